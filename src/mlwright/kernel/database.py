@@ -1,0 +1,108 @@
+"""The metadata database: SQL is the language, behind one small port.
+
+Portable SQL stands in a `queries.sql` beside the module's room, each query with a name and a sentence;
+parameters are named (`:name`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Transaction(Protocol):
+    """One unit of change: all of it becomes visible and durable, or nothing."""
+
+    def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows as dictionaries by column name, this transaction's own changes included."""
+
+    def execute(self, sql: str, **parameters: Any) -> int:
+        """Change rows; returns how many changed."""
+
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run one statement for each row of parameters."""
+
+
+class Database(Protocol):
+    """Where everything that changes or is asked for lives.
+
+    Laws, examined for every implementation by `tests/exams/database.py`:
+        1. after `transaction()` ends, its changes are durable; when it raises, none is visible
+        2. transactions are serial: what one reads does not change under it
+        3. a value comes back as it went in: text, integers of 64 bits, floats, bytes, None
+        4. a constraint that is broken raises Conflict; SQL that is wrong raises the engine's own error
+        5. a reader sees what was committed before it began, also from another process
+        6. a schema newer than this code is refused with Incompatible, untouched
+    """
+
+    def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query, as dictionaries by column name."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Begin a unit of change: `with database.transaction() as tx: ...`."""
+
+    def migrate(self, migrations: Sequence[Migration]) -> None:
+        """Bring the schema forward; Incompatible when the database is ahead of `migrations`."""
+
+    def close(self) -> None:
+        """Let go of the engine; the object is not used afterwards."""
+
+
+class Migration:
+    """One append-only change of the schema: a number, a name, SQL."""
+
+    __slots__ = ("name", "number", "path")
+
+    def __init__(self, path: Path) -> None:
+        number, _, name = path.stem.partition("_")
+        self.number, self.name, self.path = int(number), name, path
+
+    @property
+    def sql(self) -> str:
+        """Its statements, read when they are needed."""
+        return self.path.read_text(encoding="utf-8")
+
+
+def all_migrations(house: Path | None = None) -> list[Migration]:
+    """The migrations of every room, in the one global order.
+
+    Args:
+        house: the package's folder; its rooms keep theirs in `ROOM/migrations/`.
+    """
+    house = house or Path(__file__).resolve().parents[1]
+    found = sorted((Migration(path) for path in house.glob("*/migrations/*.sql")), key=lambda m: m.number)
+    assert [m.number for m in found] == list(range(1, len(found) + 1)), "one global sequence, no gaps"
+    return found
+
+
+class Queries:
+    """The named queries of one room.
+
+    A query begins with `-- name: NAME` and a line that says in a sentence what it is for.
+    """
+
+    _begin = re.compile(r"^-- name: (\w+)\n-- (.+)\n", re.MULTILINE)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._texts: dict[str, str] | None = None
+
+    @classmethod
+    def beside(cls, module_file: str) -> Queries:
+        """The `queries.sql` in the folder of `module_file`; it is read at the first use."""
+        return cls(Path(module_file).with_name("queries.sql"))
+
+    def __getitem__(self, name: str) -> str:
+        return self.texts()[name]
+
+    def texts(self) -> dict[str, str]:
+        """Every query of the room by its name."""
+        if self._texts is None:
+            pieces = self._begin.split(self._path.read_text(encoding="utf-8"))
+            self._texts = {
+                name: sql.strip() for name, sql in zip(pieces[1::3], pieces[3::3], strict=True)
+            }
+        return self._texts

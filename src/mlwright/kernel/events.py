@@ -1,0 +1,71 @@
+"""What happened, append-only: one row for each change, written in the transaction of the change."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.edges import End
+
+_SQL = Queries.beside(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Who did what to which thing, and when; `detail` holds what a reader needs to understand it."""
+
+    id: int
+    at_us: int
+    verb: str
+    subject: End
+    actor: str
+    detail: dict[str, Any]
+
+
+@cache
+def actor() -> str:
+    """Who acts: the name this process runs under."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def record(tx: Transaction, verb: str, subject: End, **detail: Any) -> None:
+    """Append one event.
+
+    Args:
+        tx: the transaction of the change itself.
+        verb: noun and past participle, as `version.added`.
+        subject: what changed.
+        detail: JSON values.
+    """
+    tx.execute(
+        _SQL["add_event"],
+        at_us=now_us(),
+        verb=verb,
+        subject_kind=subject.kind,
+        subject_id=subject.id,
+        actor=actor(),
+        detail=json.dumps(detail, ensure_ascii=False),
+    )
+
+
+def history(database: Database, *, after: int = 0, limit: int = 100) -> list[Event]:
+    """Events with an id above `after`, oldest first, at most `limit`."""
+    return [
+        Event(
+            row["id"],
+            row["at_us"],
+            row["verb"],
+            End(row["subject_kind"], row["subject_id"]),
+            row["actor"],
+            json.loads(row["detail"]),
+        )
+        for row in database.read(_SQL["events_after"], after=after, limit=limit)
+    ]

@@ -1,0 +1,35 @@
+"""Ids of rows: 26 letters that sort by time, so that the newest rows lie together in every index.
+
+Source: the ULID specification (48 bits of milliseconds, 80 random bits, Crockford's base 32).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NewType
+
+RunId = NewType("RunId", str)
+AttemptId = NewType("AttemptId", str)
+ArtifactId = NewType("ArtifactId", str)
+VersionId = NewType("VersionId", str)
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SHOWN = 10
+"""The time part. Two runs of one workspace begin in the same millisecond only by accident."""
+
+
+def new_id() -> str:
+    """A fresh id; one made a millisecond later sorts after it."""
+    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def short(identity: str) -> str:
+    """The prefix that people see and may type."""
+    return identity[:_SHOWN]
+
+
+def looks_like_id(text: str) -> bool:
+    """Whether `text` can be an id or a prefix of one (any case)."""
+    return 4 <= len(text) <= 26 and text[0] in "01234567" and set(text.upper()) <= set(_ALPHABET)

@@ -1,0 +1,67 @@
+"""Leases: each running thing has one owner, and whoever looks can tell whether that owner lives.
+
+On one host an owner is judged by boot id, process id and the process's start time, so that a reused
+process id is not taken for the old owner. A lease of another host is believed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlwright.kernel.clock import boot_id
+from mlwright.kernel.database import Database, Queries, Transaction
+
+_SQL = Queries.beside(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An owner of a subject; `token` is the fencing token, larger for every new owner."""
+
+    subject: str
+    host: str
+    boot: str
+    pid: int
+    started: str
+    token: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether the owner can still be running."""
+        if self.host != socket.gethostname():
+            return True
+        return self.boot == boot_id() and process_start(self.pid) == self.started
+
+
+def process_start(pid: int) -> str:
+    """When a process began, in clock ticks since boot; empty when there is none.
+
+    Source: proc_pid_stat(5), field 22; the name in field 2 may hold spaces and brackets.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in {"Z", "X"} else fields[19]
+
+
+def take(tx: Transaction, subject: str) -> Lease:
+    """Own `subject` from now on, whoever had it: look with `owner` first, in the same transaction."""
+    pid = os.getpid()
+    mine = {"host": socket.gethostname(), "boot": boot_id(), "pid": pid, "started": process_start(pid)}
+    token = tx.read(_SQL["take_lease"], subject=subject, **mine)[0]["token"]
+    return Lease(subject, mine["host"], mine["boot"], pid, mine["started"], token)  # type: ignore[arg-type]
+
+
+def owner(database: Database | Transaction, subject: str) -> Lease | None:
+    """Who owns `subject`, alive or not."""
+    rows = database.read(_SQL["lease_of"], subject=subject)
+    return Lease(**rows[0]) if rows else None
+
+
+def release(tx: Transaction, lease: Lease) -> None:
+    """Give a lease back; nothing happens when another owner has it by now."""
+    tx.execute(_SQL["release_lease"], subject=lease.subject, token=lease.token)

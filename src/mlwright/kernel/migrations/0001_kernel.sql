@@ -1,0 +1,36 @@
+-- The tables every room writes: what happened, what came of what, who owns a running thing.
+CREATE TABLE migration (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_us INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_us INTEGER NOT NULL,
+    verb TEXT NOT NULL,
+    subject_kind TEXT NOT NULL,
+    subject_id TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE edge (
+    from_kind TEXT NOT NULL,
+    from_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    to_kind TEXT NOT NULL,
+    to_id TEXT NOT NULL,
+    PRIMARY KEY (from_kind, from_id, role, to_kind, to_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX edge_to ON edge (to_kind, to_id, role);
+
+CREATE TABLE lease (
+    subject TEXT PRIMARY KEY,
+    host TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    started TEXT NOT NULL,
+    token INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,76 @@
+-- name: add_edge
+-- Tie a later thing to an earlier one; the same edge twice is one edge.
+INSERT INTO edge (from_kind, from_id, role, to_kind, to_id)
+VALUES (:from_kind, :from_id, :role, :to_kind, :to_id)
+ON CONFLICT DO NOTHING;
+
+-- name: edges_from
+-- What one thing was made from, in one role or in all.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE from_kind = :kind AND from_id = :id AND (:role IS NULL OR role = :role)
+ORDER BY role, to_kind, to_id;
+
+-- name: edges_to
+-- What was made from one thing, in one role or in all.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE to_kind = :kind AND to_id = :id AND (:role IS NULL OR role = :role)
+ORDER BY role, from_kind, from_id;
+
+-- name: walk_up
+-- Every edge between a thing and its origins; UNION ends the walk where paths meet again.
+WITH RECURSIVE reached (kind, id) AS (
+    SELECT :kind, :id
+    UNION
+    SELECT edge.to_kind, edge.to_id FROM edge JOIN reached
+    ON edge.from_kind = reached.kind AND edge.from_id = reached.id
+)
+SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
+FROM edge JOIN reached ON edge.from_kind = reached.kind AND edge.from_id = reached.id
+ORDER BY edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id;
+
+-- name: walk_down
+-- Every edge between a thing and all that came of it.
+WITH RECURSIVE reached (kind, id) AS (
+    SELECT :kind, :id
+    UNION
+    SELECT edge.from_kind, edge.from_id FROM edge JOIN reached
+    ON edge.to_kind = reached.kind AND edge.to_id = reached.id
+)
+SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
+FROM edge JOIN reached ON edge.to_kind = reached.kind AND edge.to_id = reached.id
+ORDER BY edge.to_kind, edge.to_id, edge.role, edge.from_kind, edge.from_id;
+
+-- name: add_event
+-- Append what happened.
+INSERT INTO event (at_us, verb, subject_kind, subject_id, actor, detail)
+VALUES (:at_us, :verb, :subject_kind, :subject_id, :actor, :detail);
+
+-- name: events_after
+-- The next events after a cursor, oldest first.
+SELECT id, at_us, verb, subject_kind, subject_id, actor, detail FROM event
+WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: take_lease
+-- Become the owner of a thing; the fencing token grows with every owner.
+INSERT INTO lease (subject, host, boot, pid, started, token)
+VALUES (:subject, :host, :boot, :pid, :started, 1)
+ON CONFLICT (subject) DO UPDATE SET
+    host = excluded.host, boot = excluded.boot, pid = excluded.pid,
+    started = excluded.started, token = lease.token + 1
+RETURNING token;
+
+-- name: lease_of
+-- Who owns a thing.
+SELECT subject, host, boot, pid, started, token FROM lease WHERE subject = :subject;
+
+-- name: release_lease
+-- Give a thing back, when this owner still has it.
+DELETE FROM lease WHERE subject = :subject AND token = :token;
+
+-- name: schema_objects
+-- The schema as the database sees it, to compare with what the migrations promise.
+SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name;
+
+-- name: add_migration
+-- Remember that a migration was applied.
+INSERT INTO migration (number, name, applied_us) VALUES (:number, :name, :applied_us);

@@ -1,0 +1,94 @@
+"""What a project says of itself in `[tool.mlwright]` of its `pyproject.toml`, checked at the door."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlwright.kernel.errors import Invalid, NotFound
+
+LOCAL_FOLDER = ".mlwright"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`[tool.mlwright]`, each with its default.
+
+    Args:
+        pipelines: the folder whose modules hold the pipelines, relative to the project.
+        workers: how many steps may run at once; 0 for one per processor.
+        ignore: patterns, in Git's grammar, of files that no code snapshot takes.
+    """
+
+    pipelines: str = "pipelines"
+    workers: int = 0
+    ignore: tuple[str, ...] = ()
+
+    @property
+    def slots(self) -> int:
+        """How many steps may run at once on this machine."""
+        return self.workers or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFolder:
+    """A folder with `[tool.mlwright]` in its `pyproject.toml`."""
+
+    root: Path
+    name: str
+    settings: Settings
+
+    @property
+    def local(self) -> Path:
+        """Where this machine keeps its side of the project; by default the whole workspace."""
+        return self.root / LOCAL_FOLDER
+
+
+def find_project(start: Path) -> ProjectFolder:
+    """The project that `start` lies in.
+
+    Raises:
+        NotFound: neither `start` nor a folder above it is a project.
+        Invalid: its `pyproject.toml` cannot be read, or a setting is wrong.
+    """
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        document = _read(folder / "pyproject.toml")
+        section = document.get("tool", {}).get("mlwright")
+        if section is not None:
+            return ProjectFolder(folder, _name(document, folder), _settings(section, folder))
+    raise NotFound(
+        "this is not a mlwright project: no pyproject.toml with [tool.mlwright] here or above",
+        where=str(start),
+        hint="make one here: mlwright init, or name one: --project DIR",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"pyproject.toml is not valid TOML: {error}", where=str(path)) from error
+
+
+def _name(document: dict[str, Any], folder: Path) -> str:
+    return str(document.get("project", {}).get("name") or folder.name)
+
+
+def _settings(section: dict[str, Any], folder: Path) -> Settings:
+    unknown = sorted(set(section) - set(Settings.__dataclass_fields__))
+    where = f"[tool.mlwright] in {folder / 'pyproject.toml'}"
+    if unknown:
+        known = ", ".join(Settings.__dataclass_fields__)
+        raise Invalid(f"unknown setting `{unknown[0]}`", where=where, hint=f"known settings: {known}")
+    try:
+        return msgspec.convert(section, Settings)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"a setting has the wrong type: {error}", where=where) from error

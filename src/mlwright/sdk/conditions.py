@@ -1,0 +1,84 @@
+"""What a gate asks of a run's scores: `auc >= 0.95`."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlwright.kernel.errors import Invalid
+
+_OPERATORS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+}
+_GRAMMAR = re.compile(r"\s*([^\s<>=]+)\s*(>=|<=|==|>|<)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A metric, how it is compared, and with what."""
+
+    metric: str
+    compare: str
+    threshold: float
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way the metric improves, told by the way it is compared."""
+        return self.compare in {">", ">="}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a gate looked at: in words, and whether it holds."""
+
+    text: str
+    holds: bool
+
+
+def parse_condition(text: str) -> Condition:
+    """Read `METRIC OPERATOR NUMBER`; the operators are >=, <=, >, <, ==.
+
+    Raises:
+        Invalid: `text` is not such a condition.
+    """
+    match = _GRAMMAR.fullmatch(text)
+    if not match:
+        raise Invalid(f"a gate cannot read the condition {text!r}", hint='write it as "auc >= 0.95"')
+    return Condition(match[1], match[2], float(match[3]))
+
+
+def judge(scores: Mapping[str, float], conditions: Sequence[Condition]) -> list[Finding]:
+    """Hold scores against conditions; NaN passes nothing, a missing metric passes nothing."""
+    findings = []
+    for condition in conditions:
+        wanted = f"{condition.metric} {condition.compare} {condition.threshold:g}"
+        if condition.metric not in scores:
+            findings.append(Finding(f"{wanted}: there is no such score", holds=False))
+            continue
+        value = float(scores[condition.metric])
+        holds = not math.isnan(value) and _OPERATORS[condition.compare](value, condition.threshold)
+        findings.append(Finding(f"{wanted}: it is {value:.6g}", holds))
+    return findings
+
+
+def judge_against(
+    scores: Mapping[str, float], reference: Mapping[str, float], conditions: Sequence[Condition], name: str
+) -> list[Finding]:
+    """Hold scores against those of an earlier version: each metric of the conditions, in its direction."""
+    findings = []
+    for condition in conditions:
+        metric = condition.metric
+        if metric not in scores or metric not in reference:
+            findings.append(Finding(f"{metric} is missing here or in {name}", holds=False))
+            continue
+        mine, theirs = float(scores[metric]), float(reference[metric])
+        holds = mine >= theirs if condition.higher_is_better else mine <= theirs
+        findings.append(Finding(f"{metric} {mine:.6g} against {theirs:.6g} of {name}", holds))
+    return findings

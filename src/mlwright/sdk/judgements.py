@@ -1,0 +1,91 @@
+"""`gate` and `register`: the steps that judge. They run in the engine, every time, and compute nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlwright.kernel.errors import Invalid
+from mlwright.sdk import trace
+from mlwright.sdk.conditions import judge, parse_condition
+from mlwright.sdk.signature import SIGNATURE_STEP
+
+
+def gate(scores: Mapping[str, float], *conditions: str, not_worse_than: str | None = None) -> bool:
+    """Judge a run by its scores; what is behind a closed gate does not happen, and the run fails.
+
+    Args:
+        scores: the output of the evaluating step, names to numbers.
+        conditions: each as `"auc >= 0.95"`; all must hold.
+        not_worse_than: a model reference (`"diagnosis@champion"`). That version is evaluated again, by the
+            same step on the same test data, and the metrics of `conditions` must not be worse.
+
+    Returns:
+        Inside a pipeline a promise, to be passed as `when=`. Outside one, whether the conditions hold.
+
+    Raises:
+        Invalid: no condition, or one that cannot be read.
+    """
+    parsed = [parse_condition(text) for text in conditions]
+    if not parsed:
+        raise Invalid("a gate needs a condition", where=trace.caller(), hint='as in gate(scores, "auc >= 0.95")')
+    tracer = trace.current()
+    if tracer is None:
+        return all(finding.holds for finding in judge(scores, parsed))
+    name = tracer.add(
+        name="gate",
+        kind="gate",
+        inputs={"scores": trace.argument(scores, "the scores of a gate")},
+        outputs={trace.RESULT: "bool"},
+        settings={"conditions": list(conditions), "not_worse_than": not_worse_than},
+    )
+    return trace.Promise(name, trace.RESULT)  # type: ignore[return-value]
+
+
+def register(
+    name: str,
+    model: Any,
+    scores: Mapping[str, float] | None = None,
+    *,
+    example: Any,
+    when: bool = True,
+    message: str = "",
+) -> None:
+    """Make a model a version in the registry. The first version that passes becomes `champion`.
+
+    Args:
+        name: the model's name, as in `diagnosis@3`.
+        model: the output of the training step.
+        scores: what is recorded as the version's metrics.
+        example: a table such as the model is asked with: the signature is read from it, and its first row,
+            with the model's answer, is what a server must answer before it is ready.
+        when: the promise of a gate.
+        message: why this version exists.
+
+    Raises:
+        Invalid: outside a pipeline.
+    """
+    tracer = trace.current()
+    if tracer is None:
+        raise Invalid("register works inside a pipeline", where=trace.caller())
+    model_argument = trace.argument(model, "the model to register")
+    signature = tracer.add(
+        name="signature",
+        kind="step",
+        step=SIGNATURE_STEP,
+        inputs={"model": model_argument, "example": trace.argument(example, "the example")},
+        outputs={trace.RESULT: "dict"},
+        seeded=False,
+    )
+    inputs = {"model": model_argument, "signature": trace.argument(trace.Promise(signature, trace.RESULT), "")}
+    if scores is not None:
+        inputs["scores"] = trace.argument(scores, "the scores to register")
+    if when is not True:
+        inputs["when"] = trace.argument(when, "when=")
+    tracer.add(
+        name="register",
+        kind="register",
+        inputs=inputs,
+        outputs={},
+        settings={"name": name, "message": message},
+    )

@@ -1,0 +1,225 @@
+"""What a worker does with a request: describe a pipeline, trace it, execute one attempt at a step."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+import resource
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.sdk import report
+from mlwright.sdk.codecs import codec_for, codec_named
+from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.frames import Frame, FrameReader, receive
+from mlwright.sdk.pipeline import Pipeline
+from mlwright.sdk.step import Step
+from mlwright.sdk.types import output_types, type_name
+
+INLINE_BYTES = 4096
+
+
+def main() -> None:
+    """Serve requests; arguments: package folder, socket's descriptor, snapshot folder."""
+    stream = socket.socket(fileno=int(sys.argv[2]))
+    root = sys.argv[3]
+    sys.path.insert(0, root)
+    sys.argv = [root]
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
+    reader = FrameReader()
+    while (frames := receive(stream, reader)) is not None:
+        for frame in frames:
+            stream.sendall(answer(frame, root).encode())
+
+
+def answer(frame: Frame, root: str) -> Frame:
+    """Do what a request asks; whatever goes wrong in it is an answer too."""
+    operations: dict[str, Callable[[Frame], Frame]] = {
+        "parameters": _parameters,
+        "trace": _trace,
+        "execute": _execute,
+    }
+    head = frame.head
+    try:
+        done = operations[head["op"]](frame)
+    except BaseException as error:  # SystemExit too: a step that calls sys.exit() has failed
+        return Frame({"id": head["id"], "state": "failed", "error": _told(error, root)})
+    return Frame({"id": head["id"], "state": "done", **done.head}, done.parts)
+
+
+def _parameters(frame: Frame) -> Frame:
+    return Frame({"parameters": _pipeline(frame.head).parameters()})
+
+
+def _trace(frame: Frame) -> Frame:
+    return Frame({"nodes": _pipeline(frame.head).trace(frame.head["values"])})
+
+
+def _pipeline(head: dict[str, Any]) -> Pipeline[Any, Any]:
+    found = getattr(importlib.import_module(head["module"]), head["pipeline"], None)
+    if not isinstance(found, Pipeline):
+        raise Invalid(f"{head['module']}.{head['pipeline']} is not a pipeline")
+    return found
+
+
+def _execute(frame: Frame) -> Frame:
+    head = frame.head
+    scratch = Path(head["scratch"])
+    work = scratch / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    os.chdir(work)
+    report.open_journal(scratch / "journal.jsonl")
+    began, cpu_began = time.perf_counter(), time.process_time()
+    try:
+        with _captured(scratch / "log.txt"):
+            try:
+                function, hints = _step(head["step"])
+                _seed(head["seed"])
+                arguments = {
+                    name: _decode(argument, frame.parts, scratch)
+                    for name, argument in head["arguments"].items()
+                }
+                outputs, parts = _encode(function(**arguments), hints, head["node"], scratch)
+            except BaseException:
+                traceback.print_exc()
+                raise
+    finally:
+        report.close_journal()
+        os.chdir("/")
+    usage = {
+        "wall_s": time.perf_counter() - began,
+        "cpu_s": time.process_time() - cpu_began,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    return Frame({"outputs": outputs, "usage": usage}, tuple(parts))
+
+
+def _step(address: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    module, _, name = address.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    if isinstance(found, Step):
+        return found.function, found.hints
+    return found, {}
+
+
+def _seed(seed: int | None) -> None:
+    """Seed what is imported: the step's module has been, and with it what it uses."""
+    if seed is None:
+        return
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], scratch: Path) -> Any:
+    match argument["kind"]:
+        case "value":
+            return argument["value"]
+        case "dataset":
+            files = {name: Path(path) for name, path in argument["files"].items()}
+            return Dataset(argument["value"], files=files, scratch=scratch / "datasets")
+        case "list":
+            return [_decode(item, parts, scratch) for item in argument["items"]]
+        case "dict":
+            return {name: _decode(item, parts, scratch) for name, item in argument["fields"].items()}
+    if "part" in argument:
+        path = scratch / f"input-{argument['part']}"
+        path.write_bytes(parts[argument["part"]])
+    else:
+        path = Path(argument["path"])
+    return codec_named(argument["codec"]).decode(path, argument["wanted"], scratch)
+
+
+def _encode(
+    value: Any, hints: dict[str, Any], node: str, scratch: Path
+) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Write each output to a file of the scratch folder; small ones travel in the frame."""
+    outputs, parts = [], []
+    for name, each in _named_outputs(value, hints.get("return"), node).items():
+        codec = codec_for(each, f"the output `{name}` of step `{node}`")
+        path = scratch / f"output-{name}"
+        codec.encode(each, path)
+        told: dict[str, Any] = {
+            "name": name,
+            "codec": codec.name,
+            "type": type_name(type(each)),
+            "about": codec.describe(each),
+        }
+        if path.stat().st_size <= INLINE_BYTES:
+            told["part"] = len(parts)
+            parts.append(path.read_bytes())
+        else:
+            told["path"] = str(path)
+        outputs.append(told)
+    return outputs, parts
+
+
+def _named_outputs(value: Any, annotation: Any, node: str) -> dict[str, Any]:
+    wanted = output_types(annotation)
+    if wanted is None:
+        return {"result": value}
+    if isinstance(value, tuple) and len(value) == len(wanted):
+        return dict(zip(wanted, value, strict=True))
+    if all(hasattr(value, name) for name in wanted):
+        return {name: getattr(value, name) for name in wanted}
+    raise Invalid(
+        f"step `{node}` promises the outputs {', '.join(wanted)}, but returned a {type_name(type(value))}"
+    )
+
+
+def _told(error: BaseException, root: str) -> dict[str, Any]:
+    """What the user's code raised, with the innermost frame that lies in their project."""
+    frames = traceback.extract_tb(error.__traceback__)
+    mine = [frame for frame in frames if frame.filename.startswith(root + os.sep)]
+    told: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, MlwrightError):
+        told |= {"message": error.message, "hint": error.hint, "where": error.where}
+    if isinstance(error, SyntaxError) and str(error.filename).startswith(root):
+        told |= {"file": str(Path(str(error.filename)).relative_to(root)), "line": error.lineno, "function": ""}
+    elif mine:
+        last = mine[-1]
+        told |= {
+            "file": str(Path(last.filename).relative_to(root)),
+            "line": last.lineno,
+            "function": last.name,
+        }
+    return told
+
+
+@contextmanager
+def _captured(path: Path) -> Iterator[None]:
+    """Send everything written to standard output and error, by any library, to a file."""
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    kept = os.dup(1), os.dup(2)
+    sys.stdout.flush()
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (target, *kept):
+            os.close(descriptor)
+
+
+def _die_with_parent() -> None:
+    """When the engine is killed, so are we. Source: prctl(2), PR_SET_PDEATHSIG = 1."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

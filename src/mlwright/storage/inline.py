@@ -1,0 +1,77 @@
+"""Small values as rows: committed with the attempt that made them, read through the same port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.digest import Digest, digest_of
+from mlwright.kernel.errors import Corrupt
+from mlwright.storage.objects import Objects, Stored
+
+_SQL = Queries.beside(__file__)
+
+INLINE_BYTES = 4096
+"""Up to this size an encoded value is a row: a file would cost two flushes of the disk."""
+
+
+class InlineObjects:
+    """A store that also answers for the rows of `inline`."""
+
+    def __init__(self, objects: Objects, database: Database) -> None:
+        self._objects = objects
+        self._database = database
+
+    def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
+        """Store in the store beneath; small values that belong to an attempt go through `put_inline`."""
+        return self._objects.put(source, kind=kind, take=take)
+
+    def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
+        """The bytes, from the row or from the store."""
+        row = self._row(digest)
+        return self._objects.get(digest, kind=kind) if row is None else row
+
+    def path(self, digest: Digest, *, kind: str | None = None) -> Path:
+        """A file with the bytes; a row becomes an object first."""
+        row = self._row(digest)
+        if row is not None and digest not in self._objects:
+            self._objects.put(row, kind=kind)
+        return self._objects.path(digest, kind=kind)
+
+    def inline(self, digest: Digest) -> bytes | None:
+        """The bytes when they are a row."""
+        return self._row(digest)
+
+    def __contains__(self, digest: Digest) -> bool:
+        return digest in self._objects or self._row(digest) is not None
+
+    def __iter__(self) -> Iterator[Digest]:
+        seen = {Digest(row["digest"]) for row in self._database.read(_SQL["inline_digests"])}
+        yield from seen
+        yield from (digest for digest in self._objects if digest not in seen)
+
+    def remove(self, digest: Digest) -> None:
+        """Forget the row and the object."""
+        with self._database.transaction() as tx:
+            tx.execute(_SQL["remove_inline"], digest=digest)
+        self._objects.remove(digest)
+
+    def _row(self, digest: Digest) -> bytes | None:
+        rows = self._database.read(_SQL["inline_by_digest"], digest=digest)
+        if not rows:
+            return None
+        data: bytes = rows[0]["data"]
+        if digest_of(data) != digest:
+            raise Corrupt(f"the inline value {digest[:12]} is damaged")
+        return data
+
+
+def put_inline(tx: Transaction, data: bytes) -> Stored:
+    """Keep a small value as a row of the transaction that names it."""
+    assert len(data) <= INLINE_BYTES
+    digest = digest_of(data)
+    tx.execute(_SQL["add_inline"], digest=digest, data=data)
+    return Stored(digest, len(data))
+
+

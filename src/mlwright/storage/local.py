@@ -1,0 +1,172 @@
+"""Objects in a folder: `ab/cdef...`, read-only, published by rename."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlwright.kernel.clock import boot_id
+from mlwright.kernel.digest import Digest, digest_of, digest_of_file, is_digest
+from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full
+from mlwright.storage.objects import Stored
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class LocalObjects:
+    """Objects under a folder of a local file system.
+
+    Args:
+        root: holds the objects; made when it is missing.
+        verified: a file of this machine that remembers which objects were read in full and found right.
+            One line each: digest, inode, time of last change, boot.
+    """
+
+    def __init__(self, root: Path, verified: Path) -> None:
+        self.root = root
+        self._incoming = root / "incoming"
+        self._verified_file = verified
+        self._verified: set[str] | None = None
+
+    def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
+        """Temporary file, write and hash, fsync, rename, fsync of the folder."""
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        with _disk(self.root, size):
+            return self._put(source, kind, take, size)
+
+    def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
+        """The bytes, of which every one was looked at."""
+        data = self._existing(digest).read_bytes()
+        if digest_of(data, kind) != digest:
+            raise self._corrupt(digest)
+        return data
+
+    def path(self, digest: Digest, *, kind: str | None = None) -> Path:
+        """The object's own file, verified in full once and again after any change."""
+        path = self._existing(digest)
+        state = self._state(digest, path)
+        if state not in self._known():
+            if digest_of_file(path, kind) != digest:
+                raise self._corrupt(digest)
+            self._remember(state)
+        return path
+
+    def __contains__(self, digest: Digest) -> bool:
+        return self._place(digest).exists()
+
+    def __iter__(self) -> Iterator[Digest]:
+        for folder in self.root.iterdir() if self.root.exists() else ():
+            if len(folder.name) == 2:
+                for path in folder.iterdir():
+                    if is_digest(name := folder.name + path.name):
+                        yield Digest(name)
+
+    def remove(self, digest: Digest) -> None:
+        """Unlink the object's file."""
+        self._place(digest).unlink(missing_ok=True)
+
+    def _put(self, source: bytes | Path, kind: str | None, take: bool, size: int) -> Stored:
+        known = digest_of(source, kind) if isinstance(source, bytes) else digest_of_file(source, kind)
+        if known in self:
+            place = self._place(known)
+            os.utime(place)  # younger than any collection that has begun
+            self.path(known, kind=kind)  # a damaged twin must not pass for these bytes
+            if take and isinstance(source, Path):
+                source.unlink()
+            return Stored(known, size)
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        temporary = Path(name)
+        try:
+            if isinstance(source, bytes):
+                with os.fdopen(descriptor, "wb", closefd=False) as file:
+                    file.write(source)
+            elif take and _same_file_system(source, self._incoming):
+                os.close(descriptor)
+                source.replace(temporary)
+                descriptor = os.open(temporary, os.O_RDONLY)
+            else:
+                shutil.copyfile(source, temporary)
+            # What is published is what was hashed: a file that changed meanwhile gets its own name.
+            digest = known if isinstance(source, bytes) else digest_of_file(temporary, kind)
+            os.fchmod(descriptor, 0o444)
+            os.fsync(descriptor)
+            self._publish(temporary, digest)
+        finally:
+            os.close(descriptor)
+            temporary.unlink(missing_ok=True)
+        self._remember(self._state(digest, self._place(digest)))
+        return Stored(digest, size)
+
+    def _publish(self, temporary: Path, digest: Digest) -> None:
+        place = self._place(digest)
+        if not place.parent.exists():
+            place.parent.mkdir(exist_ok=True)
+            _fsync_folder(self.root)
+        temporary.replace(place)
+        _fsync_folder(place.parent)
+
+    def _place(self, digest: Digest) -> Path:
+        return self.root / digest[:2] / digest[2:]
+
+    def _existing(self, digest: Digest) -> Path:
+        place = self._place(digest)
+        if not place.exists():
+            raise NotFound(f"object {digest[:12]} is not in the store", where=str(self.root))
+        return place
+
+    def _corrupt(self, digest: Digest) -> Corrupt:
+        return Corrupt(
+            f"object {digest[:12]} is damaged: its bytes are not those its name says",
+            where=str(self._place(digest)),
+            hint="remove that file, then make it again: the run or the `datasets add` that made it stores it anew",
+        )
+
+    @staticmethod
+    def _state(digest: Digest, path: Path) -> str:
+        status = path.stat()
+        return f"{digest} {status.st_ino} {status.st_ctime_ns} {boot_id()}"
+
+    def _known(self) -> set[str]:
+        if self._verified is None:
+            try:
+                self._verified = set(self._verified_file.read_text().splitlines())
+            except FileNotFoundError:
+                self._verified = set()
+        return self._verified
+
+    def _remember(self, state: str) -> None:
+        self._known().add(state)
+        self._verified_file.parent.mkdir(parents=True, exist_ok=True)
+        with self._verified_file.open("a") as file:
+            file.write(state + "\n")
+
+
+def _same_file_system(one: Path, other: Path) -> bool:
+    return one.stat().st_dev == other.stat().st_dev
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk(root: Path, size: int) -> Iterator[None]:
+    """Say the disk's failures in our words."""
+    try:
+        yield
+    except PermissionError as error:
+        raise Unavailable(f"no permission: {error.strerror}", where=str(error.filename)) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise disk_full(root, size) from error
+        raise

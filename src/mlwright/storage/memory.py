@@ -1,0 +1,55 @@
+"""Objects in memory: for tests, and for code that must not touch a disk."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlwright.kernel.digest import Digest, digest_of
+from mlwright.kernel.errors import Corrupt, NotFound
+from mlwright.storage.objects import Stored
+
+
+class MemoryObjects:
+    """A dictionary by digest; a path is a copy in a temporary folder that ends with this object."""
+
+    def __init__(self) -> None:
+        self.held: dict[Digest, bytes] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="mlwright-objects-")
+
+    def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
+        """Keep the bytes."""
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        if take and isinstance(source, Path):
+            source.unlink()
+        digest = digest_of(data, kind)
+        self.held[digest] = data
+        return Stored(digest, len(data))
+
+    def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
+        """The bytes, hashed again."""
+        if digest not in self.held:
+            raise NotFound(f"object {digest[:12]} is not in the store")
+        if digest_of(self.held[digest], kind) != digest:
+            raise Corrupt(f"object {digest[:12]} is damaged: its bytes are not those its name says")
+        return self.held[digest]
+
+    def path(self, digest: Digest, *, kind: str | None = None) -> Path:
+        """A fresh read-only file with the bytes."""
+        path = Path(self._folder.name) / digest
+        data = self.get(digest, kind=kind)
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o444)
+        return path
+
+    def __contains__(self, digest: Digest) -> bool:
+        return digest in self.held
+
+    def __iter__(self) -> Iterator[Digest]:
+        return iter(list(self.held))
+
+    def remove(self, digest: Digest) -> None:
+        """Forget the bytes."""
+        self.held.pop(digest, None)

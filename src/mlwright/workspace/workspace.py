@@ -1,0 +1,103 @@
+"""Opening a workspace: its database at the newest schema, its store with the right owner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Database, Queries, all_migrations
+from mlwright.kernel.errors import Conflict, Unavailable
+from mlwright.kernel.ids import new_id
+from mlwright.kernel.settings import ProjectFolder
+from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.storage import InlineObjects, LocalObjects
+
+_SQL = Queries.beside(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a project's records and bytes live.
+
+    Args:
+        id: its own name, which its object store carries too.
+        database: the records.
+        objects: the bytes; small values included.
+        local: this machine's side (environments, snapshots, scratch): disposable.
+    """
+
+    id: str
+    database: Database
+    objects: InlineObjects
+    local: Path
+
+    @property
+    def scratch(self) -> Path:
+        """Where attempts work."""
+        return self.local / "scratch"
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
+
+def open_workspace(project: ProjectFolder) -> Workspace:
+    """Open the project's workspace, and make it at the first time.
+
+    Raises:
+        Incompatible: a newer mlwright wrote it.
+        Conflict: the object store belongs to another workspace.
+        Unavailable: it cannot be written.
+    """
+    folder = project.local
+    try:
+        folder.mkdir(exist_ok=True)
+        if not (ignore := folder / ".gitignore").exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise Unavailable(f"the workspace cannot be made: {error.strerror}", where=str(folder)) from error
+    database = SqliteDatabase(folder / "metadata.db")
+    try:
+        database.migrate(all_migrations())
+        identity = _identity(database, project.name)
+        _claim(folder / "objects", identity)
+    except BaseException:
+        database.close()
+        raise
+    local = folder / "local"
+    store = LocalObjects(folder / "objects", local / "verified")
+    return Workspace(identity, database, InlineObjects(store, database), local)
+
+
+def _identity(database: Database, project: str) -> str:
+    rows = database.read(_SQL["workspace_id"])
+    known = database.read(_SQL["project_known"], name=project)
+    if rows and known:
+        return str(rows[0]["id"])
+    with database.transaction() as tx:
+        rows = tx.read(_SQL["workspace_id"])
+        identity = str(rows[0]["id"]) if rows else new_id()
+        if not rows:
+            tx.execute(_SQL["add_workspace"], id=identity, created_us=now_us())
+        tx.execute(_SQL["add_project"], name=project, created_us=now_us())
+    return identity
+
+
+def _claim(store: Path, identity: str) -> None:
+    """A store carries its workspace's id: collecting in a foreign one would delete what others name."""
+    mark = store / "WORKSPACE"
+    try:
+        owner = mark.read_text().strip()
+    except FileNotFoundError:
+        store.mkdir(parents=True, exist_ok=True)
+        temporary = store / f"WORKSPACE.{identity}"
+        temporary.write_text(identity + "\n")
+        temporary.replace(mark)
+        return
+    if owner != identity:
+        raise Conflict(
+            "the object store belongs to another workspace",
+            where=str(store),
+            hint=f"this workspace is {identity}, the store's is {owner}: bring the two back together",
+        )
