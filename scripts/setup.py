@@ -136,7 +136,7 @@ def set_up(root: Path, level: str, environ: Mapping[str, str]) -> None:
         return
     bootstrap = root / ".cache" / "bootstrap"
     bootstrap.mkdir(parents=True, exist_ok=True)
-    with only_one(bootstrap / "lock") as lock_fd:
+    with only_one(bootstrap / "lock"):
         if is_ready(root, wanted):
             return
         started = time.monotonic()
@@ -147,7 +147,7 @@ def set_up(root: Path, level: str, environ: Mapping[str, str]) -> None:
 
         started = time.monotonic()
         stamp = clear(root, wanted)
-        install(uv, root, stamp.level, index, environ=environ, lock_fd=lock_fd)
+        install(uv, root, stamp.level, index, environ)
         if not interpreter_starts(root, stamp):
             raise SetupError(f"{root / '.venv'} was made, but its Python does not start", "make clean setup")
         write_whole(stamp_path(root), json.dumps(stamp._asdict()))
@@ -230,15 +230,12 @@ def tamed(environ: Mapping[str, str], root: Path, index: str | None) -> dict[str
     return tame
 
 
-def install(
-    uv: Path, root: Path, level: str, index: str | None, *, environ: Mapping[str, str], lock_fd: int
-) -> None:
+def install(uv: Path, root: Path, level: str, index: str | None, environ: Mapping[str, str]) -> None:
     """Let uv install what uv.lock names, from where uv.lock says or, if one is configured, from `index`."""
     groups = ["--group", "dev"] if level == "test" else []
 
     def call(*arguments: str | Path) -> None:
-        # The lock goes along: should this process be killed, the next run waits until its uv is gone too.
-        run([uv, "--no-progress", *arguments], environ=environ, cwd=root, pass_fds=[lock_fd])
+        run([uv, "--no-progress", *arguments], environ=environ, cwd=root)
 
     if index is None:
         call("sync", "--frozen", "--python", base_python(), *groups)
@@ -506,20 +503,22 @@ def network_faults(url: str) -> Iterator[None]:
     try:
         yield
     except (OSError, HTTPException, ValueError, KeyError) as fault:
-        hint = f"is there a network, a proxy to name, a certificate for SSL_CERT_FILE? {AGAIN}"
+        hint = f"look at the network, its proxy and SSL_CERT_FILE; {AGAIN}"
         raise SetupError(f"cannot fetch {shown(url)}: {fault}", hint) from fault
 
 
 @contextmanager
-def only_one(lock: Path) -> Iterator[int]:
-    """Hold the file `lock`, once every other setup has let go of it; answer its descriptor."""
+def only_one(lock: Path) -> Iterator[None]:
+    """Hold the file `lock`, once every other setup has let go of it."""
     with lock.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("waiting for another setup of this checkout")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()
+        # Children hold it too: should this process be killed, the next run waits until its uv is gone.
+        os.set_inheritable(file.fileno(), True)
+        yield
 
 
 def keep(uv: Path, fill: Callable[[Path], None]) -> None:
@@ -538,13 +537,7 @@ def write_whole(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def run(
-    command: Sequence[str | Path],
-    *,
-    environ: Mapping[str, str],
-    cwd: Path | None = None,
-    pass_fds: Sequence[int] = (),
-) -> None:
+def run(command: Sequence[str | Path], *, environ: Mapping[str, str], cwd: Path | None = None) -> None:
     """Run `command` quietly; if it fails, the end of what it said is the message."""
     done = subprocess.run(
         command,
@@ -556,7 +549,7 @@ def run(
         text=True,
         errors="replace",
         check=False,
-        pass_fds=pass_fds,
+        close_fds=False,  # the lock is inherited
     )
     if done.returncode:
         said = "".join(f"\n  {line}" for line in done.stdout.strip().splitlines()[-20:])

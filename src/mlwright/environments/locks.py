@@ -1,0 +1,63 @@
+"""Locks: the packages of an environment as a pylock (PEP 751), for one interpreter and platform."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import sysconfig
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+
+from mlwright.kernel.digest import Digest, composite
+from mlwright.kernel.edges import End
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What an environment is made of.
+
+    Args:
+        digest: of all three parts: the name of the environment everywhere.
+        pylock: the digest of the pylock file, an object.
+        python: minor version of the interpreter, as `3.12`.
+        platform: system, processor and C library, as `linux-x86_64-glibc`.
+        packages: how many the file locks; some may be for other platforms.
+    """
+
+    digest: Digest
+    pylock: Digest
+    python: str
+    platform: str
+    packages: int
+
+    @property
+    def end(self) -> End:
+        """The lock as an end of edges."""
+        return End("lock", self.digest)
+
+    @property
+    def label(self) -> str:
+        """`environment b3:ab12... (Python 3.12, linux-x86_64-glibc)`."""
+        return f"environment b3:{self.digest[:12]} (Python {self.python}, {self.platform})"
+
+
+def make_lock(text: bytes, pylock: Digest) -> Lock:
+    """The lock of a pylock file on this interpreter and platform."""
+    identity = {"pylock": pylock, "python": current_python(), "platform": current_platform()}
+    packages = tomllib.loads(text.decode()).get("packages", [])
+    return Lock(
+        composite("lock", identity), pylock, identity["python"], identity["platform"], len(packages)
+    )
+
+
+def current_python() -> str:
+    """The minor version of the interpreter that runs this."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@cache
+def current_platform() -> str:
+    """System, processor and C library of this machine, as wheels see them."""
+    library = platform.libc_ver()[0] or ("musl" if sys.platform == "linux" else "")
+    return "-".join(part for part in (sysconfig.get_platform(), library) if part)

@@ -1,0 +1,32 @@
+"""Versions of everything a result is made of: code, datasets, models; and the way back from each.
+
+Law: a version never changes; names that move keep their history.
+"""
+
+from mlwright.versioning.artifacts import Artifact, add_artifact, artifact, artifacts_of
+from mlwright.versioning.datasets import Datasets
+from mlwright.versioning.lineage import Lineage, LineageNode
+from mlwright.versioning.models import ModelDetail, Models
+from mlwright.versioning.references import Reference, parse_reference
+from mlwright.versioning.signatures import Signature
+from mlwright.versioning.snapshots import Snapshot, Snapshots
+from mlwright.versioning.versions import Version, Versions
+
+__all__ = [
+    "Artifact",
+    "Datasets",
+    "Lineage",
+    "LineageNode",
+    "ModelDetail",
+    "Models",
+    "Reference",
+    "Signature",
+    "Snapshot",
+    "Snapshots",
+    "Version",
+    "Versions",
+    "add_artifact",
+    "artifact",
+    "artifacts_of",
+    "parse_reference",
+]

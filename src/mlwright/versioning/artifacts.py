@@ -1,0 +1,93 @@
+"""Artifacts: values with a type, a codec and a digest, made by an attempt or brought in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mlwright.kernel import edges
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.digest import Digest
+from mlwright.kernel.edges import Edge, End
+from mlwright.kernel.errors import NotFound
+from mlwright.kernel.ids import ArtifactId, new_id
+
+_SQL = Queries.beside(__file__)
+
+TREE = "tree"
+"""The codec of a dataset: its digest names a tree, not an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A value as it is recorded.
+
+    Args:
+        codec: what reads its bytes.
+        type: what it was in Python, as `pandas.DataFrame`.
+        about: what its codec told of it: rows, columns, shape.
+        ours: an attempt that our own executor ran wrote it; nothing else is ever trusted with pickle.
+    """
+
+    id: ArtifactId
+    codec: str
+    type: str
+    digest: Digest
+    size_bytes: int
+    about: dict[str, Any]
+    ours: bool
+    created_us: int
+
+    @property
+    def end(self) -> End:
+        """The artifact as an end of edges."""
+        return End("artifact", self.id)
+
+
+def add_artifact(
+    tx: Transaction, *, codec: str, type_text: str, digest: Digest, size_bytes: int, about: dict[str, Any], ours: bool
+) -> Artifact:
+    """Record an artifact, with the edge to its bytes. The bytes must be durable before."""
+    made = Artifact(ArtifactId(new_id()), codec, type_text, digest, size_bytes, about, ours, now_us())
+    tx.execute(
+        _SQL["add_artifact"],
+        id=made.id,
+        codec=codec,
+        type=type_text,
+        digest=digest,
+        size_bytes=size_bytes,
+        about=json.dumps(about, ensure_ascii=False),
+        ours=int(ours),
+        created_us=made.created_us,
+    )
+    bytes_kind = "tree" if codec == TREE else "object"
+    edges.add(tx, [Edge(made.end, "bytes", End(bytes_kind, digest))])
+    return made
+
+
+def artifact(database: Database, identity: str) -> Artifact:
+    """One artifact by its whole id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rows = database.read(_SQL["artifact_by_id"], id=identity)
+    if not rows:
+        raise NotFound(f"there is no artifact {identity}")
+    return _artifact(rows[0])
+
+
+def artifacts_of(database: Database, attempt: str) -> dict[str, Artifact]:
+    """The outputs of an attempt, by name."""
+    found = edges.made_into(database, End("attempt", attempt))
+    return {
+        edge.role.removeprefix("output:"): artifact(database, edge.later.id)
+        for edge in found
+        if edge.role.startswith("output:")
+    }
+
+
+def _artifact(row: dict[str, Any]) -> Artifact:
+    return Artifact(**{**row, "about": json.loads(row["about"]), "ours": bool(row["ours"])})

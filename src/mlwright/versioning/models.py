@@ -1,0 +1,119 @@
+"""Models: the registry. Versions never change; aliases move, each move with its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlwright.kernel import edges
+from mlwright.kernel.database import Database, Transaction
+from mlwright.kernel.edges import Edge, End
+from mlwright.versioning.artifacts import Artifact, artifact
+from mlwright.versioning.signatures import Signature, signature_from
+from mlwright.versioning.versions import AliasMove, Version, Versions
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetail:
+    """A model version and what stands behind it.
+
+    Args:
+        run: the id of the run that registered it.
+        code: digest of the snapshot.
+        data: references of the dataset versions the run read, by parameter.
+        environment: digest of the lock.
+    """
+
+    version: Version
+    artifact: Artifact
+    aliases: tuple[str, ...]
+    moves: tuple[AliasMove, ...]
+    metrics: dict[str, float]
+    parameters: dict[str, Any]
+    signature: Signature
+    run: str
+    code: str
+    data: dict[str, str]
+    environment: str
+
+
+class Models:
+    """The models of a workspace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.versions = Versions(database, "model")
+        self._datasets = Versions(database, "dataset")
+
+    def register(
+        self,
+        tx: Transaction,
+        name: str,
+        model: Artifact,
+        *,
+        signature: Artifact,
+        signature_value: Mapping[str, Any],
+        scores: Artifact | None,
+        metrics: Mapping[str, float],
+        parameters: Mapping[str, Any],
+        run: End,
+        message: str,
+    ) -> tuple[Version, str]:
+        """Make an artifact a version, unless the newest one holds the same bytes already.
+
+        Returns:
+            The version, and what was done in words.
+        """
+        signature_from(signature_value)
+        known = [version for version in self.versions.named(name) if version.digest == model.digest]
+        if known:
+            return known[0], f"{known[0].reference} holds these bytes already"
+        about = {"metrics": dict(metrics), "parameters": dict(parameters), "signature": dict(signature_value)}
+        made = self.versions.add(tx, name, model.id, message=message, about=about)
+        made_with = [Edge(made.end, "run", run), Edge(made.end, "signature", signature.end)]
+        if scores is not None:
+            made_with.append(Edge(made.end, "metrics", scores.end))
+        edges.add(tx, made_with)
+        if CHAMPION in self.versions.aliases(name):
+            return made, f"{made.reference} registered"
+        self.versions.move_alias(tx, made, CHAMPION, reason="the first version that passed")
+        return made, f"{made.reference} registered, {name}@{CHAMPION} from now on"
+
+    def adopt(self, version: Version, model: Artifact) -> None:
+        """Take a version over from another workspace, under an artifact whose bytes are here."""
+        with self._database.transaction() as tx:
+            made = self.versions.add(tx, version.name, model.id, message=version.message, about=version.about)
+            self.versions.move_alias(tx, made, CHAMPION, reason="a reference of the run that is reproduced")
+
+    def detail(self, text: str) -> ModelDetail:
+        """Everything that is known of a version.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        version = self.versions.resolve(text)
+        run = self._behind(version.end, "run")
+        aliases = self.versions.aliases(version.name)
+        return ModelDetail(
+            version=version,
+            artifact=artifact(self._database, version.artifact_id),
+            aliases=tuple(alias for alias, target in aliases.items() if target.id == version.id),
+            moves=tuple(self.versions.alias_moves(version.name)),
+            metrics=version.about["metrics"],
+            parameters=version.about["parameters"],
+            signature=signature_from(version.about["signature"]),
+            run=run.id,
+            code=self._behind(run, "code").id,
+            data={
+                edge.role.removeprefix("data:"): self._datasets.by_id(edge.earlier.id).reference
+                for edge in edges.made_from(self._database, run)
+                if edge.role.startswith("data:")
+            },
+            environment=self._behind(run, "environment").id,
+        )
+
+    def _behind(self, end: End, role: str) -> End:
+        return edges.made_from(self._database, end, role)[0].earlier

@@ -1,0 +1,99 @@
+-- name: add_artifact
+-- A value was made or brought in.
+INSERT INTO artifact (id, codec, type, digest, size_bytes, about, ours, created_us)
+VALUES (:id, :codec, :type, :digest, :size_bytes, :about, :ours, :created_us);
+
+-- name: artifact_by_id
+-- One artifact.
+SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact WHERE id = :id;
+
+-- name: artifact_with_digest
+-- The first artifact with these bytes, by a digest or its beginning.
+SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact
+WHERE digest >= :prefix AND digest < :prefix || '~' ORDER BY created_us LIMIT 1;
+
+-- name: artifacts_by_prefix
+-- The artifacts an id can mean.
+SELECT id FROM artifact WHERE id >= :prefix AND id < :prefix || '~' LIMIT 5;
+
+-- name: add_version
+-- The next number under a name.
+INSERT INTO version (id, kind, name, number, artifact_id, message, about, created_us)
+SELECT :id, :kind, :name, coalesce(max(number), 0) + 1, :artifact_id, :message, :about, :created_us
+FROM version WHERE kind = :kind AND name = :name
+RETURNING number;
+
+-- name: version_by_id
+-- One version.
+SELECT version.id, kind, name, number, artifact_id, artifact.digest AS digest, artifact.size_bytes AS size_bytes,
+    message, version.about AS about, version.created_us AS created_us
+FROM version JOIN artifact ON artifact.id = version.artifact_id WHERE version.id = :id;
+
+-- name: versions_named
+-- Every version under a name, newest first.
+SELECT version.id, kind, name, number, artifact_id, artifact.digest AS digest, artifact.size_bytes AS size_bytes,
+    message, version.about AS about, version.created_us AS created_us
+FROM version JOIN artifact ON artifact.id = version.artifact_id
+WHERE kind = :kind AND name = :name ORDER BY number DESC;
+
+-- name: newest_versions
+-- The newest version under each name.
+SELECT version.id, kind, name, number, artifact_id, artifact.digest AS digest, artifact.size_bytes AS size_bytes,
+    message, version.about AS about, version.created_us AS created_us
+FROM version JOIN artifact ON artifact.id = version.artifact_id
+WHERE kind = :kind AND number = (
+    SELECT max(number) FROM version AS other WHERE other.kind = version.kind AND other.name = version.name
+) ORDER BY name;
+
+-- name: version_numbered
+-- The version with a number.
+SELECT version.id, kind, name, number, artifact_id, artifact.digest AS digest, artifact.size_bytes AS size_bytes,
+    message, version.about AS about, version.created_us AS created_us
+FROM version JOIN artifact ON artifact.id = version.artifact_id
+WHERE kind = :kind AND name = :name AND number = :number;
+
+-- name: version_with_digest
+-- The versions under a name whose bytes have a digest that begins so.
+SELECT version.id, kind, name, number, artifact_id, artifact.digest AS digest, artifact.size_bytes AS size_bytes,
+    message, version.about AS about, version.created_us AS created_us
+FROM version JOIN artifact ON artifact.id = version.artifact_id
+WHERE kind = :kind AND name = :name AND artifact.digest >= :prefix AND artifact.digest < :prefix || '~'
+ORDER BY number DESC;
+
+-- name: names_of_kind
+-- The names that have versions.
+SELECT DISTINCT name FROM version WHERE kind = :kind ORDER BY name;
+
+-- name: alias_target
+-- What an alias means now.
+SELECT version_id FROM alias WHERE kind = :kind AND name = :name AND alias = :alias;
+
+-- name: aliases_of_name
+-- The aliases under a name.
+SELECT alias, version_id FROM alias WHERE kind = :kind AND name = :name ORDER BY alias;
+
+-- name: set_alias
+-- Point an alias at a version.
+INSERT INTO alias (kind, name, alias, version_id) VALUES (:kind, :name, :alias, :version_id)
+ON CONFLICT (kind, name, alias) DO UPDATE SET version_id = excluded.version_id;
+
+-- name: add_alias_move
+-- Remember where an alias pointed before, who moved it and why.
+INSERT INTO alias_move (kind, name, alias, from_id, to_id, actor, reason, at_us)
+VALUES (:kind, :name, :alias, :from_id, :to_id, :actor, :reason, :at_us);
+
+-- name: alias_moves
+-- The history of the aliases under a name, newest first.
+SELECT alias, from_id, to_id, actor, reason, at_us FROM alias_move
+WHERE kind = :kind AND name = :name ORDER BY id DESC;
+
+-- name: add_snapshot
+-- The state of a project's code; the same state is the same row.
+INSERT INTO snapshot (digest, tree, git_commit, git_remote, dirty, files, size_bytes, created_us)
+VALUES (:digest, :tree, :git_commit, :git_remote, :dirty, :files, :size_bytes, :created_us)
+ON CONFLICT DO NOTHING;
+
+-- name: snapshot_by_digest
+-- One snapshot.
+SELECT digest, tree, git_commit, git_remote, dirty, files, size_bytes FROM snapshot
+WHERE digest >= :prefix AND digest < :prefix || '~' LIMIT 2;

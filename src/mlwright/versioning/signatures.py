@@ -1,0 +1,62 @@
+"""Signatures: what a model takes and gives, so that a server can hold requests against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from mlwright.kernel.errors import Corrupt
+
+ColumnType = Literal["number", "integer", "boolean", "string"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input: its name and type, whether it may be missing, and what training saw of it."""
+
+    name: str
+    type: ColumnType
+    nullable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    categories: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one row is answered with; `classes` of a classifier."""
+
+    type: ColumnType
+    classes: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A row of the test data and the model's own answer to it, as the pipeline computed it."""
+
+    input: dict[str, Any]
+    output: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs in the model's order, output, whether it gives probabilities, and an example."""
+
+    inputs: tuple[Column, ...]
+    output: Output
+    probabilities: bool
+    example: Example
+
+
+def signature_from(data: Any) -> Signature:
+    """The signature that the signature step recorded.
+
+    Raises:
+        Corrupt: it is not one.
+    """
+    try:
+        return msgspec.convert(data, Signature)
+    except msgspec.ValidationError as error:
+        raise Corrupt(f"a recorded signature cannot be read: {error}") from error

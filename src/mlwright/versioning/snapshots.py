@@ -1,0 +1,207 @@
+"""Code snapshots: the state of a project's files, whatever Git knows of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from mlwright.kernel import edges
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.digest import Digest, composite
+from mlwright.kernel.edges import Edge, End
+from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.storage import Entry, InlineObjects, Tree, load_tree
+from mlwright.storage.trees import KIND as TREE_KIND
+
+_SQL = Queries.beside(__file__)
+
+MAX_FILE_BYTES = 10 << 20
+_NEVER = GitIgnoreSpec.from_lines(
+    [".mlwright/", ".git/", ".venv/", "__pycache__/", "*.pyc", ".env", ".env.*", "*.pem", "*.key", "*.p12", ".netrc"]
+    + ["id_rsa*", "id_ed25519*", ".aws/", ".ssh/"]
+)
+"""Secrets, and what machines write beside code; no setting takes these in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The code of a run.
+
+    Args:
+        tree: its files.
+        git_commit: empty without Git, or before the first commit.
+        git_remote: without credentials; may be empty.
+        dirty: the files differ from the commit.
+        left_out: files that are too large to be code.
+    """
+
+    digest: Digest
+    tree: Digest
+    git_commit: str
+    git_remote: str
+    dirty: bool
+    files: int
+    size_bytes: int
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def end(self) -> End:
+        """The snapshot as an end of edges."""
+        return End("snapshot", self.digest)
+
+
+class Snapshots:
+    """Takes and restores the code of one project.
+
+    Args:
+        root: the project's folder.
+        ignore: patterns of files that are not code, in Git's grammar.
+        memory: a file of this machine that remembers the digest of files that did not change.
+    """
+
+    def __init__(
+        self, database: Database, objects: InlineObjects, root: Path, ignore: tuple[str, ...], memory: Path
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._root = root
+        self._ignore = GitIgnoreSpec.from_lines(ignore)
+        self._memory = memory
+
+    def take(self) -> Snapshot:
+        """Store the project's files; durable on return, recorded by `record`.
+
+        Raises:
+            Invalid: a file name that is not UTF-8.
+        """
+        names, commit, remote, dirty = _git_state(self._root)
+        candidates = names if names is not None else _walk(self._root)
+        wanted = [name for name in candidates if not self._ignore.match_file(name) and not _NEVER.match_file(name)]
+        memory, fresh, entries, left_out = self._remembered(), {}, [], []
+        for name in sorted(wanted):
+            file = self._root / name
+            try:
+                status = file.stat()
+            except OSError:
+                continue  # deleted but still known to Git, or a dangling link
+            if not file.is_file():
+                continue
+            if status.st_size > MAX_FILE_BYTES:
+                left_out.append(name)
+                continue
+            state = f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"
+            known = memory.get(name, ("", ""))
+            digest = Digest(known[1])
+            if known[0] != state or digest not in self._objects:
+                digest = self._objects.put(_bytes(file)).digest
+            fresh[name] = (state, digest)
+            entries.append(Entry(name, status.st_size, digest, os.access(file, os.X_OK)))
+        if fresh != memory:
+            self._memory.parent.mkdir(parents=True, exist_ok=True)
+            self._memory.write_text(json.dumps(fresh))
+        return self._snapshot(Tree(tuple(entries)), commit, remote, dirty, tuple(left_out))
+
+    def record(self, tx: Transaction, snapshot: Snapshot) -> None:
+        """Write the snapshot's row and its edge, in the transaction of whoever refers to it."""
+        tx.execute(
+            _SQL["add_snapshot"],
+            digest=snapshot.digest,
+            tree=snapshot.tree,
+            git_commit=snapshot.git_commit,
+            git_remote=snapshot.git_remote,
+            dirty=int(snapshot.dirty),
+            files=snapshot.files,
+            size_bytes=snapshot.size_bytes,
+            created_us=now_us(),
+        )
+        edges.add(tx, [Edge(snapshot.end, "files", End("tree", snapshot.tree))])
+
+    def get(self, digest: str) -> Snapshot:
+        """A recorded snapshot by its digest or a beginning of it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        rows = self._database.read(_SQL["snapshot_by_digest"], prefix=digest)
+        if len(rows) != 1:
+            raise NotFound(f"there is no code snapshot {digest[:12]}")
+        return Snapshot(**{**rows[0], "dirty": bool(rows[0]["dirty"])})
+
+    def tree(self, snapshot: Snapshot) -> Tree:
+        """The files of a snapshot."""
+        return load_tree(self._objects, snapshot.tree)
+
+    def _snapshot(
+        self, tree: Tree, commit: str, remote: str, dirty: bool, left_out: tuple[str, ...]
+    ) -> Snapshot:
+        manifest = tree.encode()
+        stored = self._objects.put(manifest, kind=TREE_KIND)
+        identity = {"tree": stored.digest, "commit": commit, "remote": remote, "dirty": dirty}
+        digest = composite("snapshot", identity)
+        return Snapshot(
+            digest, stored.digest, commit, remote, dirty, len(tree.entries), tree.size_bytes, left_out
+        )
+
+    def _remembered(self) -> dict[str, tuple[str, str]]:
+        try:
+            return {name: (state, digest) for name, (state, digest) in json.loads(self._memory.read_text()).items()}
+        except (FileNotFoundError, ValueError):
+            return {}
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise Invalid(f"a file of the project cannot be read: {error.strerror}", where=str(file)) from error
+
+
+def _git_state(root: Path) -> tuple[list[str] | None, str, str, bool]:
+    """Files (tracked, and untracked but not ignored), commit, remote and whether there are changes."""
+    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    if listed is None:
+        return None, "", "", False
+    commit = _git(root, "rev-parse", "--verify", "-q", "HEAD") or ""
+    remote = _git(root, "config", "--get", "remote.origin.url") or ""
+    changes = _git(root, "status", "--porcelain", "-z", "--", ".")
+    remote = re.sub(r"(?<=://)[^/@]+@", "", remote.strip())
+    return [name for name in listed.split("\0") if name], commit.strip(), remote, bool(changes)
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    """What a git command prints, or None when it fails, or when there is no git."""
+    # A repository's own configuration must not run programs: no hooks, no fsmonitor, no ext transport.
+    safe = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never"]
+    try:
+        done = subprocess.run(
+            ["git", *safe, *arguments], cwd=root, capture_output=True, check=False, timeout=60
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "surrogateescape") if done.returncode == 0 else None
+
+
+def _walk(root: Path) -> list[str]:
+    """The files of a folder without Git, less what its `.gitignore` names."""
+    try:
+        ignored = GitIgnoreSpec.from_lines((root / ".gitignore").read_text(encoding="utf-8").splitlines())
+    except FileNotFoundError:
+        ignored = GitIgnoreSpec.from_lines([])
+    found = []
+    for folder, folders, names in os.walk(root):
+        relative = Path(folder).relative_to(root)
+        prefix = "" if relative == Path() else f"{relative.as_posix()}/"
+        folders[:] = [
+            name
+            for name in folders
+            if not ignored.match_file(f"{prefix}{name}/") and not _NEVER.match_file(f"{prefix}{name}/")
+        ]
+        found += [prefix + name for name in names if not ignored.match_file(prefix + name)]
+    return found

@@ -1,0 +1,224 @@
+"""Versions and aliases, the same for datasets and models: a name, a number, an artifact."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlwright.kernel import edges, events
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.digest import Digest
+from mlwright.kernel.edges import Edge, End
+from mlwright.kernel.errors import Invalid, NotFound, nearest
+from mlwright.kernel.ids import ArtifactId, VersionId, new_id
+from mlwright.kernel.plan import Change, Plan
+from mlwright.versioning.references import LATEST, Reference, check_name, parse_reference
+
+_SQL = Queries.beside(__file__)
+
+Kind = Literal["dataset", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version, which never changes.
+
+    Args:
+        about: what is known of it: a dataset's columns, a model's metrics and signature.
+    """
+
+    id: VersionId
+    kind: Kind
+    name: str
+    number: int
+    artifact_id: ArtifactId
+    digest: Digest
+    size_bytes: int
+    message: str
+    about: dict[str, Any]
+    created_us: int
+
+    @property
+    def reference(self) -> str:
+        """`name@3`."""
+        return f"{self.name}@{self.number}"
+
+    @property
+    def end(self) -> End:
+        """The version as an end of edges."""
+        return End("version", self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    """An alias was pointed elsewhere: from which number (None at first) to which, by whom, why, when."""
+
+    alias: str
+    from_number: int | None
+    to_number: int
+    actor: str
+    reason: str
+    at_us: int
+
+
+class Versions:
+    """The versions of one kind."""
+
+    def __init__(self, database: Database, kind: Kind) -> None:
+        self._database = database
+        self.kind: Kind = kind
+
+    def add(
+        self, tx: Transaction, name: str, artifact_id: ArtifactId, *, message: str, about: dict[str, Any]
+    ) -> Version:
+        """Give an artifact the next number under a name, with the edge that ties them."""
+        check_name(name, self.kind)
+        identity = VersionId(new_id())
+        tx.read(
+            _SQL["add_version"],
+            id=identity,
+            kind=self.kind,
+            name=name,
+            artifact_id=artifact_id,
+            message=message,
+            about=json.dumps(about, ensure_ascii=False),
+            created_us=now_us(),
+        )
+        made = _version(tx.read(_SQL["version_by_id"], id=identity)[0])
+        edges.add(tx, [Edge(made.end, "artifact", End("artifact", artifact_id))])
+        events.record(tx, f"{self.kind}.added", made.end, reference=made.reference, message=message)
+        return made
+
+    def resolve(self, text: str) -> Version:
+        """The version a reference means now.
+
+        Raises:
+            Invalid: it is no reference, or a digest that fits several.
+            NotFound: it means nothing here; the message names what is near.
+        """
+        reference = parse_reference(text, self.kind)
+        if (found := self.find(reference)) is not None:
+            return found
+        versions = self.named(reference.name)
+        if not versions:
+            known = [row["name"] for row in self._database.read(_SQL["names_of_kind"], kind=self.kind)]
+            add = "mlwright datasets add PATH --name" if self.kind == "dataset" else "mlwright run, and register"
+            raise NotFound(
+                f"there is no {self.kind} `{reference.name}`",
+                hint=nearest(reference.name, known) or f"make it: {add} {reference.name}",
+            )
+        selectors = [str(version.number) for version in versions[:5]] + sorted(self.aliases(reference.name))
+        raise NotFound(
+            f"{self.kind} `{reference.name}` has no version `{str(reference).partition('@')[2]}`",
+            hint=f"it has @{', @'.join(selectors)}",
+        )
+
+    def find(self, reference: Reference) -> Version | None:
+        """The version a reference means, or None."""
+        name = {"kind": self.kind, "name": reference.name}
+        if reference.number is not None:
+            rows = self._database.read(_SQL["version_numbered"], **name, number=reference.number)
+        elif reference.digest is not None:
+            rows = self._database.read(_SQL["version_with_digest"], **name, prefix=reference.digest)
+            if len({row["digest"] for row in rows}) > 1:
+                raise Invalid(f"{reference} fits several versions", hint="type more of the digest")
+        else:
+            rows = self._database.read(_SQL["alias_target"], **name, alias=reference.alias)
+            if rows:
+                return self.by_id(rows[0]["version_id"])
+            if reference.alias == LATEST:
+                rows = self._database.read(_SQL["versions_named"], **name)
+        return _version(rows[0]) if rows else None
+
+    def by_id(self, identity: str) -> Version:
+        """The version with a whole id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        rows = self._database.read(_SQL["version_by_id"], id=identity)
+        if not rows:
+            raise NotFound(f"there is no version {identity}")
+        return _version(rows[0])
+
+    def newest(self) -> list[Version]:
+        """The newest version under each name."""
+        return [_version(row) for row in self._database.read(_SQL["newest_versions"], kind=self.kind)]
+
+    def named(self, name: str) -> list[Version]:
+        """Every version under a name, newest first."""
+        return [_version(row) for row in self._database.read(_SQL["versions_named"], kind=self.kind, name=name)]
+
+    def aliases(self, name: str) -> dict[str, Version]:
+        """What each alias under a name means."""
+        rows = self._database.read(_SQL["aliases_of_name"], kind=self.kind, name=name)
+        return {row["alias"]: self.by_id(row["version_id"]) for row in rows}
+
+    def alias_moves(self, name: str) -> list[AliasMove]:
+        """The history of the aliases under a name, newest first."""
+        numbers = {version.id: version.number for version in self.named(name)}
+        return [
+            AliasMove(
+                row["alias"],
+                numbers.get(row["from_id"]),
+                numbers[row["to_id"]],
+                row["actor"],
+                row["reason"],
+                row["at_us"],
+            )
+            for row in self._database.read(_SQL["alias_moves"], kind=self.kind, name=name)
+        ]
+
+    def plan_alias(self, text: str, alias: str) -> Plan:
+        """What pointing an alias at a version would change.
+
+        Raises:
+            Invalid: the alias cannot be one.
+            NotFound: there is no such version.
+        """
+        target = self.resolve(text)
+        _check_alias(alias)
+        now = self.aliases(target.name).get(alias)
+        subject = f"{target.name}@{alias}"
+        if now == target:
+            return Plan("alias", (Change("keep", subject, f"is {target.reference} already"),))
+        why = f"{now.reference if now else 'nothing'} -> {target.reference}"
+        return Plan("alias", (Change("move", subject, why),))
+
+    def set_alias(self, text: str, alias: str, *, reason: str = "") -> Plan:
+        """Point an alias at a version; the move is kept with who, when, from, to and why."""
+        plan = self.plan_alias(text, alias)
+        if not plan.empty:
+            with self._database.transaction() as tx:
+                self.move_alias(tx, self.resolve(text), alias, reason=reason)
+        return plan
+
+    def move_alias(self, tx: Transaction, version: Version, alias: str, *, reason: str) -> None:
+        """Point an alias at a version, inside a transaction."""
+        name = {"kind": self.kind, "name": version.name, "alias": alias}
+        before = tx.read(_SQL["alias_target"], **name)
+        tx.execute(_SQL["set_alias"], **name, version_id=version.id)
+        tx.execute(
+            _SQL["add_alias_move"],
+            **name,
+            from_id=before[0]["version_id"] if before else None,
+            to_id=version.id,
+            actor=events.actor(),
+            reason=reason,
+            at_us=now_us(),
+        )
+        events.record(
+            tx, "alias.moved", version.end, alias=f"{version.name}@{alias}", to=version.reference, reason=reason
+        )
+
+
+def _check_alias(alias: str) -> None:
+    check_name(alias, "alias")
+    if alias == LATEST:
+        raise Invalid(f"`{LATEST}` always means the newest version: it cannot be set", hint="choose another alias")
+
+
+def _version(row: dict[str, Any]) -> Version:
+    return Version(**{**row, "about": json.loads(row["about"])})

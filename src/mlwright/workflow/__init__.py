@@ -1,0 +1,30 @@
+"""Pipelines: from functions to a graph, from a graph to a run, and the same run again.
+
+Law: a step is reused only if all that its result can depend on is the same; what is recorded as done is
+durable.
+"""
+
+from mlwright.workflow.attempts import Attempt, Attempts, AttemptState
+from mlwright.workflow.discover import FoundPipeline
+from mlwright.workflow.graph import Graph, Node
+from mlwright.workflow.pipelines import Pipelines, Prepared, Rooms
+from mlwright.workflow.reproduce import Comparison, Reproduction, reproduce
+from mlwright.workflow.watch import NodeView, RunView, Watch
+
+__all__ = [
+    "Attempt",
+    "AttemptState",
+    "Attempts",
+    "Comparison",
+    "FoundPipeline",
+    "Graph",
+    "Node",
+    "NodeView",
+    "Pipelines",
+    "Prepared",
+    "Reproduction",
+    "Rooms",
+    "RunView",
+    "Watch",
+    "reproduce",
+]

@@ -1,0 +1,20 @@
+-- One row for each try at a step of a run, whether it ran, was reused or only checked.
+CREATE TABLE attempt (
+    id TEXT PRIMARY KEY,
+    run_id TEXT NOT NULL REFERENCES run (id),
+    node TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    fingerprint TEXT,
+    log TEXT,
+    detail TEXT NOT NULL,
+    waited_s REAL,
+    wall_s REAL,
+    cpu_s REAL,
+    peak_bytes INTEGER,
+    created_us INTEGER NOT NULL,
+    finished_us INTEGER,
+    UNIQUE (run_id, node, number)
+) STRICT;
+
+CREATE INDEX attempt_reusable ON attempt (fingerprint, created_us) WHERE state = 'succeeded';
