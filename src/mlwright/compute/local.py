@@ -20,7 +20,13 @@ from mlwright.compute.executor import Place, Report, Task
 from mlwright.sdk import worker
 from mlwright.sdk.frames import FrameReader
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 _KEPT_WORDS = 2000
 _LAST_BREATH_S = 2.0
 
@@ -199,5 +205,9 @@ def _cause(status: int) -> str:
 
 def _environment(place: Place) -> dict[str, str]:
     """The caller's variables, less what would change how Python runs, plus what makes runs repeatable."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"
+    }
     return kept | {"PYTHONHASHSEED": "0", **dict.fromkeys(_THREADS, str(place.cpus))}

@@ -227,7 +227,9 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def _uv(arguments: list[str], *, what: str = "uv failed", check: bool = True) -> subprocess.CompletedProcess[str]:
+def _uv(
+    arguments: list[str], *, what: str = "uv failed", check: bool = True
+) -> subprocess.CompletedProcess[str]:
     from uv import find_uv_bin
 
     # The caller's own virtual environment, and an interpreter fetched behind their back, are not asked for.
@@ -241,5 +243,7 @@ def _uv(arguments: list[str], *, what: str = "uv failed", check: bool = True) ->
         check=False,
     )
     if check and done.returncode != 0:
-        raise Unavailable(f"{what}:\n{done.stderr.strip()}", hint="check the names and the network, then try again")
+        raise Unavailable(
+            f"{what}:\n{done.stderr.strip()}", hint="check the names and the network, then try again"
+        )
     return done

@@ -46,9 +46,7 @@ def make_lock(text: bytes, pylock: Digest) -> Lock:
     """The lock of a pylock file on this interpreter and platform."""
     identity = {"pylock": pylock, "python": current_python(), "platform": current_platform()}
     packages = tomllib.loads(text.decode()).get("packages", [])
-    return Lock(
-        composite("lock", identity), pylock, identity["python"], identity["platform"], len(packages)
-    )
+    return Lock(composite("lock", identity), pylock, identity["python"], identity["platform"], len(packages))
 
 
 def current_python() -> str:

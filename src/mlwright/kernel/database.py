@@ -102,7 +102,5 @@ class Queries:
         """Every query of the room by its name."""
         if self._texts is None:
             pieces = self._begin.split(self._path.read_text(encoding="utf-8"))
-            self._texts = {
-                name: sql.strip() for name, sql in zip(pieces[1::3], pieces[3::3], strict=True)
-            }
+            self._texts = {name: sql.strip() for name, sql in zip(pieces[1::3], pieces[3::3], strict=True)}
         return self._texts

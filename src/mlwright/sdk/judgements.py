@@ -28,7 +28,9 @@ def gate(scores: Mapping[str, float], *conditions: str, not_worse_than: str | No
     """
     parsed = [parse_condition(text) for text in conditions]
     if not parsed:
-        raise Invalid("a gate needs a condition", where=trace.caller(), hint='as in gate(scores, "auc >= 0.95")')
+        raise Invalid(
+            "a gate needs a condition", where=trace.caller(), hint='as in gate(scores, "auc >= 0.95")'
+        )
     tracer = trace.current()
     if tracer is None:
         return all(finding.holds for finding in judge(scores, parsed))
@@ -77,7 +79,10 @@ def register(
         outputs={trace.RESULT: "dict"},
         seeded=False,
     )
-    inputs = {"model": model_argument, "signature": trace.argument(trace.Promise(signature, trace.RESULT), "")}
+    inputs = {
+        "model": model_argument,
+        "signature": trace.argument(trace.Promise(signature, trace.RESULT), ""),
+    }
     if scores is not None:
         inputs["scores"] = trace.argument(scores, "the scores to register")
     if when is not True:

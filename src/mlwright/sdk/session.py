@@ -187,7 +187,11 @@ def _told(error: BaseException, root: str) -> dict[str, Any]:
     if isinstance(error, MlwrightError):
         told |= {"message": error.message, "hint": error.hint, "where": error.where}
     if isinstance(error, SyntaxError) and str(error.filename).startswith(root):
-        told |= {"file": str(Path(str(error.filename)).relative_to(root)), "line": error.lineno, "function": ""}
+        told |= {
+            "file": str(Path(str(error.filename)).relative_to(root)),
+            "line": error.lineno,
+            "function": "",
+        }
     elif mine:
         last = mine[-1]
         told |= {

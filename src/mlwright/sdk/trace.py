@@ -99,7 +99,8 @@ class Tracer:
                 key: argument(value, f"argument `{key}` of step `{step.name}`")
                 for key, value in bound.arguments.items()
             },
-            outputs=outputs or {RESULT: type_name(returned) if returned is not inspect.Parameter.empty else ""},
+            outputs=outputs
+            or {RESULT: type_name(returned) if returned is not inspect.Parameter.empty else ""},
             several=outputs is not None,
             accepts={key: type_name(hint) for key, hint in hints.items() if key != "return"},
             retries=options.retries,

@@ -17,9 +17,7 @@ def _graft(package: str) -> None:
     """Make the engine's package importable here, without the folder that holds its dependencies."""
     from importlib.util import module_from_spec, spec_from_file_location
 
-    spec = spec_from_file_location(
-        "mlwright", f"{package}/__init__.py", submodule_search_locations=[package]
-    )
+    spec = spec_from_file_location("mlwright", f"{package}/__init__.py", submodule_search_locations=[package])
     assert spec is not None and spec.loader is not None
     sys.modules["mlwright"] = module = module_from_spec(spec)
     spec.loader.exec_module(module)

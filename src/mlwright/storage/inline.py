@@ -73,5 +73,3 @@ def put_inline(tx: Transaction, data: bytes) -> Stored:
     digest = digest_of(data)
     tx.execute(_SQL["add_inline"], digest=digest, data=data)
     return Stored(digest, len(data))
-
-

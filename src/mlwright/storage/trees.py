@@ -59,7 +59,9 @@ def scan(path: Path) -> list[Source]:
         Invalid: the path is missing, empty of files, or holds what is neither file nor folder.
     """
     if not path.exists():
-        raise Invalid(f"there is no file or folder {path}", hint="check the path: it is relative to where you are")
+        raise Invalid(
+            f"there is no file or folder {path}", hint="check the path: it is relative to where you are"
+        )
     if path.is_file():
         return [Source(path.name, path)]
     if not path.is_dir():

@@ -86,7 +86,9 @@ class Runs:
         pins: Mapping[str, str],
     ) -> tuple[Run, leases.Lease]:
         """Record that a run begins; this process owns it from now on."""
-        run = Run(RunId(new_id()), project, pipeline, RunState.RUNNING, seed, now_us(), None, None, dict(pins))
+        run = Run(
+            RunId(new_id()), project, pipeline, RunState.RUNNING, seed, now_us(), None, None, dict(pins)
+        )
         tx.execute(
             _SQL["add_run"],
             id=run.id,
@@ -99,13 +101,21 @@ class Runs:
         )
         tx.execute_many(
             _SQL["add_param"],
-            [{"run_id": run.id, "name": name, "value": json.dumps(value)} for name, value in parameters.items()],
+            [
+                {"run_id": run.id, "name": name, "value": json.dumps(value)}
+                for name, value in parameters.items()
+            ],
         )
         events.record(tx, "run.started", run.end, pipeline=pipeline)
         return run, leases.take(tx, _subject(run.id))
 
     def finish(
-        self, tx: Transaction, run: Run, state: RunState, lease: leases.Lease, error: dict[str, Any] | None = None
+        self,
+        tx: Transaction,
+        run: Run,
+        state: RunState,
+        lease: leases.Lease,
+        error: dict[str, Any] | None = None,
     ) -> None:
         """Record a run's terminal state.
 

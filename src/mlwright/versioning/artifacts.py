@@ -47,7 +47,14 @@ class Artifact:
 
 
 def add_artifact(
-    tx: Transaction, *, codec: str, type_text: str, digest: Digest, size_bytes: int, about: dict[str, Any], ours: bool
+    tx: Transaction,
+    *,
+    codec: str,
+    type_text: str,
+    digest: Digest,
+    size_bytes: int,
+    about: dict[str, Any],
+    ours: bool,
 ) -> Artifact:
     """Record an artifact, with the edge to its bytes. The bytes must be durable before."""
     made = Artifact(ArtifactId(new_id()), codec, type_text, digest, size_bytes, about, ours, now_us())
@@ -77,6 +84,12 @@ def artifact(database: Database, identity: str) -> Artifact:
     if not rows:
         raise NotFound(f"there is no artifact {identity}")
     return _artifact(rows[0])
+
+
+def artifact_by_digest(database: Database, digest: str) -> Artifact | None:
+    """The first artifact with these bytes, by a digest or its beginning."""
+    rows = database.read(_SQL["artifact_with_digest"], prefix=digest)
+    return _artifact(rows[0]) if rows else None
 
 
 def artifacts_of(database: Database, attempt: str) -> dict[str, Artifact]:

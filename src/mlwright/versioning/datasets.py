@@ -37,7 +37,9 @@ class Datasets:
         newest = self.versions.find(Reference(name, alias=LATEST))
         tree = Tree(tuple(Entry(s.path, s.file.stat().st_size, digest_of_file(s.file)) for s in sources))
         if newest is not None and _same_files(load_tree(self._objects, newest.digest), tree):
-            return Plan(f"dataset {name}", (Change("keep", newest.reference, "the same bytes are there already"),))
+            return Plan(
+                f"dataset {name}", (Change("keep", newest.reference, "the same bytes are there already"),)
+            )
         number = newest.number + 1 if newest else 1
         what = f"{len(sources)} file{'s' * (len(sources) != 1)}, {tree.size_bytes:,} bytes"
         return Plan(f"dataset {name}", (Change("add", f"{name}@{number}", what),))
@@ -71,7 +73,7 @@ class Datasets:
             return self.versions.add(tx, name, made.id, message=message, about=about), True
 
     def adopt(self, version: Version, source: InlineObjects) -> Version:
-        """Take a version over from another workspace, with its bytes; its number here may differ."""
+        """Take a version over from another workspace, with its bytes and its number."""
         for entry in load_tree(source, version.digest).entries:
             self._objects.put(source.path(entry.digest))
         self._objects.put(source.get(version.digest, kind="tree"), kind="tree")
@@ -85,7 +87,14 @@ class Datasets:
                 about=version.about,
                 ours=False,
             )
-            return self.versions.add(tx, version.name, made.id, message=version.message, about=version.about)
+            return self.versions.add(
+                tx,
+                version.name,
+                made.id,
+                message=version.message,
+                about=version.about,
+                number=version.number,
+            )
 
     def open(self, text: str, scratch: Path) -> Dataset:
         """A dataset whose files can be read here and now.

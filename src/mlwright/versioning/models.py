@@ -9,7 +9,8 @@ from typing import Any
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.edges import Edge, End
-from mlwright.versioning.artifacts import Artifact, artifact
+from mlwright.storage import InlineObjects
+from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
 from mlwright.versioning.signatures import Signature, signature_from
 from mlwright.versioning.versions import AliasMove, Version, Versions
 
@@ -82,11 +83,27 @@ class Models:
         self.versions.move_alias(tx, made, CHAMPION, reason="the first version that passed")
         return made, f"{made.reference} registered, {name}@{CHAMPION} from now on"
 
-    def adopt(self, version: Version, model: Artifact) -> None:
-        """Take a version over from another workspace, under an artifact whose bytes are here."""
+    def adopt(self, version: Version, model: Artifact, source: InlineObjects, objects: InlineObjects) -> None:
+        """Take a version over from another workspace, with its bytes and its number; no alias moves."""
+        objects.put(source.get(model.digest))
         with self._database.transaction() as tx:
-            made = self.versions.add(tx, version.name, model.id, message=version.message, about=version.about)
-            self.versions.move_alias(tx, made, CHAMPION, reason="a reference of the run that is reproduced")
+            made = add_artifact(
+                tx,
+                codec=model.codec,
+                type_text=model.type,
+                digest=model.digest,
+                size_bytes=model.size_bytes,
+                about=model.about,
+                ours=False,
+            )
+            self.versions.add(
+                tx,
+                version.name,
+                made.id,
+                message=version.message,
+                about=version.about,
+                number=version.number,
+            )
 
     def detail(self, text: str) -> ModelDetail:
         """Everything that is known of a version.

@@ -12,14 +12,10 @@ SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifac
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact
 WHERE digest >= :prefix AND digest < :prefix || '~' ORDER BY created_us LIMIT 1;
 
--- name: artifacts_by_prefix
--- The artifacts an id can mean.
-SELECT id FROM artifact WHERE id >= :prefix AND id < :prefix || '~' LIMIT 5;
-
 -- name: add_version
--- The next number under a name.
+-- The next number under a name, or a given one.
 INSERT INTO version (id, kind, name, number, artifact_id, message, about, created_us)
-SELECT :id, :kind, :name, coalesce(max(number), 0) + 1, :artifact_id, :message, :about, :created_us
+SELECT :id, :kind, :name, coalesce(:number, max(number) + 1, 1), :artifact_id, :message, :about, :created_us
 FROM version WHERE kind = :kind AND name = :name
 RETURNING number;
 

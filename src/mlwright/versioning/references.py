@@ -54,7 +54,9 @@ def parse_reference(text: str, what: str) -> Reference:
         return Reference(name, digest=selector[3:])
     if _ALIAS.fullmatch(selector):
         return Reference(name, alias=selector)
-    raise Invalid(f"{text!r} is not a {what} reference", hint=f"write {name}@3, {name}@alias or {name}@b3:ab12")
+    raise Invalid(
+        f"{text!r} is not a {what} reference", hint=f"write {name}@3, {name}@alias or {name}@b3:ab12"
+    )
 
 
 def check_name(name: str, what: str) -> str:

@@ -24,7 +24,19 @@ _SQL = Queries.beside(__file__)
 
 MAX_FILE_BYTES = 10 << 20
 _NEVER = GitIgnoreSpec.from_lines(
-    [".mlwright/", ".git/", ".venv/", "__pycache__/", "*.pyc", ".env", ".env.*", "*.pem", "*.key", "*.p12", ".netrc"]
+    [
+        ".mlwright/",
+        ".git/",
+        ".venv/",
+        "__pycache__/",
+        "*.pyc",
+        ".env",
+        ".env.*",
+        "*.pem",
+        "*.key",
+        "*.p12",
+        ".netrc",
+    ]
     + ["id_rsa*", "id_ed25519*", ".aws/", ".ssh/"]
 )
 """Secrets, and what machines write beside code; no setting takes these in."""
@@ -83,7 +95,9 @@ class Snapshots:
         """
         names, commit, remote, dirty = _git_state(self._root)
         candidates = names if names is not None else _walk(self._root)
-        wanted = [name for name in candidates if not self._ignore.match_file(name) and not _NEVER.match_file(name)]
+        wanted = [
+            name for name in candidates if not self._ignore.match_file(name) and not _NEVER.match_file(name)
+        ]
         memory, fresh, entries, left_out = self._remembered(), {}, [], []
         for name in sorted(wanted):
             file = self._root / name
@@ -123,6 +137,14 @@ class Snapshots:
         )
         edges.add(tx, [Edge(snapshot.end, "files", End("tree", snapshot.tree))])
 
+    def adopt(self, snapshot: Snapshot, source: InlineObjects) -> None:
+        """Take a snapshot over from another workspace, with its bytes."""
+        for entry in load_tree(source, snapshot.tree).entries:
+            self._objects.put(source.get(entry.digest))
+        self._objects.put(source.get(snapshot.tree, kind=TREE_KIND), kind=TREE_KIND)
+        with self._database.transaction() as tx:
+            self.record(tx, snapshot)
+
     def get(self, digest: str) -> Snapshot:
         """A recorded snapshot by its digest or a beginning of it.
 
@@ -151,7 +173,10 @@ class Snapshots:
 
     def _remembered(self) -> dict[str, tuple[str, str]]:
         try:
-            return {name: (state, digest) for name, (state, digest) in json.loads(self._memory.read_text()).items()}
+            return {
+                name: (state, digest)
+                for name, (state, digest) in json.loads(self._memory.read_text()).items()
+            }
         except (FileNotFoundError, ValueError):
             return {}
 
@@ -165,6 +190,8 @@ def _bytes(file: Path) -> bytes:
 
 def _git_state(root: Path) -> tuple[list[str] | None, str, str, bool]:
     """Files (tracked, and untracked but not ignored), commit, remote and whether there are changes."""
+    if _git(root, "check-ignore", "-q", ".") is not None:
+        return None, "", "", False  # a scratch folder inside somebody else's repository
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
     if listed is None:
         return None, "", "", False

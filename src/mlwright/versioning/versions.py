@@ -71,9 +71,16 @@ class Versions:
         self.kind: Kind = kind
 
     def add(
-        self, tx: Transaction, name: str, artifact_id: ArtifactId, *, message: str, about: dict[str, Any]
+        self,
+        tx: Transaction,
+        name: str,
+        artifact_id: ArtifactId,
+        *,
+        message: str,
+        about: dict[str, Any],
+        number: int | None = None,
     ) -> Version:
-        """Give an artifact the next number under a name, with the edge that ties them."""
+        """Give an artifact the next number under a name, or a certain one, with the edge that ties them."""
         check_name(name, self.kind)
         identity = VersionId(new_id())
         tx.read(
@@ -81,6 +88,7 @@ class Versions:
             id=identity,
             kind=self.kind,
             name=name,
+            number=number,
             artifact_id=artifact_id,
             message=message,
             about=json.dumps(about, ensure_ascii=False),
@@ -104,7 +112,11 @@ class Versions:
         versions = self.named(reference.name)
         if not versions:
             known = [row["name"] for row in self._database.read(_SQL["names_of_kind"], kind=self.kind)]
-            add = "mlwright datasets add PATH --name" if self.kind == "dataset" else "mlwright run, and register"
+            add = (
+                "mlwright datasets add PATH --name"
+                if self.kind == "dataset"
+                else "mlwright run, and register"
+            )
             raise NotFound(
                 f"there is no {self.kind} `{reference.name}`",
                 hint=nearest(reference.name, known) or f"make it: {add} {reference.name}",
@@ -149,7 +161,9 @@ class Versions:
 
     def named(self, name: str) -> list[Version]:
         """Every version under a name, newest first."""
-        return [_version(row) for row in self._database.read(_SQL["versions_named"], kind=self.kind, name=name)]
+        return [
+            _version(row) for row in self._database.read(_SQL["versions_named"], kind=self.kind, name=name)
+        ]
 
     def aliases(self, name: str) -> dict[str, Version]:
         """What each alias under a name means."""
@@ -210,14 +224,21 @@ class Versions:
             at_us=now_us(),
         )
         events.record(
-            tx, "alias.moved", version.end, alias=f"{version.name}@{alias}", to=version.reference, reason=reason
+            tx,
+            "alias.moved",
+            version.end,
+            alias=f"{version.name}@{alias}",
+            to=version.reference,
+            reason=reason,
         )
 
 
 def _check_alias(alias: str) -> None:
     check_name(alias, "alias")
     if alias == LATEST:
-        raise Invalid(f"`{LATEST}` always means the newest version: it cannot be set", hint="choose another alias")
+        raise Invalid(
+            f"`{LATEST}` always means the newest version: it cannot be set", hint="choose another alias"
+        )
 
 
 def _version(row: dict[str, Any]) -> Version:

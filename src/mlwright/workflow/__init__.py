@@ -7,8 +7,9 @@ durable.
 from mlwright.workflow.attempts import Attempt, Attempts, AttemptState
 from mlwright.workflow.discover import FoundPipeline
 from mlwright.workflow.graph import Graph, Node
-from mlwright.workflow.pipelines import Pipelines, Prepared, Rooms
+from mlwright.workflow.pipelines import Pipelines, Prepared, Request
 from mlwright.workflow.reproduce import Comparison, Reproduction, reproduce
+from mlwright.workflow.rooms import Rooms, open_rooms
 from mlwright.workflow.watch import NodeView, RunView, Watch
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "Pipelines",
     "Prepared",
     "Reproduction",
+    "Request",
     "Rooms",
     "RunView",
     "Watch",
+    "open_rooms",
     "reproduce",
 ]

@@ -12,6 +12,8 @@ module, since importing it runs them.
 from __future__ import annotations
 
 import ast
+import contextlib
+import symtable
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -95,7 +97,10 @@ class CodeIndex:
     def _parse(self, name: str) -> _Module | None:
         for root in self._roots:
             stem = root.joinpath(*name.split("."))
-            for path, package in ((stem / "__init__.py", name), (stem.with_suffix(".py"), name.rpartition(".")[0])):
+            for path, package in (
+                (stem / "__init__.py", name),
+                (stem.with_suffix(".py"), name.rpartition(".")[0]),
+            ):
                 if path.is_file():
                     return _read(name, package, ast.parse(path.read_bytes()))
         return None
@@ -179,19 +184,18 @@ class _Walk:
                     self._enter(source)
                 for star in _stars(node, module.package):
                     self.whole(star)
-        waiting: list[ast.AST] = [statement]
+        globals_used = _globals_used(ast.unparse(statement))
+        waiting: list[ast.AST] = [statement, *_quoted_annotations(statement)]
         while waiting:
             node = waiting.pop()
             path = _dotted(node)
             if path is None:
                 waiting += ast.iter_child_nodes(node)
-                # An annotation in quotes names what it would name without them.
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in module.binders:
-                    self._mention([node.value], bound, module)
                 continue
             if _IMPORTERS & set(path):
                 self.libraries.add(ANYTHING)
-            self._mention(path, bound, module)
+            if path[0] in globals_used or path[0] in bound:
+                self._mention(path, bound, module)
 
     def _mention(self, path: list[str], bound: dict[str, _Import], module: _Module) -> None:
         """`helper`, or `features.helper`: as far as the path leads through modules, only that name counts."""
@@ -262,8 +266,33 @@ def _has_effects(statement: ast.stmt) -> bool:
     """Whether a statement that binds names also does something to others: `a.b = c = 1`, a loop, a with."""
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return any(isinstance(part, ast.Attribute | ast.Subscript) for target in targets for part in ast.walk(target))
+        return any(
+            isinstance(part, ast.Attribute | ast.Subscript) for target in targets for part in ast.walk(target)
+        )
     return isinstance(statement, ast.For | ast.While | ast.With)
+
+
+def _globals_used(source: str) -> set[str]:
+    """The names that code takes from its module, by Python's own scoping: a local of that name is another."""
+
+    def used(table: symtable.SymbolTable) -> Iterator[str]:
+        for symbol in table.get_symbols():
+            if symbol.is_global() or (table.get_type() == "module" and symbol.is_referenced()):
+                yield symbol.get_name()
+        for child in table.get_children():
+            yield from used(child)
+
+    return set(used(symtable.symtable(source, "<statement>", "exec")))
+
+
+def _quoted_annotations(statement: ast.stmt) -> Iterator[ast.expr]:
+    """What annotations in quotes would say without them."""
+    for node in ast.walk(statement):
+        for annotation in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            for part in ast.walk(annotation) if annotation is not None else ():
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    with contextlib.suppress(SyntaxError):
+                        yield ast.parse(part.value, mode="eval").body
 
 
 def _dotted(node: ast.AST) -> list[str] | None:
@@ -286,7 +315,9 @@ def _imports(statement: ast.Import | ast.ImportFrom, package: str) -> dict[str, 
         }
     source = _source(statement, package)
     return {
-        alias.asname or alias.name: _Import(source, alias.name) for alias in statement.names if alias.name != "*"
+        alias.asname or alias.name: _Import(source, alias.name)
+        for alias in statement.names
+        if alias.name != "*"
     }
 
 
@@ -318,13 +349,13 @@ class _Normal(ast.NodeTransformer):
     def __init__(self, engine_names: frozenset[str]) -> None:
         self._engine_names = engine_names
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802 - named by ast
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._definition(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         return self._definition(node)
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:  # noqa: N802
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         return self._definition(node)
 
     def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:

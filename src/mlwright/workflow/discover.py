@@ -29,7 +29,11 @@ def discover(root: Path, folder: str) -> list[FoundPipeline]:
     """
     home = root / folder
     if not home.is_dir():
-        raise NotFound(f"there is no folder `{folder}` for pipelines", where=str(root), hint="make it, or set it in [tool.mlwright]")
+        raise NotFound(
+            f"there is no folder `{folder}` for pipelines",
+            where=str(root),
+            hint="make it, or set it in [tool.mlwright]",
+        )
     found: dict[str, FoundPipeline] = {}
     for file in sorted(home.rglob("*.py")):
         for pipeline in _in_module(file, root):
@@ -77,7 +81,11 @@ def _in_module(file: Path, root: Path) -> list[FoundPipeline]:
     module = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
     return [
         FoundPipeline(
-            node.name, module, relative.as_posix(), node.lineno, (ast.get_docstring(node) or "").partition("\n")[0]
+            node.name,
+            module,
+            relative.as_posix(),
+            node.lineno,
+            (ast.get_docstring(node) or "").partition("\n")[0],
         )
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and any(map(_is_pipeline, node.decorator_list))

@@ -66,7 +66,10 @@ class Node:
     def needs(self) -> frozenset[str]:
         """The nodes whose outputs it takes."""
         return frozenset(
-            part.node for argument in self.inputs.values() for part in argument.parts() if part.kind == "output"
+            part.node
+            for argument in self.inputs.values()
+            for part in argument.parts()
+            if part.kind == "output"
         )
 
 
@@ -123,7 +126,9 @@ def with_references(graph: Graph, pinned: dict[str, Argument]) -> Graph:
         evaluate = graph[gate.inputs["scores"].node]
         slot = _model_slot(graph, evaluate, reference)
         twin = replace(
-            evaluate, name=f"{evaluate.name}[{reference}]", inputs={**evaluate.inputs, slot: pinned[reference]}
+            evaluate,
+            name=f"{evaluate.name}[{reference}]",
+            inputs={**evaluate.inputs, slot: pinned[reference]},
         )
         scores = replace(gate.inputs["scores"], node=twin.name)
         at = nodes.index(gate)

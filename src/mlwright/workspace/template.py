@@ -61,5 +61,7 @@ def _files(folder: Path, name: str | None) -> dict[str, str]:
     for path in sorted(_STARTER.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             relative = path.relative_to(_STARTER).as_posix()
-            files[_DOTTED.get(relative, relative)] = path.read_text(encoding="utf-8").replace("PROJECT_NAME", name)
+            files[_DOTTED.get(relative, relative)] = path.read_text(encoding="utf-8").replace(
+                "PROJECT_NAME", name
+            )
     return files

@@ -1,0 +1,256 @@
+"""Wiring: the only place that knows which implementation stands behind which port.
+
+`Project` is the Python face of everything the command line does.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlwright.environments import Environments
+from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.kernel.events import Event, history
+from mlwright.kernel.ids import looks_like_id, short
+from mlwright.kernel.plan import Plan
+from mlwright.kernel.settings import find_project
+from mlwright.sdk.dataset import Dataset
+from mlwright.serving import ReplicaSpec, Server, serve_requirements, start_replica
+from mlwright.tracking import Run, Runs
+from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
+from mlwright.versioning.artifacts import artifact_by_digest
+from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watch, open_rooms, reproduce
+from mlwright.workflow.watch import unwatched
+from mlwright.workspace import create_project, open_workspace
+
+
+def create(folder: Path, name: str | None = None) -> Plan:
+    """Make a project: the starter's files, the lock of its packages, and its data.
+
+    Raises:
+        Conflict: the folder holds files of the same names.
+        Unavailable: the packages cannot be locked or installed; the files are there, and `hint` says how to go on.
+    """
+    plan = create_project(folder, name)
+    with Project.open(folder) as project:
+        project.environments.lock()
+        environment = project.environments.build(project.environments.current())
+        done = subprocess.run(
+            [str(environment.python), "scripts/patients.py"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Unavailable(f"scripts/patients.py failed:\n{done.stderr}", where=str(folder))
+    return plan
+
+
+class Project:
+    """A project with its workspace.
+
+    Use it as a context manager, or call `close`.
+    """
+
+    def __init__(self, rooms: Rooms) -> None:
+        self.rooms = rooms
+
+    @classmethod
+    def open(cls, folder: str | Path = ".") -> Project:
+        """The project that a folder lies in.
+
+        Raises:
+            NotFound: it lies in none.
+            Incompatible: a newer mlwright wrote its workspace.
+        """
+        found = find_project(Path(folder))
+        return cls(open_rooms(found, open_workspace(found)))
+
+    def close(self) -> None:
+        """Let go of the workspace."""
+        self.rooms.workspace.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def root(self) -> Path:
+        """The project's folder."""
+        return self.rooms.project.root
+
+    @property
+    def datasets(self) -> Datasets:
+        """The datasets of the workspace."""
+        return self.rooms.datasets
+
+    @property
+    def models(self) -> Models:
+        """The models of the workspace."""
+        return self.rooms.models
+
+    @property
+    def runs(self) -> Runs:
+        """The runs of the workspace."""
+        return self.rooms.runs
+
+    @property
+    def environments(self) -> Environments:
+        """The project's environments."""
+        return self.rooms.environments
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """The project's pipelines."""
+        return Pipelines(self.rooms)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """The way from anything to what it was made from, and to what came of it."""
+        finders = [self._prediction, self._version, self._run, self._bytes]
+        labellers = {
+            "version": self._label_version,
+            "artifact": self._label_artifact,
+            "attempt": self._label_attempt,
+            "run": self._label_run,
+            "snapshot": self._label_snapshot,
+            "lock": lambda digest: self.environments.get(digest).label,
+        }
+        return Lineage(self.rooms.database, finders, labellers)
+
+    def dataset(self, reference: str) -> Dataset:
+        """A dataset whose files can be read here.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self.datasets.open(reference, self.rooms.workspace.scratch / "datasets")
+
+    def run(self, pipeline: str, *, seed: int = 0, cache: bool = True, **parameters: Any) -> Run:
+        """Run a pipeline and wait for its end.
+
+        Raises:
+            WorkFailed: a step failed or a gate is closed.
+            MlwrightError: it could not begin, or could not go on.
+        """
+        run, error = self.pipelines.run(Request(pipeline, parameters, seed, cache))
+        if error is not None:
+            raise error
+        return run
+
+    def reproduce(self, run: str, folder: Path | None = None, watch: Watch = unwatched) -> Reproduction:
+        """Make a run again from what was recorded, and compare every output."""
+
+        def opener(place: Path) -> Rooms:
+            return Project.open(place).rooms
+
+        return reproduce(self.rooms, run, folder, opener, watch)
+
+    def replica_spec(self, reference: str) -> ReplicaSpec:
+        """What a replica of a model version needs to know.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        detail = self.models.detail(reference)
+        path = self.rooms.objects.path(detail.artifact.digest)
+        return ReplicaSpec(
+            detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature
+        )
+
+    @contextmanager
+    def serve(self, reference: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+        """Answer predictions over HTTP while the block runs, in the model's own environment.
+
+        Raises:
+            NotFound: there is no such version.
+            Unavailable: the port is taken, or the environment cannot be made.
+            WorkFailed: the replica never got ready; the message says why.
+        """
+        lock = self.environments.get(self.models.detail(reference).environment)
+        serving = self.environments.resolve_with(lock, serve_requirements())
+        python = self.environments.build(serving).python
+        folder = self.rooms.workspace.local / "serving"
+        server = start_replica(self.replica_spec(reference), python, host=host, port=port, folder=folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+    def events(self, *, after: int = 0, limit: int = 100) -> list[Event]:
+        """What happened, oldest first."""
+        return history(self.rooms.database, after=after, limit=limit)
+
+    def _prediction(self, text: str) -> End | None:
+        version, dash, rest = text.partition("-")
+        if not dash or len(version) != 26 or not looks_like_id(version) or not rest:
+            return None
+        try:
+            return self.models.versions.by_id(version).end
+        except NotFound:
+            return None
+
+    def _version(self, text: str) -> End | None:
+        for versions in (self.models.versions, self.datasets.versions):
+            try:
+                found = versions.find(parse_reference(text, "version"))
+            except Invalid:
+                return None
+            if found is not None:
+                return found.end
+        return None
+
+    def _run(self, text: str) -> End | None:
+        run_text, slash, step = text.partition("/")
+        if not looks_like_id(run_text):
+            return None
+        try:
+            run = self.runs.get(run_text)
+        except NotFound:
+            return None
+        if not slash:
+            return run.end
+        tries = [attempt for attempt in self.rooms.attempts.of_run(run.id) if attempt.node == step]
+        return tries[-1].end if tries else None
+
+    def _bytes(self, text: str) -> End | None:
+        digest = text.removeprefix("b3:")
+        found = artifact_by_digest(self.rooms.database, digest) if len(digest) >= 4 else None
+        if found is not None:
+            return found.end
+        for get in (self.rooms.snapshots.get, self.environments.get):
+            try:
+                return get(digest).end
+            except MlwrightError:
+                continue
+        return None
+
+    def _label_version(self, identity: str) -> str:
+        version = self.models.versions.by_id(identity)
+        return f"{version.kind} {version.reference}"
+
+    def _label_artifact(self, identity: str) -> str:
+        found = artifact(self.rooms.database, identity)
+        return f"artifact b3:{found.digest[:12]} ({found.type}, {found.size_bytes:,} bytes)"
+
+    def _label_attempt(self, identity: str) -> str:
+        attempt = self.rooms.attempts.find(identity)
+        return f"step {attempt.node} ({attempt.state})" if attempt else f"attempt {short(identity)}"
+
+    def _label_run(self, identity: str) -> str:
+        run = self.runs.get(identity)
+        return f"run {short(run.id)} of {run.pipeline} ({run.state})"
+
+    def _label_snapshot(self, digest: str) -> str:
+        snapshot = self.rooms.snapshots.get(digest)
+        commit = f", commit {snapshot.git_commit[:10]}" if snapshot.git_commit else ", no Git commit"
+        changed = " with changes" if snapshot.dirty and snapshot.git_commit else ""
+        return f"code b3:{digest[:12]} ({snapshot.files} files{commit}{changed})"

@@ -1,0 +1,65 @@
+"""The command line. Names and short helps stand here, so that `--help` imports no room."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+import mlwright
+from mlwright.terminal import run_command
+
+_COMMANDS = {
+    "init": ("mlwright.workspace.cli:init", "Make a new project."),
+    "run": ("mlwright.workflow.cli:run", "Run a pipeline."),
+    "serve": ("mlwright.serving.cli:serve", "Answer predictions of a model over HTTP."),
+    "lineage": ("mlwright.versioning.cli:lineage", "Show what a thing was made from, or what came of it."),
+    "events": ("mlwright.workspace.cli:events", "Show what happened in the workspace."),
+    "pipelines": ("mlwright.workflow.cli:pipelines", "List and plan pipelines."),
+    "runs": ("mlwright.workflow.cli:runs", "List, show, continue and reproduce runs."),
+    "datasets": ("mlwright.versioning.cli:datasets", "Version data."),
+    "models": ("mlwright.versioning.cli:models", "List, show and alias models."),
+    "environments": ("mlwright.environments.cli:environments", "Lock and build environments."),
+}
+
+
+class LazyGroup(click.Group):
+    """Imports the room of a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the work."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, or the nearest name."""
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from mlwright.kernel.errors import Invalid, nearest
+
+            raise Invalid(f"there is no command `{args[0]}`", hint=nearest(args[0], list(_COMMANDS)))
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, epilog="Example: mlwright init demo")
+@click.version_option(mlwright.__version__, prog_name="mlwright", message="%(prog)s %(version)s")
+def root() -> None:
+    """From a function on a laptop to a reproducible, monitored machine-learning service."""
+
+
+def main() -> None:
+    """The installed command."""
+    sys.exit(run_command(root, sys.argv[1:]))

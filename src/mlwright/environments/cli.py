@@ -1,0 +1,62 @@
+"""Doors: `environments show|lock|sync`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mlwright.kernel.plan import Change, Plan
+from mlwright.terminal import command, say, say_json, say_plan, say_table
+
+if TYPE_CHECKING:
+    from mlwright.app import Project
+
+
+@click.group(epilog="Example: mlwright environments show")
+def environments() -> None:
+    """Lock and build environments."""
+
+
+@environments.add_command
+@click.argument("digest", required=False)
+@command("show", example="mlwright environments show")
+def show(project: Project, digest: str | None, as_json: bool) -> None:
+    """Show the project's environment, or the one named by DIGEST: interpreter, platform, packages."""
+    found = project.environments
+    lock = found.get(digest) if digest else found.current()
+    built = found.built(lock)
+    pins = found.build(lock).inventory.pins if built else {}
+    if as_json:
+        say_json({"lock": lock, "built": built, "packages": pins})
+        return
+    say(lock.label)
+    say(
+        f"locks {lock.packages} packages; {'built' if built else 'not built yet: mlwright environments sync'}"
+    )
+    say_table([(name, pin.partition(" ")[0]) for name, pin in pins.items()] or [("", "")], indent="  ")
+
+
+@environments.add_command
+@command("lock", example="mlwright environments lock", changes=True)
+def lock(project: Project, as_json: bool, dry_run: bool) -> None:
+    """Resolve the dependencies in pyproject.toml into uv.lock."""
+    changed = project.environments.lock(check=dry_run)
+    action, why = ("write", "the dependencies changed") if changed else ("keep", "it fits pyproject.toml")
+    say_plan(Plan("lock", (Change(action, "uv.lock", why),)), as_json)
+
+
+@environments.add_command
+@command("sync", example="mlwright environments sync", changes=True)
+def sync(project: Project, as_json: bool, dry_run: bool) -> None:
+    """Build the project's environment, unless it is there."""
+    found = project.environments
+    current = found.current()
+    change = (
+        Change("keep", current.label, "it is built")
+        if found.built(current)
+        else Change("write", current.label, f"{current.packages} packages are locked")
+    )
+    if not dry_run:
+        found.build(current)
+    say_plan(Plan("sync", (change,)), as_json)

@@ -1,0 +1,170 @@
+"""How the doors speak to a terminal: the options every command has, plans, tables, JSON, errors."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlwright.kernel.errors import Cancelled, MlwrightError, Unavailable, disk_full
+
+if TYPE_CHECKING:
+    from mlwright.kernel.plan import Plan
+
+Function = Callable[..., Any]
+
+
+def command(
+    name: str, *, example: str, changes: bool = False, project: bool = True
+) -> Callable[[Function], click.Command]:
+    """A command with the options that all have: `--json`, `--project`, `--debug`, and `--dry-run` where it changes.
+
+    The function is called with `project` (opened) and `as_json`, and with `dry_run` when it changes something.
+
+    Args:
+        name: what the user types.
+        example: one line that works.
+        changes: whether it changes anything.
+        project: False for a command that works outside a project.
+    """
+
+    def decorate(function: Function) -> click.Command:
+        @functools.wraps(function)
+        def door(*, project_dir: Path, debug: bool, **options: Any) -> None:
+            if project:
+                from mlwright.app import Project
+
+                with Project.open(project_dir) as opened:
+                    function(project=opened, **options)
+            else:
+                function(**options)
+
+        wrapped: Function = door
+        if changes:
+            wrapped = click.option(
+                "--dry-run", is_flag=True, help="Show what would change, and change nothing."
+            )(wrapped)
+        for option in (
+            click.option("--debug", is_flag=True, help="Show tracebacks of mlwright itself."),
+            click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
+            click.option(
+                "--project",
+                "project_dir",
+                type=click.Path(path_type=Path, file_okay=False),
+                default=Path(),
+                metavar="DIR",
+                help="The project's folder; by default the one you are in.",
+            ),
+        ):
+            wrapped = option(wrapped)
+        return click.command(name, epilog=f"Example: {example}")(wrapped)
+
+    return decorate
+
+
+def say(text: str = "") -> None:
+    """Print a line."""
+    click.echo(text)
+
+
+def say_json(value: Any) -> None:
+    """Print a value of ours as JSON, indented."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+
+
+def say_plan(plan: Plan, as_json: bool) -> None:
+    """Print what would change."""
+    if as_json:
+        say_json(plan)
+        return
+    say(f"plan: {plan.title}")
+    say_table([(change.action, change.subject, change.why) for change in plan.changes], indent="  ")
+
+
+def say_table(rows: Iterable[Sequence[object]], head: Sequence[str] = (), indent: str = "") -> None:
+    """Print rows in columns that line up; the last column is as long as it is."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    if head:
+        texts.insert(0, [name.upper() for name in head])
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        say((indent + "  ".join(cells)).rstrip())
+
+
+def show_size(size_bytes: float) -> str:
+    """`12.3 KiB`."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024 or unit == "GiB":
+            return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1024
+    raise AssertionError
+
+
+def interactive() -> bool:
+    """Whether somebody watches: a terminal, and not a CI job."""
+    return sys.stdout.isatty() and os.environ.get("CI", "").lower() not in {"1", "true"}
+
+
+def run_command(root: click.Command, arguments: list[str]) -> int:
+    """Run a command line; every failure becomes one message on standard error and an exit code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        root.main(arguments, prog_name="mlwright", standalone_mode=False)
+    except MlwrightError as error:
+        return _fail(error, arguments)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        return _misused(error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("error: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]  # the reader is gone: nothing is left to flush to
+        return 0
+    except OSError as error:
+        return _fail(_from_system(error), arguments)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        click.echo(f"error: mlwright itself failed: {type(error).__name__}: {error}", err=True)
+        click.echo("hint: run it again with --debug, and report what it shows", err=True)
+        return 1
+    return 0
+
+
+def _fail(error: MlwrightError, arguments: list[str]) -> int:
+    if "--debug" in arguments:
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(error.render(), err=True)
+    return error.exit_code
+
+
+def _misused(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    click.echo(f"error: {error.format_message().rstrip('.')}", err=True)
+    click.echo(f"hint: {context.command_path if context else 'mlwright'} --help", err=True)
+    return 2
+
+
+def _from_system(error: OSError) -> MlwrightError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return disk_full(Path(error.filename or Path.cwd()))
+    return Unavailable(f"the system refused: {error.strerror or error}", where=error.filename)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise Cancelled("stopped by a signal", signal_number=number)

@@ -1,0 +1,251 @@
+"""Doors: `run`, `pipelines`, `runs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlwright.kernel.clock import show as show_time
+from mlwright.kernel.clock import show_seconds
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.ids import short
+from mlwright.terminal import command, say, say_json, say_plan, say_table
+
+if TYPE_CHECKING:
+    from mlwright.app import Project
+    from mlwright.workflow.pipelines import Request
+    from mlwright.workflow.reproduce import Reproduction
+
+_PARAMETERS = click.option(
+    "-p",
+    "--parameter",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a parameter; may be repeated.",
+)
+_SEED = click.option("--seed", type=int, default=0, help="The run's seed.")
+_NO_CACHE = click.option("--no-cache", is_flag=True, help="Run every step again.")
+
+
+@click.argument("pipeline")
+@_PARAMETERS
+@_SEED
+@_NO_CACHE
+@command("run", example="mlwright run diagnosis -p trees=200", changes=True)
+def run(
+    project: Project,
+    pipeline: str,
+    given: tuple[str, ...],
+    seed: int,
+    no_cache: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Run PIPELINE; steps whose code, packages, parameters and inputs are the same are reused."""
+    from mlwright.workflow import Request
+
+    request = Request(pipeline, _pairs(given), seed, cache=not no_cache)
+    if dry_run:
+        say_plan(project.pipelines.plan(request), as_json)
+    else:
+        _run(project, request, as_json)
+
+
+def _run(project: Project, request: Request, as_json: bool) -> None:
+    from mlwright.workflow.detail import run_detail
+    from mlwright.workflow.screen import watching
+
+    with watching(quiet=as_json) as watch:
+        done, error = project.pipelines.run(request, watch)
+    if as_json:
+        say_json(run_detail(project.rooms, done.id))
+    else:
+        say(f"run {short(done.id)} {done.state} in {show_seconds(done.seconds)}")
+    if error is not None:
+        raise error
+
+
+@click.group(epilog="Example: mlwright pipelines list")
+def pipelines() -> None:
+    """List and plan pipelines."""
+
+
+@pipelines.add_command
+@command("list", example="mlwright pipelines list")
+def list_pipelines(project: Project, as_json: bool) -> None:
+    """Show the project's pipelines and where they stand."""
+    found = project.pipelines.list()
+    if as_json:
+        say_json(found)
+        return
+    say_table(
+        [(each.name, f"{each.file}:{each.line}", each.summary) for each in found], ["name", "at", "summary"]
+    )
+
+
+@pipelines.add_command
+@click.argument("pipeline")
+@_PARAMETERS
+@_SEED
+@_NO_CACHE
+@command("plan", example="mlwright pipelines plan diagnosis -p trees=200")
+def plan(
+    project: Project, pipeline: str, given: tuple[str, ...], seed: int, no_cache: bool, as_json: bool
+) -> None:
+    """Show, for each step, whether it would be reused or run, and why."""
+    from mlwright.workflow import Request
+
+    say_plan(project.pipelines.plan(Request(pipeline, _pairs(given), seed, cache=not no_cache)), as_json)
+
+
+@click.group(epilog="Example: mlwright runs list")
+def runs() -> None:
+    """List, show, continue and reproduce runs."""
+
+
+@runs.add_command
+@click.option("--pipeline", help="Only of this pipeline.")
+@click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="At most so many.")
+@command("list", example="mlwright runs list --state failed")
+def list_runs(project: Project, pipeline: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """Show the newest runs."""
+    found = project.runs.list(pipeline=pipeline, state=state, limit=limit)
+    if as_json:
+        say_json(found)
+        return
+    say_table(
+        [
+            (
+                short(each.id),
+                each.pipeline,
+                each.state,
+                show_time(each.created_us),
+                show_seconds(each.seconds),
+            )
+            for each in found
+        ],
+        ["run", "pipeline", "state", "began", "took"],
+    )
+
+
+@runs.add_command
+@click.argument("run_id", metavar="RUN")
+@command("show", example="mlwright runs show latest")
+def show_run(project: Project, run_id: str, as_json: bool) -> None:
+    """Show one run: parameters, steps, metrics, and what it was made with."""
+    from mlwright.workflow.detail import run_detail
+
+    detail = run_detail(project.rooms, run_id)
+    if as_json:
+        say_json(detail)
+        return
+    found = detail.run
+    say(
+        f"run {found.id} of {found.pipeline}: {found.state}, {show_time(found.created_us)}, {show_seconds(found.seconds)}"
+    )
+    say("parameters")
+    say_table([*detail.parameters.items(), ("seed", found.seed)], indent="  ")
+    say("made with")
+    say_table([(role, project.lineage.label(end)) for role, end in detail.made_with.items()], indent="  ")
+    say("steps")
+    say_table(
+        [
+            (
+                each.attempt.node,
+                each.attempt.state,
+                "" if each.attempt.wall_s is None else show_seconds(each.attempt.wall_s),
+                ", ".join(f"{name}=b3:{made.digest[:12]}" for name, made in each.outputs.items())
+                or each.attempt.detail.get("note", ""),
+            )
+            for each in detail.attempts
+        ],
+        indent="  ",
+    )
+    if detail.metrics:
+        say("metrics")
+        say_table([(each.name, f"{each.value:.6g}") for each in detail.metrics], indent="  ")
+    if found.error:
+        say(f"error      {found.error['message']}")
+
+
+@runs.add_command
+@click.argument("run_id", metavar="RUN")
+@click.argument("step", required=False)
+@command("logs", example="mlwright runs logs latest train")
+def show_logs(project: Project, run_id: str, step: str | None, as_json: bool) -> None:
+    """Show what the steps of a run printed."""
+    from mlwright.workflow.detail import logs
+
+    told = logs(project.rooms, run_id, step)
+    if as_json:
+        say_json([{"step": attempt.node, "number": attempt.number, "text": text} for attempt, text in told])
+        return
+    for attempt, text in told:
+        for line in text.splitlines():
+            say(f"{attempt.node} | {line}")
+
+
+@runs.add_command
+@click.argument("run_id", metavar="RUN")
+@command("resume", example="mlwright runs resume latest", changes=True)
+def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
+    """Continue a run that failed, was cancelled or lost, with today's code: what succeeded is reused."""
+    request = project.pipelines.resume(run_id)
+    if dry_run:
+        say_plan(project.pipelines.plan(request), as_json)
+    else:
+        _run(project, request, as_json)
+
+
+@runs.add_command
+@click.argument("run_id", metavar="RUN")
+@click.option("--in", "folder", type=click.Path(path_type=Path), help="A new folder to do it in.")
+@command("reproduce", example="mlwright runs reproduce latest", changes=True)
+def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool, dry_run: bool) -> None:
+    """Make RUN again from what was recorded, without the cache, and compare every output to the bit."""
+    from mlwright.workflow.reproduce import plan_reproduction
+    from mlwright.workflow.screen import watching
+
+    if dry_run:
+        say_plan(plan_reproduction(project.rooms, run_id), as_json)
+        return
+    with watching(quiet=as_json) as watch:
+        done = project.reproduce(run_id, folder, watch)
+    if as_json:
+        say_json(done)
+    else:
+        _say_reproduction(done)
+    if done.error is not None:
+        raise done.error
+    if not done.identical:
+        raise click.exceptions.Exit(1)
+
+
+def _say_reproduction(done: Reproduction) -> None:
+    say(f"run {short(done.original.id)} made again in {done.folder}")
+    say_table(
+        [
+            (each.node, each.output, f"b3:{each.then[:16]}", f"b3:{each.now[:16]}", each.verdict)
+            for each in done.comparisons
+        ],
+        ["step", "output", "then", "now", "verdict"],
+    )
+    first = done.first_different
+    same = sum(each.verdict == "identical" for each in done.comparisons)
+    say(f"{same} of {len(done.comparisons)} outputs are identical")
+    if first is not None:
+        say(f"the first that differs is `{first.output}` of step `{first.node}`")
+
+
+def _pairs(given: tuple[str, ...]) -> dict[str, Any]:
+    pairs = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise Invalid(f"{text!r} is not a parameter", hint="write -p NAME=VALUE")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,330 @@
+"""The pipelines of a project: found, planned, run, continued."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import mlwright
+from mlwright.compute import Executor, LocalExecutor, Place, Task
+from mlwright.environments import Environment, Lock
+from mlwright.kernel import edges, leases
+from mlwright.kernel.database import Transaction
+from mlwright.kernel.digest import composite
+from mlwright.kernel.edges import Edge
+from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError, NotFound
+from mlwright.kernel.ids import short
+from mlwright.kernel.plan import Plan
+from mlwright.sdk.frames import Frame
+from mlwright.storage import check_out
+from mlwright.tracking import Run, RunState
+from mlwright.versioning import Snapshot, Version, artifact, artifacts_of, parse_reference
+from mlwright.workflow.code import CodeIndex
+from mlwright.workflow.discover import FoundPipeline, discover, find
+from mlwright.workflow.execution import Execution, Orders, end_run
+from mlwright.workflow.fingerprint import Fingerprints, Known
+from mlwright.workflow.graph import Argument, Graph, read_graph, references_of, with_references
+from mlwright.workflow.parameters import Parameter, bind
+from mlwright.workflow.planner import plan_run
+from mlwright.workflow.rooms import Rooms
+from mlwright.workflow.watch import Watch, unwatched
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be run.
+
+    Args:
+        pipeline: its name.
+        given: parameters, as text or as values; the rest have their defaults.
+        seed: of the run.
+        cache: False runs every step again.
+        pins: what moving references mean, instead of what they mean now.
+        replay: judgements are made, but nothing is registered.
+        snapshot: the code, instead of the project's files as they are.
+        lock: the environment, instead of the project's own.
+        continues: the run whose work is taken up.
+    """
+
+    pipeline: str
+    given: Mapping[str, Any]
+    seed: int = 0
+    cache: bool = True
+    pins: Mapping[str, str] | None = None
+    replay: bool = False
+    snapshot: Snapshot | None = None
+    lock: Lock | None = None
+    continues: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with all that it means here and now: nothing is recorded yet."""
+
+    request: Request
+    snapshot: Snapshot
+    environment: Environment
+    parameters: dict[str, Any]
+    pins: dict[str, str]
+    orders: Orders
+    references: dict[str, Version]
+
+
+class Pipelines:
+    """The pipelines of one project."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def list(self) -> list[FoundPipeline]:
+        """Every pipeline of the project, found without importing anything."""
+        return discover(self._rooms.project.root, self._rooms.project.settings.pipelines)
+
+    def plan(self, request: Request) -> Plan:
+        """What a run would do: which steps it would reuse, run, or decide when their inputs are there."""
+        with self._executor() as executor:
+            prepared = self._prepare(request, executor)
+        orders = prepared.orders
+        known = Known(
+            {(name, "model"): each for name, each in orders.models.items()},
+            {name: version.digest for name, version in orders.datasets.items()},
+        )
+
+        def lookup(key: Any) -> Any:
+            earlier = self._rooms.attempts.reusable(key)
+            return None if earlier is None else artifacts_of(self._rooms.database, earlier)
+
+        return plan_run(
+            orders.graph, orders.fingerprints, known, lookup, seed=request.seed, cache=request.cache
+        )
+
+    def run(self, request: Request, watch: Watch = unwatched) -> tuple[Run, MlwrightError | None]:
+        """Run a pipeline to its end.
+
+        Returns:
+            The run in its terminal state, and what failed.
+
+        Raises:
+            MlwrightError: it could not begin (nothing is recorded then), or the engine could not go on.
+            Cancelled: by Ctrl-C or a signal; the run is recorded so.
+        """
+        with self._executor() as executor:
+            prepared = self._prepare(request, executor)
+            with self._rooms.database.transaction() as tx:
+                run, lease = self._begin(tx, prepared)
+            execution = Execution(self._rooms, executor, run, lease, prepared.orders, watch)
+            try:
+                error = execution.go()
+            except (KeyboardInterrupt, Cancelled) as interrupt:
+                end_run(execution, RunState.CANCELLED, None)
+                raise _cancelled(run, interrupt) from interrupt
+            except MlwrightError as failure:
+                end_run(execution, RunState.FAILED, failure)
+                raise
+            end_run(execution, RunState.FAILED if error else RunState.SUCCEEDED, error)
+            return self._rooms.runs.get(run.id), error
+
+    def resume(self, reference: str) -> Request:
+        """The request that continues a run where it stopped, with today's code.
+
+        Raises:
+            Conflict: the run has not ended, or is being continued already.
+            Invalid: it succeeded.
+        """
+        run = self._rooms.runs.get(reference)
+        if run.state is RunState.RUNNING:
+            raise Conflict(
+                f"run {short(run.id)} is still running", hint=f"mlwright runs show {short(run.id)}"
+            )
+        if run.state is RunState.SUCCEEDED:
+            raise Invalid(f"run {short(run.id)} succeeded: there is nothing to continue")
+        return Request(
+            run.pipeline, self._rooms.runs.parameters(run.id), run.seed, pins=run.pins, continues=run
+        )
+
+    @contextmanager
+    def _executor(self) -> Iterator[Executor]:
+        executor = LocalExecutor(self._rooms.project.settings.slots)
+        try:
+            yield executor
+        finally:
+            executor.close()
+
+    def _prepare(self, request: Request, executor: Executor) -> Prepared:
+        rooms = self._rooms
+        snapshot = request.snapshot or rooms.snapshots.take()
+        lock = request.lock or rooms.environments.current()
+        environment = rooms.environments.build(lock)
+        code = self._materialise(snapshot)
+        found = find(code, rooms.project.settings.pipelines, request.pipeline)
+        place = Place(environment.python, code)
+        tracer = _Tracer(
+            executor, place, found, self._graph_key(snapshot, environment), rooms.workspace.local
+        )
+        parameters = bind(found.name, tracer.parameters(), request.given)
+        graph = read_graph(found.name, tracer.nodes(parameters))
+        pins = dict(request.pins or {})
+        datasets = {name: self._pin_dataset(name, pins) for name in _dataset_references(graph)}
+        references = {name: self._pin_model(name, pins) for name in references_of(graph)}
+        present = {name: version for name, version in references.items() if version is not None}
+        graph = with_references(
+            graph, {name: Argument("output", node=f"@{name}", output="model") for name in present}
+        )
+        models = {
+            f"@{name}": artifact(rooms.database, version.artifact_id) for name, version in present.items()
+        }
+        fingerprints = Fingerprints(CodeIndex(code, code / "src"), environment)
+        orders = Orders(
+            graph, place, fingerprints, datasets, models, parameters, request.cache, request.replay
+        )
+        return Prepared(request, snapshot, environment, parameters, pins, orders, present)
+
+    def _begin(self, tx: Transaction, prepared: Prepared) -> tuple[Run, leases.Lease]:
+        rooms, continued = self._rooms, prepared.request.continues
+        if continued is not None:
+            for edge in edges.made_into(rooms.database, continued.end, "continues"):
+                if rooms.runs.get(edge.later.id).state is RunState.RUNNING:
+                    raise Conflict(
+                        f"run {short(continued.id)} is being continued already, by run {short(edge.later.id)}",
+                        hint=f"mlwright runs show {short(edge.later.id)}",
+                    )
+        rooms.snapshots.record(tx, prepared.snapshot)
+        rooms.environments.record(tx, prepared.environment.lock)
+        run, lease = rooms.runs.begin(
+            tx,
+            project=rooms.project.name,
+            pipeline=prepared.request.pipeline,
+            seed=prepared.request.seed,
+            parameters=prepared.parameters,
+            pins=prepared.pins,
+        )
+        made_with = [
+            Edge(run.end, "code", prepared.snapshot.end),
+            Edge(run.end, "environment", prepared.environment.lock.end),
+            *(Edge(run.end, f"data:{each.name}", each.end) for each in prepared.orders.datasets.values()),
+            *(Edge(run.end, f"reference:{name}", each.end) for name, each in prepared.references.items()),
+        ]
+        if continued is not None:
+            made_with.append(Edge(run.end, "continues", continued.end))
+        edges.add(tx, made_with)
+        return run, lease
+
+    def _pin_dataset(self, reference: str, pins: dict[str, str]) -> Version:
+        version = self._rooms.datasets.versions.resolve(pins.get(reference) or reference)
+        pins[reference] = version.reference
+        return version
+
+    def _pin_model(self, reference: str, pins: dict[str, str]) -> Version | None:
+        """What a gate compares with; nothing, before there is a first version."""
+        if reference in pins and not pins[reference]:
+            return None
+        wanted = pins.get(reference) or reference
+        version = self._rooms.models.versions.find(parse_reference(wanted, "model"))
+        if version is None and parse_reference(wanted, "model").alias is None:
+            raise NotFound(f"there is no model `{wanted}` to compare with", hint="mlwright models list")
+        pins[reference] = version.reference if version else ""
+        return version
+
+    def _materialise(self, snapshot: Snapshot) -> Path:
+        """The snapshot's files on disk, written once: an edit during a run changes nothing."""
+        place = self._rooms.workspace.local / "snapshots" / snapshot.tree[:32]
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
+            check_out(self._rooms.objects, self._rooms.snapshots.tree(snapshot), making)
+            try:
+                making.rename(place)
+            except OSError:  # another run was faster, with the same files
+                shutil.rmtree(making)
+        return place
+
+    def _graph_key(self, snapshot: Snapshot, environment: Environment) -> dict[str, Any]:
+        """What tracing can depend on: the project's modules, the environment, our own version."""
+        modules = {
+            entry.path: entry.digest
+            for entry in self._rooms.snapshots.tree(snapshot).entries
+            if entry.path.endswith(".py")
+        }
+        return {"modules": modules, "lock": environment.lock.digest, "mlwright": mlwright.__version__}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tracer:
+    """Asks a worker what a pipeline looks like, and remembers the answer: importing takes seconds."""
+
+    executor: Executor
+    place: Place
+    pipeline: FoundPipeline
+    key: Mapping[str, Any]
+    local: Path
+
+    def parameters(self) -> list[Parameter]:
+        """The pipeline's parameters."""
+        return msgspec.convert(self._ask("parameters", {})["parameters"], list[Parameter])
+
+    def nodes(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The nodes of its graph for these values."""
+        return self._ask("trace", {"values": dict(values)})["nodes"]  # type: ignore[no-any-return]
+
+    def _ask(self, operation: str, more: dict[str, Any]) -> dict[str, Any]:
+        question = {"op": operation, "module": self.pipeline.module, "pipeline": self.pipeline.name, **more}
+        answered = self.local / "graphs" / f"{composite('graph', {**self.key, **question})}.json"
+        if answered.exists():
+            return json.loads(answered.read_bytes())  # type: ignore[no-any-return]
+        self.executor.submit(Task("trace", self.place, Frame({"id": "trace", **question})))
+        report = self.executor.wait()[0]
+        if report.state != "done":
+            raise self._refusal(report.head)
+        answered.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=answered.parent, delete=False) as file:
+            file.write(json.dumps(report.head).encode())
+        Path(file.name).replace(answered)
+        return report.head
+
+    def _refusal(self, told: Mapping[str, Any]) -> MlwrightError:
+        """A pipeline that cannot be traced, in the words of what its module raised."""
+        if "error" not in told:
+            return Invalid(
+                f"pipeline `{self.pipeline.name}` cannot be traced: {told['cause']}\n{told['words']}"
+            )
+        cause = told["error"]
+        where = (
+            f"{cause['file']}:{cause['line']}"
+            if "file" in cause
+            else f"{self.pipeline.file}:{self.pipeline.line}"
+        )
+        message = cause["message"] if cause.get("hint") else f"{cause['type']}: {cause['message']}"
+        hint = cause.get("hint")
+        if cause["type"] == "ModuleNotFoundError":
+            hint = "add the package to `dependencies` in pyproject.toml, then: mlwright environments lock"
+        return Invalid(f"pipeline `{self.pipeline.name}` cannot be traced: {message}", where=where, hint=hint)
+
+
+def _dataset_references(graph: Graph) -> list[str]:
+    return sorted(
+        {
+            part.value
+            for node in graph.nodes
+            for argument in node.inputs.values()
+            for part in argument.parts()
+            if part.kind == "dataset"
+        }
+    )
+
+
+def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:
+    number = interrupt.exit_code - 128 if isinstance(interrupt, Cancelled) else 2
+    identity = short(run.id)
+    return Cancelled(
+        f"run {identity} was cancelled",
+        signal_number=number,
+        hint=f"continue where it stopped: mlwright runs resume {identity}",
+    )

@@ -1,0 +1,168 @@
+"""Reproducing a run: the recorded code, data and environment in a fresh place, and every digest compared."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from mlwright.kernel import edges
+from mlwright.kernel.digest import composite
+from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
+from mlwright.kernel.ids import short
+from mlwright.kernel.plan import Change, Plan
+from mlwright.storage import check_out
+from mlwright.tracking import Run, RunState
+from mlwright.versioning import artifact, artifacts_of
+from mlwright.workflow.attempts import Attempt, AttemptState
+from mlwright.workflow.pipelines import Pipelines, Request
+from mlwright.workflow.rooms import Rooms
+from mlwright.workflow.watch import Watch, unwatched
+
+Opener = Callable[[Path], Rooms]
+"""Opens a project's folder, in a workspace of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One output of one step, then and now; the digest is empty where there is none."""
+
+    node: str
+    output: str
+    then: str
+    now: str
+
+    @property
+    def verdict(self) -> Literal["identical", "different", "missing"]:
+        """What the two digests say."""
+        if not self.then or not self.now:
+            return "missing"
+        return "identical" if self.then == self.now else "different"
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """A run made again, and how every output compares."""
+
+    original: Run
+    again: Run
+    folder: Path
+    comparisons: tuple[Comparison, ...]
+    error: MlwrightError | None
+
+    @property
+    def identical(self) -> bool:
+        """Whether each output is the same to the bit."""
+        return self.error is None and all(each.verdict == "identical" for each in self.comparisons)
+
+    @property
+    def first_different(self) -> Comparison | None:
+        """Where the two part, in the order of the graph."""
+        return next((each for each in self.comparisons if each.verdict != "identical"), None)
+
+
+def reproduce(
+    rooms: Rooms, reference: str, folder: Path | None, opener: Opener, watch: Watch = unwatched
+) -> Reproduction:
+    """Make a run again, from what was recorded of it and from nothing else.
+
+    Args:
+        rooms: where the run is recorded.
+        reference: the run.
+        folder: where to; it must be empty. By default a place in the local state, emptied first.
+        opener: opens the fresh project.
+
+    Raises:
+        Conflict: the folder is not empty.
+        Invalid: the run did not succeed.
+        Incompatible: this machine cannot have the run's environment.
+        Corrupt: recorded bytes are damaged.
+    """
+    run = _reproducible(rooms, reference)
+    if folder is None:
+        folder = rooms.workspace.local / "reproductions" / short(run.id)
+        shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists() and any(folder.iterdir()):
+        raise Conflict(f"{folder} is not empty", hint="name a new folder: --in DIR")
+    made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
+    snapshot = rooms.snapshots.get(made_with["code"].id)
+    lock = rooms.environments.get(made_with["environment"].id)
+    check_out(rooms.objects, rooms.snapshots.tree(snapshot), folder)
+    fresh = opener(folder)
+    try:
+        fresh.snapshots.adopt(snapshot, rooms.objects)
+        fresh.environments.adopt(lock, rooms.objects)
+        for role, end in made_with.items():
+            if role.startswith("data:"):
+                fresh.datasets.adopt(rooms.datasets.versions.by_id(end.id), rooms.objects)
+            elif role.startswith("reference:"):
+                version = rooms.models.versions.by_id(end.id)
+                model = artifact(rooms.database, version.artifact_id)
+                fresh.models.adopt(version, model, rooms.objects, fresh.objects)
+        request = Request(
+            run.pipeline,
+            rooms.runs.parameters(run.id),
+            run.seed,
+            cache=False,
+            pins=run.pins,
+            replay=True,
+            snapshot=snapshot,
+            lock=lock,
+        )
+        again, error = Pipelines(fresh).run(request, watch)
+        comparisons = compare(outputs_of(rooms, run), outputs_of(fresh, again))
+    finally:
+        fresh.workspace.close()
+    return Reproduction(run, again, folder, comparisons, error)
+
+
+def plan_reproduction(rooms: Rooms, reference: str) -> Plan:
+    """What reproducing a run would do: what is restored, which outputs are compared."""
+    run = _reproducible(rooms, reference)
+    restored = [
+        Change("write", edge.role, f"{edge.earlier.kind} {edge.earlier.id[:12]}")
+        for edge in edges.made_from(rooms.database, run.end)
+    ]
+    compared = [
+        Change("run", node, f"{output} must be b3:{digest[:12]}")
+        for (node, output), digest in outputs_of(rooms, run).items()
+    ]
+    return Plan(f"reproduction of run {short(run.id)}", (*restored, *compared))
+
+
+def outputs_of(rooms: Rooms, run: Run) -> dict[tuple[str, str], str]:
+    """The digest of every output of a run by (node, output), in the order of the graph; verdicts too."""
+    found: dict[tuple[str, str], str] = {}
+    for attempt in rooms.attempts.of_run(run.id):
+        if attempt.state in {AttemptState.SUCCEEDED, AttemptState.REUSED}:
+            for name, made in artifacts_of(rooms.database, _maker(rooms, attempt).id).items():
+                found[attempt.node, name] = made.digest
+        elif "passed" in attempt.detail:
+            found[attempt.node, "verdict"] = composite("verdict", attempt.detail)
+    return found
+
+
+def compare(then: dict[tuple[str, str], str], now: dict[tuple[str, str], str]) -> tuple[Comparison, ...]:
+    """Each output of either side, beside the other."""
+    return tuple(
+        Comparison(*key, then.get(key, ""), now.get(key, "")) for key in [*then, *(now.keys() - then)]
+    )
+
+
+def _reproducible(rooms: Rooms, reference: str) -> Run:
+    run = rooms.runs.get(reference)
+    if run.state is not RunState.SUCCEEDED:
+        raise Invalid(
+            f"run {short(run.id)} {run.state}: only a run that succeeded can be reproduced",
+            hint="mlwright runs list --state succeeded",
+        )
+    return run
+
+
+def _maker(rooms: Rooms, attempt: Attempt) -> End:
+    """The attempt that made the outputs: itself, or the one it reuses."""
+    reused = edges.made_from(rooms.database, attempt.end, "reuses")
+    return reused[0].earlier if reused else attempt.end

@@ -1,0 +1,55 @@
+"""The rooms below that a run draws on, opened on one project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlwright.environments import Environments
+from mlwright.kernel.database import Database
+from mlwright.kernel.settings import ProjectFolder
+from mlwright.storage import InlineObjects
+from mlwright.tracking import Runs
+from mlwright.versioning import Datasets, Models, Snapshots
+from mlwright.workflow.attempts import Attempts
+from mlwright.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """One project and its workspace, room by room."""
+
+    project: ProjectFolder
+    workspace: Workspace
+    runs: Runs
+    attempts: Attempts
+    datasets: Datasets
+    models: Models
+    snapshots: Snapshots
+    environments: Environments
+
+    @property
+    def database(self) -> Database:
+        """The records."""
+        return self.workspace.database
+
+    @property
+    def objects(self) -> InlineObjects:
+        """The bytes."""
+        return self.workspace.objects
+
+
+def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
+    """Open every room on a project's workspace."""
+    database, objects, local = workspace.database, workspace.objects, workspace.local
+    return Rooms(
+        project=project,
+        workspace=workspace,
+        runs=Runs(database),
+        attempts=Attempts(database),
+        datasets=Datasets(database, objects),
+        models=Models(database),
+        snapshots=Snapshots(
+            database, objects, project.root, project.settings.ignore, local / "snapshot-memory.json"
+        ),
+        environments=Environments(database, objects, project.root, local),
+    )
