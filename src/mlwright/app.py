@@ -34,7 +34,7 @@ def create(folder: Path, name: str | None = None) -> Plan:
 
     Raises:
         Conflict: the folder holds files of the same names.
-        Unavailable: the packages cannot be locked or installed; the files are there, and `hint` says how to go on.
+        Unavailable: the packages cannot be locked or installed; the files are there already.
     """
     plan = create_project(folder, name)
     with Project.open(folder) as project:

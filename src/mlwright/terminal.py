@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlwright.kernel.errors import Cancelled, MlwrightError, Unavailable, disk_full
+from mlwright.kernel.errors import Cancelled, Invalid, MlwrightError, Unavailable, disk_full
 
 if TYPE_CHECKING:
     from mlwright.kernel.plan import Plan
@@ -25,9 +26,9 @@ Function = Callable[..., Any]
 def command(
     name: str, *, example: str, changes: bool = False, project: bool = True
 ) -> Callable[[Function], click.Command]:
-    """A command with the options that all have: `--json`, `--project`, `--debug`, and `--dry-run` where it changes.
+    """A command with the options that all have: `--json`, `--project`, `--debug`, and `--dry-run`.
 
-    The function is called with `project` (opened) and `as_json`, and with `dry_run` when it changes something.
+    The function is called with `project` (opened) and `as_json`; with `dry_run` when it changes something.
 
     Args:
         name: what the user types.
@@ -121,49 +122,43 @@ def run_command(root: click.Command, arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     try:
         root.main(arguments, prog_name="mlwright", standalone_mode=False)
-    except MlwrightError as error:
-        return _fail(error, arguments)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
-    except click.ClickException as error:
-        return _misused(error)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("error: interrupted", err=True)
-        return 130
-    except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader is gone: nothing is left to flush to
-        return 0
-    except OSError as error:
-        return _fail(_from_system(error), arguments)
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        click.echo(f"error: mlwright itself failed: {type(error).__name__}: {error}", err=True)
-        click.echo("hint: run it again with --debug, and report what it shows", err=True)
-        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return _failed(error, arguments)
     return 0
 
 
-def _fail(error: MlwrightError, arguments: list[str]) -> int:
+def _failed(error: BaseException, arguments: list[str]) -> int:
+    """Say what went wrong; returns the exit code."""
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader is gone: nothing is left to flush to
+        return 0
     if "--debug" in arguments:
-        import traceback
-
         traceback.print_exception(error)
-    click.echo(error.render(), err=True)
-    return error.exit_code
+    told = _in_our_words(error)
+    click.echo(told.render(), err=True)
+    return told.exit_code
 
 
-def _misused(error: click.ClickException) -> int:
-    context = getattr(error, "ctx", None)
-    click.echo(f"error: {error.format_message().rstrip('.')}", err=True)
-    click.echo(f"hint: {context.command_path if context else 'mlwright'} --help", err=True)
-    return 2
-
-
-def _from_system(error: OSError) -> MlwrightError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return disk_full(Path(error.filename or Path.cwd()))
-    return Unavailable(f"the system refused: {error.strerror or error}", where=error.filename)
+def _in_our_words(error: BaseException) -> MlwrightError:
+    match error:
+        case MlwrightError():
+            return error
+        case click.UsageError(ctx=click.Context(command_path=path)):
+            return Invalid(error.format_message().rstrip("."), hint=f"{path} --help")
+        case click.ClickException():
+            return Invalid(error.format_message().rstrip("."), hint="mlwright --help")
+        case KeyboardInterrupt() | click.Abort():
+            return Cancelled("interrupted", signal_number=signal.SIGINT)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return disk_full(Path(error.filename or Path.cwd()))
+        case OSError():
+            return Unavailable(f"the system refused: {error.strerror or error}", where=error.filename)
+    return MlwrightError(
+        f"mlwright itself failed: {type(error).__name__}: {error}",
+        hint="run it again with --debug, and report what it shows",
+    )
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

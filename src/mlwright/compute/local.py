@@ -163,10 +163,8 @@ class LocalExecutor:
 
     def _mourn(self, dead: _Worker) -> list[Report]:
         """The worker closed its socket: it is gone, or about to be."""
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it closed the socket and lives on
             dead.process.wait(timeout=_LAST_BREATH_S)
-        except subprocess.TimeoutExpired:
-            pass  # it closed the socket and lives on: `_end` ends that
         dead.words.seek(0)
         said = dead.words.read()[-_KEPT_WORDS:].decode(errors="replace").strip()
         task, status = dead.task, self._end(dead)

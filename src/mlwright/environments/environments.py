@@ -60,9 +60,9 @@ class Environments:
         """
         before = _content(self._root / "uv.lock")
         if check:
-            done = _uv(["lock", "--check", "--project", str(self._root)], check=False)
+            done = _uv("lock", "--check", "--project", str(self._root), check=False)
             return done.returncode != 0
-        _uv(["lock", "--project", str(self._root)], what="the dependencies cannot be locked")
+        _uv("lock", "--project", str(self._root), what="the dependencies cannot be locked")
         return _content(self._root / "uv.lock") != before
 
     def current(self) -> Lock:
@@ -105,8 +105,8 @@ class Environments:
                 wanted, target = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
                 wanted.write_text("\n".join([*pins, *requirements]))
                 _uv(
-                    ["pip", "compile", "--format", "pylock.toml", "--no-header", "--python", str(base.python)]
-                    + ["-o", str(target), str(wanted)],
+                    *["pip", "compile", "--format", "pylock.toml", "--no-header"],
+                    *["--python", str(base.python), "-o", str(target), str(wanted)],
                     what="the packages of the model and those of the server do not go together",
                 )
                 _publish(target.read_bytes(), resolved)
@@ -175,13 +175,13 @@ class Environments:
         making = place.with_suffix(".new")
         shutil.rmtree(making, ignore_errors=True)
         _uv(
-            ["venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(making)],
+            *["venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(making)],
             what="no virtual environment can be made",
         )
         (making / "pylock.toml").write_bytes(pylock)
         _uv(
-            ["pip", "sync", "--quiet", "--require-hashes", "--python", str(making / "bin" / "python")]
-            + ["--allow-empty-requirements", str(making / "pylock.toml")],
+            *["pip", "sync", "--quiet", "--require-hashes", "--allow-empty-requirements"],
+            *["--python", str(making / "bin" / "python"), str(making / "pylock.toml")],
             what="the packages of the environment cannot be installed",
         )
         site_packages = next((making / "lib").glob("python*/site-packages"))
@@ -198,8 +198,8 @@ class Environments:
                 hint="mlwright environments lock",
             )
         done = _uv(
-            ["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"]
-            + ["--format", "pylock.toml", "--project", str(self._root)],
+            *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
+            *["--format", "pylock.toml", "--project", str(self._root)],
             what="the lock cannot be read",
         )
         _publish(done.stdout.encode(), target)
@@ -227,9 +227,7 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def _uv(
-    arguments: list[str], *, what: str = "uv failed", check: bool = True
-) -> subprocess.CompletedProcess[str]:
+def _uv(*arguments: str, what: str = "uv failed", check: bool = True) -> subprocess.CompletedProcess[str]:
     from uv import find_uv_bin
 
     # The caller's own virtual environment, and an interpreter fetched behind their back, are not asked for.

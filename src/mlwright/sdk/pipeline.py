@@ -26,6 +26,7 @@ class Pipeline(Generic[P, R]):
         self.name = function.__name__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function: inside another pipeline, its steps join that one's graph."""
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -63,7 +64,7 @@ class Pipeline(Generic[P, R]):
             for described in self.parameters()
         }
         with trace.tracing() as tracer:
-            self.function(**arguments)  # type: ignore[call-arg]
+            self.function(**arguments)  # type: ignore[call-arg, arg-type]
         if not tracer.nodes:
             raise Invalid(f"pipeline `{self.name}` calls no step")
         return tracer.nodes

@@ -146,7 +146,8 @@ def _encode(
     value: Any, hints: dict[str, Any], node: str, scratch: Path
 ) -> tuple[list[dict[str, Any]], list[bytes]]:
     """Write each output to a file of the scratch folder; small ones travel in the frame."""
-    outputs, parts = [], []
+    outputs: list[dict[str, Any]] = []
+    parts: list[bytes] = []
     for name, each in _named_outputs(value, hints.get("return"), node).items():
         codec = codec_for(each, f"the output `{name}` of step `{node}`")
         path = scratch / f"output-{name}"

@@ -49,6 +49,7 @@ class Step(Generic[P, R]):
         self.address = f"{function.__module__}:{function.__qualname__}"
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Inside a pipeline, add a node and answer with promises; elsewhere, call the function."""
         tracer = trace.current()
         if tracer is None:
             return self.function(*args, **kwargs)

@@ -124,7 +124,7 @@ class LocalObjects:
         return Corrupt(
             f"object {digest[:12]} is damaged: its bytes are not those its name says",
             where=str(self._place(digest)),
-            hint="remove that file, then make it again: the run or the `datasets add` that made it stores it anew",
+            hint="remove that file; the run or the `datasets add` that made it stores it anew",
         )
 
     @staticmethod

@@ -146,17 +146,9 @@ class Runs:
             )
         return _run(rows[0])
 
-    def list(self, *, pipeline: str | None = None, state: str | None = None, limit: int = 20) -> list[Run]:
-        """The newest runs first.
-
-        Raises:
-            Invalid: no such state.
-        """
-        if state is not None and state not in set(RunState):
-            raise Invalid(f"there is no run state {state!r}", hint=f"one of {', '.join(RunState)}")
-        self.bury_lost()
-        rows = self._database.read(_SQL["newest_runs"], pipeline=pipeline, state=state, limit=limit)
-        return [_run(row) for row in rows]
+    def recorded(self, identity: str) -> Run:
+        """The run with a whole id, as it stands in the database."""
+        return _run(self._database.read(_SQL["runs_by_prefix"], prefix=identity)[0])
 
     def parameters(self, run: RunId) -> dict[str, Any]:
         """A run's parameters by name."""
@@ -201,6 +193,18 @@ class Runs:
         if not moved:
             raise Conflict(f"run {short(run)} has ended already")
         events.record(tx, f"run.{state}", End("run", run))
+
+    def list(self, *, pipeline: str | None = None, state: str | None = None, limit: int = 20) -> list[Run]:
+        """The newest runs first.
+
+        Raises:
+            Invalid: no such state.
+        """
+        if state is not None and state not in set(RunState):
+            raise Invalid(f"there is no run state {state!r}", hint=f"one of {', '.join(RunState)}")
+        self.bury_lost()
+        rows = self._database.read(_SQL["newest_runs"], pipeline=pipeline, state=state, limit=limit)
+        return [_run(row) for row in rows]
 
 
 def _subject(run: str) -> str:

@@ -146,7 +146,7 @@ def alias_model(
 @click.option("--bytes", "with_bytes", is_flag=True, help="Show objects and trees too.")
 @command("lineage", example="mlwright lineage diagnosis@champion")
 def lineage(project: Project, reference: str, direction: str, with_bytes: bool, as_json: bool) -> None:
-    """Walk from a version, run, RUN/STEP, prediction id or digest to what it was made from, or what came of it."""
+    """Show what a version, run, RUN/STEP, prediction or digest was made from, or what came of it."""
     down = direction == "down"
     if as_json:
         say_json(project.lineage.edges(reference, down=down))
@@ -173,8 +173,14 @@ def _list(versions: Versions, as_json: bool) -> None:
             f"{alias}=@{target.number}" for alias, target in versions.aliases(version.name).items()
         )
         rows.append(
-            (version.reference, f"b3:{version.digest[:12]}", show_size(version.size_bytes), aliases or "-")
-            + (show_time(version.created_us), version.message)
+            (
+                version.reference,
+                f"b3:{version.digest[:12]}",
+                show_size(version.size_bytes),
+                aliases or "-",
+                show_time(version.created_us),
+                version.message,
+            )
         )
     say_table(rows, ["newest", "digest", "size", "aliases", "made", "message"])
 

@@ -36,8 +36,11 @@ _NEVER = GitIgnoreSpec.from_lines(
         "*.key",
         "*.p12",
         ".netrc",
+        "id_rsa*",
+        "id_ed25519*",
+        ".aws/",
+        ".ssh/",
     ]
-    + ["id_rsa*", "id_ed25519*", ".aws/", ".ssh/"]
 )
 """Secrets, and what machines write beside code; no setting takes these in."""
 

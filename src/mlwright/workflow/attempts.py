@@ -32,7 +32,7 @@ MOVES: dict[AttemptState | None, frozenset[AttemptState]] = {
     None: frozenset(set(AttemptState) - {AttemptState.SUCCEEDED, AttemptState.CANCELLED}),
     AttemptState.RUNNING: frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.CANCELLED}),
 }
-"""None: before there is a row. What is reused, checked, skipped, or fails before it began, is never running."""
+"""None: before there is a row. What is reused, checked or skipped, and a closed gate, is never running."""
 
 
 @dataclass(frozen=True, slots=True)

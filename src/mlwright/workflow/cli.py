@@ -144,9 +144,8 @@ def show_run(project: Project, run_id: str, as_json: bool) -> None:
         say_json(detail)
         return
     found = detail.run
-    say(
-        f"run {found.id} of {found.pipeline}: {found.state}, {show_time(found.created_us)}, {show_seconds(found.seconds)}"
-    )
+    took = f"{show_time(found.created_us)}, {show_seconds(found.seconds)}"
+    say(f"run {found.id} of {found.pipeline}: {found.state}, {took}")
     say("parameters")
     say_table([*detail.parameters.items(), ("seed", found.seed)], indent="  ")
     say("made with")

@@ -184,8 +184,10 @@ class _Walk:
                     self._enter(source)
                 for star in _stars(node, module.package):
                     self.whole(star)
-        globals_used = _globals_used(ast.unparse(statement))
-        waiting: list[ast.AST] = [statement, *_quoted_annotations(statement)]
+        quoted = list(_quoted_annotations(statement))
+        sources = [statement, *quoted]
+        globals_used = {name for source in sources for name in _globals_used(ast.unparse(source))}
+        waiting: list[ast.AST] = [*sources]
         while waiting:
             node = waiting.pop()
             path = _dotted(node)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlwright.kernel.errors import Invalid, NotFound, nearest
+from mlwright.kernel.settings import ProjectFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +21,28 @@ class FoundPipeline:
     summary: str
 
 
-def discover(root: Path, folder: str) -> list[FoundPipeline]:
-    """Every pipeline in the modules of a folder, by name.
+def discover(project: ProjectFolder, code: Path) -> list[FoundPipeline]:
+    """Every pipeline of a project, by name.
+
+    Args:
+        project: whose settings name the folder of the pipelines.
+        code: where its files are: the project's own folder, or a snapshot of it.
 
     Raises:
         NotFound: there is no such folder.
-        Invalid: two pipelines have one name. A module with a syntax error is left to its own run.
+        Invalid: two pipelines have one name, or a module cannot be parsed.
     """
-    home = root / folder
+    folder = project.settings.pipelines
+    home = code / folder
     if not home.is_dir():
         raise NotFound(
             f"there is no folder `{folder}` for pipelines",
-            where=str(root),
-            hint="make it, or set it in [tool.mlwright]",
+            where=str(project.root),
+            hint="make it, or name another in [tool.mlwright]: pipelines",
         )
     found: dict[str, FoundPipeline] = {}
     for file in sorted(home.rglob("*.py")):
-        for pipeline in _in_module(file, root):
+        for pipeline in _in_module(file, code):
             if pipeline.name in found:
                 other = found[pipeline.name]
                 raise Invalid(
@@ -48,36 +54,31 @@ def discover(root: Path, folder: str) -> list[FoundPipeline]:
     return sorted(found.values(), key=lambda pipeline: pipeline.name)
 
 
-def find(root: Path, folder: str, name: str) -> FoundPipeline:
+def find(project: ProjectFolder, code: Path, name: str) -> FoundPipeline:
     """The pipeline with a name.
 
     Raises:
         NotFound: there is none; the message names the nearest.
-        Invalid: a module cannot be parsed, and the pipeline may be in it.
+        Invalid: as `discover`.
     """
-    pipelines = discover(root, folder)
+    pipelines = discover(project, code)
     for pipeline in pipelines:
         if pipeline.name == name:
             return pipeline
-    for file in sorted((root / folder).rglob("*.py")):
-        try:
-            ast.parse(file.read_bytes())
-        except SyntaxError as error:
-            raise Invalid(
-                f"a module of the project cannot be parsed: {error.msg}",
-                where=f"{file.relative_to(root)}:{error.lineno}",
-            ) from error
+    folder = project.settings.pipelines
     known = [pipeline.name for pipeline in pipelines]
     hint = nearest(name, known) or f"write a function with @pipeline in {folder}/"
-    raise NotFound(f"there is no pipeline `{name}`", where=str(root / folder), hint=hint)
+    raise NotFound(f"there is no pipeline `{name}`", where=str(project.root / folder), hint=hint)
 
 
 def _in_module(file: Path, root: Path) -> list[FoundPipeline]:
+    relative = file.relative_to(root)
     try:
         tree = ast.parse(file.read_bytes())
-    except SyntaxError:
-        return []
-    relative = file.relative_to(root)
+    except SyntaxError as error:
+        raise Invalid(
+            f"a module of the project cannot be parsed: {error.msg}", where=f"{relative}:{error.lineno}"
+        ) from error
     module = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
     return [
         FoundPipeline(

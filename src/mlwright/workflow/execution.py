@@ -308,11 +308,7 @@ class Execution:
         return kind(f"step `{node.name}` of run {run} failed: {message}", where=where, hint=hint)
 
     def _judge(self, node: Node) -> None:
-        values = {
-            name: self._value(node, name)
-            for name in ("scores", "reference", "signature", "when")
-            if name in node.inputs
-        }
+        values = {name: self._value(node, name) for name in node.inputs if name != "model"}
         if node.kind == "gate":
             self._judge_gate(node, values)
         elif values.get("when", True):
@@ -339,8 +335,9 @@ class Execution:
         self._stop_behind(node, error)
 
     def _register(self, node: Node, values: Mapping[str, Any]) -> None:
-        model = self._artifact(node, "model")
+        model, signature = self._artifact(node, "model"), self._artifact(node, "signature")
         assert model is not None
+        assert signature is not None
         with self.rooms.database.transaction() as tx:
             if self.orders.replay:
                 note = "replayed: nothing is registered"
@@ -350,7 +347,7 @@ class Execution:
                     tx,
                     node.settings["name"],
                     model,
-                    signature=self._artifact(node, "signature"),
+                    signature=signature,
                     signature_value=values["signature"],
                     scores=self._artifact(node, "scores"),
                     metrics=values.get("scores", {}),

@@ -26,7 +26,7 @@ def judge_gate(node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     conditions = [parse_condition(text) for text in node.settings["conditions"]]
     findings = judge(values["scores"], conditions)
-    against = node.settings.get("not_worse_than")
+    against = node.settings["not_worse_than"]
     if "reference" in values:
         findings += judge_against(values["scores"], values["reference"], conditions, against)
     elif against:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -73,10 +74,8 @@ def _convert(value: Any, parameter: Parameter, pipeline: str) -> Any:
     wanted = _type(parameter.type)
     candidates = [value]
     if isinstance(value, str) and parameter.type["kind"] not in {"string", "dataset"}:
-        try:
+        with contextlib.suppress(msgspec.DecodeError):
             candidates.insert(0, msgspec.json.decode(value))
-        except msgspec.DecodeError:
-            pass
     for candidate in candidates:
         try:
             return msgspec.convert(candidate, wanted)

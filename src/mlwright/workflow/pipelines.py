@@ -86,7 +86,7 @@ class Pipelines:
 
     def list(self) -> list[FoundPipeline]:
         """Every pipeline of the project, found without importing anything."""
-        return discover(self._rooms.project.root, self._rooms.project.settings.pipelines)
+        return discover(self._rooms.project, self._rooms.project.root)
 
     def plan(self, request: Request) -> Plan:
         """What a run would do: which steps it would reuse, run, or decide when their inputs are there."""
@@ -118,6 +118,7 @@ class Pipelines:
         """
         with self._executor() as executor:
             prepared = self._prepare(request, executor)
+            self._rooms.runs.bury_lost()
             with self._rooms.database.transaction() as tx:
                 run, lease = self._begin(tx, prepared)
             execution = Execution(self._rooms, executor, run, lease, prepared.orders, watch)
@@ -164,7 +165,7 @@ class Pipelines:
         lock = request.lock or rooms.environments.current()
         environment = rooms.environments.build(lock)
         code = self._materialise(snapshot)
-        found = find(code, rooms.project.settings.pipelines, request.pipeline)
+        found = find(rooms.project, code, request.pipeline)
         place = Place(environment.python, code)
         tracer = _Tracer(
             executor, place, found, self._graph_key(snapshot, environment), rooms.workspace.local
@@ -191,10 +192,11 @@ class Pipelines:
         rooms, continued = self._rooms, prepared.request.continues
         if continued is not None:
             for edge in edges.made_into(rooms.database, continued.end, "continues"):
-                if rooms.runs.get(edge.later.id).state is RunState.RUNNING:
+                other = rooms.runs.recorded(edge.later.id)
+                if other.state is RunState.RUNNING:
                     raise Conflict(
-                        f"run {short(continued.id)} is being continued already, by run {short(edge.later.id)}",
-                        hint=f"mlwright runs show {short(edge.later.id)}",
+                        f"run {short(continued.id)} is being continued already, by run {short(other.id)}",
+                        hint=f"mlwright runs show {short(other.id)}",
                     )
         rooms.snapshots.record(tx, prepared.snapshot)
         rooms.environments.record(tx, prepared.environment.lock)

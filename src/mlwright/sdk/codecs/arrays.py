@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 class ArrayCodec:
@@ -12,7 +12,7 @@ class ArrayCodec:
 
     name = "array"
     libraries = ("numpy",)
-    distributions = ("numpy",)
+    distributions: tuple[str, ...] = ("numpy",)
 
     def matches(self, value: Any) -> bool:
         """Whether it is an array."""
@@ -35,7 +35,7 @@ class ArrayCodec:
         import numpy
 
         # A memory map cannot be of zero bytes.
-        mapped = "r" if path.stat().st_size > 4096 else None
+        mapped: Literal["r"] | None = "r" if path.stat().st_size > 4096 else None
         return numpy.load(path, mmap_mode=mapped, allow_pickle=False)
 
     def describe(self, value: Any) -> dict[str, Any]:

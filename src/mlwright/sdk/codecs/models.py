@@ -26,7 +26,7 @@ class SklearnCodec:
 
     name = "sklearn"
     libraries = ("sklearn",)
-    distributions = ("scikit-learn", "skops")
+    distributions: tuple[str, ...] = ("scikit-learn", "skops")
 
     def matches(self, value: Any) -> bool:
         """Whether it is an estimator."""

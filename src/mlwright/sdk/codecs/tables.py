@@ -14,7 +14,7 @@ class TableCodec:
 
     name = "table"
     libraries = ("pandas", "polars", "pyarrow")
-    distributions = ("pandas", "polars", "pyarrow")
+    distributions: tuple[str, ...] = ("pandas", "polars", "pyarrow")
 
     def matches(self, value: Any) -> bool:
         """Whether it is one of the three kinds of table."""

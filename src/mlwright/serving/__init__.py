@@ -1,0 +1,49 @@
+"""Predictions over HTTP: one model, loaded and proven before it says ready.
+
+Law: while a request is answered there is no database, no lock and no log file; all that an answer needs was
+loaded before `/health/ready` said so.
+
+The names below are imported when they are first used: a client needs none of the server's libraries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlwright.serving.client import Client, Prediction
+    from mlwright.serving.plan import plan_serve, serve_requirements
+    from mlwright.serving.server import Server, start_replica
+    from mlwright.serving.spec import Limits, ReplicaSpec, version_behind
+
+__all__ = [
+    "Client",
+    "Limits",
+    "Prediction",
+    "ReplicaSpec",
+    "Server",
+    "plan_serve",
+    "serve_requirements",
+    "start_replica",
+    "version_behind",
+]
+
+_HOMES = {
+    "Client": "client",
+    "Limits": "spec",
+    "Prediction": "client",
+    "ReplicaSpec": "spec",
+    "Server": "server",
+    "plan_serve": "plan",
+    "serve_requirements": "plan",
+    "start_replica": "server",
+    "version_behind": "spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mlwright.serving' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"mlwright.serving.{_HOMES[name]}"), name)

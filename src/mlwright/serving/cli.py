@@ -1,0 +1,38 @@
+"""Door: `serve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mlwright.kernel.errors import Cancelled
+from mlwright.terminal import command, say, say_json, say_plan
+
+if TYPE_CHECKING:
+    from mlwright.app import Project
+
+
+@click.argument("reference", metavar="MODEL")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one."
+)
+@command("serve", example="mlwright serve diagnosis@champion --port 8000", changes=True)
+def serve(project: Project, reference: str, host: str, port: int, as_json: bool, dry_run: bool) -> None:
+    """Answer predictions of MODEL over HTTP, in its own environment, until stopped."""
+    from mlwright.serving import plan_serve
+
+    if dry_run:
+        say_plan(plan_serve(project.replica_spec(reference), host=host, port=port), as_json)
+        return
+    try:
+        with project.serve(reference, host=host, port=port) as server:
+            if as_json:
+                say_json({"model": server.model, "url": server.url})
+            else:
+                say(f"{server.model} answers at {server.url}/predict (how: {server.url}/docs; stop: Ctrl-C)")
+            server.wait()
+    except (KeyboardInterrupt, Cancelled):
+        if not as_json:
+            say("stopped")

@@ -1,0 +1,217 @@
+"""The OpenAPI document of one replica, made from its model's signature.
+
+Source: OpenAPI Specification 3.1.1; its schemas are JSON Schema 2020-12.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlwright.serving.problems import MEDIA_TYPE
+from mlwright.serving.spec import Limits, ReplicaSpec
+from mlwright.serving.walk import INT64
+from mlwright.versioning.signatures import Column, Signature
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "number": {"type": "number"},
+    "integer": {"type": "integer", "format": "int64", "minimum": INT64[0], "maximum": INT64[1]},
+    "boolean": {"type": "boolean"},
+    "string": {"type": "string"},
+}
+_REFUSED = {
+    400: "The body is not JSON.",
+    413: "The body is too large.",
+    415: "The content is neither declared as application/json nor undeclared.",
+    422: "The request does not fit the model's signature: the document names the field and the row.",
+    500: "The model failed.",
+    503: "The model is not loaded yet.",
+}
+
+
+def example_request(signature: Signature) -> dict[str, Any]:
+    """The body of a request that works."""
+    return {"rows": [signature.example.input]}
+
+
+def example_answer(spec: ReplicaSpec) -> dict[str, Any]:
+    """What the example is answered with; the random part of the id is filled with zeros."""
+    return {
+        "predictions": [spec.signature.example.output],
+        "model": spec.model,
+        "id": f"{spec.version_id}-{'0' * 12}",
+    }
+
+
+def seen(column: Column) -> str:
+    """What training saw of a column, as people read it; empty when nothing was kept."""
+    if column.categories is not None:
+        return "one of " + ", ".join(column.categories)
+    if column.minimum is None or column.maximum is None:
+        return ""
+    return f"{column.minimum:g} to {column.maximum:g}"
+
+
+def openapi(spec: ReplicaSpec) -> dict[str, Any]:
+    """The document, as plain JSON values."""
+    health: dict[str, Any] = {
+        "type": "object",
+        "required": ["status"],
+        "properties": {"status": {"type": "string"}},
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": spec.model,
+            "version": spec.version_id,
+            "description": f"Predictions of {spec.model}.",
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            "/predict": {"post": _predict(spec)},
+            "/health/live": {"get": _get("live", "Whether the process serves", _json(health))},
+            "/health/ready": {
+                "get": _get("ready", "Whether the model has answered its example", _json(health), 503)
+            },
+            "/docs": {
+                "get": _get(
+                    "docs", "This interface, for people", {"text/html": {"schema": {"type": "string"}}}
+                )
+            },
+            "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
+        },
+        "components": {"schemas": _schemas(spec.signature, spec.limits)},
+    }
+
+
+def _predict(spec: ReplicaSpec) -> dict[str, Any]:
+    headers = {
+        "x-mlwright-prediction-id": "The id of the answer; its part before `-` is the id of the model version.",
+        "x-mlwright-model": "The model version that answered.",
+    }
+    proba = {
+        "name": "proba",
+        "in": "query",
+        "description": "1 for the probability of each class as well.",
+        "schema": {"type": "string", "enum": ["0", "1", "false", "true"], "default": "0"},
+    }
+    answered = {
+        "description": "One prediction for each row.",
+        "headers": {
+            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
+        },
+        "content": _json(_ref("Prediction"), example_answer(spec)),
+    }
+    return {
+        "operationId": "predict",
+        "summary": f"Ask {spec.model}",
+        "description": f"At most {spec.limits.rows} rows and {spec.limits.body_bytes} bytes in one request.",
+        "parameters": [proba],
+        "requestBody": {
+            "required": True,
+            "content": _json(_ref("Request"), example_request(spec.signature)),
+        },
+        "responses": {"200": answered} | {str(status): _problem(status) for status in _REFUSED},
+    }
+
+
+def _get(name: str, summary: str, content: dict[str, Any], *refused: int) -> dict[str, Any]:
+    responses = {"200": {"description": summary + ".", "content": content}}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": responses | {str(status): _problem(status) for status in refused},
+    }
+
+
+def _problem(status: int) -> dict[str, Any]:
+    return {"description": _REFUSED[status], "content": {MEDIA_TYPE: {"schema": _ref("Problem")}}}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
+    return {"application/json": {"schema": schema} | ({} if example is None else {"example": example})}
+
+
+def _schemas(signature: Signature, limits: Limits) -> dict[str, Any]:
+    size = {"minItems": 1, "maxItems": limits.rows}
+    values = {column.name: _value(column) for column in signature.inputs}
+    return {
+        "Request": {
+            "oneOf": [_closed({"rows": _list(_ref("Row"), size)}), _closed({"columns": _ref("Columns")})]
+        },
+        "Row": _closed(values),
+        "Columns": {
+            "description": "Lists of one length, a value for each row.",
+            **_closed({name: _list(value, size) for name, value in values.items()}),
+        },
+        "Prediction": _prediction(signature),
+        "Problem": _PROBLEM,
+    }
+
+
+def _prediction(signature: Signature) -> dict[str, Any]:
+    output: dict[str, Any] = dict(_TYPES[signature.output.type])
+    if signature.output.classes is not None:
+        output = {"enum": list(signature.output.classes)}
+    elif signature.output.type == "number":
+        output = {"type": ["number", "null"], "description": "null stands for NaN and infinities"}
+    properties: dict[str, Any] = {
+        "predictions": _list(output, {"minItems": 1}),
+        "model": {"type": "string"},
+        "id": {"type": "string"},
+    }
+    if signature.probabilities:
+        shares = {"type": "object", "additionalProperties": {"type": "number"}}
+        properties["probabilities"] = _list(shares, {"minItems": 1})
+    return {"type": "object", "properties": properties, "required": ["predictions", "model", "id"]}
+
+
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "row": {"type": "integer", "minimum": 0},
+                    "field": {"type": "string"},
+                    "message": {"type": "string"},
+                },
+                "required": ["message"],
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _list(items: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items, **size}
+
+
+def _value(column: Column) -> dict[str, Any]:
+    """A column's schema. What training saw is told, not demanded: other values are answered too."""
+    schema = dict(_TYPES[column.type])
+    if column.nullable:
+        schema["type"] = [schema["type"], "null"]
+    if told := seen(column):
+        schema["description"] = f"In training: {told}."
+    return schema

@@ -1,0 +1,87 @@
+"""The page a person reads to ask a model: its fields, a request to copy, and the answer to it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from html import escape
+from typing import Any
+
+from mlwright.serving.openapi import example_answer, example_request, seen
+from mlwright.serving.spec import ReplicaSpec
+from mlwright.versioning.signatures import Column
+
+_STYLE = """
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8885 }
+pre { overflow-x: auto; padding: .75rem; border: 1px solid #8885; border-radius: .25rem }
+"""
+
+
+def page(spec: ReplicaSpec, url: str) -> str:
+    """The page as HTML that asks for nothing from elsewhere.
+
+    Args:
+        url: under which the reader reached the replica, without a slash at the end.
+    """
+    model = escape(spec.model)
+    rows = "\n".join(_row(column) for column in spec.signature.inputs)
+    body = json.dumps(example_request(spec.signature), ensure_ascii=False)
+    command = (
+        f"curl {shlex.quote(url + '/predict')} -H 'content-type: application/json' -d {shlex.quote(body)}"
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{model}</title>
+<style>{_STYLE}</style>
+<main>
+<h1>{model}</h1>
+<p>{escape(_answers(spec))}</p>
+<h2>Ask it</h2>
+<pre><code>{escape(command)}</code></pre>
+<p>It answers:</p>
+<pre><code>{escape(_pretty(example_answer(spec)))}</code></pre>
+<p>Write <code>{{"columns": {{NAME: [...]}}}}</code> instead of <code>rows</code> if you have columns.
+{_probabilities(spec)}
+At most {spec.limits.rows:,} rows and {spec.limits.body_bytes / 2**20:g} MiB in one request.</p>
+<h2>Fields</h2>
+<table>
+<thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Seen in training</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+<p>For programs: <a href="openapi.json">openapi.json</a>. What is wrong with a request is answered as a problem
+document (RFC 9457) that names the field and the row.</p>
+</main>
+</html>
+"""
+
+
+def _row(column: Column) -> str:
+    kind = column.type + (" or null" if column.nullable else "")
+    return (
+        f'<tr><th scope="row">{escape(column.name)}</th><td>{kind}</td><td>{escape(seen(column))}</td></tr>'
+    )
+
+
+def _answers(spec: ReplicaSpec) -> str:
+    output = spec.signature.output
+    if output.classes is None:
+        return f"Answers each row with a {output.type}."
+    classes = ", ".join(json.dumps(each, ensure_ascii=False) for each in output.classes)
+    return f"Answers each row with one of {classes}."
+
+
+def _probabilities(spec: ReplicaSpec) -> str:
+    if not spec.signature.probabilities:
+        return ""
+    return "Ask <code>/predict?proba=1</code> for the probability of each class as well."
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

@@ -1,0 +1,170 @@
+"""A model in memory that answers requests as the pipeline did."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
+from mlwright.sdk.codecs import codec_named
+from mlwright.serving.problems import Problem
+from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.validation import Validator
+from mlwright.serving.walk import Columns
+from mlwright.versioning.signatures import Column
+
+_TOLERANCE = 1e-6
+"""Relative; another processor may round the last digits of a number differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer for each row.
+
+    Args:
+        predictions: plain values; a number that is NaN or infinite becomes null on the wire.
+        probabilities: of each class, by its name, when they were asked for.
+    """
+
+    predictions: list[Any]
+    probabilities: list[dict[str, float]] | None = None
+
+
+class Predictor:
+    """Validates, builds the table, asks the model.
+
+    Args:
+        spec: what the model is and takes.
+        model: has `predict`, and `predict_proba` if the signature has probabilities.
+    """
+
+    def __init__(self, spec: ReplicaSpec, model: Any) -> None:
+        self._spec = spec
+        self._model = model
+        self._validator = Validator(spec.signature.inputs, spec.limits.rows)
+        self._table = _table_maker(spec.signature.inputs)
+        self._classes = [_key(each) for each in _plain(getattr(model, "classes_", ()))]
+
+    @classmethod
+    def load(cls, spec: ReplicaSpec, scratch: Path) -> Predictor:
+        """Read the model from its file and have it answer its example.
+
+        Args:
+            scratch: a folder where copies may be made.
+
+        Raises:
+            Incompatible: it answers its example differently from what the pipeline recorded.
+            Unavailable: a library that the model needs is not installed.
+            WorkFailed: the bytes cannot be read.
+        """
+        try:
+            model = codec_named(spec.codec).decode(spec.path, "", scratch)
+            predictor = cls(spec, model)
+            predictor.prove()
+        except MlwrightError:
+            raise
+        except ImportError as error:
+            raise Unavailable(
+                f"{spec.model} cannot be loaded: {error}",
+                hint="add the package to the project's environment: mlwright environments add NAME",
+            ) from error
+        except Exception as error:
+            raise WorkFailed(f"{spec.model} cannot be loaded: {type(error).__name__}: {error}") from error
+        return predictor
+
+    def prove(self) -> None:
+        """Answer the signature's example as the pipeline did.
+
+        Raises:
+            Incompatible: it does not.
+        """
+        example = self._spec.signature.example
+        body = msgspec.json.encode({"rows": [example.input]})
+        try:
+            given = self.answer(body, proba=self._spec.signature.probabilities).predictions[0]
+        except Problem as problem:
+            raise Incompatible(
+                f"{self._spec.model} cannot answer its own example: {problem.message}",
+                hint="register the model again with an example that it was made for",
+            ) from problem
+        if not _same(given, example.output):
+            raise Incompatible(
+                f"{self._spec.model} answers its example with {given!r},"
+                f" the pipeline recorded {example.output!r}",
+                hint="the environment or the model's bytes differ from the run's; run the pipeline again",
+            )
+
+    def answer(self, body: bytes, *, proba: bool) -> Answer:
+        """Answer a request.
+
+        Args:
+            body: as it arrived.
+            proba: whether probabilities are asked for.
+
+        Raises:
+            Problem: 400 or 422 for what is wrong with the request, 500 when the model raises.
+        """
+        table = self._table(self._validator.columns(body))
+        try:
+            predictions = _plain(self._model.predict(table))
+            if not proba:
+                return Answer(predictions)
+            shares = _plain(self._model.predict_proba(table))
+        except Exception as error:
+            raise Problem(500, f"the model failed: {type(error).__name__}: {error}") from error
+        return Answer(predictions, [dict(zip(self._classes, row, strict=True)) for row in shares])
+
+
+def _table_maker(inputs: Sequence[Column]) -> Callable[[Columns], Any]:
+    """What turns columns into the data frame that the model was fitted on."""
+    import numpy
+    import pandas
+
+    names = pandas.Index([column.name for column in inputs])
+    if all(column.type == "number" for column in inputs):
+        # One block instead of one for each column: a tenth of the time. None becomes NaN.
+        return lambda columns: pandas.DataFrame(numpy.array(columns, dtype="float64").T, columns=names)
+
+    text = pandas.Series(["text"]).dtype  # what this pandas makes of text: `str`, or `object` before 3
+    dtypes = {
+        ("number", False): "float64",
+        ("number", True): "float64",
+        ("integer", False): "int64",
+        ("integer", True): "Int64",
+        ("boolean", False): "bool",
+        ("boolean", True): "boolean",
+        ("string", False): text,
+        ("string", True): text,
+    }
+    types = [dtypes[column.type, column.nullable] for column in inputs]
+
+    def table(columns: Columns) -> Any:
+        series = [pandas.Series(each, dtype=kind) for each, kind in zip(columns, types, strict=True)]
+        made = pandas.DataFrame(dict(enumerate(series)), copy=False)
+        made.columns = names
+        return made
+
+    return table
+
+
+def _plain(values: Any) -> list[Any]:
+    """A model's answers as Python's own values."""
+    listed = values.tolist() if hasattr(values, "tolist") else list(values)
+    return [value.item() if hasattr(value, "item") else value for value in listed]
+
+
+def _key(label: Any) -> str:
+    """A class as the key of a JSON object: text as it is, all else as JSON writes it."""
+    return label if isinstance(label, str) else json.dumps(label)
+
+
+def _same(given: Any, recorded: Any) -> bool:
+    if isinstance(given, float) and isinstance(recorded, float | int):
+        return math.isclose(given, recorded, rel_tol=_TOLERANCE, abs_tol=1e-12)
+    return bool(given == recorded)

@@ -1,0 +1,234 @@
+"""A replica's process as the engine sees it: started, ready, stopped, and never left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import mlwright
+from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
+from mlwright.serving import launch
+from mlwright.serving.client import Client
+from mlwright.serving.plan import loopback
+from mlwright.serving.spec import ReplicaSpec
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_KEPT_WORDS = 2000
+_POLL_S = 0.02
+_BACKLOG = 2048
+
+
+class Server:
+    """A running replica. Leaving it as a context manager stops it.
+
+    Args:
+        model: the reference of what it answers with.
+        url: where it answers, without a slash at the end.
+        process: the replica's, the leader of its own session.
+        log: what it says on standard output and error; nothing while it answers.
+    """
+
+    def __init__(self, model: str, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.model = model
+        self.url = url
+        self._process = process
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        """The replica's process id."""
+        return self._process.pid
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait until the replica has ended, by `stop` or by its own.
+
+        Raises:
+            TimeoutError: it still runs.
+            WorkFailed: it ended by itself; its last words follow.
+        """
+        try:
+            status = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"the replica of {self.model} still runs") from error
+        if status != 0:
+            raise WorkFailed(
+                f"the replica of {self.model} ended by itself: {_cause(status)}{self._last_words()}",
+                hint="start it again: mlwright serve " + self.model,
+            )
+
+    def stop(self, grace_s: float = 15.0) -> int:
+        """Let it answer what it has taken, then end it; nothing of it is left afterwards.
+
+        Args:
+            grace_s: how long it may take before it is killed.
+
+        Returns:
+            Its exit status: 0, or the negative number of the signal that ended it.
+        """
+        try:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_s)
+        finally:
+            self._kill()
+        return self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _kill(self) -> None:
+        """End the replica with whatever processes its model started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _await_ready(self, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        with Client(self.url, timeout_s=within_s) as client:
+            while True:
+                if (status := self._process.poll()) is not None:
+                    raise WorkFailed(
+                        f"{self.model} did not become ready: {_cause(status)}{self._last_words()}"
+                    )
+                if _ready(client):
+                    return
+                if time.monotonic() >= deadline:
+                    raise Unavailable(
+                        f"{self.model} was not ready within {within_s:g} s{self._last_words()}",
+                        hint="a large model may need longer to load",
+                    )
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_POLL_S)
+
+    def _last_words(self) -> str:
+        said = self._log.read_bytes()[-_KEPT_WORDS:].decode(errors="replace").strip()
+        return f"\n{said}" if said else ""
+
+
+def start_replica(
+    spec: ReplicaSpec,
+    python: Path,
+    *,
+    folder: Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    threads: int = 1,
+    ready_within_s: float = 120.0,
+) -> Server:
+    """Start a replica and wait until it has answered its example.
+
+    On Linux it dies with the thread that calls this: call from one that lives as long as the replica shall.
+
+    Args:
+        python: the interpreter of an environment with the model's packages and `serve_requirements()`.
+        folder: of this replica alone; made when it is missing. It gets the spec and what the replica says.
+        host: a loopback address.
+        port: 0 for a free one.
+        threads: of BLAS and OpenMP inside the model.
+
+    Raises:
+        Invalid: an address that others can reach, or a port that is none.
+        Unavailable: the port cannot be had, or the replica is not ready in time.
+        WorkFailed: the replica ended instead of becoming ready; its last words follow.
+    """
+    listener = _listen(loopback(host, port), port)
+    with listener:
+        folder.mkdir(parents=True, exist_ok=True)
+        spec.write(folder / "spec.json")
+        address, bound = listener.getsockname()[:2]
+        shown = f"[{address}]" if ":" in address else address
+        log = folder / "replica.log"
+        process = _spawn(python, folder / "spec.json", listener, log, threads)
+    # Only the replica holds the listener now: when it is gone, connections are refused at once.
+    server = Server(spec.model, f"http://{shown}:{bound}", process, log)
+    try:
+        server._await_ready(ready_within_s)
+    except BaseException:
+        server.stop(grace_s=0)
+        raise
+    return server
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """A listening socket. Its protocol is named, since uvloop sets TCP_NODELAY only then."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as error:
+        raise Unavailable(f"this machine does not have the address {address}: {error.strerror}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        reasons = {errno.EADDRINUSE: "is taken", errno.EACCES: "is not allowed for this user"}
+        reason = reasons.get(error.errno or 0, f"cannot be had: {error.strerror}")
+        raise Unavailable(
+            f"port {port} of {address} {reason}", hint="choose another: --port 0 takes a free one"
+        ) from error
+    return listener
+
+
+def _spawn(
+    python: Path, spec: Path, listener: socket.socket, log: Path, threads: int
+) -> subprocess.Popen[bytes]:
+    package = str(Path(mlwright.__file__).parent)
+    arguments = [package, str(spec), str(listener.fileno()), str(os.getpid())]
+    try:
+        with log.open("wb") as words:
+            return subprocess.Popen(
+                [str(python), "-P", "-s", launch.__file__, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                pass_fds=[listener.fileno()],
+                env=_environment(threads),
+                cwd="/",
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise Unavailable(
+            f"no replica can be started: {error.strerror}", where=str(error.filename)
+        ) from error
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The caller's variables, less what would change how Python runs."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"
+    }
+    return kept | dict.fromkeys(_THREADS, str(threads))
+
+
+def _ready(client: Client) -> bool:
+    try:
+        return client.ready()
+    except MlwrightError:
+        return False  # it died, or answers too late: the caller looks at both
+
+
+def _cause(status: int) -> str:
+    if status >= 0:
+        return f"its process ended with status {status}"
+    return f"its process was ended by {signal.Signals(-status).name}"

@@ -1,0 +1,75 @@
+"""What the tests of all rooms share: small projects without heavy packages, and the installed command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlwright.app import Project
+
+PYPROJECT = """
+[project]
+name = "small"
+version = "0"
+requires-python = ">=3.11"
+dependencies = []
+
+[tool.uv]
+package = false
+
+[tool.mlwright]
+"""
+
+COMMAND = Path(sys.executable).with_name("mlwright")
+
+Maker = Callable[..., Path]
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    """Write files, their text unindented; returns the root."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    return root
+
+
+def mlwright(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command."""
+    environment = {**os.environ, "CI": "true", **variables}
+    return subprocess.run(
+        [str(COMMAND), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Maker:
+    """Makes a project whose environment is empty: `make_project({"pipelines/p.py": ...})`."""
+
+    def make(files: dict[str, str], name: str = "small") -> Path:
+        root = write(tmp_path / name, {"pyproject.toml": PYPROJECT, **files})
+        with Project.open(root) as project:
+            project.environments.lock()
+        return root
+
+    return make
+
+
+@pytest.fixture
+def opened(make_project: Maker) -> Iterator[Callable[[dict[str, str]], Project]]:
+    """Makes a small project and opens it."""
+    projects: list[Project] = []
+
+    def make(files: dict[str, str]) -> Project:
+        projects.append(Project.open(make_project(files)))
+        return projects[-1]
+
+    yield make
+    for project in projects:
+        project.close()

@@ -1,0 +1,536 @@
+"""Running pipelines: what is recorded, reused, refused, repeated and continued."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlwright.app import Project
+from mlwright.kernel import edges
+from mlwright.kernel.errors import Conflict, Invalid, NotFound, TimedOut, WorkFailed
+from mlwright.tracking import Run, RunState
+from mlwright.workflow import AttemptState, Request
+from mlwright.workflow.detail import logs, run_detail
+from tests.conftest import COMMAND, mlwright
+
+Opener = Callable[[dict[str, str]], Project]
+
+CHAIN = '''
+    from typing import NamedTuple
+    import random
+    from mlwright import Dataset, log_metric, pipeline, step
+    from mlwright.steps import gate, register
+
+    class Halves(NamedTuple):
+        low: list[int]
+        high: list[int]
+
+    @step
+    def numbers(count: int) -> list[int]:
+        return [random.randrange(1000) for _ in range(count)]
+
+    @step
+    def halve(values: list[int]) -> Halves:
+        ordered = sorted(values)
+        return Halves(ordered[: len(ordered) // 2], ordered[len(ordered) // 2 :])
+
+    @step
+    def total(values: list[int], weight: float = 1.0) -> dict[str, float]:
+        log_metric("count", len(values))
+        print("adding", len(values))
+        return {"sum": sum(values) * weight}
+
+    @step
+    def both(parts: list[dict[str, float]]) -> dict[str, float]:
+        return {"sum": sum(part["sum"] for part in parts)}
+
+    @pipeline
+    def chain(count: int = 10, weight: float = 1.0):
+        """Add numbers up."""
+        halves = halve(numbers(count))
+        both([total(halves.low), total(halves.high, weight=weight)])
+'''
+
+
+def states(project: Project, run: Run) -> dict[str, str]:
+    return {attempt.node: attempt.state.value for attempt in project.rooms.attempts.of_run(run.id)}
+
+
+def one_step(body: str, options: str = "", parameters: str = "") -> dict[str, str]:
+    text = f"""
+    import os, sys, time, signal
+    from pathlib import Path
+    from mlwright import Dataset, pipeline, step
+
+    @step{options}
+    def work({parameters}) -> object:
+        {body}
+
+    @pipeline
+    def single({parameters}):
+        work({parameters.partition(":")[0]})
+"""
+    return {"pipelines/p.py": text}
+
+
+def test_a_run_records_each_step_its_outputs_and_what_it_was_made_with(opened: Opener) -> None:
+    """A run leads to its code, environment, parameters, and to every output of every step."""
+    project = opened({"pipelines/p.py": CHAIN})
+
+    run = project.run("chain", count=6)
+
+    detail = run_detail(project.rooms, run.id)
+    assert run.state is RunState.SUCCEEDED
+    assert [each.attempt.node for each in detail.attempts] == ["numbers", "halve", "total", "total-2", "both"]
+    assert set(detail.attempts[1].outputs) == {"low", "high"}
+    assert detail.parameters == {"count": 6, "weight": 1.0}
+    assert {"code", "environment"} == set(detail.made_with)
+    assert {metric.name: metric.value for metric in detail.metrics} == {"count": 3.0}
+
+
+def test_the_same_run_again_reuses_every_step(opened: Opener) -> None:
+    """Nothing that is the same runs twice."""
+    project = opened({"pipelines/p.py": CHAIN})
+    first = project.run("chain")
+
+    second = project.run("chain")
+
+    assert set(states(project, first).values()) == {"succeeded"}
+    assert set(states(project, second).values()) == {"reused"}
+
+
+def test_a_changed_parameter_runs_only_what_depends_on_it(opened: Opener) -> None:
+    """A step whose inputs come out the same is reused, also behind one that ran."""
+    project = opened({"pipelines/p.py": CHAIN})
+    project.run("chain")
+
+    changed = project.run("chain", weight=2.0)
+
+    assert states(project, changed) == {
+        "numbers": "reused",
+        "halve": "reused",
+        "total": "reused",
+        "total-2": "succeeded",
+        "both": "succeeded",
+    }
+
+
+def test_the_seed_of_a_run_decides_its_random_numbers(opened: Opener) -> None:
+    """The same seed gives the same bytes without the cache; another seed gives others."""
+    project = opened({"pipelines/p.py": CHAIN})
+
+    runs = [project.run("chain", seed=seed, cache=False) for seed in (1, 1, 2)]
+
+    digests = [run_detail(project.rooms, run.id).attempts[0].outputs["result"].digest for run in runs]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_plan_says_what_would_be_reused_run_or_decided_later(opened: Opener) -> None:
+    """The plan of a changed parameter names each step's fate before anything happens."""
+    project = opened({"pipelines/p.py": CHAIN})
+    project.run("chain")
+
+    plan = project.pipelines.plan(Request("chain", {"weight": "3"}))
+
+    assert [(change.action, change.subject) for change in plan.changes] == [
+        ("reuse", "numbers"),
+        ("reuse", "halve"),
+        ("reuse", "total"),
+        ("run", "total-2"),
+        ("wait", "both"),
+    ]
+    assert len(project.runs.list()) == 1
+
+
+def test_an_edit_during_a_run_changes_nothing(opened: Opener, tmp_path: Path) -> None:
+    """Workers import the snapshot that the run began with."""
+    flag = tmp_path / "edited"
+    body = f"while not Path({str(flag)!r}).exists(): time.sleep(0.01)\n        import late\n        return late.VALUE"
+    project = opened(one_step(body) | {"late.py": "VALUE = 'before'\n"})
+
+    def edit(view: object, node: object) -> None:
+        (project.root / "late.py").write_text("VALUE = 'after'\n")
+        flag.touch()
+
+    run, _ = project.pipelines.run(Request("single", {}), edit)
+
+    artifact = run_detail(project.rooms, run.id).attempts[0].outputs["result"]
+    assert project.rooms.objects.get(artifact.digest) == b"before"
+
+
+def test_a_step_that_raises_is_told_with_its_place_and_how_to_go_on(opened: Opener) -> None:
+    """The message names the step, the user's file and line, the run, and the command that resumes it."""
+    project = opened(one_step("return 1 / 0"))
+
+    with pytest.raises(WorkFailed) as caught:
+        project.run("single")
+
+    run = project.runs.list()[0]
+    text = caught.value.render()
+    assert run.state is RunState.FAILED
+    assert f"step `work` of run {run.id[:10]} failed: ZeroDivisionError: division by zero" in text
+    assert "pipelines/p.py:8 in work" in text
+    assert f"mlwright runs resume {run.id[:10]}" in text
+    assert "ZeroDivisionError" in logs(project.rooms, run.id)[0][1]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("os._exit(3)", "ended itself with status 3"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("sys.exit(4)", "SystemExit: 4"),
+        ("return object()", "no codec can store"),
+        ("return {1, 2}", "a set, which no codec can store"),
+    ],
+)
+def test_however_a_step_dies_the_run_ends_failed_and_says_why(opened: Opener, body: str, told: str) -> None:
+    """No way to die leaves a run without an end or without a cause."""
+    project = opened(one_step(body))
+
+    with pytest.raises(WorkFailed) as caught:
+        project.run("single")
+
+    assert told in caught.value.message
+    assert project.runs.list()[0].state is RunState.FAILED
+
+
+def test_a_step_that_takes_too_long_is_ended(opened: Opener) -> None:
+    """A time-out kills the worker, and is an error of its own with exit code 124."""
+    project = opened(one_step("time.sleep(60)", options='(timeout="300ms")'))
+
+    with pytest.raises(TimedOut) as caught:
+        project.run("single")
+
+    assert caught.value.exit_code == 124
+
+
+def test_a_step_with_retries_is_tried_again_and_each_try_is_kept(opened: Opener, tmp_path: Path) -> None:
+    """Two failures and a success are three attempts of one step in a run that succeeded."""
+    count = tmp_path / "count"
+    body = (
+        f"path = Path({str(count)!r}); n = len(path.read_text()) if path.exists() else 0\n"
+        "        path.write_text('x' * (n + 1))\n"
+        "        return n if n == 2 else 1 / 0"
+    )
+    project = opened(one_step(body, options="(retries=2)"))
+
+    run = project.run("single")
+
+    tries = project.rooms.attempts.of_run(run.id)
+    assert [attempt.state for attempt in tries] == [
+        AttemptState.FAILED,
+        AttemptState.FAILED,
+        AttemptState.SUCCEEDED,
+    ]
+
+
+def test_siblings_of_a_failed_step_finish_and_dependants_are_skipped(opened: Opener) -> None:
+    """A failure stops what needs its output, and nothing else."""
+    text = """
+    from mlwright import pipeline, step
+
+    @step
+    def bad() -> int:
+        return 1 // 0
+
+    @step
+    def good() -> int:
+        return 1
+
+    @step
+    def after(x: int) -> int:
+        return x
+
+    @pipeline
+    def forked():
+        after(bad())
+        after(good())
+    """
+    project = opened({"pipelines/p.py": text})
+
+    with pytest.raises(WorkFailed):
+        project.run("forked")
+
+    run = project.runs.list()[0]
+    assert states(project, run) == {
+        "bad": "failed",
+        "good": "succeeded",
+        "after": "skipped",
+        "after-2": "succeeded",
+    }
+
+
+def test_a_failed_run_is_continued_with_todays_code(opened: Opener) -> None:
+    """After the fix, `resume` runs what failed, reuses what succeeded, and says what it continues."""
+    project = opened({"pipelines/p.py": CHAIN.replace("sum(values) * weight", "sum(values) / 0")})
+    with pytest.raises(WorkFailed):
+        project.run("chain", count=4)
+    broken = project.runs.list()[0]
+
+    (project.root / "pipelines/p.py").write_text(
+        (project.root / "pipelines/p.py").read_text().replace("sum(values) / 0", "sum(values) * weight")
+    )
+    run, error = project.pipelines.run(project.pipelines.resume(broken.id))
+
+    assert error is None
+    assert states(project, run)["numbers"] == "reused"
+    assert states(project, run)["total"] == "succeeded"
+    assert project.runs.parameters(run.id)["count"] == 4
+    assert edges.made_from(project.rooms.database, run.end, "continues")[0].earlier.id == broken.id
+    assert project.runs.get(broken.id).state is RunState.FAILED
+
+
+def test_a_run_that_succeeded_cannot_be_continued(opened: Opener) -> None:
+    """There is nothing to take up."""
+    project = opened({"pipelines/p.py": CHAIN})
+    run = project.run("chain")
+
+    with pytest.raises(Invalid, match="nothing to continue"):
+        project.pipelines.resume(run.id)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"count": "many"}, "parameter `count` of pipeline `chain` must be a whole number, not 'many'"),
+        ({"count": "1.5"}, "must be a whole number"),
+        ({"weight": "heavy"}, "must be a number"),
+        ({"cuont": "1"}, "has no parameter `cuont`"),
+    ],
+)
+def test_a_wrong_parameter_is_refused_before_anything_is_recorded(
+    opened: Opener, given: dict[str, str], told: str
+) -> None:
+    """Types are held at the door, with the parameter named."""
+    project = opened({"pipelines/p.py": CHAIN})
+
+    with pytest.raises(Invalid) as caught:
+        project.pipelines.run(Request("chain", given))
+
+    assert told in caught.value.message
+    assert project.runs.list() == []
+
+
+def test_text_from_the_command_line_becomes_what_the_types_say(opened: Opener) -> None:
+    """Lists, choices, unions and booleans are read from text; text stays text."""
+    text = """
+    from typing import Literal
+    from mlwright import pipeline, step
+
+    @step
+    def keep(values: object) -> object:
+        return values
+
+    @pipeline
+    def typed(a: list[int], b: Literal["x", "y"], c: int | None = 3, d: bool = False, e: str = "", f: float = 0):
+        keep([a, b, c, d, e, f])
+    """
+    project = opened({"pipelines/p.py": text})
+
+    given = {"a": "[1, 2]", "b": "y", "c": "null", "d": "true", "e": "12", "f": "1"}
+    run, _ = project.pipelines.run(Request("typed", given))
+
+    assert project.runs.parameters(run.id) == {"a": [1, 2], "b": "y", "c": None, "d": True, "e": "12", "f": 1.0}
+    with pytest.raises(Invalid, match="one of \\['x', 'y'\\]"):
+        project.pipelines.run(Request("typed", {"a": "[]", "b": "z"}))
+    with pytest.raises(Invalid, match="needs the parameter `a`"):
+        project.pipelines.run(Request("typed", {"b": "x"}))
+
+
+def test_an_unknown_pipeline_is_answered_with_the_nearest(opened: Opener) -> None:
+    """A typing error costs one look."""
+    project = opened({"pipelines/p.py": CHAIN})
+
+    with pytest.raises(NotFound) as caught:
+        project.run("chian")
+
+    assert caught.value.hint == "did you mean `chain`?"
+
+
+def test_a_pipeline_that_looks_into_a_promise_is_told_so(opened: Opener) -> None:
+    """A pipeline's function joins steps; deciding by a value happens inside one."""
+    text = CHAIN + "\n    @pipeline\n    def curious():\n        if numbers(3): both([])\n"
+    project = opened({"pipelines/p.py": text})
+
+    with pytest.raises(Invalid, match="has not run yet"):
+        project.run("curious")
+
+
+def test_a_missing_package_is_named_with_what_to_do(opened: Opener) -> None:
+    """An import that fails in the project's environment leads to pyproject.toml."""
+    project = opened({"pipelines/p.py": "import nonexistent_library\n" + "from mlwright import pipeline\n@pipeline\ndef p(): pass\n"})
+
+    with pytest.raises(Invalid) as caught:
+        project.run("p")
+
+    assert "nonexistent_library" in caught.value.message
+    assert "dependencies" in (caught.value.hint or "")
+
+
+def test_a_dataset_is_pinned_when_the_run_begins_and_counts_by_its_bytes(opened: Opener) -> None:
+    """A new version runs what reads it; the same bytes under a new number do not."""
+    body = "return data.open().read().decode()"
+    project = opened(one_step(body, parameters='data: Dataset = Dataset("notes@latest")'))
+    note = project.root / "note.txt"
+    for text in ("one", "two", "one"):
+        note.write_text(text)
+        project.datasets.add(note, "notes")
+
+    third = project.run("single")
+    first = project.run("single", data="notes@1")
+    second = project.run("single", data="notes@2")
+
+    assert third.pins == {"notes@latest": "notes@3"}
+    assert [states(project, run)["work"] for run in (third, first, second)] == ["succeeded", "reused", "succeeded"]
+    made_from = {edge.role: edge.earlier.id for edge in edges.made_from(project.rooms.database, second.end)}
+    assert made_from["data:notes"] == project.datasets.versions.resolve("notes@2").id
+
+
+def test_a_step_that_is_not_cached_runs_every_time(opened: Opener) -> None:
+    """`cache=False` is how a step says that it reads what no fingerprint sees."""
+    project = opened(one_step("return time.time_ns()", options="(cache=False)"))
+
+    runs = [project.run("single"), project.run("single")]
+
+    assert [states(project, run)["work"] for run in runs] == ["succeeded", "succeeded"]
+
+
+GATED = """
+    from mlwright import pipeline, step
+    from mlwright.steps import gate
+
+    @step
+    def evaluate(auc: float) -> dict[str, float]:
+        return {"auc": auc}
+
+    @step
+    def ship(scores: dict[str, float]) -> str:
+        return "shipped"
+
+    @pipeline
+    def gated(auc: float = 0.9):
+        scores = evaluate(auc)
+        gate(scores, "auc >= 0.8")
+"""
+
+
+def test_a_closed_gate_fails_the_run_and_says_by_what(opened: Opener) -> None:
+    """The verdict names the score and the bar."""
+    project = opened({"pipelines/p.py": GATED})
+
+    project.run("gated", auc=0.85)
+    with pytest.raises(WorkFailed) as caught:
+        project.run("gated", auc=0.5)
+
+    assert "auc >= 0.8: it is 0.5" in caught.value.message
+    assert project.runs.list()[0].state is RunState.FAILED
+
+
+WAITING = one_step("print('begun', flush=True)\n        Path('begun').touch()\n        time.sleep(60)\n        return 1")
+
+
+def running(root: Path) -> subprocess.Popen[str]:
+    """A run in a process of its own, in the middle of its step."""
+    process = subprocess.Popen(
+        [str(COMMAND), "run", "single"], cwd=root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 30
+    while not list(root.glob(".mlwright/local/scratch/*/*/work/begun")):
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_run(opened: Opener, number: signal.Signals, status: int) -> None:
+    """Ctrl-C and SIGTERM stop the steps, mark the run cancelled, and leave no worker behind."""
+    project = opened(WAITING)
+    process = running(project.root)
+
+    process.send_signal(number)
+    _, words = process.communicate(timeout=20)
+
+    run = project.runs.list()[0]
+    assert process.returncode == status
+    assert "was cancelled" in words and "mlwright runs resume" in words
+    assert run.state is RunState.CANCELLED
+    assert states(project, run) == {"work": "cancelled"}
+    assert workers_of(project.root) == []
+
+
+def test_a_run_whose_process_was_killed_is_lost_and_can_be_continued(opened: Opener) -> None:
+    """After `kill -9`, whoever looks next sees the run as lost, without cleaning up anything."""
+    project = opened(WAITING)
+    process = running(project.root)
+
+    process.kill()
+    process.communicate()
+    lost = project.runs.list()[0]
+    (project.root / "pipelines/p.py").write_text(
+        (project.root / "pipelines/p.py").read_text().replace("time.sleep(60)", "pass")
+    )
+    resumed = mlwright("runs", "resume", lost.id, cwd=project.root)
+
+    assert lost.state is RunState.LOST
+    assert "ended without a word" in (lost.error or {})["message"]
+    assert resumed.returncode == 0, resumed.stderr
+    assert project.runs.get(lost.id).state is RunState.LOST
+    deadline = time.monotonic() + 10
+    while workers_of(project.root):
+        assert time.monotonic() < deadline, "a worker outlived its engine"
+        time.sleep(0.05)
+
+
+def test_of_two_that_continue_a_run_one_wins(opened: Opener) -> None:
+    """The other is told who has it."""
+    project = opened(WAITING)
+    process = running(project.root)
+    process.kill()
+    process.communicate()
+    lost = project.runs.list()[0]
+    winner = subprocess.Popen(
+        [str(COMMAND), "runs", "resume", lost.id], cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    while project.runs.list()[0].id == lost.id:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    with pytest.raises(Conflict, match="is being continued already"):
+        project.pipelines.run(project.pipelines.resume(lost.id))
+
+    winner.terminate()
+    winner.wait(timeout=20)
+
+
+def workers_of(root: Path) -> list[int]:
+    """Processes that run code of a project's snapshots."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(root).encode() in command and b"worker.py" in command:
+                found.append(int(entry.name))
+    return found
+
+
+def test_eight_processes_may_run_one_pipeline_at_once(opened: Opener) -> None:
+    """Each run succeeds, and none is told that the database is locked."""
+    project = opened({"pipelines/p.py": CHAIN})
+    command = [str(COMMAND), "run", "chain"]
+
+    processes = [subprocess.Popen(command, cwd=project.root, stderr=subprocess.PIPE) for _ in range(8)]
+    words = [process.communicate(timeout=120)[1] for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * 8, words
+    assert {run.state for run in project.runs.list()} == {RunState.SUCCEEDED}
