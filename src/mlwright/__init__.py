@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlwright.kernel.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.sdk.dataset import Dataset
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from mlwright.serving.client import Client
 
 __all__ = ["Client", "Dataset", "Project", "log_metric", "log_metrics", "pipeline", "step"]
-__version__ = "0.1.0"
 
 _HOMES = {
     "Client": "mlwright.serving.client",

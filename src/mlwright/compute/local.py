@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-import mlwright
 from mlwright.compute.executor import Place, Report, Task
 from mlwright.sdk import worker
 from mlwright.sdk.frames import FrameReader
@@ -121,7 +120,7 @@ class LocalExecutor:
     def _spawn(self, place: Place) -> _Worker:
         ours, theirs = socket.socketpair()
         words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        package = str(Path(mlwright.__file__).parent)
+        package = str(Path(worker.__file__).parents[1])
         process = subprocess.Popen(
             [str(place.python), "-P", "-s", worker.__file__, package, str(theirs.fileno()), str(place.code)],
             stdin=subprocess.DEVNULL,

@@ -39,19 +39,20 @@ class Lease:
 def process_start(pid: int) -> str:
     """When a process began, in clock ticks since boot; empty when there is none.
 
-    Source: proc_pid_stat(5), field 22; the name in field 2 may hold spaces and brackets.
+    Source: proc_pid_stat(5), field 22; the name in field 2 may hold any bytes, spaces and brackets too.
     """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return ""
-    return "" if fields[0] in {"Z", "X"} else fields[19]
+    return "" if fields[0] in {b"Z", b"X"} else fields[19].decode()
 
 
 def take(tx: Transaction, subject: str) -> Lease:
     """Own `subject` from now on, whoever had it: look with `owner` first, in the same transaction."""
     pid = os.getpid()
     mine = {"host": socket.gethostname(), "boot": boot_id(), "pid": pid, "started": process_start(pid)}
+    tx.execute(_SQL["end_lease"], subject=subject)
     token = tx.read(_SQL["take_lease"], subject=subject, **mine)[0]["token"]
     return Lease(subject, mine["host"], mine["boot"], pid, mine["started"], token)  # type: ignore[arg-type]
 

@@ -50,13 +50,13 @@ VALUES (:at_us, :verb, :subject_kind, :subject_id, :actor, :detail);
 SELECT id, at_us, verb, subject_kind, subject_id, actor, detail FROM event
 WHERE id > :after ORDER BY id LIMIT :limit;
 
+-- name: end_lease
+-- Make room for a new owner.
+DELETE FROM lease WHERE subject = :subject;
+
 -- name: take_lease
 -- Become the owner of a thing; the fencing token grows with every owner.
-INSERT INTO lease (subject, host, boot, pid, started, token)
-VALUES (:subject, :host, :boot, :pid, :started, 1)
-ON CONFLICT (subject) DO UPDATE SET
-    host = excluded.host, boot = excluded.boot, pid = excluded.pid,
-    started = excluded.started, token = lease.token + 1
+INSERT INTO lease (subject, host, boot, pid, started) VALUES (:subject, :host, :boot, :pid, :started)
 RETURNING token;
 
 -- name: lease_of

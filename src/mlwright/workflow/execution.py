@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from mlwright.kernel import edges, leases
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Conflict, MlwrightError, TimedOut, WorkFailed
+from mlwright.kernel.errors import Conflict, MlwrightError, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.sdk.frames import Frame
 from mlwright.storage.inline import put_inline
 from mlwright.tracking import Run, RunState, read_journal, record_metrics
 from mlwright.versioning import Artifact, Version, add_artifact, artifacts_of
 from mlwright.workflow.attempts import Attempt, AttemptState
+from mlwright.workflow.failures import in_words
 from mlwright.workflow.fingerprint import Fingerprints, Known, seed_of
 from mlwright.workflow.graph import Argument, Graph, Node
 from mlwright.workflow.judge import judge_gate, read_value
@@ -165,7 +166,12 @@ class Execution:
         }
         self._flights[attempt.id] = _Flight(node, attempt, scratch)
         self.executor.submit(
-            Task(attempt.id, self.orders.place, Frame(head, tuple(parts)), timeout_s=node.timeout_s)
+            Task(
+                attempt.id,
+                replace(self.orders.place, cpus=node.cpus),
+                Frame(head, tuple(parts)),
+                timeout_s=node.timeout_s,
+            )
         )
         self._show(node, AttemptState.RUNNING)
 
@@ -254,7 +260,7 @@ class Execution:
         self._finished(flight.node, AttemptState.SUCCEEDED, outputs, seconds=done.wall_s)
 
     def _failed(self, flight: _Flight, report: Report) -> None:
-        error = self._in_words(flight.node, report)
+        error = in_words(self.run, flight.node, report)
         log = self._log(flight)
         detail = {"error": {"message": error.message, "where": error.where}}
         with self.rooms.database.transaction() as tx:
@@ -287,25 +293,6 @@ class Execution:
         if not path.exists() or not path.stat().st_size:
             return None
         return self.rooms.objects.put(path, take=True).digest
-
-    def _in_words(self, node: Node, report: Report) -> MlwrightError:
-        """What went wrong in a step, with the place in the user's code and how to go on."""
-        run = short(self.run.id)
-        hint = f"fix it, then continue where it stopped: mlwright runs resume {run}"
-        told, where = report.head, None
-        if report.state == "failed":
-            cause = told["error"]
-            message = f"{cause['type']}: {cause['message']}" if cause["message"] else cause["type"]
-            if "file" in cause:
-                function = f" in {cause['function']}" if cause["function"] else ""
-                where = f"{cause['file']}:{cause['line']}{function}"
-            if cause.get("hint"):
-                message, hint = cause["message"], f"{cause['hint']}; then: mlwright runs resume {run}"
-        else:
-            message = told["cause"] + (f"\n{told['words']}" if told.get("words") else "")
-        kind = TimedOut if report.state == "timed out" else WorkFailed
-        where = where or f"{node.step.partition(':')[0].replace('.', '/')}.py:{node.line} in {node.name}"
-        return kind(f"step `{node.name}` of run {run} failed: {message}", where=where, hint=hint)
 
     def _judge(self, node: Node) -> None:
         values = {name: self._value(node, name) for name in node.inputs if name != "model"}

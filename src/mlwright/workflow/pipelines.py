@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-import mlwright
 from mlwright.compute import Executor, LocalExecutor, Place, Task
 from mlwright.environments import Environment, Lock
 from mlwright.kernel import edges, leases
@@ -21,8 +20,9 @@ from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError, NotFound
-from mlwright.kernel.ids import short
+from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
+from mlwright.kernel.version import VERSION
 from mlwright.sdk.frames import Frame
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
@@ -118,7 +118,7 @@ class Pipelines:
         """
         with self._executor() as executor:
             prepared = self._prepare(request, executor)
-            self._rooms.runs.bury_lost()
+            self._clear_lost()
             with self._rooms.database.transaction() as tx:
                 run, lease = self._begin(tx, prepared)
             execution = Execution(self._rooms, executor, run, lease, prepared.orders, watch)
@@ -219,6 +219,17 @@ class Pipelines:
         edges.add(tx, made_with)
         return run, lease
 
+    def _clear_lost(self) -> None:
+        """Declare dead runs lost, and take away where their attempts worked."""
+        self._rooms.runs.bury_lost()
+        scratch = self._rooms.workspace.scratch
+        # The folders first: a run is recorded before it makes its own.
+        folders = list(scratch.iterdir()) if scratch.exists() else []
+        alive = {run.id for run in self._rooms.runs.list(state=RunState.RUNNING, limit=10_000)}
+        for folder in folders:
+            if looks_like_id(folder.name) and folder.name not in alive:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _pin_dataset(self, reference: str, pins: dict[str, str]) -> Version:
         version = self._rooms.datasets.versions.resolve(pins.get(reference) or reference)
         pins[reference] = version.reference
@@ -255,7 +266,7 @@ class Pipelines:
             for entry in self._rooms.snapshots.tree(snapshot).entries
             if entry.path.endswith(".py")
         }
-        return {"modules": modules, "lock": environment.lock.digest, "mlwright": mlwright.__version__}
+        return {"modules": modules, "lock": environment.lock.digest, "mlwright": VERSION}
 
 
 @dataclass(frozen=True, slots=True)

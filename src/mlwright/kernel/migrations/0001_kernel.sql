@@ -27,10 +27,10 @@ CREATE TABLE edge (
 CREATE INDEX edge_to ON edge (to_kind, to_id, role);
 
 CREATE TABLE lease (
-    subject TEXT PRIMARY KEY,
+    token INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject TEXT NOT NULL UNIQUE,
     host TEXT NOT NULL,
     boot TEXT NOT NULL,
     pid INTEGER NOT NULL,
-    started TEXT NOT NULL,
-    token INTEGER NOT NULL
+    started TEXT NOT NULL
 ) STRICT;

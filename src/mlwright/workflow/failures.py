@@ -1,0 +1,36 @@
+"""What went wrong in a step, in the words of the user's own code: their frames, not ours."""
+
+from __future__ import annotations
+
+from mlwright.compute import Report
+from mlwright.kernel.errors import MlwrightError, TimedOut, WorkFailed
+from mlwright.kernel.ids import short
+from mlwright.tracking import Run
+from mlwright.workflow.graph import Node
+
+
+def in_words(run: Run, node: Node, report: Report) -> MlwrightError:
+    """The error of an attempt that did not succeed: cause, place in the user's code, and how to go on.
+
+    Args:
+        run: whose attempt it was.
+        node: the step.
+        report: `failed`, `died` or `timed out`.
+    """
+    told, identity = report.head, short(run.id)
+    where = f"{node.step.partition(':')[0].replace('.', '/')}.py:{node.line} in {node.name}"
+    resume = f"mlwright runs resume {identity}"
+    hint = f"fix it, then continue where it stopped: {resume}"
+    if report.state == "failed":
+        cause = told["error"]
+        message = ": ".join(part for part in (cause["type"], cause["message"]) if part)
+        if "file" in cause:
+            where = f"{cause['file']}:{cause['line']}" + (
+                f" in {cause['function']}" * bool(cause["function"])
+            )
+        if cause.get("hint"):
+            message, hint = cause["message"], f"{cause['hint']}; then: {resume}"
+    else:
+        message = "\n".join(part for part in (told["cause"], told.get("words")) if part)
+    kind = TimedOut if report.state == "timed out" else WorkFailed
+    return kind(f"step `{node.name}` of run {identity} failed: {message}", where=where, hint=hint)
