@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from mlwright.sdk.step import step
     from mlwright.serving.client import Client
 
-__all__ = ["Client", "Dataset", "Project", "log_metric", "log_metrics", "pipeline", "step"]
+__all__ = [
+    "Client",
+    "Dataset",
+    "Project",
+    "__version__",
+    "log_metric",
+    "log_metrics",
+    "pipeline",
+    "step",
+]
 
 _HOMES = {
     "Client": "mlwright.serving.client",

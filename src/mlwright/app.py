@@ -24,8 +24,7 @@ from mlwright.serving import ReplicaSpec, Server, serve_requirements, start_repl
 from mlwright.tracking import Run, Runs
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
-from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watch, open_rooms, reproduce
-from mlwright.workflow.watch import unwatched
+from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workspace import create_project, open_workspace
 
 
@@ -146,13 +145,13 @@ class Project:
             raise error
         return run
 
-    def reproduce(self, run: str, folder: Path | None = None, watch: Watch = unwatched) -> Reproduction:
+    def reproduce(self, run: str, folder: Path | None = None, watcher: Watcher | None = None) -> Reproduction:
         """Make a run again from what was recorded, and compare every output."""
 
         def opener(place: Path) -> Rooms:
             return Project.open(place).rooms
 
-        return reproduce(self.rooms, run, folder, opener, watch)
+        return reproduce(self.rooms, run, folder, opener, watcher)
 
     def replica_spec(self, reference: str) -> ReplicaSpec:
         """What a replica of a model version needs to know.

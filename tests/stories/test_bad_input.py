@@ -55,7 +55,9 @@ def project(make_project: Maker) -> Path:
 def records(root: Path) -> dict[str, list[object]]:
     """Every row of every table."""
     with apsw.Connection(str(root / ".mlwright/metadata.db")) as database:
-        tables = [str(row[0]) for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        tables = [
+            str(row[0]) for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        ]
         return {table: list(database.execute(f"SELECT * FROM {table}")) for table in tables}
 
 
@@ -71,13 +73,48 @@ CASES = {
         "parameter `times` of pipeline `sizes` must be a whole number, not 'often'",
         "its default is 1",
     ),
-    "an unknown parameter": (["run", "sizes", "-p", "time=1"], 2, "has no parameter `time`", "did you mean `times`?"),
-    "a parameter without a value": (["run", "sizes", "-p", "times"], 2, "'times' is not a parameter", "-p NAME=VALUE"),
-    "a missing file": (["datasets", "add", "nowhere.csv", "--name", "notes"], 2, "nowhere.csv", "check the path"),
-    "an empty file": (["datasets", "add", "empty.csv", "--name", "notes"], 2, "empty.csv is empty", "column names"),
-    "a table without rows": (["datasets", "add", "head.csv", "--name", "notes"], 2, "has column names but no rows", ""),
-    "a bad name": (["datasets", "add", "notes.csv", "--name", "a b"], 2, "'a b' cannot name a dataset", "letters"),
-    "an unknown dataset": (["datasets", "show", "nodes"], 3, "there is no dataset `nodes`", "did you mean `notes`?"),
+    "an unknown parameter": (
+        ["run", "sizes", "-p", "time=1"],
+        2,
+        "has no parameter `time`",
+        "did you mean `times`?",
+    ),
+    "a parameter without a value": (
+        ["run", "sizes", "-p", "times"],
+        2,
+        "'times' is not a parameter",
+        "-p NAME=VALUE",
+    ),
+    "a missing file": (
+        ["datasets", "add", "nowhere.csv", "--name", "notes"],
+        2,
+        "nowhere.csv",
+        "check the path",
+    ),
+    "an empty file": (
+        ["datasets", "add", "empty.csv", "--name", "notes"],
+        2,
+        "empty.csv is empty",
+        "column names",
+    ),
+    "a table without rows": (
+        ["datasets", "add", "head.csv", "--name", "notes"],
+        2,
+        "has column names but no rows",
+        "",
+    ),
+    "a bad name": (
+        ["datasets", "add", "notes.csv", "--name", "a b"],
+        2,
+        "'a b' cannot name a dataset",
+        "letters",
+    ),
+    "an unknown dataset": (
+        ["datasets", "show", "nodes"],
+        3,
+        "there is no dataset `nodes`",
+        "did you mean `notes`?",
+    ),
     "an unknown version": (["datasets", "show", "notes@7"], 3, "has no version `7`", "it has @1"),
     "a dataset that a run needs": (
         ["run", "sizes", "-p", "data=other@latest"],
@@ -127,7 +164,9 @@ def test_a_step_that_raises_is_told_by_step_place_run_and_way_on(project: Path) 
     run = mlwright("runs", "list", "--state", "failed", "--json", cwd=project).stdout
     identity = run.partition('"id": "')[2][:10]
     assert done.returncode == 1
-    assert f"error: step `divide` of run {identity} failed: ZeroDivisionError: division by zero" in done.stderr
+    assert (
+        f"error: step `divide` of run {identity} failed: ZeroDivisionError: division by zero" in done.stderr
+    )
     assert "at pipelines/p.py:10 in divide" in done.stderr
     assert f"hint: fix it, then continue where it stopped: mlwright runs resume {identity}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -152,7 +191,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("a small file system cannot be mounted here: not root, or no right to mount")
     yield folder

@@ -75,7 +75,7 @@ def test_a_run_goes_from_a_table_to_a_registered_champion(run_once: Path) -> Non
 
 
 def test_the_same_run_again_reuses_what_computes_and_checks_what_judges(run_once: Path) -> None:
-    """Every computing step comes from the cache, gate and register are made again, and no version is added."""
+    """Computing steps come from the cache, gate and register are made again, and no version is added."""
     again = answer("run", "diagnosis", cwd=run_once)
 
     judged = {"gate", "register"}
@@ -159,7 +159,8 @@ def test_make_demo_runs_the_main_job_and_leaves_no_process(tmp_path: Path) -> No
     shutil.rmtree(root / "demo", ignore_errors=True)
 
     done = [
-        subprocess.run(["make", "demo"], cwd=root, capture_output=True, text=True, timeout=300) for _ in range(2)
+        subprocess.run(["make", "demo"], cwd=root, capture_output=True, text=True, timeout=300)
+        for _ in range(2)
     ]
 
     assert [each.returncode for each in done] == [0, 0], done[0].stdout + done[0].stderr + done[1].stderr

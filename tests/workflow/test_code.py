@@ -38,7 +38,8 @@ PIPELINE = '''
         """Docs of the step."""
         local = helper(x) * FACTOR
         double = lambda y: y * 2
-        return features.clean(local) + add(1) + adder(2) + Square(x).area + Colour.RED.value + double(Point(1).x)
+        shapes = Square(x).area + Colour.RED.value + double(Point(1).x)
+        return features.clean(local) + add(1) + adder(2) + shapes
 '''
 FILES = {
     "pipelines/p.py": PIPELINE,
@@ -104,9 +105,17 @@ KEPT = {
     "a helper's docstring": ("pipelines/p.py", "Docs of the helper.", "Other docs."),
     "the module's docstring": ("pipelines/p.py", "A module.", "Another module."),
     "a function added above": ("pipelines/p.py", "FACTOR = 2", "def added():\n    return 1\n\nFACTOR = 2"),
-    "a function nobody calls": ("pipelines/p.py", "def unused(x):\n    return x", "def unused(x):\n    return -x"),
+    "a function nobody calls": (
+        "pipelines/p.py",
+        "def unused(x):\n    return x",
+        "def unused(x):\n    return -x",
+    ),
     "a constant nobody reads": ("pipelines/p.py", "OTHER = 5", "OTHER = 6"),
-    "another function of a module used by name": ("features.py", "def other(x):\n    return x", "def other(x):\n    return 2 * x"),
+    "another function of a module used by name": (
+        "features.py",
+        "def other(x):\n    return x",
+        "def other(x):\n    return 2 * x",
+    ),
     "retries and time-out": ("pipelines/p.py", 'retries=1, timeout="1m"', 'retries=3, timeout="2m"'),
 }
 CHANGED = {
@@ -128,7 +137,11 @@ CHANGED = {
     "an inherited class attribute": ("shapes.py", '"cm"', '"mm"'),
     "an enum's member": ("shapes.py", "RED = 1", "RED = 2"),
     "a dataclass's field": ("shapes.py", "x: int = 0", "x: int = 1"),
-    "an effect of a package that is imported": ("lib/__init__.py", "", "import sys; sys.setrecursionlimit(999)"),
+    "an effect of a package that is imported": (
+        "lib/__init__.py",
+        "",
+        "import sys; sys.setrecursionlimit(999)",
+    ),
 }
 
 
@@ -191,7 +204,8 @@ def test_a_library_behind_a_helper_counts(tmp_path: Path) -> None:
 
 def test_an_annotation_in_quotes_counts_as_one_without(tmp_path: Path) -> None:
     """`"pd.DataFrame"` names pandas as pd.DataFrame does."""
-    text = 'import pandas as pd\n\ndef work(x: "pd.DataFrame") -> "list[Box]":\n    return []\n\nclass Box:\n    size = 1\n'
+    work = 'import pandas as pd\n\ndef work(x: "pd.DataFrame") -> "list[Box]":\n    return []\n'
+    text = f"{work}\nclass Box:\n    size = 1\n"
     before = reach(write(tmp_path, {"pipelines/p.py": text}))
 
     after = changed(tmp_path, "pipelines/p.py", "size = 1", "size = 2")
@@ -215,7 +229,8 @@ def test_code_that_imports_by_a_computed_name_depends_on_every_package(tmp_path:
         "from features import *\n\ndef work(x):\n    return clean(x)\n",
         "import features as f\n\ndef work(x):\n    return getattr(f, 'clean')(x)\n",
         "def work(x):\n    from features import clean\n    return clean(x)\n",
-        "try:\n    from features import clean\nexcept ImportError:\n    clean = abs\n\ndef work(x):\n    return clean(x)\n",
+        "try:\n    from features import clean\nexcept ImportError:\n    clean = abs\n\n"
+        "def work(x):\n    return clean(x)\n",
         "from pack import clean\n\ndef work(x):\n    return clean(x)\n",
         "from . import local\n\ndef work(x):\n    return local.clean(x)\n",
         "if True:\n    import pack.inner\n\ndef work(x):\n    return pack.inner.clean(x)\n",

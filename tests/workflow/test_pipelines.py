@@ -15,8 +15,9 @@ from mlwright.app import Project
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, TimedOut, WorkFailed
 from mlwright.tracking import Run, RunState
-from mlwright.workflow import AttemptState, Request
+from mlwright.workflow import AttemptState, NodeView, Request, RunView
 from mlwright.workflow.detail import logs, run_detail
+from mlwright.workflow.watch import Unwatched
 from tests.conftest import COMMAND, mlwright
 
 Opener = Callable[[dict[str, str]], Project]
@@ -151,14 +152,16 @@ def test_a_plan_says_what_would_be_reused_run_or_decided_later(opened: Opener) -
 def test_an_edit_during_a_run_changes_nothing(opened: Opener, tmp_path: Path) -> None:
     """Workers import the snapshot that the run began with."""
     flag = tmp_path / "edited"
-    body = f"while not Path({str(flag)!r}).exists(): time.sleep(0.01)\n        import late\n        return late.VALUE"
+    wait = f"while not Path({str(flag)!r}).exists(): time.sleep(0.01)"
+    body = f"{wait}\n        import late\n        return late.VALUE"
     project = opened(one_step(body) | {"late.py": "VALUE = 'before'\n"})
 
-    def edit(view: object, node: object) -> None:
-        (project.root / "late.py").write_text("VALUE = 'after'\n")
-        flag.touch()
+    class Editor(Unwatched):
+        def changed(self, run: RunView, node: NodeView) -> None:
+            (project.root / "late.py").write_text("VALUE = 'after'\n")
+            flag.touch()
 
-    run, _ = project.pipelines.run(Request("single", {}), edit)
+    run, _ = project.pipelines.run(Request("single", {}), Editor())
 
     artifact = run_detail(project.rooms, run.id).attempts[0].outputs["result"]
     assert project.rooms.objects.get(artifact.digest) == b"before"
@@ -329,7 +332,9 @@ def test_text_from_the_command_line_becomes_what_the_types_say(opened: Opener) -
         return values
 
     @pipeline
-    def typed(a: list[int], b: Literal["x", "y"], c: int | None = 3, d: bool = False, e: str = "", f: float = 0):
+    def typed(
+        a: list[int], b: Literal["x", "y"], c: int | None = 3, d: bool = False, e: str = "", f: float = 0
+    ):
         keep([a, b, c, d, e, f])
     """
     project = opened({"pipelines/p.py": text})
@@ -337,7 +342,14 @@ def test_text_from_the_command_line_becomes_what_the_types_say(opened: Opener) -
     given = {"a": "[1, 2]", "b": "y", "c": "null", "d": "true", "e": "12", "f": "1"}
     run, _ = project.pipelines.run(Request("typed", given))
 
-    assert project.runs.parameters(run.id) == {"a": [1, 2], "b": "y", "c": None, "d": True, "e": "12", "f": 1.0}
+    assert project.runs.parameters(run.id) == {
+        "a": [1, 2],
+        "b": "y",
+        "c": None,
+        "d": True,
+        "e": "12",
+        "f": 1.0,
+    }
     with pytest.raises(Invalid, match="one of \\['x', 'y'\\]"):
         project.pipelines.run(Request("typed", {"a": "[]", "b": "z"}))
     with pytest.raises(Invalid, match="needs the parameter `a`"):
@@ -365,7 +377,12 @@ def test_a_pipeline_that_looks_into_a_promise_is_told_so(opened: Opener) -> None
 
 def test_a_missing_package_is_named_with_what_to_do(opened: Opener) -> None:
     """An import that fails in the project's environment leads to pyproject.toml."""
-    project = opened({"pipelines/p.py": "import nonexistent_library\n" + "from mlwright import pipeline\n@pipeline\ndef p(): pass\n"})
+    project = opened(
+        {
+            "pipelines/p.py": "import nonexistent_library\n"
+            + "from mlwright import pipeline\n@pipeline\ndef p(): pass\n"
+        }
+    )
 
     with pytest.raises(Invalid) as caught:
         project.run("p")
@@ -388,7 +405,11 @@ def test_a_dataset_is_pinned_when_the_run_begins_and_counts_by_its_bytes(opened:
     second = project.run("single", data="notes@2")
 
     assert third.pins == {"notes@latest": "notes@3"}
-    assert [states(project, run)["work"] for run in (third, first, second)] == ["succeeded", "reused", "succeeded"]
+    assert [states(project, run)["work"] for run in (third, first, second)] == [
+        "succeeded",
+        "reused",
+        "succeeded",
+    ]
     made_from = {edge.role: edge.earlier.id for edge in edges.made_from(project.rooms.database, second.end)}
     assert made_from["data:notes"] == project.datasets.versions.resolve("notes@2").id
 
@@ -433,7 +454,9 @@ def test_a_closed_gate_fails_the_run_and_says_by_what(opened: Opener) -> None:
     assert project.runs.list()[0].state is RunState.FAILED
 
 
-WAITING = one_step("print('begun', flush=True)\n        Path('begun').touch()\n        time.sleep(60)\n        return 1")
+WAITING = one_step(
+    "print('begun', flush=True)\n        Path('begun').touch()\n        time.sleep(60)\n        return 1"
+)
 
 
 def running(root: Path) -> subprocess.Popen[str]:
@@ -496,7 +519,10 @@ def test_of_two_that_continue_a_run_one_wins(opened: Opener) -> None:
     process.communicate()
     lost = project.runs.list()[0]
     winner = subprocess.Popen(
-        [str(COMMAND), "runs", "resume", lost.id], cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(COMMAND), "runs", "resume", lost.id],
+        cwd=project.root,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 30
     while project.runs.list()[0].id == lost.id:

@@ -10,7 +10,7 @@ from mlwright.workflow.graph import Graph, Node
 from mlwright.workflow.pipelines import Pipelines, Prepared, Request
 from mlwright.workflow.reproduce import Comparison, Reproduction, reproduce
 from mlwright.workflow.rooms import Rooms, open_rooms
-from mlwright.workflow.watch import NodeView, RunView, Watch
+from mlwright.workflow.watch import NodeView, RunView, Watcher
 
 __all__ = [
     "Attempt",
@@ -27,7 +27,7 @@ __all__ = [
     "Request",
     "Rooms",
     "RunView",
-    "Watch",
+    "Watcher",
     "open_rooms",
     "reproduce",
 ]

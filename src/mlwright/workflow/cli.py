@@ -58,8 +58,8 @@ def _run(project: Project, request: Request, as_json: bool) -> None:
     from mlwright.workflow.detail import run_detail
     from mlwright.workflow.screen import watching
 
-    with watching(quiet=as_json) as watch:
-        done, error = project.pipelines.run(request, watch)
+    with watching(quiet=as_json) as watcher:
+        done, error = project.pipelines.run(request, watcher)
     if as_json:
         say_json(run_detail(project.rooms, done.id))
     else:
@@ -212,8 +212,8 @@ def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool,
     if dry_run:
         say_plan(plan_reproduction(project.rooms, run_id), as_json)
         return
-    with watching(quiet=as_json) as watch:
-        done = project.reproduce(run_id, folder, watch)
+    with watching(quiet=as_json) as watcher:
+        done = project.reproduce(run_id, folder, watcher)
     if as_json:
         say_json(done)
     else:

@@ -26,7 +26,7 @@ from mlwright.workflow.fingerprint import Fingerprints, Known, seed_of
 from mlwright.workflow.graph import Argument, Graph, Node
 from mlwright.workflow.judge import judge_gate, read_value
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.watch import NodeView, RunView, Watch
+from mlwright.workflow.watch import NodeView, RunView, Watcher
 
 _FIRST_PAUSE_S = 0.5
 
@@ -71,7 +71,7 @@ class Execution:
     run: Run
     lease: leases.Lease
     orders: Orders
-    watch: Watch
+    watcher: Watcher
     _outputs: dict[tuple[str, str], Artifact] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
     _started: set[str] = field(default_factory=set)
@@ -92,7 +92,7 @@ class Execution:
             KeyboardInterrupt, Cancelled: the running attempts are recorded as cancelled.
             MlwrightError: the engine itself could not go on (a full disk).
         """
-        self.watch(self.view, None)
+        self.watcher.began(self.view)
         try:
             self._start_ready()
             while self._flights or self._again:
@@ -423,7 +423,7 @@ class Execution:
         if state is AttemptState.RUNNING and view.began is None:
             view.began = time.monotonic()
         view.state, view.seconds, view.note = state, seconds, note
-        self.watch(self.view, view)
+        self.watcher.changed(self.view, view)
 
 
 def end_run(execution: Execution, state: RunState, error: MlwrightError | None) -> None:
@@ -435,5 +435,3 @@ def end_run(execution: Execution, state: RunState, error: MlwrightError | None) 
             rooms.runs.finish(tx, execution.run, state, execution.lease, told)
     except Conflict:
         return  # somebody declared it lost meanwhile, and that stays
-    execution.view.run = rooms.runs.get(execution.run.id)
-    execution.watch(execution.view, None)

@@ -35,7 +35,7 @@ from mlwright.workflow.graph import Argument, Graph, read_graph, references_of, 
 from mlwright.workflow.parameters import Parameter, bind
 from mlwright.workflow.planner import plan_run
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.watch import Watch, unwatched
+from mlwright.workflow.watch import Unwatched, Watcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class Pipelines:
         """Every pipeline of the project, found without importing anything."""
         return discover(self._rooms.project, self._rooms.project.root)
 
-    def plan(self, request: Request) -> Plan:
+    def plan(self, request: Request, watcher: Watcher | None = None) -> Plan:
         """What a run would do: which steps it would reuse, run, or decide when their inputs are there."""
         with self._executor() as executor:
-            prepared = self._prepare(request, executor)
+            prepared = self._prepare(request, executor, watcher or Unwatched())
         orders = prepared.orders
         known = Known(
             {(name, "model"): each for name, each in orders.models.items()},
@@ -106,7 +106,7 @@ class Pipelines:
             orders.graph, orders.fingerprints, known, lookup, seed=request.seed, cache=request.cache
         )
 
-    def run(self, request: Request, watch: Watch = unwatched) -> tuple[Run, MlwrightError | None]:
+    def run(self, request: Request, watcher: Watcher | None = None) -> tuple[Run, MlwrightError | None]:
         """Run a pipeline to its end.
 
         Returns:
@@ -116,12 +116,13 @@ class Pipelines:
             MlwrightError: it could not begin (nothing is recorded then), or the engine could not go on.
             Cancelled: by Ctrl-C or a signal; the run is recorded so.
         """
+        watcher = watcher or Unwatched()
         with self._executor() as executor:
-            prepared = self._prepare(request, executor)
+            prepared = self._prepare(request, executor, watcher)
             self._clear_lost()
             with self._rooms.database.transaction() as tx:
                 run, lease = self._begin(tx, prepared)
-            execution = Execution(self._rooms, executor, run, lease, prepared.orders, watch)
+            execution = Execution(self._rooms, executor, run, lease, prepared.orders, watcher)
             try:
                 error = execution.go()
             except (KeyboardInterrupt, Cancelled) as interrupt:
@@ -159,16 +160,23 @@ class Pipelines:
         finally:
             executor.close()
 
-    def _prepare(self, request: Request, executor: Executor) -> Prepared:
+    def _prepare(self, request: Request, executor: Executor, watcher: Watcher) -> Prepared:
         rooms = self._rooms
         snapshot = request.snapshot or rooms.snapshots.take()
         lock = request.lock or rooms.environments.current()
+        if not rooms.environments.built(lock):
+            watcher.preparing(f"installing the environment: {lock.packages} packages are locked")
         environment = rooms.environments.build(lock)
         code = self._materialise(snapshot)
         found = find(rooms.project, code, request.pipeline)
         place = Place(environment.python, code)
         tracer = _Tracer(
-            executor, place, found, self._graph_key(snapshot, environment), rooms.workspace.local
+            executor,
+            place,
+            found,
+            self._graph_key(snapshot, environment),
+            rooms.workspace.local,
+            watcher,
         )
         parameters = bind(found.name, tracer.parameters(), request.given)
         graph = read_graph(found.name, tracer.nodes(parameters))
@@ -278,6 +286,7 @@ class _Tracer:
     pipeline: FoundPipeline
     key: Mapping[str, Any]
     local: Path
+    watcher: Watcher
 
     def parameters(self) -> list[Parameter]:
         """The pipeline's parameters."""
@@ -292,6 +301,7 @@ class _Tracer:
         answered = self.local / "graphs" / f"{composite('graph', {**self.key, **question})}.json"
         if answered.exists():
             return json.loads(answered.read_bytes())  # type: ignore[no-any-return]
+        self.watcher.preparing(f"importing {self.pipeline.file}")
         self.executor.submit(Task("trace", self.place, Frame({"id": "trace", **question})))
         report = self.executor.wait()[0]
         if report.state != "done":

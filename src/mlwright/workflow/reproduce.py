@@ -20,7 +20,7 @@ from mlwright.versioning import artifact, artifacts_of
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.pipelines import Pipelines, Request
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.watch import Watch, unwatched
+from mlwright.workflow.watch import Watcher
 
 Opener = Callable[[Path], Rooms]
 """Opens a project's folder, in a workspace of its own."""
@@ -65,7 +65,7 @@ class Reproduction:
 
 
 def reproduce(
-    rooms: Rooms, reference: str, folder: Path | None, opener: Opener, watch: Watch = unwatched
+    rooms: Rooms, reference: str, folder: Path | None, opener: Opener, watcher: Watcher | None = None
 ) -> Reproduction:
     """Make a run again, from what was recorded of it and from nothing else.
 
@@ -112,7 +112,7 @@ def reproduce(
             snapshot=snapshot,
             lock=lock,
         )
-        again, error = Pipelines(fresh).run(request, watch)
+        again, error = Pipelines(fresh).run(request, watcher)
         comparisons = compare(outputs_of(rooms, run), outputs_of(fresh, again))
     finally:
         fresh.workspace.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,7 +13,11 @@ from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
 from mlwright.terminal import interactive
 from mlwright.workflow.attempts import AttemptState
-from mlwright.workflow.watch import NodeView, RunView, Watch, unwatched
+from mlwright.workflow.watch import NodeView, RunView, Unwatched, Watcher
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
 
 _COLOURS = {
     AttemptState.RUNNING: "cyan",
@@ -26,52 +31,88 @@ _COLOURS = {
 
 
 @contextmanager
-def watching(quiet: bool) -> Iterator[Watch]:
+def watching(quiet: bool) -> Iterator[Watcher]:
     """A watcher for the block; `quiet` for answers in JSON."""
     if quiet:
-        yield unwatched
+        yield Unwatched()
     elif interactive():
-        with _live() as watch:
-            yield watch
+        from rich.live import Live
+
+        screen = LiveTable()
+        with Live(get_renderable=screen.draw, refresh_per_second=10) as screen.live:
+            yield screen
     else:
-        yield _lines
+        yield Lines()
 
 
-def _lines(run: RunView, node: NodeView | None) -> None:
-    if node is None:
-        if not any(view.state for view in run.nodes.values()):
-            click.echo(f"run {short(run.run.id)} of {run.run.pipeline}")
-        return
-    if node.state is AttemptState.RUNNING and not node.note:
-        return
-    width = max(map(len, run.nodes))
-    took = "" if node.seconds is None else show_seconds(node.seconds)
-    click.echo(f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {node.note}".rstrip())
+class Lines:
+    """A line for each node that ends."""
+
+    def preparing(self, what: str) -> None:
+        """Say it."""
+        click.echo(what)
+
+    def began(self, run: RunView) -> None:
+        """Name the run."""
+        click.echo(_title(run))
+
+    def changed(self, run: RunView, node: NodeView) -> None:
+        """Say how a node ended, or that it is tried again."""
+        if node.state is AttemptState.RUNNING and not node.note:
+            return
+        width = max(map(len, run.nodes))
+        took = "" if node.seconds is None else show_seconds(node.seconds)
+        click.echo(
+            f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {node.note}".rstrip()
+        )
 
 
-@contextmanager
-def _live() -> Iterator[Watch]:
-    from rich.live import Live
-    from rich.table import Table
+class LiveTable:
+    """A table of the nodes that is drawn again as they change, and stays when the run has ended."""
 
-    seen: list[RunView] = []
+    live: Live
 
-    def draw() -> Table:
+    def __init__(self) -> None:
+        self._what = ""
+        self._run: RunView | None = None
+
+    def preparing(self, what: str) -> None:
+        """Show it until the next thing begins."""
+        self._what = what
+
+    def began(self, run: RunView) -> None:
+        """Name the run above the table."""
+        self.live.console.print(_title(run), highlight=False)
+        self._run = run
+
+    def changed(self, run: RunView, node: NodeView) -> None:
+        """The next drawing shows it."""
+
+    def draw(self) -> RenderableType:
+        """The table as it stands now."""
+        from rich.table import Table
+        from rich.text import Text
+
+        if self._run is None:
+            return Text(self._what, style="dim")
         table = Table(box=None, pad_edge=False, show_header=False)
-        for view in seen[0].nodes.values() if seen else ():
-            seconds = view.seconds
-            if view.state is AttemptState.RUNNING and view.began is not None:
-                seconds = time.monotonic() - view.began
-            colour = _COLOURS.get(view.state, "") if view.state else ""
-            word = f"[{colour}]{view.state}[/]" if view.state else "[dim]waiting[/]"
-            table.add_row(f"  {view.name}", word, "" if seconds is None else show_seconds(seconds), view.note)
+        for node in self._run.nodes.values():
+            style = _COLOURS[node.state] if node.state else "dim"
+            table.add_row(
+                Text(f"  {node.name}"),
+                Text(node.state or "waiting", style=style),
+                _took(node),
+                Text(node.note),
+            )
         return table
 
-    with Live(get_renderable=draw, refresh_per_second=10) as live:
 
-        def watch(run: RunView, node: NodeView | None) -> None:
-            if not seen:
-                live.console.print(f"run {short(run.run.id)} of {run.run.pipeline}", highlight=False)
-                seen.append(run)
+def _took(node: NodeView) -> str:
+    seconds = node.seconds
+    if node.state is AttemptState.RUNNING and node.began is not None:
+        seconds = time.monotonic() - node.began
+    return "" if seconds is None else show_seconds(seconds)
 
-        yield watch
+
+def _title(run: RunView) -> str:
+    return f"run {short(run.run.id)} of {run.run.pipeline}"

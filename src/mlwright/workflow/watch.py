@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from mlwright.tracking import Run
 from mlwright.workflow.attempts import AttemptState
@@ -28,9 +28,27 @@ class RunView:
     nodes: dict[str, NodeView] = field(default_factory=dict)
 
 
-Watch = Callable[[RunView, NodeView | None], None]
-"""Called when the run begins and ends (None), and for each change of a node."""
+class Watcher(Protocol):
+    """Is told what happens, as it happens; must not raise."""
+
+    def preparing(self, what: str) -> None:
+        """Something begins, before the run does, that may take seconds: `installing 17 packages`."""
+
+    def began(self, run: RunView) -> None:
+        """The run is recorded."""
+
+    def changed(self, run: RunView, node: NodeView) -> None:
+        """A node stands differently."""
 
 
-def unwatched(run: RunView, node: NodeView | None) -> None:
+class Unwatched:
     """For who does not look."""
+
+    def preparing(self, what: str) -> None:
+        """Nobody looks."""
+
+    def began(self, run: RunView) -> None:
+        """Nobody looks."""
+
+    def changed(self, run: RunView, node: NodeView) -> None:
+        """Nobody looks."""
