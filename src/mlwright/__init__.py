@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlwright.kernel.version import VERSION as __version__
+from mlwright.kernel.version import VERSION
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -27,6 +27,8 @@ __all__ = [
     "pipeline",
     "step",
 ]
+
+__version__ = VERSION
 
 _HOMES = {
     "Client": "mlwright.serving.client",

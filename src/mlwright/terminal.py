@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 
+_COMMON = (
+    click.option("--debug", is_flag=True, help="Show tracebacks of mlwright itself."),
+    click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
+    click.option(
+        "--project",
+        "project_dir",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path(),
+        metavar="DIR",
+        help="The project's folder; by default the one you are in.",
+    ),
+)
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+
+
 def command(
     name: str, *, example: str, changes: bool = False, project: bool = True
 ) -> Callable[[Function], click.Command]:
@@ -48,25 +63,13 @@ def command(
             else:
                 function(**options)
 
-        wrapped: Function = door
-        if changes:
-            wrapped = click.option(
-                "--dry-run", is_flag=True, help="Show what would change, and change nothing."
-            )(wrapped)
-        for option in (
-            click.option("--debug", is_flag=True, help="Show tracebacks of mlwright itself."),
-            click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
-            click.option(
-                "--project",
-                "project_dir",
-                type=click.Path(path_type=Path, file_okay=False),
-                default=Path(),
-                metavar="DIR",
-                help="The project's folder; by default the one you are in.",
-            ),
-        ):
-            wrapped = option(wrapped)
-        return click.command(name, epilog=f"Example: {example}")(wrapped)
+        # Its own arguments and options first, in the order they are written; those that all have last.
+        own = getattr(door, "__click_params__", [])
+        door.__click_params__ = []  # type: ignore[attr-defined]
+        for option in (*_COMMON, *([_DRY_RUN] if changes else [])):
+            option(door)
+        door.__click_params__ += own  # type: ignore[attr-defined]
+        return click.command(name, epilog=f"Example: {example}")(door)
 
     return decorate
 

@@ -158,7 +158,7 @@ def test_outside_a_project_the_way_in_is_named(tmp_path: Path) -> None:
 
 
 def test_a_step_that_raises_is_told_by_step_place_run_and_way_on(project: Path) -> None:
-    """The message names the step, the file and line of the user's code, the run, and the command to resume."""
+    """The message names the step, the user's file and line, the run, and the command to resume."""
     done = mlwright("run", "broken", cwd=project)
 
     run = mlwright("runs", "list", "--state", "failed", "--json", cwd=project).stdout
@@ -221,7 +221,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(project: Path, sma
 
 
 def test_a_run_on_a_full_disk_ends_failed_with_the_cause(project: Path, small_disk: Path) -> None:
-    """A step whose output does not fit fails its run by name of the disk; nothing names bytes that are not there."""
+    """A step whose output does not fit fails its run, and the disk is named."""
     root = small_disk / "small"
     shutil.copytree(project, root, symlinks=True, ignore=shutil.ignore_patterns("objects/incoming"))
 

@@ -19,8 +19,8 @@ def environments() -> None:
 
 
 @environments.add_command
-@click.argument("digest", required=False)
 @command("show", example="mlwright environments show")
+@click.argument("digest", required=False)
 def show(project: Project, digest: str | None, as_json: bool) -> None:
     """Show the project's environment, or the one named by DIGEST: interpreter, platform, packages."""
     found = project.environments

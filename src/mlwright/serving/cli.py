@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from mlwright.app import Project
 
 
+@command("serve", example="mlwright serve diagnosis@champion --port 8000", changes=True)
 @click.argument("reference", metavar="MODEL")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one."
 )
-@command("serve", example="mlwright serve diagnosis@champion --port 8000", changes=True)
 def serve(project: Project, reference: str, host: str, port: int, as_json: bool, dry_run: bool) -> None:
     """Answer predictions of MODEL over HTTP, in its own environment, until stopped."""
     from mlwright.serving import plan_serve

@@ -22,12 +22,12 @@ def datasets() -> None:
 
 
 @datasets.add_command
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="The dataset's name.")
-@click.option("-m", "--message", default="", help="Why this version exists.")
 @command(
     "add", example='mlwright datasets add data/patients.csv --name patients -m "first export"', changes=True
 )
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="The dataset's name.")
+@click.option("-m", "--message", default="", help="Why this version exists.")
 def add(project: Project, path: Path, name: str, message: str, as_json: bool, dry_run: bool) -> None:
     """Make the file or folder at PATH the next version of a dataset."""
     if dry_run:
@@ -49,8 +49,8 @@ def list_datasets(project: Project, as_json: bool) -> None:
 
 
 @datasets.add_command
-@click.argument("reference")
 @command("show", example="mlwright datasets show patients@1")
+@click.argument("reference")
 def show_dataset(project: Project, reference: str, as_json: bool) -> None:
     """Show one version: files, columns, aliases."""
     versions = project.datasets.versions
@@ -82,8 +82,8 @@ def list_models(project: Project, as_json: bool) -> None:
 
 
 @models.add_command
-@click.argument("reference")
 @command("show", example="mlwright models show diagnosis@champion")
+@click.argument("reference")
 def show_model(project: Project, reference: str, as_json: bool) -> None:
     """Show one version: metrics, signature, and the four versions behind it."""
     detail = project.models.detail(reference)
@@ -121,12 +121,12 @@ def show_model(project: Project, reference: str, as_json: bool) -> None:
 
 
 @models.add_command
-@click.argument("reference")
-@click.argument("alias")
-@click.option("-m", "--message", default="", help="Why the alias moves.")
 @command(
     "alias", example='mlwright models alias diagnosis@2 champion -m "better on the new data"', changes=True
 )
+@click.argument("reference")
+@click.argument("alias")
+@click.option("-m", "--message", default="", help="Why the alias moves.")
 def alias_model(
     project: Project, reference: str, alias: str, message: str, as_json: bool, dry_run: bool
 ) -> None:
@@ -140,26 +140,30 @@ def alias_model(
     say_plan(plan, as_json)
 
 
+@command("lineage", example="mlwright lineage diagnosis@champion")
 @click.argument("reference")
 @click.option("--up", "direction", flag_value="up", default="up", help="What it was made from (the default).")
 @click.option("--down", "direction", flag_value="down", help="What came of it.")
 @click.option("--bytes", "with_bytes", is_flag=True, help="Show objects and trees too.")
-@command("lineage", example="mlwright lineage diagnosis@champion")
 def lineage(project: Project, reference: str, direction: str, with_bytes: bool, as_json: bool) -> None:
     """Show what a version, run, RUN/STEP, prediction or digest was made from, or what came of it."""
     down = direction == "down"
     if as_json:
         say_json(project.lineage.edges(reference, down=down))
         return
-    _say_lineage(project.lineage.tree(reference, down=down, with_bytes=with_bytes), "", "")
+    _say_lineage(project.lineage.tree(reference, down=down, with_bytes=with_bytes))
 
 
-def _say_lineage(node: LineageNode, before: str, below: str) -> None:
-    role = f"{node.role}: " if node.role else ""
-    say(f"{before}{role}{node.label}{' (above)' if node.again else ''}")
-    for child in node.children:
-        last = child is node.children[-1]
-        _say_lineage(child, below + ("`- " if last else "|- "), below + ("   " if last else "|  "))
+def _say_lineage(tree: LineageNode) -> None:
+    waiting = [(tree, "", "")]
+    while waiting:
+        node, before, below = waiting.pop()
+        role = f"{node.role}: " if node.role else ""
+        say(f"{before}{role}{node.label}{' (above)' if node.again else ''}")
+        *others, last = node.children or (None,)
+        if last is not None:
+            waiting.append((last, below + "`- ", below + "   "))
+        waiting += [(child, below + "|- ", below + "|  ") for child in reversed(others)]
 
 
 def _list(versions: Versions, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import AttemptId, RunId, new_id
+from mlwright.workflow.fingerprint import Basis, Fingerprint
 
 _SQL = Queries.beside(__file__)
 
@@ -81,18 +82,21 @@ class Attempts:
         state: AttemptState,
         *,
         number: int = 1,
-        fingerprint: Digest | None = None,
+        fingerprint: Fingerprint | None = None,
         detail: dict[str, Any] | None = None,
     ) -> Attempt:
         """Record that a try begins, or that it was decided at once."""
         assert state in MOVES[None]
+        if fingerprint is not None:
+            self._keep(tx, fingerprint)
+        digest = None if fingerprint is None else fingerprint.digest
         made = Attempt(
             AttemptId(new_id()),
             run,
             node,
             number,
             state,
-            fingerprint,
+            digest,
             detail=detail or {},
             created_us=now_us(),
         )
@@ -103,7 +107,7 @@ class Attempts:
             node=node,
             number=number,
             state=state,
-            fingerprint=fingerprint,
+            fingerprint=digest,
             detail=json.dumps(made.detail, ensure_ascii=False),
             created_us=made.created_us,
         )
@@ -128,6 +132,38 @@ class Attempts:
         )
         assert moved == 1, "an attempt ends once"
         return done
+
+    def fingerprint(self, digest: Digest) -> Fingerprint | None:
+        """What a recorded fingerprint was computed from."""
+        rows = self._database.read(_SQL["fingerprint_by_digest"], digest=digest)
+        if not rows:
+            return None
+        row = rows[0]
+        basis = Basis(row["basis"], row["step"], json.loads(row["parts"]))
+        return Fingerprint(digest, basis, json.loads(row["inputs"]))
+
+    def earlier_successes(self, attempt: Attempt, step: str, limit: int = 20) -> list[Attempt]:
+        """The newest successes of the same step in earlier runs, with another fingerprint."""
+        rows = self._database.read(
+            _SQL["earlier_successes"],
+            step=step,
+            digest=attempt.fingerprint,
+            before=attempt.created_us,
+            run_id=attempt.run_id,
+            limit=limit,
+        )
+        return [_attempt(row) for row in rows]
+
+    def _keep(self, tx: Transaction, fingerprint: Fingerprint) -> None:
+        basis = fingerprint.basis
+        parts = json.dumps(basis.parts, ensure_ascii=False)
+        tx.execute(_SQL["add_basis"], digest=basis.digest, step=basis.step, parts=parts)
+        tx.execute(
+            _SQL["add_fingerprint"],
+            digest=fingerprint.digest,
+            basis=basis.digest,
+            inputs=json.dumps(fingerprint.inputs, ensure_ascii=False),
+        )
 
     def reusable(self, fingerprint: Digest) -> AttemptId | None:
         """The newest success with a fingerprint."""

@@ -30,11 +30,11 @@ _SEED = click.option("--seed", type=int, default=0, help="The run's seed.")
 _NO_CACHE = click.option("--no-cache", is_flag=True, help="Run every step again.")
 
 
+@command("run", example="mlwright run diagnosis -p trees=200", changes=True)
 @click.argument("pipeline")
 @_PARAMETERS
 @_SEED
 @_NO_CACHE
-@command("run", example="mlwright run diagnosis -p trees=200", changes=True)
 def run(
     project: Project,
     pipeline: str,
@@ -87,11 +87,11 @@ def list_pipelines(project: Project, as_json: bool) -> None:
 
 
 @pipelines.add_command
+@command("plan", example="mlwright pipelines plan diagnosis -p trees=200")
 @click.argument("pipeline")
 @_PARAMETERS
 @_SEED
 @_NO_CACHE
-@command("plan", example="mlwright pipelines plan diagnosis -p trees=200")
 def plan(
     project: Project, pipeline: str, given: tuple[str, ...], seed: int, no_cache: bool, as_json: bool
 ) -> None:
@@ -107,10 +107,10 @@ def runs() -> None:
 
 
 @runs.add_command
+@command("list", example="mlwright runs list --state failed")
 @click.option("--pipeline", help="Only of this pipeline.")
 @click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="At most so many.")
-@command("list", example="mlwright runs list --state failed")
 def list_runs(project: Project, pipeline: str | None, state: str | None, limit: int, as_json: bool) -> None:
     """Show the newest runs."""
     found = project.runs.list(pipeline=pipeline, state=state, limit=limit)
@@ -133,8 +133,8 @@ def list_runs(project: Project, pipeline: str | None, state: str | None, limit: 
 
 
 @runs.add_command
-@click.argument("run_id", metavar="RUN")
 @command("show", example="mlwright runs show latest")
+@click.argument("run_id", metavar="RUN")
 def show_run(project: Project, run_id: str, as_json: bool) -> None:
     """Show one run: parameters, steps, metrics, and what it was made with."""
     from mlwright.workflow.detail import run_detail
@@ -172,9 +172,9 @@ def show_run(project: Project, run_id: str, as_json: bool) -> None:
 
 
 @runs.add_command
+@command("logs", example="mlwright runs logs latest train")
 @click.argument("run_id", metavar="RUN")
 @click.argument("step", required=False)
-@command("logs", example="mlwright runs logs latest train")
 def show_logs(project: Project, run_id: str, step: str | None, as_json: bool) -> None:
     """Show what the steps of a run printed."""
     from mlwright.workflow.detail import logs
@@ -189,8 +189,28 @@ def show_logs(project: Project, run_id: str, step: str | None, as_json: bool) ->
 
 
 @runs.add_command
+@command("why", example="mlwright runs why latest train --diff")
 @click.argument("run_id", metavar="RUN")
+@click.argument("step")
+@click.option("--diff", "with_diff", is_flag=True, help="Show how the code differs.")
+def show_why(project: Project, run_id: str, step: str, with_diff: bool, as_json: bool) -> None:
+    """Say why STEP ran or was reused: what differs from the closest earlier success."""
+    from mlwright.workflow.why import why
+
+    found = why(project.rooms, run_id, step)
+    if as_json:
+        say_json(found)
+        return
+    say(f"{found.attempt.node}: {found.summary}")
+    for difference in found.differences:
+        say(f"  {difference.text}")
+        if with_diff and difference.diff:
+            say("\n".join(f"    {line}" for line in difference.diff.splitlines()))
+
+
+@runs.add_command
 @command("resume", example="mlwright runs resume latest", changes=True)
+@click.argument("run_id", metavar="RUN")
 def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
     """Continue a run that failed, was cancelled or lost, with today's code: what succeeded is reused."""
     request = project.pipelines.resume(run_id)
@@ -201,9 +221,9 @@ def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
 
 
 @runs.add_command
+@command("reproduce", example="mlwright runs reproduce latest", changes=True)
 @click.argument("run_id", metavar="RUN")
 @click.option("--in", "folder", type=click.Path(path_type=Path), help="A new folder to do it in.")
-@command("reproduce", example="mlwright runs reproduce latest", changes=True)
 def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool, dry_run: bool) -> None:
     """Make RUN again from what was recorded, without the cache, and compare every output to the bit."""
     from mlwright.workflow.reproduce import plan_reproduction

@@ -38,6 +38,15 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Unit:
+    """A statement at the top of a module: its file (relative to the project), its line, its source."""
+
+    file: str
+    line: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Import:
     """A name that an import binds: the module, and the name within it (None for the module itself)."""
 
@@ -51,12 +60,18 @@ class _Module:
 
     name: str
     package: str
+    file: str
+    lines: list[str]
     statements: list[ast.stmt]
     binders: dict[str, list[int]] = field(default_factory=dict)
     effects: list[int] = field(default_factory=list)
     stars: list[str] = field(default_factory=list)
     imports: dict[str, _Import] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
+
+    def counts(self, position: int) -> bool:
+        """Whether a statement can be a unit: docstrings, imports and the main guard are none."""
+        return position in self.effects or any(position in at for at in self.binders.values())
 
     def label(self, position: int) -> str:
         """What a statement is called: the name it binds, with a number when it is not the first to."""
@@ -88,6 +103,20 @@ class CodeIndex:
             self._reached[address] = Reach(dict(sorted(walk.units.items())), frozenset(walk.libraries))
         return self._reached[address]
 
+    def unit(self, key: str) -> Unit | None:
+        """Where a unit stands, by the key it has in `Reach`; None when this code has no such unit."""
+        module, _, label = key.partition(":")
+        found = self.module(module)
+        for position, statement in enumerate(found.statements if found else ()):
+            if found and found.counts(position) and found.label(position) == label:
+                first = min(
+                    [statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))]
+                )
+                return Unit(
+                    found.file, statement.lineno, "\n".join(found.lines[first - 1 : statement.end_lineno])
+                )
+        return None
+
     def module(self, name: str) -> _Module | None:
         """A module of the project, or None when there is no such one."""
         if name not in self._modules:
@@ -102,7 +131,8 @@ class CodeIndex:
                 (stem.with_suffix(".py"), name.rpartition(".")[0]),
             ):
                 if path.is_file():
-                    return _read(name, package, ast.parse(path.read_bytes()))
+                    file = path.relative_to(self._roots[0]).as_posix()
+                    return _read(name, package, file, path.read_bytes())
         return None
 
     def is_package(self, name: str) -> bool:
@@ -225,8 +255,10 @@ class _Walk:
             self.libraries.add(top)
 
 
-def _read(name: str, package: str, tree: ast.Module) -> _Module:
-    module = _Module(name, package, tree.body)
+def _read(name: str, package: str, file: str, source: bytes) -> _Module:
+    tree = ast.parse(source)
+    lines = source.decode(errors="replace").splitlines()
+    module = _Module(name, package, file, lines, tree.body)
     for position, statement in enumerate(tree.body):
         if _is_docstring(statement) or _is_main_guard(statement):
             continue

@@ -22,7 +22,7 @@ from mlwright.tracking import Run, RunState, read_journal, record_metrics
 from mlwright.versioning import Artifact, Version, add_artifact, artifacts_of
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.failures import in_words
-from mlwright.workflow.fingerprint import Fingerprints, Known, seed_of
+from mlwright.workflow.fingerprint import Fingerprint, Fingerprints, Known, seed_of
 from mlwright.workflow.graph import Argument, Graph, Node
 from mlwright.workflow.judge import judge_gate, read_value
 from mlwright.workflow.rooms import Rooms
@@ -130,8 +130,8 @@ class Execution:
             return
         self._try(node, 1, key)
 
-    def _reuse(self, node: Node, key: Digest) -> bool:
-        earlier = self.rooms.attempts.reusable(key)
+    def _reuse(self, node: Node, key: Fingerprint) -> bool:
+        earlier = self.rooms.attempts.reusable(key.digest)
         if earlier is None:
             return False
         outputs = artifacts_of(self.rooms.database, earlier)
@@ -143,7 +143,7 @@ class Execution:
         self._finished(node, AttemptState.REUSED, outputs)
         return True
 
-    def _try(self, node: Node, number: int, key: Digest | None) -> None:
+    def _try(self, node: Node, number: int, key: Fingerprint | None) -> None:
         with self.rooms.database.transaction() as tx:
             attempt = self.rooms.attempts.add(
                 tx, self.run.id, node.name, AttemptState.RUNNING, number=number, fingerprint=key

@@ -32,15 +32,33 @@ class Known:
     datasets: Mapping[str, Digest]
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What is the same for every call of a step: its address, code, packages, interpreter and platform."""
+
+    digest: Digest
+    step: str
+    parts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A cache key, and what it was computed from: the step's basis, and what is passed in with the seed."""
+
+    digest: Digest
+    basis: Basis
+    inputs: dict[str, Any]
+
+
 class Fingerprints:
     """Computes fingerprints for one snapshot of the code and one environment."""
 
     def __init__(self, code: CodeIndex, environment: Environment) -> None:
         self._code = code
         self._environment = environment
-        self._fixed: dict[str, dict[str, Any]] = {}
+        self._bases: dict[str, Basis] = {}
 
-    def of(self, node: Node, known: Known, seed: int) -> Digest | None:
+    def of(self, node: Node, known: Known, seed: int) -> Fingerprint | None:
         """The fingerprint of a step, or None when it is not to be cached.
 
         Args:
@@ -50,24 +68,26 @@ class Fingerprints:
         """
         if not node.cache:
             return None
-        inputs = {name: _told(argument, known) for name, argument in node.inputs.items()}
-        seeds = [seed, base_name(node.name)] if node.seeded else None
-        return composite("fingerprint", {**self._constant(node), "inputs": inputs, "seed": seeds})
+        inputs = {
+            "arguments": {name: _told(argument, known) for name, argument in node.inputs.items()},
+            "seed": [seed, base_name(node.name)] if node.seeded else None,
+        }
+        basis = self._basis(node)
+        return Fingerprint(composite("fingerprint", [basis.digest, inputs]), basis, inputs)
 
-    def _constant(self, node: Node) -> dict[str, Any]:
-        """The parts that are the same for every call of a step."""
-        if node.step not in self._fixed:
+    def _basis(self, node: Node) -> Basis:
+        if node.step not in self._bases:
             reach = self._reach(node.step)
             names = [*node.accepts.values(), *node.outputs.values()]
             codecs = {need for name in names for need in distributions_for(name)}
-            self._fixed[node.step] = {
-                "step": node.step,
+            parts = {
                 "code": reach.units,
                 "packages": self._packages(reach, codecs),
                 "python": self._environment.lock.python,
                 "platform": self._environment.lock.platform,
             }
-        return self._fixed[node.step]
+            self._bases[node.step] = Basis(composite("basis", [node.step, parts]), node.step, parts)
+        return self._bases[node.step]
 
     def _reach(self, step: str) -> Reach:
         if step.startswith(_ENGINE_STEP):

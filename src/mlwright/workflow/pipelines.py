@@ -24,7 +24,6 @@ from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.version import VERSION
 from mlwright.sdk.frames import Frame
-from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import Snapshot, Version, artifact, artifacts_of, parse_reference
 from mlwright.workflow.code import CodeIndex
@@ -167,7 +166,7 @@ class Pipelines:
         if not rooms.environments.built(lock):
             watcher.preparing(f"installing the environment: {lock.packages} packages are locked")
         environment = rooms.environments.build(lock)
-        code = self._materialise(snapshot)
+        code = rooms.materialise(snapshot)
         found = find(rooms.project, code, request.pipeline)
         place = Place(environment.python, code)
         tracer = _Tracer(
@@ -253,19 +252,6 @@ class Pipelines:
             raise NotFound(f"there is no model `{wanted}` to compare with", hint="mlwright models list")
         pins[reference] = version.reference if version else ""
         return version
-
-    def _materialise(self, snapshot: Snapshot) -> Path:
-        """The snapshot's files on disk, written once: an edit during a run changes nothing."""
-        place = self._rooms.workspace.local / "snapshots" / snapshot.tree[:32]
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
-            check_out(self._rooms.objects, self._rooms.snapshots.tree(snapshot), making)
-            try:
-                making.rename(place)
-            except OSError:  # another run was faster, with the same files
-                shutil.rmtree(making)
-        return place
 
     def _graph_key(self, snapshot: Snapshot, environment: Environment) -> dict[str, Any]:
         """What tracing can depend on: the project's modules, the environment, our own version."""

@@ -39,7 +39,7 @@ def plan_run(
             unknown.add(node.name)
         else:
             key = fingerprints.of(node, Known(outputs, known.datasets), seed) if cache else None
-            found = lookup(key) if key is not None else None
+            found = lookup(key.digest) if key is not None else None
             if found is None:
                 changes.append(Change("run", node.name, _why(node.cache, cache)))
                 unknown.add(node.name)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlwright.environments import Environments
 from mlwright.kernel.database import Database
 from mlwright.kernel.settings import ProjectFolder
-from mlwright.storage import InlineObjects
+from mlwright.storage import InlineObjects, check_out
 from mlwright.tracking import Runs
-from mlwright.versioning import Datasets, Models, Snapshots
+from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
 from mlwright.workflow.attempts import Attempts
 from mlwright.workspace import Workspace
 
@@ -36,6 +39,19 @@ class Rooms:
     def objects(self) -> InlineObjects:
         """The bytes."""
         return self.workspace.objects
+
+    def materialise(self, snapshot: Snapshot) -> Path:
+        """The snapshot's files on disk, written once: an edit during a run changes nothing."""
+        place = self.workspace.local / "snapshots" / snapshot.tree[:32]
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
+            check_out(self.objects, self.snapshots.tree(snapshot), making)
+            try:
+                making.rename(place)
+            except OSError:  # another run was faster, with the same files
+                shutil.rmtree(making)
+        return place
 
 
 def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from mlwright.app import Project
 
 
+@command("init", example="mlwright init demo", changes=True, project=False)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path(), metavar="[DIR]")
 @click.option("--name", help="The project's name; by default the folder's.")
-@command("init", example="mlwright init demo", changes=True, project=False)
 def init(folder: Path, name: str | None, as_json: bool, dry_run: bool) -> None:
     """Make a project in DIR: a pipeline that works, its packages locked, its data written."""
     from mlwright.app import create
@@ -38,9 +38,9 @@ def init(folder: Path, name: str | None, as_json: bool, dry_run: bool) -> None:
     say("  mlwright run diagnosis")
 
 
+@command("events", example="mlwright events --limit 10")
 @click.option("--after", type=int, default=0, help="Only events with a larger number.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many.")
-@command("events", example="mlwright events --limit 10")
 def events(project: Project, after: int, limit: int, as_json: bool) -> None:
     """Show what happened in the workspace, oldest first."""
     from mlwright.kernel.clock import show

@@ -17,4 +17,22 @@ CREATE TABLE attempt (
     UNIQUE (run_id, node, number)
 ) STRICT;
 
+-- What a fingerprint was computed from, so that it can be said what differs. The basis is the same for
+-- every call of a step in one version of its code and packages.
+CREATE TABLE basis (
+    digest TEXT PRIMARY KEY,
+    step TEXT NOT NULL,
+    parts TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX basis_step ON basis (step);
+
+CREATE TABLE fingerprint (
+    digest TEXT PRIMARY KEY,
+    basis TEXT NOT NULL REFERENCES basis (digest),
+    inputs TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX fingerprint_basis ON fingerprint (basis);
+
 CREATE INDEX attempt_reusable ON attempt (fingerprint, created_us) WHERE state = 'succeeded';

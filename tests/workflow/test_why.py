@@ -1,0 +1,103 @@
+"""`runs why`: what differs from the closest earlier success, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlwright.app import Project
+from mlwright.workflow.why import why
+
+Opener = Callable[[dict[str, str]], Project]
+
+FILES = {
+    "pipelines/p.py": """
+        from mlwright import Dataset, pipeline, step
+        from features import clean
+
+        @step
+        def read(data: Dataset) -> str:
+            return data.open().read().decode()
+
+        @step
+        def shout(text: str, times: int) -> str:
+            return clean(text) * times
+
+        @pipeline
+        def loud(data: Dataset = Dataset("notes@latest"), times: int = 1):
+            shout(read(data), times)
+    """,
+    "features.py": "def clean(text):\n    return text.strip()\n",
+}
+
+
+def prepared(opened: Opener) -> Project:
+    project = opened(FILES)
+    (project.root / "note.txt").write_text("hello")
+    project.datasets.add(project.root / "note.txt", "notes")
+    project.run("loud")
+    return project
+
+
+def differences(project: Project, step: str) -> list[str]:
+    return [each.text for each in why(project.rooms, "latest", step).differences]
+
+
+def test_a_changed_helper_is_named_with_its_file_and_line_and_shown(opened: Opener) -> None:
+    """The function that changed is found in another module than the step's."""
+    project = prepared(opened)
+    (project.root / "features.py").write_text("import os\n\ndef clean(text):\n    return text.upper()\n")
+
+    project.run("loud")
+
+    (difference,) = why(project.rooms, "latest", "shout").differences
+    assert difference.text == "`clean` in features.py (line 3) changed"
+    assert "-    return text.strip()" in difference.diff and "+    return text.upper()" in difference.diff
+
+
+def test_a_changed_argument_is_told_by_its_two_values(opened: Opener) -> None:
+    """A parameter is named with what it was and what it is."""
+    project = prepared(opened)
+
+    project.run("loud", times=3)
+
+    assert differences(project, "shout") == ["argument `times` 1 -> 3"]
+
+
+def test_a_new_version_of_a_dataset_is_told_by_its_number(opened: Opener) -> None:
+    """The step that reads it names the versions, the step behind it the bytes."""
+    project = prepared(opened)
+    (project.root / "note.txt").write_text("good-bye")
+    project.datasets.add(project.root / "note.txt", "notes")
+
+    project.run("loud")
+
+    assert differences(project, "read") == ["input `data` differs: dataset notes@1 -> notes@2"]
+    assert differences(project, "shout")[0].startswith("input `text` differs: b3:")
+
+
+def test_another_seed_is_told(opened: Opener) -> None:
+    """The seed counts, and is named."""
+    project = prepared(opened)
+
+    project.run("loud", seed=7)
+
+    assert differences(project, "shout") == ["the run's seed 0 -> 7"]
+
+
+def test_a_reused_step_names_the_run_it_ran_in(opened: Opener) -> None:
+    """Reuse has a source, and nothing that differs."""
+    project = prepared(opened)
+    first = project.runs.list()[0]
+
+    project.run("loud")
+
+    told = why(project.rooms, "latest", "shout")
+    assert told.summary.startswith("reused") and first.id[:10] in told.summary
+    assert told.differences == ()
+
+
+def test_the_first_success_of_a_step_says_so(opened: Opener) -> None:
+    """With nothing to compare with, that is the reason."""
+    project = prepared(opened)
+
+    assert why(project.rooms, "latest", "shout").summary == "ran: this step has not succeeded before"
