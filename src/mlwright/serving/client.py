@@ -124,8 +124,8 @@ class Client:
 
 def _connection(url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
     kinds = {"http": HTTPConnection, "https": HTTPSConnection}
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         kind, host, port = kinds[parts.scheme], parts.hostname or "", parts.port
     except (KeyError, ValueError):
         host = ""

@@ -53,11 +53,8 @@ def seen(column: Column) -> str:
 
 def openapi(spec: ReplicaSpec) -> dict[str, Any]:
     """The document, as plain JSON values."""
-    health: dict[str, Any] = {
-        "type": "object",
-        "required": ["status"],
-        "properties": {"status": {"type": "string"}},
-    }
+    text = {"type": "string"}
+    health = _json({"type": "object", "required": ["status"], "properties": {"status": text}})
     return {
         "openapi": "3.1.0",
         "info": {
@@ -68,15 +65,11 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {
             "/predict": {"post": _predict(spec)},
-            "/health/live": {"get": _get("live", "Whether the process serves", _json(health))},
+            "/health/live": {"get": _get("live", "Whether the process serves", health)},
             "/health/ready": {
-                "get": _get("ready", "Whether the model has answered its example", _json(health), 503)
+                "get": _get("ready", "Whether the model has answered its example", health, 503)
             },
-            "/docs": {
-                "get": _get(
-                    "docs", "This interface, for people", {"text/html": {"schema": {"type": "string"}}}
-                )
-            },
+            "/docs": {"get": _get("docs", "This interface, for people", {"text/html": {"schema": text}})},
             "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
         },
         "components": {"schemas": _schemas(spec.signature, spec.limits)},
@@ -84,10 +77,6 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
 
 
 def _predict(spec: ReplicaSpec) -> dict[str, Any]:
-    headers = {
-        "x-mlwright-prediction-id": "The id of the answer; its part before `-` is the id of the model version.",
-        "x-mlwright-model": "The model version that answered.",
-    }
     proba = {
         "name": "proba",
         "in": "query",
@@ -97,7 +86,10 @@ def _predict(spec: ReplicaSpec) -> dict[str, Any]:
     answered = {
         "description": "One prediction for each row.",
         "headers": {
-            name: {"description": text, "schema": {"type": "string"}} for name, text in headers.items()
+            "x-mlwright-prediction-id": _header(
+                "The id of the answer: the version's id, `-`, 12 characters."
+            ),
+            "x-mlwright-model": _header("The model version that answered."),
         },
         "content": _json(_ref("Prediction"), example_answer(spec)),
     }
@@ -112,6 +104,10 @@ def _predict(spec: ReplicaSpec) -> dict[str, Any]:
         },
         "responses": {"200": answered} | {str(status): _problem(status) for status in _REFUSED},
     }
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
 
 
 def _get(name: str, summary: str, content: dict[str, Any], *refused: int) -> dict[str, Any]:

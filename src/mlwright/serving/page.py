@@ -15,7 +15,7 @@ _STYLE = """
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8885 }
+th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid #8885 }
 pre { overflow-x: auto; padding: .75rem; border: 1px solid #8885; border-radius: .25rem }
 """
 
@@ -29,9 +29,8 @@ def page(spec: ReplicaSpec, url: str) -> str:
     model = escape(spec.model)
     rows = "\n".join(_row(column) for column in spec.signature.inputs)
     body = json.dumps(example_request(spec.signature), ensure_ascii=False)
-    command = (
-        f"curl {shlex.quote(url + '/predict')} -H 'content-type: application/json' -d {shlex.quote(body)}"
-    )
+    target = shlex.quote(f"{url}/predict")
+    command = f"curl {target} -H 'content-type: application/json' -d {shlex.quote(body)}"
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -50,13 +49,15 @@ def page(spec: ReplicaSpec, url: str) -> str:
 At most {spec.limits.rows:,} rows and {spec.limits.body_bytes / 2**20:g} MiB in one request.</p>
 <h2>Fields</h2>
 <table>
-<thead><tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Seen in training</th></tr></thead>
+<thead>
+<tr><th scope="col">Name</th><th scope="col">Type</th><th scope="col">Seen in training</th></tr>
+</thead>
 <tbody>
 {rows}
 </tbody>
 </table>
-<p>For programs: <a href="openapi.json">openapi.json</a>. What is wrong with a request is answered as a problem
-document (RFC 9457) that names the field and the row.</p>
+<p>For programs: <a href="openapi.json">openapi.json</a>. What is wrong with a request is answered as a
+problem document (RFC 9457) that names the field and the row.</p>
 </main>
 </html>
 """

@@ -9,34 +9,38 @@ from packaging.requirements import Requirement
 
 from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.kernel.plan import Change, Plan
+from mlwright.serving.spec import ReplicaSpec
 
 _EXTRA = "serve"
 
 
-def plan_serve(model: str, environment: str, *, built: bool, host: str, port: int) -> Plan:
+def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
     """What `mlwright serve` will do.
 
     Args:
-        model: the version's reference.
-        environment: how a person names the replica's environment.
-        built: whether that environment is there.
+        spec: of the replica.
+        host: a loopback address.
         port: 0 for a free one.
 
     Raises:
         Invalid: an address that others can reach, or a port that is none.
     """
-    address = loopback(host, port)
-    shown = f"[{address}]" if ":" in address else address
+    url = url_of(loopback(host, port), port or "PORT")
     return Plan(
-        f"serve {model}",
+        f"serve {spec.model}",
         (
-            Change("reuse" if built else "add", environment, "the model's packages and the server's"),
-            Change("run", f"a replica of {model}", f"http://{shown}:{port or '(a free port)'}"),
             Change(
-                "check", f"the example of {model}", "answered as the pipeline recorded, or it is not ready"
+                "run", f"a replica of {spec.model}", "in the model's environment, with the server's packages"
             ),
+            Change("check", "the model's example", "answered as the pipeline recorded, or nothing is served"),
+            Change("add", url, "" if port else "PORT is any free one"),
         ),
     )
+
+
+def url_of(address: str, port: int | str) -> str:
+    """`http://127.0.0.1:8000`, `http://[::1]:8000`."""
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 def loopback(host: str, port: int) -> str:

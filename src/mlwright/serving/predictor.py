@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Predictor:
             WorkFailed: the bytes cannot be read.
         """
         try:
-            model = codec_named(spec.codec).decode(spec.path, "", scratch)
+            model = codec_named(spec.codec).decode(Path(spec.path), "", scratch)
             predictor = cls(spec, model)
             predictor.prove()
         except MlwrightError:
@@ -132,21 +133,23 @@ def _table_maker(inputs: Sequence[Column]) -> Callable[[Columns], Any]:
         return lambda columns: pandas.DataFrame(numpy.array(columns, dtype="float64").T, columns=names)
 
     text = pandas.Series(["text"]).dtype  # what this pandas makes of text: `str`, or `object` before 3
-    dtypes = {
-        ("number", False): "float64",
-        ("number", True): "float64",
-        ("integer", False): "int64",
-        ("integer", True): "Int64",
-        ("boolean", False): "bool",
-        ("boolean", True): "boolean",
-        ("string", False): text,
-        ("string", True): text,
+    kinds = {
+        ("number", False): (numpy.array, "float64"),
+        ("number", True): (numpy.array, "float64"),
+        ("integer", False): (numpy.array, "int64"),
+        ("integer", True): (pandas.array, "Int64"),
+        ("boolean", False): (numpy.array, "bool"),
+        ("boolean", True): (pandas.array, "boolean"),
+        ("string", False): (pandas.array, text),
+        ("string", True): (pandas.array, text),
     }
-    types = [dtypes[column.type, column.nullable] for column in inputs]
+    makers = [
+        partial(make, dtype=kind) for make, kind in (kinds[each.type, each.nullable] for each in inputs)
+    ]
 
     def table(columns: Columns) -> Any:
-        series = [pandas.Series(each, dtype=kind) for each, kind in zip(columns, types, strict=True)]
-        made = pandas.DataFrame(dict(enumerate(series)), copy=False)
+        arrays = (make(values) for make, values in zip(makers, columns, strict=True))
+        made = pandas.DataFrame(dict(enumerate(arrays)), copy=False)
         made.columns = names
         return made
 

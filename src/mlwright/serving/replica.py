@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -28,7 +27,7 @@ from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.predictor import Predictor
 from mlwright.serving.problems import MEDIA_TYPE, Fault, Problem
-from mlwright.serving.spec import ReplicaSpec, new_prediction_id
+from mlwright.serving.spec import FAILURE, ReplicaSpec, new_prediction_id
 
 DRAIN_S = 10
 """How long requests that are being answered have when the process is told to end."""
@@ -48,7 +47,7 @@ class Replica:
 
     def __init__(self, spec: ReplicaSpec, scratch: Path, on_failure: Callable[[], None]) -> None:
         self.spec = spec
-        self.failure: Exception | None = None
+        self.failure: MlwrightError | None = None
         self._scratch = scratch
         self._on_failure = on_failure
         self._predictor: Predictor | None = None
@@ -84,7 +83,7 @@ class Replica:
             self._predictor = await loop.run_in_executor(
                 self._thread, Predictor.load, self.spec, self._scratch
             )
-        except Exception as error:
+        except MlwrightError as error:
             self.failure = error
             self._on_failure()
 
@@ -116,9 +115,8 @@ class Replica:
         if given not in _PROBA:
             raise Problem(422, faults=[Fault("must be 1 or 0", field="proba")])
         if _PROBA[given] and not self.spec.signature.probabilities:
-            raise Problem(
-                422, faults=[Fault("cannot be asked: this model gives no probabilities", field="proba")]
-            )
+            fault = Fault("cannot be asked for: this model gives no probabilities", field="proba")
+            raise Problem(422, faults=[fault])
         return _PROBA[given]
 
     async def _live(self, _: Request) -> Response:
@@ -204,7 +202,7 @@ def main(arguments: list[str]) -> None:
     """Answer until SIGTERM; arguments: the spec's path, the socket's descriptor, the engine's process id.
 
     Ends with status 0 after SIGTERM, else with the exit code of what kept the model from being ready, which
-    is said on standard error.
+    is told in the file `FAILURE` beside the spec.
     """
     spec_path, descriptor, engine = Path(arguments[0]), int(arguments[1]), int(arguments[2])
     _die_with(engine)
@@ -232,15 +230,9 @@ def main(arguments: list[str]) -> None:
     server = _Server(config)
     server.run(sockets=[socket.socket(fileno=descriptor)])
     if replica.failure is not None:
-        _say(replica.failure)
-        sys.exit(replica.failure.exit_code if isinstance(replica.failure, MlwrightError) else 1)
-
-
-def _say(failure: Exception) -> None:
-    if isinstance(failure, MlwrightError):
-        sys.stderr.write(failure.render() + "\n")
-    else:
-        traceback.print_exception(failure)
+        failure = {"message": replica.failure.message, "hint": replica.failure.hint}
+        (spec_path.parent / FAILURE).write_bytes(msgspec.json.encode(failure))
+        sys.exit(replica.failure.exit_code)
 
 
 def _die_with(engine: int) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,8 +20,8 @@ import mlwright
 from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
 from mlwright.serving import launch
 from mlwright.serving.client import Client
-from mlwright.serving.plan import loopback
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.plan import loopback, url_of
+from mlwright.serving.spec import FAILURE, ReplicaSpec
 
 _THREADS = (
     "OMP_NUM_THREADS",
@@ -27,6 +30,7 @@ _THREADS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+_LOG = "replica.log"
 _KEPT_WORDS = 2000
 _POLL_S = 0.02
 _BACKLOG = 2048
@@ -39,14 +43,14 @@ class Server:
         model: the reference of what it answers with.
         url: where it answers, without a slash at the end.
         process: the replica's, the leader of its own session.
-        log: what it says on standard output and error; nothing while it answers.
+        folder: its own, with its spec and what it says; removed when it is stopped.
     """
 
-    def __init__(self, model: str, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, model: str, url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
         self.model = model
         self.url = url
         self._process = process
-        self._log = log
+        self._folder = folder
 
     @property
     def pid(self) -> int:
@@ -85,7 +89,9 @@ class Server:
                 self._process.wait(grace_s)
         finally:
             self._kill()
-        return self._process.wait()
+        status = self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return status
 
     def __enter__(self) -> Self:
         return self
@@ -105,9 +111,7 @@ class Server:
         with Client(self.url, timeout_s=within_s) as client:
             while True:
                 if (status := self._process.poll()) is not None:
-                    raise WorkFailed(
-                        f"{self.model} did not become ready: {_cause(status)}{self._last_words()}"
-                    )
+                    raise self._failure(status)
                 if _ready(client):
                     return
                 if time.monotonic() >= deadline:
@@ -118,8 +122,19 @@ class Server:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(_POLL_S)
 
+    def _failure(self, status: int) -> WorkFailed:
+        """Why the replica ended before it was ready, as it said itself if it could."""
+        try:
+            told = json.loads((self._folder / FAILURE).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return WorkFailed(f"{self.model} did not become ready: {_cause(status)}{self._last_words()}")
+        return WorkFailed(told["message"], hint=told["hint"])
+
     def _last_words(self) -> str:
-        said = self._log.read_bytes()[-_KEPT_WORDS:].decode(errors="replace").strip()
+        try:
+            said = (self._folder / _LOG).read_bytes()[-_KEPT_WORDS:].decode(errors="replace").strip()
+        except FileNotFoundError:  # stopped meanwhile
+            return ""
         return f"\n{said}" if said else ""
 
 
@@ -139,7 +154,7 @@ def start_replica(
 
     Args:
         python: the interpreter of an environment with the model's packages and `serve_requirements()`.
-        folder: of this replica alone; made when it is missing. It gets the spec and what the replica says.
+        folder: where the replica gets a folder of its own, which is removed when it is stopped.
         host: a loopback address.
         port: 0 for a free one.
         threads: of BLAS and OpenMP inside the model.
@@ -149,16 +164,13 @@ def start_replica(
         Unavailable: the port cannot be had, or the replica is not ready in time.
         WorkFailed: the replica ended instead of becoming ready; its last words follow.
     """
-    listener = _listen(loopback(host, port), port)
-    with listener:
+    with _listen(loopback(host, port), port) as listener:
         folder.mkdir(parents=True, exist_ok=True)
-        spec.write(folder / "spec.json")
-        address, bound = listener.getsockname()[:2]
-        shown = f"[{address}]" if ":" in address else address
-        log = folder / "replica.log"
-        process = _spawn(python, folder / "spec.json", listener, log, threads)
+        own = Path(tempfile.mkdtemp(prefix="replica-", dir=folder.resolve()))
+        spec.write(own / "spec.json")
+        process = _spawn(python, own, listener, threads)
+        server = Server(spec.model, url_of(*listener.getsockname()[:2]), process, own)
     # Only the replica holds the listener now: when it is gone, connections are refused at once.
-    server = Server(spec.model, f"http://{shown}:{bound}", process, log)
     try:
         server._await_ready(ready_within_s)
     except BaseException:
@@ -188,13 +200,11 @@ def _listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-def _spawn(
-    python: Path, spec: Path, listener: socket.socket, log: Path, threads: int
-) -> subprocess.Popen[bytes]:
+def _spawn(python: Path, own: Path, listener: socket.socket, threads: int) -> subprocess.Popen[bytes]:
     package = str(Path(mlwright.__file__).parent)
-    arguments = [package, str(spec), str(listener.fileno()), str(os.getpid())]
+    arguments = [package, str(own / "spec.json"), str(listener.fileno()), str(os.getpid())]
     try:
-        with log.open("wb") as words:
+        with (own / _LOG).open("wb") as words:
             return subprocess.Popen(
                 [str(python), "-P", "-s", launch.__file__, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -206,9 +216,8 @@ def _spawn(
                 start_new_session=True,
             )
     except OSError as error:
-        raise Unavailable(
-            f"no replica can be started: {error.strerror}", where=str(error.filename)
-        ) from error
+        shutil.rmtree(own, ignore_errors=True)
+        raise Unavailable(f"no replica can be started: {error.strerror}", where=str(python)) from error
 
 
 def _environment(threads: int) -> dict[str, str]:

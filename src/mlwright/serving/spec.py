@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import VersionId
 from mlwright.versioning.signatures import Signature
+
+FAILURE = "failure.json"
+"""The file beside the spec where a replica says why its model cannot be made ready."""
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM = 12
@@ -34,19 +36,19 @@ class ReplicaSpec:
         model: the reference, as `diagnosis@1`.
         version_id: leads from every prediction's id back to the version.
         codec: the name of the codec that wrote the bytes, as `sklearn`.
-        path: the file with the bytes, verified by whoever names it here.
+        path: the file with the bytes, absolute, verified by whoever names it here.
     """
 
     model: str
     version_id: VersionId
     codec: str
-    path: Path
+    path: str
     signature: Signature
     limits: Limits = field(default_factory=Limits)
 
     def write(self, path: Path) -> None:
         """Keep it as JSON."""
-        path.write_bytes(msgspec.json.encode(self, enc_hook=str))
+        path.write_bytes(msgspec.json.encode(self))
 
     @classmethod
     def read(cls, path: Path) -> ReplicaSpec:
@@ -56,13 +58,9 @@ class ReplicaSpec:
             Corrupt: it is not a spec.
         """
         try:
-            return msgspec.json.decode(path.read_bytes(), type=cls, dec_hook=_from_text)
+            return msgspec.json.decode(path.read_bytes(), type=cls)
         except msgspec.DecodeError as error:
             raise Corrupt(f"a replica's spec cannot be read: {error}", where=str(path)) from error
-
-
-def _from_text(kind: type, text: Any) -> Any:
-    return kind(text)
 
 
 def new_prediction_id(version: VersionId) -> str:

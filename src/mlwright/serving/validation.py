@@ -8,7 +8,8 @@ is an integer). The walk has the last word; `tests/serving/test_validation.py` h
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from types import GenericAlias
 from typing import Annotated, Any
 
 import msgspec
@@ -95,18 +96,19 @@ def _parsed_integer(digits: str) -> int | float:
 
 
 def _compiled(inputs: Sequence[Column], max_rows: int) -> msgspec.json.Decoder[Any] | None:
-    """The signature as a type; None where msgspec cannot have a column's name (quotes, control characters)."""
+    """The signature as a type; None where a name is none for msgspec (quotes, control characters)."""
     attributes = [f"c{index}" for index in range(len(inputs))]
     names = {attribute: column.name for attribute, column in zip(attributes, inputs, strict=True)}
-    types = [_TYPES[column.type] | None if column.nullable else _TYPES[column.type] for column in inputs]
+    types: list[Any] = [_TYPES[column.type] for column in inputs]
+    types = [kind | None if column.nullable else kind for column, kind in zip(inputs, types, strict=True)]
     size = Meta(min_length=1, max_length=max_rows)
-    lists = [Annotated[list[each], size] for each in types]
     try:
-        row = _struct("Row", list(zip(attributes, types, strict=True)), names)
-        columns = _struct("Columns", list(zip(attributes, lists, strict=True)), names)
+        row: Any = _struct("Row", zip(attributes, types, strict=True), names)
+        lists = [Annotated[GenericAlias(list, kind), size] for kind in types]
+        columns: Any = _struct("Columns", zip(attributes, lists, strict=True), names)
     except ValueError:
         return None
-    rows = Annotated[list[row], size]  # type: ignore[valid-type]
+    rows: Any = Annotated[list[row], size]
     request = msgspec.defstruct(
         "Request",
         [("rows", rows | UnsetType, UNSET), ("columns", columns | UnsetType, UNSET)],
@@ -115,7 +117,7 @@ def _compiled(inputs: Sequence[Column], max_rows: int) -> msgspec.json.Decoder[A
     return msgspec.json.Decoder(request)
 
 
-def _struct(name: str, fields: list[tuple[str, Any]], names: dict[str, str]) -> type[msgspec.Struct]:
+def _struct(name: str, fields: Iterable[tuple[str, Any]], names: dict[str, str]) -> type[msgspec.Struct]:
     return msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=True, gc=False)
 
 

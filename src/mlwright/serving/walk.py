@@ -20,8 +20,8 @@ _SHOWN = 40
 _WANTED = {"number": "a number", "integer": "an integer", "boolean": "true or false", "string": "a string"}
 
 
-class _Wrong(Exception):  # noqa: N818 - a value is wrong, not a program
-    pass
+class _Wrong(Exception):
+    """A value is not what its column takes."""
 
 
 class Walk:

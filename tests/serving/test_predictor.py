@@ -1,0 +1,222 @@
+"""The model in memory: its table, its answers, its proof."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
+
+from mlwright.kernel.errors import Incompatible, WorkFailed
+from mlwright.serving import ReplicaSpec
+from mlwright.serving.predictor import Predictor
+from mlwright.serving.problems import Problem
+from mlwright.versioning.signatures import Column, Signature
+from tests.serving.conftest import VERSION, small_signature
+
+NUMBER = Column("a", "number")
+MIXED = (
+    NUMBER,
+    Column("b", "integer"),
+    Column("c", "boolean"),
+    Column("d", "string"),
+    Column("e", "number", nullable=True),
+    Column("f", "integer", nullable=True),
+    Column("g", "boolean", nullable=True),
+    Column("h", "string", nullable=True),
+)
+EXAMPLE = {"a": 1.5, "b": 2, "c": True, "d": "x", "e": None, "f": None, "g": None, "h": None}
+
+
+class Answers:
+    """A model that keeps the table it is given, and answers what it is told to."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values: Any = np.array(values)
+        self.table = pd.DataFrame()
+
+    def predict(self, table: pd.DataFrame) -> Any:
+        self.table = table
+        return self.values
+
+
+class Raises:
+    def predict(self, table: pd.DataFrame) -> Any:
+        raise ValueError("I know no such thing")
+
+
+def spec_of(signature: Signature) -> ReplicaSpec:
+    return ReplicaSpec("m@1", VERSION, "sklearn", "/nowhere", signature)
+
+
+def predictor_of(model: Any, *inputs: Column, output: Any = "yes", **example: Any) -> Predictor:
+    return Predictor(spec_of(small_signature(*inputs, example=example, output=output)), model)
+
+
+def rows(*values: dict[str, Any]) -> bytes:
+    return json.dumps({"rows": values}).encode()
+
+
+def test_the_table_has_the_types_of_the_signature() -> None:
+    """Whether a column is there or null in this request, it has the type that the model was fitted on."""
+    model = Answers("yes")
+    predictor = predictor_of(model, *MIXED, **EXAMPLE)
+    text = str(pd.Series(["text"]).dtype)
+
+    for values in ({}, {"e": 1, "f": 2, "g": False, "h": "y"}):
+        predictor.answer(rows(EXAMPLE | values), proba=False)
+
+        types = [str(kind) for kind in model.table.dtypes]
+        assert types == ["float64", "int64", "bool", text, "float64", "Int64", "boolean", text]
+        assert list(model.table.columns) == list(EXAMPLE)
+
+
+def test_null_is_a_missing_value() -> None:
+    """The model sees nulls as pandas keeps missing values, in each type."""
+    model = Answers("yes")
+    predictor = predictor_of(model, *MIXED, **EXAMPLE)
+
+    predictor.answer(rows(EXAMPLE), proba=False)
+
+    assert list(model.table.isna().iloc[0]) == [False] * 4 + [True] * 4
+
+
+def test_a_table_of_numbers_keeps_every_digit() -> None:
+    """The way that only tables of numbers take changes no value, and a null in it is NaN."""
+    model = Answers("yes", "yes")
+    predictor = predictor_of(model, NUMBER, Column("e", "number", nullable=True), a=1, e=1)
+
+    predictor.answer(rows({"a": 0.1, "e": None}, {"e": 1e-300, "a": 3}), proba=False)
+
+    assert model.table["a"].tolist() == [0.1, 3.0]
+    assert math.isnan(model.table["e"][0])
+    assert model.table["e"][1] == 1e-300
+
+
+@pytest.mark.parametrize(
+    ("values", "plain"),
+    [
+        (np.array([1, 2]), [1, 2]),
+        (np.array([True, False]), [True, False]),
+        (np.array(["a", "b"]), ["a", "b"]),
+        (np.array([0.5, 1.0], dtype="float32"), [0.5, 1.0]),
+        (np.array(["a", np.int64(1)], dtype=object), ["a", 1]),
+        ([np.str_("a"), np.float64(1)], ["a", 1.0]),
+        (pd.Series(["a", "b"]), ["a", "b"]),
+    ],
+)
+def test_answers_are_plain_values(values: Any, plain: list[Any]) -> None:
+    """Whatever type a model answers with, JSON can say it."""
+    model = Answers()
+    model.values = values
+    predictor = predictor_of(model, NUMBER, a=1)
+
+    answer = predictor.answer(rows({"a": 1}, {"a": 2}), proba=False)
+
+    assert json.loads(json.dumps(answer.predictions)) == plain
+
+
+@pytest.mark.parametrize(("classes", "keys"), [([0, 1], ["0", "1"]), ([False, True], ["false", "true"])])
+def test_a_class_that_is_no_text_is_named_as_json_writes_it(classes: list[Any], keys: list[str]) -> None:
+    """Probabilities are keyed by the class, whatever its type."""
+    table = pd.DataFrame({"a": [1.0, 2.0]})
+    predictor = predictor_of(DecisionTreeClassifier().fit(table, classes), NUMBER, a=1)
+
+    answer = predictor.answer(rows({"a": 2}), proba=True)
+
+    assert answer.probabilities == [dict(zip(keys, [0.0, 1.0], strict=True))]
+    assert answer.predictions == [classes[1]]
+
+
+def test_a_pipeline_with_text_and_holes_answers_as_it_does_directly(
+    make_spec: Callable[..., ReplicaSpec], tmp_path: Path
+) -> None:
+    """Categories and missing values reach a fitted scikit-learn pipeline as they did in training."""
+    table = pd.DataFrame(
+        {"ward": ["a", "b", "c", "a"] * 5, "age": [30.0, None, 50.0, 60.0] * 5, "visits": range(20)}
+    )
+    encode = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["ward"]), remainder="passthrough"
+    )
+    model = make_pipeline(encode, SimpleImputer(), RandomForestClassifier(n_estimators=10, random_state=0))
+    model.fit(table, table["visits"] > 9)
+    predictor = Predictor.load(make_spec(model, table), tmp_path)
+
+    answer = predictor.answer(table.to_json(orient="records").join(['{"rows":', "}"]).encode(), proba=False)
+
+    assert answer.predictions == model.predict(table).tolist()
+
+
+def test_numbers_are_proven_up_to_rounding(
+    make_spec: Callable[..., ReplicaSpec], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A last digit that another processor rounds differently does not keep a model from being ready."""
+    model = RandomForestRegressor(n_estimators=3, random_state=0).fit(frame, frame["mean area"])
+    spec = make_spec(model, frame)
+    example = spec.signature.example
+    nearly = replace(example, output=example.output * (1 + 1e-12))
+    wrong = replace(example, output=example.output * 1.001)
+
+    Predictor.load(replace(spec, signature=replace(spec.signature, example=nearly)), tmp_path)
+
+    with pytest.raises(Incompatible, match="the pipeline recorded"):
+        Predictor.load(replace(spec, signature=replace(spec.signature, example=wrong)), tmp_path)
+
+
+def test_a_wrong_answer_to_the_example_is_told() -> None:
+    """The message says what the model answers and what was recorded."""
+    predictor = predictor_of(Answers("no"), NUMBER, a=1)
+
+    with pytest.raises(Incompatible) as caught:
+        predictor.prove()
+
+    assert caught.value.message == "m@1 answers its example with 'no', the pipeline recorded 'yes'"
+
+
+@pytest.mark.parametrize(
+    ("model", "example", "said"),
+    [
+        (Answers("yes"), {"a": "text"}, "row 0: `a` must be a number"),
+        (Answers("yes"), {}, "row 0: `a` is missing"),
+        (Raises(), {"a": 1}, "the model failed: ValueError: I know no such thing"),
+    ],
+)
+def test_an_example_that_cannot_be_answered_is_told(model: Any, example: dict[str, Any], said: str) -> None:
+    """A model whose own example does not fit is not ready either, and says why."""
+    predictor = predictor_of(model, NUMBER, **example)
+
+    with pytest.raises(Incompatible) as caught:
+        predictor.prove()
+
+    assert caught.value.message.startswith(f"m@1 cannot answer its own example: {said}")
+
+
+def test_a_model_that_raises_is_not_the_clients_mistake() -> None:
+    """A request that fits the signature, and that the model fails on, ends in a 500 with its words."""
+    predictor = predictor_of(Raises(), NUMBER, a=1)
+
+    with pytest.raises(Problem) as caught:
+        predictor.answer(rows({"a": 1}), proba=False)
+
+    assert caught.value.http_status == 500
+    assert caught.value.message == "the model failed: ValueError: I know no such thing"
+
+
+def test_a_file_that_is_no_model_is_told(spec: ReplicaSpec, tmp_path: Path) -> None:
+    """Bytes that the codec cannot read fail with the model's name, not with a traceback."""
+    (tmp_path / "object").write_bytes(b"not a model")
+
+    with pytest.raises(WorkFailed, match=r"^diagnosis@1 cannot be loaded: "):
+        Predictor.load(replace(spec, path=str(tmp_path / "object")), tmp_path)

@@ -1,0 +1,248 @@
+"""The replica's process: started, ended, never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import venv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from mlwright.kernel.errors import Invalid, Unavailable, WorkFailed
+from mlwright.serving import Client, ReplicaSpec, Server, start_replica
+from mlwright.versioning.signatures import Example
+from tests.serving.conftest import DEADLINE_S, PYTHON, ask, post, refused, until
+
+
+def ended(pid: int) -> bool:
+    """Wait until a process that is not ours has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], DEADLINE_S)[0])
+    finally:
+        os.close(descriptor)
+
+
+def children() -> set[str]:
+    """The ids of our own child processes, dead ones included."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Callable[..., Server]:
+    """Starts a replica: `start(spec, port=...)`."""
+
+    def started(spec: ReplicaSpec, python: Path = PYTHON, **arguments: Any) -> Server:
+        return start_replica(spec, python, folder=tmp_path / "serving", **arguments)
+
+    return started
+
+
+def with_example(spec: ReplicaSpec, output: Any) -> ReplicaSpec:
+    example = Example(spec.signature.example.input, output)
+    return replace(spec, signature=replace(spec.signature, example=example))
+
+
+def test_sigterm_lets_the_replica_answer_what_it_has_taken(
+    spec: ReplicaSpec, start: Callable[..., Server]
+) -> None:
+    """A request that has begun when the replica is told to end is answered, the last on its connection."""
+    body = json.dumps({"rows": [spec.signature.example.input]}).encode()
+    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
+
+    with start(spec) as server:
+        parts = urlsplit(server.url)
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=DEADLINE_S) as stream:
+            stream.sendall(head.encode())
+            assert stream.recv(100).startswith(b"HTTP/1.1 100 ")  # the replica waits for the body
+            os.kill(server.pid, signal.SIGTERM)
+            until(lambda: refused(server.url))  # it has closed its listener
+            stream.sendall(body)
+            answer = b"".join(iter(lambda: stream.recv(1 << 16), b""))
+        server.wait(DEADLINE_S)
+        status = server.stop()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer
+    assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["predictions"] == [spec.signature.example.output]
+    assert status == 0
+
+
+def test_stopping_leaves_nothing(spec: ReplicaSpec, start: Callable[..., Server], tmp_path: Path) -> None:
+    """After `stop` there is no process, no listener and no file; stopping again is no mistake."""
+    before = children()
+    server = start(spec)
+    url, group = server.url, os.getpgid(server.pid)
+
+    status = server.stop()
+
+    assert (
+        group == server.pid
+    )  # the terminal's Ctrl-C reaches the engine alone, and what it forks ends with it
+    assert (status, server.stop()) == (0, 0)
+    assert children() == before
+    assert list((tmp_path / "serving").iterdir()) == []
+    assert refused(url)
+
+
+def test_a_wrong_answer_to_the_example_keeps_it_from_being_ready(
+    spec: ReplicaSpec, start: Callable[..., Server], tmp_path: Path
+) -> None:
+    """A model that answers otherwise than in the pipeline is not served, and both answers are told."""
+    before = children()
+
+    with pytest.raises(WorkFailed) as caught:
+        start(with_example(spec, "benign"))
+
+    assert caught.value.message == (
+        "diagnosis@1 answers its example with 'malignant', the pipeline recorded 'benign'"
+    )
+    assert caught.value.hint
+    assert children() == before
+    assert list((tmp_path / "serving").iterdir()) == []
+
+
+def test_last_words_are_told(spec: ReplicaSpec, start: Callable[..., Server], tmp_path: Path) -> None:
+    """An interpreter that cannot run a replica is quoted."""
+    bare = tmp_path / "bare"
+    venv.create(bare, with_pip=False)
+
+    with pytest.raises(WorkFailed, match="status 1") as caught:
+        start(spec, bare / "bin" / "python")
+
+    assert "No module named 'msgspec'" in caught.value.message
+
+
+def test_an_interpreter_that_is_not_there_is_told(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+    """The message names the interpreter."""
+    with pytest.raises(Unavailable) as caught:
+        start(spec, Path("/nowhere/python"))
+
+    assert caught.value.where == "/nowhere/python"
+
+
+def test_a_replica_that_is_never_ready_is_ended(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+    """When the deadline is over, the replica is ended and the deadline named."""
+    before = children()
+
+    with pytest.raises(Unavailable, match=r"was not ready within 0\.01 s"):
+        start(spec, ready_within_s=0.01)
+
+    assert children() == before
+
+
+def test_a_port_that_is_taken_is_told(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+    """Two cannot listen on one port; the message names it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(Unavailable) as caught:
+            start(spec, port=port)
+
+    assert caught.value.message == f"port {port} of 127.0.0.1 is taken"
+    assert "--port" in str(caught.value.hint)
+
+
+def test_an_address_that_others_reach_is_refused(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+    """Nothing is started for an address beyond this machine."""
+    before = children()
+
+    with pytest.raises(Invalid, match="can be reached from outside"):
+        start(spec, host="0.0.0.0")
+
+    assert children() == before
+
+
+def test_the_port_can_be_had_again_at_once(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+    """A replica that is started anew takes the port of the one before, connections or not."""
+    with start(spec) as first, Client(first.url) as client:
+        assert client.ready()
+    port = urlsplit(first.url).port
+
+    with start(spec, port=port) as second:
+        assert second.url == first.url
+        assert ask(second.url, "GET", "/health/ready").status == 200
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_the_other_loopback_works(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+    """`::1` is loopback too, written in brackets."""
+    try:
+        server = start(spec, host="::1")
+    except Unavailable:
+        pytest.skip("this machine has no ::1")
+
+    with server, Client(server.url) as client:
+        assert server.url.startswith("http://[::1]:")
+        assert client.ready()
+
+
+def test_a_replica_that_is_killed_is_mourned(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+    """Whoever waits for a replica learns that it still runs, and what ended it."""
+    with start(spec) as server:
+        with pytest.raises(TimeoutError, match="still runs"):
+            server.wait(0.01)
+
+        os.kill(server.pid, signal.SIGKILL)
+
+        with pytest.raises(WorkFailed, match=r"the replica of diagnosis@1 ended by itself: .* SIGKILL"):
+            server.wait(DEADLINE_S)
+
+
+def test_a_replica_dies_with_its_engine(spec: ReplicaSpec, tmp_path: Path) -> None:
+    """When the engine is killed outright, the replica is gone too."""
+    spec.write(tmp_path / "given.json")
+    engine = """
+        import sys
+        from pathlib import Path
+        from mlwright.serving import ReplicaSpec, start_replica
+        folder = Path(sys.argv[1])
+        server = start_replica(ReplicaSpec.read(folder / "given.json"), Path(sys.executable), folder=folder)
+        print(server.pid, flush=True)
+        server.wait()
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(engine), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        replica = int(process.stdout.readline())
+
+        process.kill()
+
+    assert ended(replica)
+
+
+def test_an_environment_without_mlwright_is_enough(
+    spec: ReplicaSpec, start: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The replica's environment lacks mlwright, and the caller's Python variables do not reach it."""
+    venv.create(tmp_path / "env", with_pip=False)
+    packages = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
+    # A path file of a path file is not read, so that the editable mlwright stays out of sight.
+    ours = Path(pytest.__file__).parents[1]
+    (packages / "ours.pth").write_text(f"{ours}\n")
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    python = tmp_path / "env" / "bin" / "python"
+    alone = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    probe = subprocess.run([str(python), "-c", "import mlwright"], env=alone, capture_output=True, text=True)
+
+    with start(spec, python) as server:
+        answered = post(server.url, {"rows": [spec.signature.example.input]})
+
+    assert "No module named 'mlwright'" in probe.stderr
+    assert answered.json["predictions"] == [spec.signature.example.output]

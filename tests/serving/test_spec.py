@@ -1,0 +1,61 @@
+"""Specs and the ids of predictions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlwright.kernel.errors import Corrupt, Invalid
+from mlwright.serving import ReplicaSpec, version_behind
+from mlwright.serving.spec import new_prediction_id
+from mlwright.versioning.signatures import Example
+from tests.serving.conftest import VERSION
+
+
+def test_a_spec_is_read_as_it_was_written(spec: ReplicaSpec, tmp_path: Path) -> None:
+    """What the engine writes is what the replica reads."""
+    spec.write(tmp_path / "spec.json")
+
+    read = ReplicaSpec.read(tmp_path / "spec.json")
+
+    assert read == spec
+
+
+def test_a_missing_value_of_the_example_is_null(spec: ReplicaSpec, tmp_path: Path) -> None:
+    """NaN, as pandas keeps a missing value, becomes null, as a request would say it."""
+    with_hole = Example({**spec.signature.example.input, "mean radius": math.nan}, "benign")
+    replace(spec, signature=replace(spec.signature, example=with_hole)).write(tmp_path / "spec.json")
+
+    read = ReplicaSpec.read(tmp_path / "spec.json")
+
+    assert read.signature.example.input["mean radius"] is None
+
+
+def test_a_damaged_spec_is_named(tmp_path: Path) -> None:
+    """A file that is no spec is reported with its path."""
+    (tmp_path / "spec.json").write_text('{"model": 1}')
+
+    with pytest.raises(Corrupt) as caught:
+        ReplicaSpec.read(tmp_path / "spec.json")
+
+    assert caught.value.where == str(tmp_path / "spec.json")
+
+
+def test_a_prediction_id_leads_back_to_its_version() -> None:
+    """The version's id is in the prediction's, and no two predictions share one."""
+    ids = {new_prediction_id(VERSION) for _ in range(1000)}
+
+    assert len(ids) == 1000
+    assert {version_behind(identity) for identity in ids} == {VERSION}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "abc", str(VERSION), "-ABCDEFGHJKMN", f"{VERSION}-short", f"{VERSION}-abcdefghjkmn"]
+)
+def test_what_is_no_prediction_id_is_refused(text: str) -> None:
+    """Nothing else leads anywhere."""
+    with pytest.raises(Invalid, match="not the id of a prediction"):
+        version_behind(text)
