@@ -14,7 +14,7 @@ from typing import Any
 
 from mlwright.environments import Environments
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.kernel.errors import Invalid, NotFound, Unavailable
 from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
@@ -198,14 +198,12 @@ class Project:
             return None
 
     def _version(self, text: str) -> End | None:
-        for versions in (self.models.versions, self.datasets.versions):
-            try:
-                found = versions.find(parse_reference(text, "version"))
-            except Invalid:
-                return None
-            if found is not None:
-                return found.end
-        return None
+        try:
+            reference = parse_reference(text, "version")
+        except Invalid:
+            return None
+        found = self.models.versions.find(reference) or self.datasets.versions.find(reference)
+        return None if found is None else found.end
 
     def _run(self, text: str) -> End | None:
         run_text, slash, step = text.partition("/")
@@ -228,7 +226,7 @@ class Project:
         for get in (self.rooms.snapshots.get, self.environments.get):
             try:
                 return get(digest).end
-            except MlwrightError:
+            except NotFound:
                 continue
         return None
 

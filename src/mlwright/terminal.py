@@ -124,12 +124,11 @@ def run_command(root: click.Command, arguments: list[str]) -> int:
     """Run a command line; every failure becomes one message on standard error and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        root.main(arguments, prog_name="mlwright", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
+        # Outside its standalone mode click answers the status of an `Exit`, and otherwise what a door answers.
+        status = root.main(arguments, prog_name="mlwright", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, arguments)
-    return 0
+    return status if isinstance(status, int) else 0
 
 
 def _failed(error: BaseException, arguments: list[str]) -> int:

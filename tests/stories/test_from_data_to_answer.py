@@ -68,7 +68,7 @@ def test_a_run_goes_from_a_table_to_a_registered_champion(run_once: Path) -> Non
     assert model["version"]["number"] == 1
     assert model["metrics"]["auc"] >= 0.95
     assert len(model["signature"]["inputs"]) == 30
-    assert model["data"] == {"patients": "patients@1"}
+    assert model["data"] == {"patients@latest": "patients@1"}
     assert model["code"] == detail["made_with"]["code"]["id"]
     assert model["environment"] == detail["made_with"]["environment"]["id"]
     assert model["parameters"] == {"data": "patients@latest", "trees": 100, "test_share": 0.25, "seed": 0}

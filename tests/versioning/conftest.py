@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from mlwright.app import Project
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.settings import find_project
-from mlwright.versioning import Artifact, Datasets, Models, Snapshots, add_artifact
+from mlwright.storage.inline import put_inline
+from mlwright.tracking import Run
+from mlwright.versioning import Artifact, Datasets, Models, Snapshots, Version, add_artifact, artifacts_of
 from mlwright.workspace import Workspace, open_workspace
+from tests.conftest import PYPROJECT as EMPTY_ENVIRONMENT
+from tests.conftest import write
 
 PYPROJECT = '[project]\nname = "small"\nversion = "0"\n\n[tool.mlwright]\n'
 TABLE = "age,ill\n41,0\n63,1\n"
@@ -42,6 +49,65 @@ def snapshots_of(workspace: Workspace, root: Path, *ignore: str) -> Snapshots:
     return Snapshots(workspace.database, workspace.objects, root, ignore, memory)
 
 
+PIPELINE = '''
+from mlwright import Dataset, log_metric, pipeline, step
+from mlwright.steps import gate
+
+@step
+def read(data: Dataset) -> list[str]:
+    return data.open().read().decode().splitlines()
+
+@step
+def widen(lines: list[str]) -> bytes:
+    return "".join(lines).encode() * 500
+
+@step
+def score(lines: list[str], wide: bytes) -> dict[str, float]:
+    print("scoring", len(lines))
+    log_metric("bytes", len(wide))
+    return {"lines": len(lines)}
+
+@pipeline
+def count(data: Dataset = Dataset("patients@latest")):
+    """Count lines."""
+    lines = read(data)
+    gate(score(lines, widen(lines)), "lines > 1")
+'''
+
+
+@contextmanager
+def counted(folder: Path) -> Iterator[Project]:
+    """A project whose pipeline read a dataset in one run, and a model that came of it."""
+    write(folder, {"pyproject.toml": EMPTY_ENVIRONMENT, "pipelines/p.py": PIPELINE, "patients.csv": TABLE})
+    with Project.open(folder) as project:
+        project.environments.lock()
+        project.datasets.add(folder / "patients.csv", "patients", message="first")
+        register(project, project.run("count"), "score")
+        yield project
+
+
+def register(project: Project, run: Run, node: str) -> Version:
+    """Register what a step of a run gave as a version of the model `lines`, as `register` would."""
+    rooms = project.rooms
+    attempt = next(each for each in rooms.attempts.of_run(run.id) if each.node == node)
+    (model,) = artifacts_of(rooms.database, attempt.id).values()
+    with rooms.database.transaction() as tx:
+        signature = made(tx, put_inline(tx, json.dumps(SIGNATURE).encode()).digest)
+        version, _ = rooms.models.register(
+            tx,
+            "lines",
+            model,
+            signature=signature,
+            signature_value=SIGNATURE,
+            scores=model,
+            metrics={"lines": 3},
+            parameters=rooms.runs.parameters(run.id),
+            run=run.end,
+            message="",
+        )
+    return version
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """The folder of a project."""
@@ -55,6 +121,17 @@ def root(tmp_path: Path) -> Path:
 def workspace(root: Path) -> Iterator[Workspace]:
     """The project's workspace, opened."""
     opened = open_workspace(find_project(root))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Workspace]:
+    """The workspace of another, empty project."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    opened = open_workspace(find_project(folder))
     yield opened
     opened.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlwright.kernel.errors import Invalid
@@ -22,6 +22,7 @@ almost = st.from_regex(r"[A-Za-z.@:b3\n\x00 -]{0,8}@?[b3:0-9a-fA-F.@\n٣-]{0,8}"
 
 
 @given(names, selectors)
+@example("a" * 128, {"alias": "b" * 128})
 def test_a_reference_that_is_written_down_is_read_back(name: str, selector: dict[str, object]) -> None:
     """Reading what a reference is written as gives the same reference."""
     reference = Reference(name, **selector)

@@ -411,7 +411,7 @@ def test_a_dataset_is_pinned_when_the_run_begins_and_counts_by_its_bytes(opened:
         "succeeded",
     ]
     made_from = {edge.role: edge.earlier.id for edge in edges.made_from(project.rooms.database, second.end)}
-    assert made_from["data:notes"] == project.datasets.versions.resolve("notes@2").id
+    assert made_from["data:notes@2"] == project.datasets.versions.resolve("notes@2").id
 
 
 def test_a_step_that_is_not_cached_runs_every_time(opened: Opener) -> None:
@@ -545,7 +545,7 @@ def workers_of(root: Path) -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if str(root).encode() in command and b"worker.py" in command:
+            if str(root).encode() in command and b"mlwright.sdk.session" in command:
                 found.append(int(entry.name))
     return found
 
@@ -560,3 +560,42 @@ def test_eight_processes_may_run_one_pipeline_at_once(opened: Opener) -> None:
 
     assert [process.returncode for process in processes] == [0] * 8, words
     assert {run.state for run in project.runs.list()} == {RunState.SUCCEEDED}
+
+
+def test_a_pipeline_may_read_two_versions_of_one_dataset_and_be_reproduced(opened: Opener) -> None:
+    """Each version is tied to the run by the reference that named it."""
+    text = """
+    from mlwright import Dataset, pipeline, step
+
+    @step
+    def compare(old: Dataset, new: Dataset) -> list[int]:
+        return [len(old.open().read()), len(new.open().read())]
+
+    @pipeline
+    def growth(old: Dataset = Dataset("notes@1"), new: Dataset = Dataset("notes@latest")):
+        compare(old, new)
+    """
+    project = opened({"pipelines/p.py": text})
+    note = project.root / "note.txt"
+    for content in ("one", "three"):
+        note.write_text(content)
+        project.datasets.add(note, "notes")
+
+    run = project.run("growth")
+
+    reproduction = project.reproduce(run.id)
+    assert run.pins == {"notes@1": "notes@1", "notes@latest": "notes@2"}
+    assert reproduction.identical
+
+
+def test_a_step_that_cannot_be_repeated_is_named_by_reproduce(opened: Opener) -> None:
+    """What reads the clock comes out different, and the first such step is told."""
+    project = opened(one_step("return time.time_ns()"))
+    run = project.run("single")
+
+    reproduction = project.reproduce(run.id)
+
+    assert not reproduction.identical
+    assert reproduction.first_different is not None
+    assert reproduction.first_different.node == "work"
+    assert mlwright("runs", "reproduce", run.id, cwd=project.root).returncode == 1

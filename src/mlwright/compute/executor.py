@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 
 from mlwright.sdk.frames import Frame
 
+State = Literal["done", "failed", "died", "timed out"]
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -42,7 +44,7 @@ class Report:
     """
 
     task: str
-    state: Literal["done", "failed", "died", "timed out"]
+    state: State
     head: dict[str, Any] = field(default_factory=dict)
     parts: tuple[bytes, ...] = ()
     waited_s: float = 0.0
@@ -63,7 +65,11 @@ class Executor(Protocol):
     slots: int
 
     def submit(self, task: Task) -> None:
-        """Take a task; it begins as soon as a slot is free."""
+        """Take a task; it begins as soon as a slot is free.
+
+        Raises:
+            Unavailable: its interpreter is not there; the task was not taken.
+        """
 
     def wait(self, timeout_s: float | None = None) -> list[Report]:
         """Reports that came in; waits for the first one, at most `timeout_s`."""

@@ -12,20 +12,13 @@ import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from mlwright.compute.executor import Place, Report, Task
-from mlwright.sdk import worker
+from mlwright.compute.executor import Place, Report, State, Task
+from mlwright.compute.process import cause_of_death, start_python
+from mlwright.kernel.errors import Unavailable
 from mlwright.sdk.frames import FrameReader
 
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 _KEPT_WORDS = 2000
 _LAST_BREATH_S = 2.0
 
@@ -48,6 +41,12 @@ class _Worker:
             return None
         return self.began + self.task.timeout_s
 
+    def report(self, state: State, head: dict[str, Any], parts: tuple[bytes, ...] = ()) -> Report:
+        """What became of the task it has."""
+        assert self.task is not None
+        waited_s, ran_s = self.began - self.submitted, time.monotonic() - self.began
+        return Report(self.task.id, state, head, parts, waited_s, ran_s)
+
 
 class LocalExecutor:
     """Runs tasks in processes started by the interpreter of their place, and keeps those for the next task.
@@ -57,19 +56,27 @@ class LocalExecutor:
     """
 
     def __init__(self, slots: int) -> None:
+        assert slots >= 1
         self.slots = slots
         self._workers: list[_Worker] = []
         self._waiting: deque[tuple[Task, float]] = deque()
+        self._stillborn: list[Report] = []
         self._selector = selectors.DefaultSelector()
 
     def submit(self, task: Task) -> None:
         """Queue the task and start what can start."""
+        if not os.access(task.place.python, os.X_OK):
+            raise Unavailable(
+                "the interpreter of an environment is missing, or may not be executed",
+                where=str(task.place.python),
+                hint="make the environment again: mlwright environments sync",
+            )
         self._waiting.append((task, time.monotonic()))
         self._start_waiting()
 
     def wait(self, timeout_s: float | None = None) -> list[Report]:
         """Reports of workers that answered, died or ran out of time."""
-        reports: list[Report] = []
+        reports, self._stillborn = self._stillborn, []
         until = None if timeout_s is None else time.monotonic() + timeout_s
         while not reports and any(worker.task for worker in self._workers):
             for key, _ in self._selector.select(self._patience(until)):
@@ -96,15 +103,19 @@ class LocalExecutor:
     def _start_waiting(self) -> None:
         while self._waiting:
             task, submitted = self._waiting[0]
-            idle = self._free(task.place)
+            try:
+                idle = self._free(task.place)
+            except Unavailable as error:
+                self._waiting.popleft()
+                self._stillborn.append(Report(task.id, "died", {"cause": error.message, "words": ""}))
+                continue
             if idle is None:
                 return
             self._waiting.popleft()
             idle.task, idle.submitted, idle.began = task, submitted, time.monotonic()
-            try:
+            # One that died before it was asked is told by the end of its stream.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 idle.stream.sendall(task.frame.encode())
-            except BrokenPipeError:
-                continue  # it died before it was asked; the end of its stream says so
 
     def _free(self, place: Place) -> _Worker | None:
         idle = [each for each in self._workers if each.task is None]
@@ -120,18 +131,21 @@ class LocalExecutor:
     def _spawn(self, place: Place) -> _Worker:
         ours, theirs = socket.socketpair()
         words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
-        package = str(Path(worker.__file__).parents[1])
-        process = subprocess.Popen(
-            [str(place.python), "-P", "-s", worker.__file__, package, str(theirs.fileno()), str(place.code)],
-            stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=words,
-            pass_fds=[theirs.fileno()],
-            env=_environment(place),
-            cwd="/",
-            start_new_session=True,
-        )
-        theirs.close()
+        try:
+            process = start_python(
+                place.python,
+                "mlwright.sdk.session",
+                [str(theirs.fileno()), str(place.code)],
+                cpus=place.cpus,
+                words=words,
+                pass_fds=[theirs.fileno()],
+            )
+        except Unavailable:
+            ours.close()
+            words.close()
+            raise
+        finally:
+            theirs.close()
         made = _Worker(place, process, ours, words)
         self._workers.append(made)
         self._selector.register(ours, selectors.EVENT_READ, made)
@@ -147,17 +161,8 @@ class LocalExecutor:
         reports = []
         for frame in speaker.reader.feed(data):
             assert speaker.task is not None
-            task, speaker.task = speaker.task, None
-            reports.append(
-                Report(
-                    task.id,
-                    frame.head["state"],
-                    frame.head,
-                    frame.parts,
-                    speaker.began - speaker.submitted,
-                    time.monotonic() - speaker.began,
-                )
-            )
+            reports.append(speaker.report(frame.head["state"], frame.head, frame.parts))
+            speaker.task = None
         return reports
 
     def _mourn(self, dead: _Worker) -> list[Report]:
@@ -166,18 +171,15 @@ class LocalExecutor:
             dead.process.wait(timeout=_LAST_BREATH_S)
         dead.words.seek(0)
         said = dead.words.read()[-_KEPT_WORDS:].decode(errors="replace").strip()
-        task, status = dead.task, self._end(dead)
-        if task is None:
-            return []
-        head = {"cause": _cause(status), "words": said}
-        return [Report(task.id, "died", head, ran_s=time.monotonic() - dead.began)]
+        status = self._end(dead)
+        return [dead.report("died", {"cause": cause_of_death(status), "words": said})] if dead.task else []
 
     def _end_overdue(self) -> list[Report]:
         now, reports = time.monotonic(), []
         for each in list(self._workers):
             if each.task is not None and each.deadline is not None and now >= each.deadline:
                 cause = f"it took longer than {each.task.timeout_s:g} s"
-                reports.append(Report(each.task.id, "timed out", {"cause": cause}, ran_s=now - each.began))
+                reports.append(each.report("timed out", {"cause": cause}))
                 self._end(each)
         return reports
 
@@ -190,21 +192,3 @@ class LocalExecutor:
             os.killpg(each.process.pid, signal.SIGKILL)
         each.words.close()
         return each.process.wait()
-
-
-def _cause(status: int) -> str:
-    if status >= 0:
-        return f"its process ended itself with status {status}"
-    name = signal.Signals(-status).name
-    reasons = {"SIGSEGV": " (a crash in native code)", "SIGKILL": " (killed: out of memory, or by hand)"}
-    return f"its process was ended by {name}{reasons.get(name, '')}"
-
-
-def _environment(place: Place) -> dict[str, str]:
-    """The caller's variables, less what would change how Python runs, plus what makes runs repeatable."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"
-    }
-    return kept | {"PYTHONHASHSEED": "0", **dict.fromkeys(_THREADS, str(place.cpus))}

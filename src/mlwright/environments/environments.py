@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from mlwright.environments.inventory import Inventory
@@ -20,7 +22,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Incompatible, NotFound, Unavailable
+from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable
 from mlwright.storage import InlineObjects
 
 _SQL = Queries.beside(__file__)
@@ -56,13 +58,15 @@ class Environments:
             Whether `uv.lock` was, or would be, changed.
 
         Raises:
+            Invalid: a dependency is no requirement.
             Unavailable: uv cannot resolve them; its own words follow.
         """
+        _check_requirements(_dependencies(self._root), self._root / "pyproject.toml")
         before = _content(self._root / "uv.lock")
         if check:
-            done = _uv("lock", "--check", "--project", str(self._root), check=False)
+            done = self._uv("lock", "--check", "--python", sys.executable, check=False)
             return done.returncode != 0
-        _uv("lock", "--project", str(self._root), what="the dependencies cannot be locked")
+        self._uv("lock", "--python", sys.executable, what="the dependencies cannot be locked")
         return _content(self._root / "uv.lock") != before
 
     def current(self) -> Lock:
@@ -94,8 +98,10 @@ class Environments:
             requirements: as a user would write them (PEP 508).
 
         Raises:
+            Invalid: one of them is no requirement.
             Unavailable: the two cannot be had together; uv's own words follow.
         """
+        _check_requirements(requirements)
         key = digest_of("\n".join([lock.digest, *sorted(requirements)]).encode())
         resolved = self._local / "locks" / f"{key}.toml"
         if not resolved.exists():
@@ -104,7 +110,7 @@ class Environments:
             with tempfile.TemporaryDirectory() as folder:
                 wanted, target = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
                 wanted.write_text("\n".join([*pins, *requirements]))
-                _uv(
+                self._uv(
                     *["pip", "compile", "--format", "pylock.toml", "--no-header"],
                     *["--python", str(base.python), "-o", str(target), str(wanted)],
                     what="the packages of the model and those of the server do not go together",
@@ -131,10 +137,14 @@ class Environments:
 
         Raises:
             NotFound: there is none.
+            Invalid: the beginning fits several.
         """
-        rows = self._database.read(_SQL["lock_by_digest"], prefix=digest.removeprefix("b3:"))
-        if len(rows) != 1:
-            raise NotFound(f"there is no environment {digest[:12]!r}")
+        beginning = digest.removeprefix("b3:")
+        rows = self._database.read(_SQL["lock_by_digest"], prefix=beginning)
+        if not rows or not beginning:
+            raise NotFound(f"there is no environment {beginning[:12]!r}")
+        if len(rows) > 1:
+            raise Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
         return Lock(**rows[0])
 
     def adopt(self, lock: Lock, source: InlineObjects) -> None:
@@ -162,27 +172,34 @@ class Environments:
                     f" and this is Python {current_python()} on {current_platform()}",
                     hint="run mlwright with that interpreter, on such a machine",
                 )
-            with _only_one(place.with_suffix(".building")):
+            with _only_one(place.with_suffix(".building")) as held:
                 if not self.built(lock):
-                    self._make(lock, place)
+                    self._make(lock, place, held)
         return Environment(lock, place / "bin" / "python", Inventory.read(place / "inventory.json"))
 
     def _place(self, lock: Lock) -> Path:
         return self._local / "environments" / lock.digest[:32]
 
-    def _make(self, lock: Lock, place: Path) -> None:
+    def _make(self, lock: Lock, place: Path, held: int) -> None:
+        """Build beside the place and rename.
+
+        `held` is the lock on the place. uv inherits it: should we be killed, it goes on writing for a
+        while, and whoever builds next waits for that to end.
+        """
         pylock = self._objects.get(lock.pylock)
         making = place.with_suffix(".new")
         shutil.rmtree(making, ignore_errors=True)
-        _uv(
+        self._uv(
             *["venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(making)],
             what="no virtual environment can be made",
+            held=held,
         )
         (making / "pylock.toml").write_bytes(pylock)
-        _uv(
+        self._uv(
             *["pip", "sync", "--quiet", "--require-hashes", "--allow-empty-requirements"],
             *["--python", str(making / "bin" / "python"), str(making / "pylock.toml")],
             what="the packages of the environment cannot be installed",
+            held=held,
         )
         # Most commands build nothing, and what reads metadata takes 40 ms to import.
         from mlwright.environments.installed import take_inventory
@@ -200,12 +217,36 @@ class Environments:
                 where=str(self._root),
                 hint="mlwright environments lock",
             )
-        done = _uv(
+        done = self._uv(
             *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
-            *["--format", "pylock.toml", "--project", str(self._root)],
+            *["--format", "pylock.toml"],
             what="the lock cannot be read",
         )
         _publish(done.stdout.encode(), target)
+
+    def _uv(
+        self, *arguments: str, what: str = "uv failed", check: bool = True, held: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run uv in the project's folder, where its settings (indexes above all) are found."""
+        from uv import find_uv_bin
+
+        # The caller's own virtual environment is not asked for, nor an interpreter fetched behind their back.
+        variables = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+        variables.setdefault("UV_PYTHON_DOWNLOADS", "never")
+        done = subprocess.run(
+            [find_uv_bin(), "--no-progress", *arguments],
+            cwd=self._root,
+            env=variables,
+            pass_fds=() if held is None else (held,),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise Unavailable(
+                f"{what}:\n{done.stderr.strip()}", hint="check the names and the network, then try again"
+            )
+        return done
 
 
 def _publish(data: bytes, target: Path) -> None:
@@ -222,29 +263,32 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
+def _dependencies(root: Path) -> list[str]:
+    """The requirements in `pyproject.toml`, as they are written."""
+    project = tomllib.loads((_content(root / "pyproject.toml") or b"").decode()).get("project", {})
+    optional = project.get("optional-dependencies", {}).values()
+    return [*project.get("dependencies", []), *chain.from_iterable(optional)]
+
+
+def _check_requirements(lines: Sequence[str], where: Path | None = None) -> None:
+    """Refuse what is an option, a path or a piece of shell: uv would build the project to learn more."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in lines:
+        try:
+            Requirement(line)
+        except InvalidRequirement as error:
+            raise Invalid(
+                f"{line!r} is not a requirement",
+                where=None if where is None else str(where),
+                hint="write NAME, or NAME with versions: pandas>=2.2",
+            ) from error
+
+
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def _only_one(path: Path) -> Iterator[int]:
+    """Hold a lock; yields the descriptor that it belongs to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _uv(*arguments: str, what: str = "uv failed", check: bool = True) -> subprocess.CompletedProcess[str]:
-    from uv import find_uv_bin
-
-    # The caller's own virtual environment, and an interpreter fetched behind their back, are not asked for.
-    variables = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    variables.setdefault("UV_PYTHON_DOWNLOADS", "never")
-    done = subprocess.run(
-        [find_uv_bin(), "--no-progress", *arguments],
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if check and done.returncode != 0:
-        raise Unavailable(
-            f"{what}:\n{done.stderr.strip()}", hint="check the names and the network, then try again"
-        )
-    return done
+        yield file.fileno()

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.kernel.errors import Invalid, NotFound, Unavailable
 
 LOCAL_FOLDER = ".mlwright"
 
@@ -54,12 +54,13 @@ def find_project(start: Path) -> ProjectFolder:
 
     Raises:
         NotFound: neither `start` nor a folder above it is a project.
-        Invalid: its `pyproject.toml` cannot be read, or a setting is wrong.
+        Invalid: its `pyproject.toml` is not TOML, or a setting is wrong.
+        Unavailable: its `pyproject.toml` cannot be read.
     """
     start = start.resolve()
     for folder in (start, *start.parents):
         document = _read(folder / "pyproject.toml")
-        section = document.get("tool", {}).get("mlwright")
+        section = _table(document, "tool", folder).get("mlwright")
         if section is not None:
             return ProjectFolder(folder, _name(document, folder), _settings(section, folder))
     raise NotFound(
@@ -76,19 +77,35 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"pyproject.toml is not valid TOML: {error}", where=str(path)) from error
+    except OSError as error:
+        raise Unavailable(f"pyproject.toml cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _table(document: dict[str, Any], name: str, folder: Path) -> dict[str, Any]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise Invalid(
+            f"`{name}` is not a table", where=str(folder / "pyproject.toml"), hint=f"write [{name}]"
+        )
+    return table
 
 
 def _name(document: dict[str, Any], folder: Path) -> str:
-    return str(document.get("project", {}).get("name") or folder.name)
+    return str(_table(document, "project", folder).get("name") or folder.name)
 
 
-def _settings(section: dict[str, Any], folder: Path) -> Settings:
-    unknown = sorted(set(section) - set(Settings.__dataclass_fields__))
+def _settings(section: Any, folder: Path) -> Settings:
     where = f"[tool.mlwright] in {folder / 'pyproject.toml'}"
+    if not isinstance(section, dict):
+        raise Invalid("`mlwright` is not a table", where=where, hint="write [tool.mlwright]")
+    unknown = sorted(set(section) - set(Settings.__dataclass_fields__))
     if unknown:
         known = ", ".join(Settings.__dataclass_fields__)
         raise Invalid(f"unknown setting `{unknown[0]}`", where=where, hint=f"known settings: {known}")
     try:
-        return msgspec.convert(section, Settings)
+        settings = msgspec.convert(section, Settings)
     except msgspec.ValidationError as error:
         raise Invalid(f"a setting has the wrong type: {error}", where=where) from error
+    if settings.workers < 0:
+        raise Invalid(f"`workers` cannot be {settings.workers}", where=where, hint="0 for one per processor")
+    return settings

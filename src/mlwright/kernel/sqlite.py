@@ -6,9 +6,11 @@ checkpoint races a commit. Source: the SQLite change log, 3.51.3.
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable,
 
 _SQL = Queries.beside(__file__)
 _BUSY_MS = 30_000
+_PAUSE_S = 0.01
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs"}
 
 
@@ -34,7 +38,7 @@ class SqliteDatabase:
         with _translated(path):
             self._connection = apsw.Connection(str(path))
             self._connection.set_busy_timeout(_BUSY_MS)
-            self._connection.pragma("journal_mode", "wal")
+            self._write_ahead()
             self._connection.pragma("synchronous", "full")
             self._connection.pragma("foreign_keys", "on")
 
@@ -79,19 +83,12 @@ class SqliteDatabase:
     def migrate(self, migrations: Sequence[Migration]) -> None:
         """Bring the schema forward under the write lock, with a copy of the file before it is changed."""
         latest = migrations[-1].number
-        present = self._schema_number()
-        if present == latest:
+        if self._schema_number(latest) == latest:
             return
-        if present > latest:
-            raise Incompatible(
-                f"this workspace was written by a newer mlwright (schema {present}, this one knows {latest})",
-                where=str(self.path),
-                hint="update mlwright, or use another workspace: it was not touched",
-            )
-        if present and isinstance(self.path, Path):
-            self._copy_to(self.path.with_name(f"{self.path.name}.before-{latest:04d}"))
         with self.transaction():
-            present = self._schema_number()
+            present = self._schema_number(latest)  # again: another process may have been faster
+            if 0 < present < latest and isinstance(self.path, Path):
+                _copy(self.path, self.path.with_name(f"{self.path.name}.before-{latest:04d}"))
             for migration in migrations[present:]:
                 self._connection.execute(migration.sql)
                 self.execute(
@@ -111,13 +108,41 @@ class SqliteDatabase:
         with self._lock:
             self._connection.close()
 
-    def _schema_number(self) -> int:
-        with _translated(self.path):
-            return int(self._connection.pragma("user_version"))
+    def _write_ahead(self) -> None:
+        """Switch to the write-ahead log. When two open a new file at once, SQLite does not wait by itself."""
+        until = time.monotonic() + _BUSY_MS / 1000
+        while True:
+            try:
+                self._connection.pragma("journal_mode", "wal")
+            except apsw.BusyError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(_PAUSE_S)
+            else:
+                return
 
-    def _copy_to(self, target: Path) -> None:
-        with apsw.Connection(str(target)) as copy, copy.backup("main", self._connection, "main") as backup:
-            backup.step()
+    def _schema_number(self, latest: int) -> int:
+        """How many migrations the schema has seen; Incompatible when it is more than `latest`."""
+        with _translated(self.path):
+            present = int(self._connection.pragma("user_version"))
+        if present > latest:
+            raise Incompatible(
+                f"this workspace was written by a newer mlwright (schema {present}, this one knows {latest})",
+                where=str(self.path),
+                hint="update mlwright, or use another workspace: it was not touched",
+            )
+        return present
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Copy what is committed, through a connection of its own: that of a writer cannot be copied from."""
+    with (
+        _translated(path),
+        closing(apsw.Connection(str(path))) as source,
+        closing(apsw.Connection(str(target))) as copy,
+        copy.backup("main", source, "main") as backup,
+    ):
+        backup.step()
 
 
 @contextmanager
@@ -151,15 +176,24 @@ def _refuse_network(path: Path) -> None:
         mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
-    folder = str(path.parent.resolve())
-    best, kind = "", ""
-    for line in mounts:
-        _, point, file_system, *_ = line.split()
-        if (folder == point or folder.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
-            best, kind = point, file_system
+    kind = file_system(path.parent.resolve(), mounts)
     if kind in _NETWORK_FILE_SYSTEMS:
         raise Unavailable(
             f"SQLite cannot be used safely on a network file system ({kind})",
             where=str(path),
             hint="put the workspace on a local disk",
         )
+
+
+def file_system(folder: Path, mounts: list[str]) -> str:
+    """The kind of file system that a folder lies in; empty when `mounts` does not tell.
+
+    Source: fstab(5): blanks, tabs, line ends and backslashes in a name are written as octal numbers.
+    """
+    best, kind = Path(), ""
+    for line in mounts:
+        point, name = line.split()[1:3]
+        place = Path(_OCTAL.sub(lambda found: chr(int(found[1], 8)), point))
+        if folder.is_relative_to(place) and len(place.parts) >= len(best.parts):
+            best, kind = place, name
+    return kind

@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mlwright.kernel.errors import Invalid
 
@@ -17,7 +18,7 @@ _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "==": operator.eq,
 }
-_GRAMMAR = re.compile(r"\s*([^\s<>=]+)\s*(>=|<=|==|>|<)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*")
+_GRAMMAR = re.compile(r"\s*([^\s<>=]+)\s*(>=|<=|==|>|<)\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,11 @@ class Condition:
     compare: str
     threshold: float
 
-    @property
-    def higher_is_better(self) -> bool:
-        """Which way the metric improves, told by the way it is compared."""
-        return self.compare in {">", ">="}
+    def not_worse(self, value: float, reference: float) -> bool:
+        """Whether a value is as good as another; which way is better is told by the way it is compared."""
+        if self.compare == "==":
+            return abs(value - self.threshold) <= abs(reference - self.threshold)
+        return value >= reference if self.compare in {">", ">="} else value <= reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +50,24 @@ def parse_condition(text: str) -> Condition:
     Raises:
         Invalid: `text` is not such a condition.
     """
-    match = _GRAMMAR.fullmatch(text)
+    match = _GRAMMAR.fullmatch(text) if isinstance(text, str) else None
     if not match:
         raise Invalid(f"a gate cannot read the condition {text!r}", hint='write it as "auc >= 0.95"')
     return Condition(match[1], match[2], float(match[3]))
 
 
 def judge(scores: Mapping[str, float], conditions: Sequence[Condition]) -> list[Finding]:
-    """Hold scores against conditions; NaN passes nothing, a missing metric passes nothing."""
+    """Hold scores against conditions; what is NaN, missing or no number passes nothing."""
     findings = []
     for condition in conditions:
         wanted = f"{condition.metric} {condition.compare} {condition.threshold:g}"
-        if condition.metric not in scores:
+        if not isinstance(scores, Mapping) or condition.metric not in scores:
             findings.append(Finding(f"{wanted}: there is no such score", holds=False))
             continue
-        value = float(scores[condition.metric])
+        value = _number(scores[condition.metric])
+        if value is None:
+            findings.append(Finding(f"{wanted}: the score is not a number", holds=False))
+            continue
         holds = not math.isnan(value) and _OPERATORS[condition.compare](value, condition.threshold)
         findings.append(Finding(f"{wanted}: it is {value:.6g}", holds))
     return findings
@@ -78,7 +83,18 @@ def judge_against(
         if metric not in scores or metric not in reference:
             findings.append(Finding(f"{metric} is missing here or in {name}", holds=False))
             continue
-        mine, theirs = float(scores[metric]), float(reference[metric])
-        holds = mine >= theirs if condition.higher_is_better else mine <= theirs
+        mine, theirs = _number(scores[metric]), _number(reference[metric])
+        if mine is None or theirs is None:
+            findings.append(Finding(f"{metric} is not a number here or in {name}", holds=False))
+            continue
+        holds = condition.not_worse(mine, theirs)
         findings.append(Finding(f"{metric} {mine:.6g} against {theirs:.6g} of {name}", holds))
     return findings
+
+
+def _number(score: Any) -> float | None:
+    """A score by its value, a NumPy scalar's too; None for what is no number."""
+    try:
+        return None if isinstance(score, str) else float(score)
+    except (TypeError, ValueError):
+        return None

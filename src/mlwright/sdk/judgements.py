@@ -31,6 +31,8 @@ def gate(scores: Mapping[str, float], *conditions: str, not_worse_than: str | No
         raise Invalid(
             "a gate needs a condition", where=trace.caller(), hint='as in gate(scores, "auc >= 0.95")'
         )
+    if not isinstance(not_worse_than, str | None):
+        raise Invalid("not_worse_than is a model's reference, as text", where=trace.caller())
     tracer = trace.current()
     if tracer is None:
         return all(finding.holds for finding in judge(scores, parsed))
@@ -65,11 +67,13 @@ def register(
         message: why this version exists.
 
     Raises:
-        Invalid: outside a pipeline.
+        Invalid: outside a pipeline, or a name that is not text.
     """
     tracer = trace.current()
     if tracer is None:
         raise Invalid("register works inside a pipeline", where=trace.caller())
+    if not isinstance(name, str) or not isinstance(message, str):
+        raise Invalid("a model's name and message are text, known before a run", where=trace.caller())
     model_argument = trace.argument(model, "the model to register")
     signature = tracer.add(
         name="signature",

@@ -11,7 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk import trace
 from mlwright.sdk.dataset import Dataset
-from mlwright.sdk.types import parameter_spec
+from mlwright.sdk.types import parameter_spec, refuse_unnamed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -21,6 +21,9 @@ class Pipeline(Generic[P, R]):
     """A graph of steps, made by calling its function once. Called from another, it becomes part of it."""
 
     def __init__(self, function: Callable[P, R]) -> None:
+        code = function.__code__
+        where = f"{code.co_filename}:{code.co_firstlineno}"
+        refuse_unnamed(function, f"pipeline `{function.__name__}`", where)
         functools.update_wrapper(self, function)
         self.function = function
         self.name = function.__name__
@@ -46,6 +49,7 @@ class Pipeline(Generic[P, R]):
             spec = parameter_spec(hints.get(name, parameter.annotation), default)
             if isinstance(default, Dataset):
                 spec, default = {"kind": "dataset"}, default.reference
+            default = trace.plain(default, f"the default of parameter `{name}` of pipeline `{self.name}`")
             described.append({"name": name, "type": spec, "required": required, "default": default})
         return described
 

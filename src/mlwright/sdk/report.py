@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from mlwright.kernel.errors import Invalid
+
 _journal: int | None = None
 
 
@@ -36,7 +38,12 @@ def log_metric(name: str, value: float, *, step: int = 0) -> None:
         name: what is measured.
         value: any real number; a NumPy or torch scalar is taken by its value.
         step: where in the training it was measured.
+
+    Raises:
+        Invalid: the name is not text.
     """
+    if not isinstance(name, str):
+        raise Invalid(f"a metric's name must be text, not {name!r}")
     _append({"metric": name, "value": float(value), "step": int(step), "at_us": time.time_ns() // 1000})
 
 

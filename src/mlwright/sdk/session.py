@@ -1,4 +1,11 @@
-"""What a worker does with a request: describe a pipeline, trace it, execute one attempt at a step."""
+"""A worker: the process that runs a user's functions, in the environment of their steps.
+
+It serves requests over an inherited socket until the other side is gone. It reads paths it is given and
+writes into the scratch folder it is given.
+
+Requests (`op`): `parameters`, `trace`, `execute`. Answers: `done`, or `failed` with what the user's code
+raised and where.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +18,7 @@ import socket
 import sys
 import time
 import traceback
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +36,19 @@ from mlwright.sdk.types import output_types, type_name
 INLINE_BYTES = 4096
 
 
-def main() -> None:
-    """Serve requests; arguments: package folder, socket's descriptor, snapshot folder."""
-    stream = socket.socket(fileno=int(sys.argv[2]))
-    root = sys.argv[3]
+def main(arguments: list[str]) -> None:
+    """Serve requests until the other side is gone.
+
+    Args:
+        arguments: the socket's descriptor, the snapshot's folder.
+    """
+    stream = socket.socket(fileno=int(arguments[0]))
+    stream.set_inheritable(False)
+    # A child that outlives us would keep the connection open, and the engine would wait for its answer.
+    os.register_at_fork(after_in_child=stream.close)
+    root = arguments[1]
     sys.path.insert(0, root)
     sys.argv = [root]
-    _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
     reader = FrameReader()
     while (frames := receive(stream, reader)) is not None:
@@ -109,7 +123,7 @@ def _step(address: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     found = getattr(importlib.import_module(module), name)
     if isinstance(found, Step):
         return found.function, found.hints
-    return found, {}
+    return found, typing.get_type_hints(found)
 
 
 def _seed(seed: int | None) -> None:
@@ -184,7 +198,7 @@ def _told(error: BaseException, root: str) -> dict[str, Any]:
     """What the user's code raised, with the innermost frame that lies in their project."""
     frames = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in frames if frame.filename.startswith(root + os.sep)]
-    told: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    told: dict[str, Any] = {"type": type(error).__name__, "message": _text(error)}
     if isinstance(error, MlwrightError):
         told |= {"message": error.message, "hint": error.hint, "where": error.where}
     if isinstance(error, SyntaxError) and str(error.filename).startswith(root):
@@ -201,6 +215,13 @@ def _told(error: BaseException, root: str) -> dict[str, Any]:
             "function": last.name,
         }
     return told
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # their exception's own __str__ is their code too
+        return "(its message cannot be shown)"
 
 
 @contextmanager
@@ -220,11 +241,3 @@ def _captured(path: Path) -> Iterator[None]:
         os.dup2(kept[1], 2)
         for descriptor in (target, *kept):
             os.close(descriptor)
-
-
-def _die_with_parent() -> None:
-    """When the engine is killed, so are we. Source: prctl(2), PR_SET_PDEATHSIG = 1."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)

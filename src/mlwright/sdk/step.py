@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 import typing
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk import trace
+from mlwright.sdk.types import refuse_unnamed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,12 +38,15 @@ class Step(Generic[P, R]):
     """A function with options. Outside a pipeline, calling it is a plain call."""
 
     def __init__(self, function: Callable[P, R], options: StepOptions) -> None:
-        if "<locals>" in function.__qualname__:
+        where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+        if not function.__qualname__.isidentifier():
+            inside = "a function" if "<locals>" in function.__qualname__ else "a class or an expression"
             raise Invalid(
-                f"step `{function.__name__}` is defined inside a function",
-                where=f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}",
+                f"step `{function.__name__}` is defined inside {inside}",
+                where=where,
                 hint="move it to the top of its module: a worker must find it by name",
             )
+        refuse_unnamed(function, f"step `{function.__name__}`", where)
         functools.update_wrapper(self, function)
         self.function = function
         self.options = options
@@ -108,8 +113,8 @@ def step(
         raise Invalid(f"unknown resource `{next(iter(needs))}`", hint="known: cpus, memory")
     if not isinstance(cpus, int) or cpus < 1:
         raise Invalid(f"cpus must be a whole number from 1 on, not {cpus!r}")
-    if retries < 0:
-        raise Invalid(f"retries must be 0 or more, not {retries}")
+    if not isinstance(retries, int) or retries < 0:
+        raise Invalid(f"retries must be a whole number from 0 on, not {retries!r}")
     options = StepOptions(
         retries=retries,
         timeout_s=None if timeout is None else _amount(timeout, _DURATION, "timeout", '"10m"'),
@@ -125,8 +130,12 @@ def step(
 
 def _amount(text: str | float, units: Mapping[str, float], what: str, example: str) -> float:
     if isinstance(text, int | float):
-        return float(text)
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
-    if not match or match[2] not in units:
-        raise Invalid(f"{what} {text!r} cannot be read", hint=f"write it as {example}")
-    return float(match[1]) * units[match[2]]
+        amount = float(text)
+    else:
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", str(text))
+        if not match or match[2] not in units:
+            raise Invalid(f"{what} {text!r} cannot be read", hint=f"write it as {example}")
+        amount = float(match[1]) * units[match[2]]
+    if not 0 < amount < math.inf:
+        raise Invalid(f"{what} must be more than nothing, and finite, not {text!r}", hint=f"as {example}")
+    return amount

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ def current() -> Tracer | None:
 class Promise:
     """What a step will give, inside a pipeline's function: pass it on to other steps."""
 
+    __slots__ = ("_node", "_output")
+
     def __init__(self, node: str, output: str) -> None:
         self._node, self._output = node, output
 
@@ -45,26 +48,50 @@ class Promise:
     def _refuse(self, *_: Any) -> Any:
         raise Invalid(
             f"`{self._node}` has not run yet: its output can be passed on, but not looked into",
+            where=caller(),
             hint="do this inside a step; a pipeline's function only says how steps are joined",
         )
 
-    __bool__ = __iter__ = __len__ = __getitem__ = __add__ = __lt__ = __gt__ = __float__ = __int__ = _refuse
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)  # what libraries look for, to learn what this is
+        self._refuse()
+
+    __bool__ = __iter__ = __len__ = __getitem__ = __contains__ = __call__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __float__ = __int__ = __index__ = __format__ = _refuse
+    __hash__ = object.__hash__
 
 
-class Promises(tuple[Promise, ...]):
-    """The several outputs of one step, by field name or by position."""
+class Promises:
+    """The several outputs of one step, by field name or by position.
 
-    __slots__ = ()
+    It is no tuple, so that a field may have the name of one of a tuple's methods (`index`, `count`).
+    """
 
-    def __new__(cls, promises: Mapping[str, Promise]) -> Promises:
-        """Promises by the names of their outputs, in order."""
-        return super().__new__(cls, tuple(promises.values()))
+    __slots__ = ("_node", "_promises")
+
+    def __init__(self, node: str, outputs: Iterable[str]) -> None:
+        self._node = node
+        self._promises = {output: Promise(node, output) for output in outputs}
+
+    def __repr__(self) -> str:
+        return f"<outputs {', '.join(self._promises)} of {self._node}>"
+
+    def __iter__(self) -> Iterator[Promise]:
+        return iter(self._promises.values())
+
+    def __len__(self) -> int:
+        return len(self._promises)
+
+    def __getitem__(self, index: int) -> Promise:
+        return list(self)[index]
 
     def __getattr__(self, name: str) -> Promise:
-        for promise in self:
-            if promise._output == name:
-                return promise
-        raise AttributeError(f"{self[0]._node} has no output {name!r}: {[p._output for p in self]}")
+        if name.startswith("_") or name not in self._promises:
+            raise AttributeError(f"`{self._node}` has no output `{name}`, but {', '.join(self._promises)}")
+        return self._promises[name]
 
 
 class Tracer:
@@ -102,7 +129,10 @@ class Tracer:
             outputs=outputs
             or {RESULT: type_name(returned) if returned is not inspect.Parameter.empty else ""},
             several=outputs is not None,
-            accepts={key: type_name(hint) for key, hint in hints.items() if key != "return"},
+            # Who takes anything gets it as what it was.
+            accepts={
+                key: type_name(hint) for key, hint in hints.items() if key != "return" and hint is not Any
+            },
             retries=options.retries,
             timeout_s=options.timeout_s,
             cpus=options.cpus,
@@ -112,7 +142,7 @@ class Tracer:
         )
         if outputs is None:
             return Promise(name, RESULT)
-        return Promises({output: Promise(name, output) for output in outputs})
+        return Promises(name, outputs)
 
     def add(self, *, name: str, **node: Any) -> str:
         """Append a node under a name of its own (`fit`, `fit-2`); returns that name."""
@@ -124,11 +154,7 @@ class Tracer:
 
 @contextmanager
 def tracing() -> Iterator[Tracer]:
-    """Steps called in the block are collected, not run.
-
-    Raises:
-        Invalid: a pipeline is being traced already.
-    """
+    """Steps called in the block are collected, not run."""
     tracer = Tracer()
     token = _current.set(tracer)
     try:
@@ -149,23 +175,42 @@ def argument(value: Any, what: str) -> dict[str, Any]:
         return {"kind": "dataset", "value": value.reference}
     if isinstance(value, Promises):
         raise Invalid(
-            f"{what} is all outputs of `{value[0]._node}` at once", hint=f"pass one, as .{value[0]._output}"
+            f"{what} is all outputs of `{value._node}` at once",
+            where=caller(),
+            hint=f"pass one of them: {', '.join('.' + each._output for each in value)}",
         )
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        pass
-    else:
-        return {"kind": "value", "value": value}
+    if not _is_json(value):
+        if isinstance(value, list | tuple):
+            return {"kind": "list", "items": [argument(item, what) for item in value]}
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            return {"kind": "dict", "fields": {key: argument(item, what) for key, item in value.items()}}
+    return {"kind": "value", "value": plain(value, what)}
+
+
+def plain(value: Any, what: str) -> Any:
+    """A JSON value as it is recorded: a copy, so that what is changed later is not what was passed.
+
+    Raises:
+        Invalid: no JSON value.
+    """
+    if not _is_json(value):
+        shown = repr(value) if isinstance(value, float) else f"a {type_name(type(value))}"
+        raise Invalid(
+            f"{what} is {shown}, which cannot be recorded",
+            where=caller(),
+            hint="pass a JSON value (keys are text), a Dataset, or the output of another step",
+        )
+    return json.loads(json.dumps(value))
+
+
+def _is_json(value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return {"kind": "list", "items": [argument(item, what) for item in value]}
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"kind": "dict", "fields": {key: argument(item, what) for key, item in value.items()}}
-    raise Invalid(
-        f"{what} is a {type_name(type(value))}, which cannot be recorded",
-        where=caller(),
-        hint="pass a JSON value, a Dataset, or the output of another step",
-    )
+        return all(map(_is_json, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)
 
 
 def caller() -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
@@ -34,11 +35,11 @@ def parameter_spec(annotation: Any, default: Any = None) -> dict[str, Any]:
     if annotation is Any:
         return {"kind": "any"}
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (list, tuple) or annotation is list:
+    if (origin or annotation) in (list, tuple) and _alike(arguments):
         return {"kind": "list", "of": parameter_spec(arguments[0]) if arguments else {"kind": "any"}}
-    if origin is dict or annotation is dict:
+    if (origin or annotation) is dict and (not arguments or arguments[0] is str):
         return {"kind": "dict", "of": parameter_spec(arguments[1]) if arguments else {"kind": "any"}}
-    if origin is typing.Literal:
+    if origin is typing.Literal and all(type(each) in {int, str, type(None)} for each in arguments):
         return {"kind": "choice", "values": list(arguments)}
     if origin in (typing.Union, types.UnionType):
         return {"kind": "union", "of": [parameter_spec(argument) for argument in arguments]}
@@ -50,13 +51,33 @@ def parameter_spec(annotation: Any, default: Any = None) -> dict[str, Any]:
     )
 
 
+def _alike(arguments: tuple[Any, ...]) -> bool:
+    """Whether `list[A]`, `tuple[A, ...]` or `tuple[A, A]` is meant."""
+    return len({each for each in arguments if each is not Ellipsis}) <= 1
+
+
+def refuse_unnamed(function: Callable[..., Any], what: str, where: str) -> None:
+    """Every argument is recorded, and passed on, by its parameter's name.
+
+    Raises:
+        Invalid: the function has a parameter that cannot be named in a call.
+    """
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise Invalid(
+                f"{what} takes `{parameter}`, which has no name in a call",
+                where=where,
+                hint="name each parameter; for several values of one kind take a list or a dict",
+            )
+
+
 def type_name(annotation: Any) -> str:
     """`pandas.DataFrame` for the class, the text of anything else."""
     if isinstance(annotation, type):
         if annotation.__module__ == "builtins":
             return annotation.__qualname__
         # The library's first name is what people write: pandas.DataFrame, not pandas.core.frame.DataFrame.
-        return f"{annotation.__module__.partition('.')[0]}.{annotation.__qualname__}"
+        return f"{annotation.__module__.partition('.')[0]}.{annotation.__qualname__}".removeprefix("typing.")
     return str(annotation).replace("typing.", "")
 
 
@@ -65,14 +86,21 @@ def output_types(annotation: Any) -> dict[str, str] | None:
 
     A NamedTuple or dataclass gives its fields, `tuple[A, B]` gives `0` and `1`.
     """
-    if isinstance(annotation, type) and (
-        dataclasses.is_dataclass(annotation)
-        or (issubclass(annotation, tuple) and hasattr(annotation, "_fields"))
-    ):
+    if (names := _fields(annotation)) is not None:
         hints = typing.get_type_hints(annotation)
-        return {name: type_name(hint) for name, hint in hints.items()}
+        return {name: type_name(hints[name]) if name in hints else "" for name in names}
     if typing.get_origin(annotation) is tuple:
         arguments = typing.get_args(annotation)
         if arguments and arguments[-1] is not Ellipsis:
             return {str(index): type_name(each) for index, each in enumerate(arguments)}
     return None
+
+
+def _fields(annotation: Any) -> list[str] | None:
+    if not isinstance(annotation, type):
+        return None
+    if dataclasses.is_dataclass(annotation):
+        return [field.name for field in dataclasses.fields(annotation)]
+    return (
+        list(annotation._fields) if issubclass(annotation, tuple) and hasattr(annotation, "_fields") else None
+    )

@@ -199,13 +199,12 @@ class _Server(uvicorn.Server):
 
 
 def main(arguments: list[str]) -> None:
-    """Answer until SIGTERM; arguments: the spec's path, the socket's descriptor, the engine's process id.
+    """Answer until SIGTERM; arguments: the spec's path, the socket's descriptor.
 
     Ends with status 0 after SIGTERM, else with the exit code of what kept the model from being ready, which
     is told in the file `FAILURE` beside the spec.
     """
-    spec_path, descriptor, engine = Path(arguments[0]), int(arguments[1]), int(arguments[2])
-    _die_with(engine)
+    spec_path, descriptor = Path(arguments[0]), int(arguments[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
 
     def end() -> None:
@@ -233,13 +232,3 @@ def main(arguments: list[str]) -> None:
         failure = {"message": replica.failure.message, "hint": replica.failure.hint}
         (spec_path.parent / FAILURE).write_bytes(msgspec.json.encode(failure))
         sys.exit(replica.failure.exit_code)
-
-
-def _die_with(engine: int) -> None:
-    """When the engine is killed, so are we. Source: prctl(2), PR_SET_PDEATHSIG = 1."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != engine:  # it was gone before we asked
-        sys.exit(1)

@@ -16,20 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import mlwright
+from mlwright.compute.process import cause_of_death, start_python
 from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
-from mlwright.serving import launch
 from mlwright.serving.client import Client
 from mlwright.serving.plan import loopback, url_of
 from mlwright.serving.spec import FAILURE, ReplicaSpec
 
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 _LOG = "replica.log"
 _KEPT_WORDS = 2000
 _POLL_S = 0.02
@@ -70,7 +62,7 @@ class Server:
             raise TimeoutError(f"the replica of {self.model} still runs") from error
         if status != 0:
             raise WorkFailed(
-                f"the replica of {self.model} ended by itself: {_cause(status)}{self._last_words()}",
+                f"the replica of {self.model} ended by itself: {cause_of_death(status)}{self._last_words()}",
                 hint="start it again: mlwright serve " + self.model,
             )
 
@@ -127,7 +119,9 @@ class Server:
         try:
             told = json.loads((self._folder / FAILURE).read_bytes())
         except (FileNotFoundError, ValueError):
-            return WorkFailed(f"{self.model} did not become ready: {_cause(status)}{self._last_words()}")
+            return WorkFailed(
+                f"{self.model} did not become ready: {cause_of_death(status)}{self._last_words()}"
+            )
         return WorkFailed(told["message"], hint=told["hint"])
 
     def _last_words(self) -> str:
@@ -201,33 +195,20 @@ def _listen(address: str, port: int) -> socket.socket:
 
 
 def _spawn(python: Path, own: Path, listener: socket.socket, threads: int) -> subprocess.Popen[bytes]:
-    package = str(Path(mlwright.__file__).parent)
-    arguments = [package, str(own / "spec.json"), str(listener.fileno()), str(os.getpid())]
+    descriptor = listener.fileno()
     try:
         with (own / _LOG).open("wb") as words:
-            return subprocess.Popen(
-                [str(python), "-P", "-s", launch.__file__, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
-                pass_fds=[listener.fileno()],
-                env=_environment(threads),
-                cwd="/",
-                start_new_session=True,
+            return start_python(
+                python,
+                "mlwright.serving.replica",
+                [str(own / "spec.json"), str(descriptor)],
+                cpus=threads,
+                words=words,
+                pass_fds=[descriptor],
             )
-    except OSError as error:
+    except Unavailable:
         shutil.rmtree(own, ignore_errors=True)
-        raise Unavailable(f"no replica can be started: {error.strerror}", where=str(python)) from error
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """The caller's variables, less what would change how Python runs."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"
-    }
-    return kept | dict.fromkeys(_THREADS, str(threads))
+        raise
 
 
 def _ready(client: Client) -> bool:
@@ -235,9 +216,3 @@ def _ready(client: Client) -> bool:
         return client.ready()
     except MlwrightError:
         return False  # it died, or answers too late: the caller looks at both
-
-
-def _cause(status: int) -> str:
-    if status >= 0:
-        return f"its process ended with status {status}"
-    return f"its process was ended by {signal.Signals(-status).name}"

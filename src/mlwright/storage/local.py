@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mlwright.kernel.clock import boot_id
@@ -16,6 +16,7 @@ from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full
 from mlwright.storage.objects import Stored
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_BROKEN = {errno.EIO, errno.EROFS}
 
 
 class LocalObjects:
@@ -57,7 +58,7 @@ class LocalObjects:
         return path
 
     def __contains__(self, digest: Digest) -> bool:
-        return self._place(digest).exists()
+        return is_digest(digest) and self._place(digest).exists()
 
     def __iter__(self) -> Iterator[Digest]:
         for folder in self.root.iterdir() if self.root.exists() else ():
@@ -68,7 +69,8 @@ class LocalObjects:
 
     def remove(self, digest: Digest) -> None:
         """Unlink the object's file."""
-        self._place(digest).unlink(missing_ok=True)
+        if is_digest(digest):
+            self._place(digest).unlink(missing_ok=True)
 
     def _put(self, source: bytes | Path, kind: str | None, take: bool, size: int) -> Stored:
         known = digest_of(source, kind) if isinstance(source, bytes) else digest_of_file(source, kind)
@@ -86,7 +88,7 @@ class LocalObjects:
             if isinstance(source, bytes):
                 with os.fdopen(descriptor, "wb", closefd=False) as file:
                     file.write(source)
-            elif take and _same_file_system(source, self._incoming):
+            elif take and _movable(source, self._incoming):
                 os.close(descriptor)
                 source.replace(temporary)
                 descriptor = os.open(temporary, os.O_RDONLY)
@@ -96,10 +98,13 @@ class LocalObjects:
             digest = known if isinstance(source, bytes) else digest_of_file(temporary, kind)
             os.fchmod(descriptor, 0o444)
             os.fsync(descriptor)
+            size = os.fstat(descriptor).st_size
             self._publish(temporary, digest)
         finally:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
+        if take and isinstance(source, Path):
+            source.unlink(missing_ok=True)
         self._remember(self._state(digest, self._place(digest)))
         return Stored(digest, size)
 
@@ -115,10 +120,9 @@ class LocalObjects:
         return self.root / digest[:2] / digest[2:]
 
     def _existing(self, digest: Digest) -> Path:
-        place = self._place(digest)
-        if not place.exists():
+        if digest not in self:
             raise NotFound(f"object {digest[:12]} is not in the store", where=str(self.root))
-        return place
+        return self._place(digest)
 
     def _corrupt(self, digest: Digest) -> Corrupt:
         return Corrupt(
@@ -135,20 +139,22 @@ class LocalObjects:
     def _known(self) -> set[str]:
         if self._verified is None:
             try:
-                self._verified = set(self._verified_file.read_text().splitlines())
-            except FileNotFoundError:
+                self._verified = set(self._verified_file.read_text(errors="replace").splitlines())
+            except OSError:
                 self._verified = set()
         return self._verified
 
     def _remember(self, state: str) -> None:
         self._known().add(state)
-        self._verified_file.parent.mkdir(parents=True, exist_ok=True)
-        with self._verified_file.open("a") as file:
-            file.write(state + "\n")
+        with contextlib.suppress(OSError):  # what is forgotten is only verified once more
+            self._verified_file.parent.mkdir(parents=True, exist_ok=True)
+            with self._verified_file.open("a") as file:
+                file.write(state + "\n")
 
 
-def _same_file_system(one: Path, other: Path) -> bool:
-    return one.stat().st_dev == other.stat().st_dev
+def _movable(file: Path, folder: Path) -> bool:
+    """Whether a file itself, no link to it, can be renamed into a folder."""
+    return not file.is_symlink() and file.stat().st_dev == folder.stat().st_dev
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -159,7 +165,7 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _disk(root: Path, size: int) -> Iterator[None]:
     """Say the disk's failures in our words."""
     try:
@@ -169,4 +175,6 @@ def _disk(root: Path, size: int) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise disk_full(root, size) from error
+        if error.errno in _BROKEN:
+            raise Unavailable(f"the disk cannot be written: {error.strerror}", where=str(root)) from error
         raise

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from mlwright.kernel.digest import Digest, digest_of
@@ -16,7 +19,6 @@ class MemoryObjects:
 
     def __init__(self) -> None:
         self.held: dict[Digest, bytes] = {}
-        self._folder = tempfile.TemporaryDirectory(prefix="mlwright-objects-")
 
     def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
         """Keep the bytes."""
@@ -37,7 +39,7 @@ class MemoryObjects:
 
     def path(self, digest: Digest, *, kind: str | None = None) -> Path:
         """A fresh read-only file with the bytes."""
-        path = Path(self._folder.name) / digest
+        path = self._folder / digest
         data = self.get(digest, kind=kind)
         path.unlink(missing_ok=True)
         path.write_bytes(data)
@@ -53,3 +55,9 @@ class MemoryObjects:
     def remove(self, digest: Digest) -> None:
         """Forget the bytes."""
         self.held.pop(digest, None)
+
+    @cached_property
+    def _folder(self) -> Path:
+        folder = Path(tempfile.mkdtemp(prefix="mlwright-objects-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder

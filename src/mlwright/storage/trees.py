@@ -55,26 +55,30 @@ class Source:
 def scan(path: Path) -> list[Source]:
     """The files of a folder, or the one file, as they would be stored; nothing is read.
 
+    A link to a file stands for that file.
+
     Raises:
         Invalid: the path is missing, empty of files, or holds what is neither file nor folder.
+        OSError: a folder cannot be read.
     """
     if not path.exists():
         raise Invalid(
             f"there is no file or folder {path}", hint="check the path: it is relative to where you are"
         )
     if path.is_file():
-        return [Source(path.name, path)]
+        return [Source(_text(path.name), path)]
     if not path.is_dir():
         raise Invalid(f"{path} is neither a file nor a folder")
     found = []
-    for folder, _, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=_refuse):
+        for name in folders:
+            if (link := Path(folder) / name).is_symlink():
+                raise Invalid(f"{link} is a link to a folder", hint="put the folder itself in its place")
         for name in names:
             file = Path(folder) / name
-            mode = file.lstat().st_mode
-            if stat.S_ISLNK(mode) and file.exists():
-                mode = file.stat().st_mode
-            if not stat.S_ISREG(mode):
-                raise Invalid(f"{file} is not a regular file", hint="a dataset holds files and folders only")
+            if not file.is_file():
+                what = "a link that leads nowhere" if file.is_symlink() else "not a regular file"
+                raise Invalid(f"{file} is {what}", hint="a dataset holds files and folders only")
             found.append(Source(_text(file.relative_to(path).as_posix()), file))
     if not found:
         raise Invalid(f"{path} has no files in it")
@@ -107,11 +111,10 @@ def load_tree(objects: Objects, digest: Digest) -> Tree:
     data = objects.get(digest, kind=KIND)
     try:
         entries = msgspec.json.decode(data, type=tuple[Entry, ...])
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise Corrupt(f"tree {digest[:12]} is not a manifest: {error}") from error
     for entry in entries:
-        parts = PurePosixPath(entry.path).parts
-        if not parts or entry.path.startswith("/") or ".." in parts or "\0" in entry.path:
+        if not _safe(entry.path):
             raise Corrupt(f"tree {digest[:12]} names the unsafe path {entry.path!r}")
     return Tree(entries)
 
@@ -127,6 +130,22 @@ def check_out(objects: Objects, tree: Tree, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(objects.get(entry.digest))
         target.chmod(0o755 if entry.executable else 0o644)
+
+
+def _safe(path: str) -> bool:
+    """Whether a path is the plain one of a file below its folder."""
+    plain = PurePosixPath(path)
+    return (
+        plain.as_posix() == path
+        and plain.name != ""
+        and not plain.is_absolute()
+        and ".." not in plain.parts
+        and "\0" not in path
+    )
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def _text(name: str) -> str:

@@ -11,7 +11,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import NotFound
+from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.ids import ArtifactId, new_id
 
 _SQL = Queries.beside(__file__)
@@ -87,7 +87,13 @@ def artifact(database: Database, identity: str) -> Artifact:
 
 
 def artifact_by_digest(database: Database, digest: str) -> Artifact | None:
-    """The first artifact with these bytes, by a digest or its beginning."""
+    """The first artifact with these bytes, by a digest or its beginning.
+
+    Raises:
+        Invalid: the beginning fits different bytes.
+    """
+    if len(database.read(_SQL["artifact_digests"], prefix=digest)) > 1:
+        raise Invalid(f"b3:{digest} fits several artifacts", hint="type more of the digest")
     rows = database.read(_SQL["artifact_with_digest"], prefix=digest)
     return _artifact(rows[0]) if rows else None
 

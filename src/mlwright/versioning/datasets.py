@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import csv
+import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mlwright.kernel.database import Database
-from mlwright.kernel.digest import digest_of_file
+from mlwright.kernel.digest import digest_of, digest_of_file
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.sdk.dataset import Dataset
 from mlwright.storage import InlineObjects, Tree, load_tree, scan, store_tree
+from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.storage.trees import Entry, Source
 from mlwright.versioning.artifacts import TREE, add_artifact
 from mlwright.versioning.references import LATEST, Reference, check_name
@@ -35,8 +36,8 @@ class Datasets:
         """
         sources = _sources(path, name)
         newest = self.versions.find(Reference(name, alias=LATEST))
-        tree = Tree(tuple(Entry(s.path, s.file.stat().st_size, digest_of_file(s.file)) for s in sources))
-        if newest is not None and _same_files(load_tree(self._objects, newest.digest), tree):
+        tree = Tree(tuple(_entry(source) for source in sources))
+        if newest is not None and newest.digest == digest_of(tree.encode(), TREE_KIND):
             return Plan(
                 f"dataset {name}", (Change("keep", newest.reference, "the same bytes are there already"),)
             )
@@ -73,10 +74,13 @@ class Datasets:
             return self.versions.add(tx, name, made.id, message=message, about=about), True
 
     def adopt(self, version: Version, source: InlineObjects) -> Version:
-        """Take a version over from another workspace, with its bytes and its number."""
+        """Take a version over from another workspace, with its bytes and its number; twice is once."""
+        known = self.versions.find(Reference(version.name, number=version.number))
+        if known is not None and known.digest == version.digest:
+            return known
         for entry in load_tree(source, version.digest).entries:
             self._objects.put(source.path(entry.digest))
-        self._objects.put(source.get(version.digest, kind="tree"), kind="tree")
+        self._objects.put(source.get(version.digest, kind=TREE_KIND), kind=TREE_KIND)
         with self._database.transaction() as tx:
             made = add_artifact(
                 tx,
@@ -151,8 +155,8 @@ def _columns(sources: Sequence[Source]) -> list[str] | None:
     return None
 
 
-def _same_files(stored: Tree, found: Tree) -> bool:
-    def named(tree: Tree) -> dict[str, Any]:
-        return {entry.path: entry.digest for entry in tree.entries}
-
-    return named(stored) == named(found)
+def _entry(source: Source) -> Entry:
+    """What `store_tree` would make of a file."""
+    status = source.file.stat()
+    executable = bool(status.st_mode & stat.S_IXUSR)
+    return Entry(source.path, status.st_size, digest_of_file(source.file), executable)

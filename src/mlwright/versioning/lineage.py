@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database
@@ -67,7 +67,7 @@ class Lineage:
             here, there = (edge.earlier, edge.later) if down else (edge.later, edge.earlier)
             if with_bytes or there.kind not in BYTES:
                 steps.setdefault(here, []).append((edge.role, there))
-        return self._node(start, "", steps, set())
+        return self._unfold(start, steps)
 
     def edges(self, text: str, *, down: bool = False) -> list[Edge]:
         """The same walk as a list of edges, bytes included."""
@@ -78,11 +78,31 @@ class Lineage:
         labeller = self._labellers.get(end.kind)
         return labeller(end.id) if labeller else f"{end.kind} {end.id[:12]}"
 
-    def _node(
-        self, end: End, role: str, steps: Mapping[End, list[tuple[str, End]]], seen: set[End]
-    ) -> LineageNode:
-        if end in seen and steps.get(end):
-            return LineageNode(end, self.label(end), role, (), again=True)
-        seen.add(end)
-        children = tuple(self._node(there, how, steps, seen) for how, there in steps.get(end, ()))
-        return LineageNode(end, self.label(end), role, children)
+    def _unfold(self, start: End, steps: Mapping[End, list[tuple[str, End]]]) -> LineageNode:
+        """Depth first, with a stack of our own: what a year of nightly runs made is thousands deep."""
+        seen = {start}
+        open_nodes = [_Open(start, "", iter(steps.get(start, ())))]
+        while True:
+            top = open_nodes[-1]
+            role, end = next(top.waiting, ("", None))
+            if end is None:
+                open_nodes.pop()
+                node = LineageNode(top.end, self.label(top.end), top.role, tuple(top.children))
+                if not open_nodes:
+                    return node
+                open_nodes[-1].children.append(node)
+            elif end in seen and steps.get(end):
+                top.children.append(LineageNode(end, self.label(end), role, (), again=True))
+            else:
+                seen.add(end)
+                open_nodes.append(_Open(end, role, iter(steps.get(end, ()))))
+
+
+@dataclass(slots=True)
+class _Open:
+    """A node whose children are being collected."""
+
+    end: End
+    role: str
+    waiting: Iterator[tuple[str, End]]
+    children: list[LineageNode] = field(default_factory=list)

@@ -9,8 +9,10 @@ from typing import Any
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.edges import Edge, End
+from mlwright.kernel.errors import NotFound
 from mlwright.storage import InlineObjects
 from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
+from mlwright.versioning.references import Reference
 from mlwright.versioning.signatures import Signature, signature_from
 from mlwright.versioning.versions import AliasMove, Version, Versions
 
@@ -24,7 +26,7 @@ class ModelDetail:
     Args:
         run: the id of the run that registered it.
         code: digest of the snapshot.
-        data: references of the dataset versions the run read, by parameter.
+        data: the dataset versions the run read, by what asked for them.
         environment: digest of the lock.
     """
 
@@ -63,7 +65,7 @@ class Models:
         run: End,
         message: str,
     ) -> tuple[Version, str]:
-        """Make an artifact a version, unless the newest one holds the same bytes already.
+        """Make an artifact a version, unless one holds the same bytes already.
 
         Returns:
             The version, and what was done in words.
@@ -84,7 +86,13 @@ class Models:
         return made, f"{made.reference} registered, {name}@{CHAMPION} from now on"
 
     def adopt(self, version: Version, model: Artifact, source: InlineObjects, objects: InlineObjects) -> None:
-        """Take a version over from another workspace, with its bytes and its number; no alias moves."""
+        """Take a version over from another workspace, with its bytes and its number; twice is once.
+
+        No alias moves.
+        """
+        known = self.versions.find(Reference(version.name, number=version.number))
+        if known is not None and known.digest == version.digest:
+            return
         objects.put(source.get(model.digest))
         with self._database.transaction() as tx:
             made = add_artifact(
@@ -109,10 +117,16 @@ class Models:
         """Everything that is known of a version.
 
         Raises:
-            NotFound: there is no such version.
+            NotFound: there is no such version, or it was taken over from another workspace.
         """
         version = self.versions.resolve(text)
-        run = self._behind(version.end, "run")
+        runs = edges.made_from(self._database, version.end, "run")
+        if not runs:
+            raise NotFound(
+                f"{version.reference} was taken over from another workspace:"
+                " what it was made from is recorded there"
+            )
+        run = runs[0].earlier
         aliases = self.versions.aliases(version.name)
         return ModelDetail(
             version=version,

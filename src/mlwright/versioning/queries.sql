@@ -12,6 +12,10 @@ SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifac
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact
 WHERE digest >= :prefix AND digest < :prefix || '~' ORDER BY created_us LIMIT 1;
 
+-- name: artifact_digests
+-- Whether the beginning of a digest fits one artifact's bytes or several.
+SELECT DISTINCT digest FROM artifact WHERE digest >= :prefix AND digest < :prefix || '~' LIMIT 2;
+
 -- name: add_version
 -- The next number under a name, or a given one.
 INSERT INTO version (id, kind, name, number, artifact_id, message, about, created_us)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from mlwright.kernel.errors import Invalid
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"b3:[0-9a-f]{4,64}")
 LATEST = "latest"
 
@@ -52,7 +51,7 @@ def parse_reference(text: str, what: str) -> Reference:
         return Reference(name, number=int(selector))
     if _DIGEST.fullmatch(selector):
         return Reference(name, digest=selector[3:])
-    if _ALIAS.fullmatch(selector):
+    if NAME.fullmatch(selector):
         return Reference(name, alias=selector)
     raise Invalid(
         f"{text!r} is not a {what} reference", hint=f"write {name}@3, {name}@alias or {name}@b3:ab12"

@@ -22,6 +22,12 @@ from mlwright.storage.trees import KIND as TREE_KIND
 
 _SQL = Queries.beside(__file__)
 
+_EMPTY = "MLWRIGHT_EMPTY"
+"""A variable that git reads an empty setting from: a name with `=` in it cannot be set by `-c`."""
+
+_ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"}
+"""Set while Git runs a hook: they would make us read the hook's repository instead of the project's."""
+
 MAX_FILE_BYTES = 10 << 20
 _NEVER = GitIgnoreSpec.from_lines(
     [
@@ -36,7 +42,12 @@ _NEVER = GitIgnoreSpec.from_lines(
         "*.key",
         "*.p12",
         ".netrc",
+        ".pypirc",
+        ".pgpass",
+        ".git-credentials",
         "id_rsa*",
+        "id_dsa*",
+        "id_ecdsa*",
         "id_ed25519*",
         ".aws/",
         ".ssh/",
@@ -108,7 +119,7 @@ class Snapshots:
                 status = file.stat()
             except OSError:
                 continue  # deleted but still known to Git, or a dangling link
-            if not file.is_file():
+            if not file.is_file() or (file.is_symlink() and _NEVER.match_file(file.resolve())):
                 continue
             if status.st_size > MAX_FILE_BYTES:
                 left_out.append(name)
@@ -119,7 +130,7 @@ class Snapshots:
             if known[0] != state or digest not in self._objects:
                 digest = self._objects.put(_bytes(file)).digest
             fresh[name] = (state, digest)
-            entries.append(Entry(name, status.st_size, digest, os.access(file, os.X_OK)))
+            entries.append(Entry(_text(name), status.st_size, digest, os.access(file, os.X_OK)))
         if fresh != memory:
             self._memory.parent.mkdir(parents=True, exist_ok=True)
             self._memory.write_text(json.dumps(fresh))
@@ -153,10 +164,13 @@ class Snapshots:
 
         Raises:
             NotFound: there is none.
+            Invalid: the beginning fits several.
         """
         rows = self._database.read(_SQL["snapshot_by_digest"], prefix=digest)
-        if len(rows) != 1:
-            raise NotFound(f"there is no code snapshot {digest[:12]}")
+        if not rows or not digest:
+            raise NotFound(f"there is no code snapshot {digest[:12]!r}")
+        if len(rows) > 1:
+            raise Invalid(f"b3:{digest} fits several code snapshots", hint="type more of the digest")
         return Snapshot(**{**rows[0], "dirty": bool(rows[0]["dirty"])})
 
     def tree(self, snapshot: Snapshot) -> Tree:
@@ -191,6 +205,16 @@ def _bytes(file: Path) -> bytes:
         raise Invalid(f"a file of the project cannot be read: {error.strerror}", where=str(file)) from error
 
 
+def _text(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(
+            f"the file name {name!r} is not UTF-8", hint="rename the file, or name it in .gitignore"
+        ) from error
+    return name
+
+
 def _git_state(root: Path) -> tuple[list[str] | None, str, str, bool]:
     """Files (tracked, and untracked but not ignored), commit, remote and whether there are changes."""
     if _git(root, "check-ignore", "-q", ".") is not None:
@@ -200,18 +224,33 @@ def _git_state(root: Path) -> tuple[list[str] | None, str, str, bool]:
         return None, "", "", False
     commit = _git(root, "rev-parse", "--verify", "-q", "HEAD") or ""
     remote = _git(root, "config", "--get", "remote.origin.url") or ""
-    changes = _git(root, "status", "--porcelain", "-z", "--", ".")
-    remote = re.sub(r"(?<=://)[^/@]+@", "", remote.strip())
-    return [name for name in listed.split("\0") if name], commit.strip(), remote, bool(changes)
+    status = ["status", "--porcelain", "-z", "--ignore-submodules=dirty", "--", "."]
+    changes = _git(root, *_without_filters(root), *status)
+    remote = re.sub(r"(?<=://)[^/]*@", "", remote.strip())
+    dirty = changes != ""  # when Git cannot tell, nobody may rely on the commit
+    return [name for name in listed.split("\0") if name], commit.strip(), remote, dirty
+
+
+def _without_filters(root: Path) -> list[str]:
+    """Options that empty the filters of the repository's own configuration; the user's own are trusted."""
+    listed = _git(root, "config", "--show-scope", "--name-only", "-z", "--get-regexp", r"^filter\.") or ""
+    fields = listed.split("\0")
+    names = [
+        name for scope, name in zip(fields[::2], fields[1::2], strict=False) if scope in {"local", "worktree"}
+    ]
+    return [f"--config-env={name}={_EMPTY}" for name in names]
 
 
 def _git(root: Path, *arguments: str) -> str | None:
     """What a git command prints, or None when it fails, or when there is no git."""
-    # A repository's own configuration must not run programs: no hooks, no fsmonitor, no ext transport.
+    # A repository's own configuration must not run programs: no hooks, no fsmonitor, no ext transport, no
+    # fetching of what a partial clone lacks. And looking at a repository does not write its index.
     safe = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never"]
+    variables = {name: value for name, value in os.environ.items() if name not in _ELSEWHERE}
+    variables |= {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", _EMPTY: ""}
     try:
         done = subprocess.run(
-            ["git", *safe, *arguments], cwd=root, capture_output=True, check=False, timeout=60
+            ["git", *safe, *arguments], cwd=root, env=variables, capture_output=True, check=False, timeout=60
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
@@ -221,7 +260,8 @@ def _git(root: Path, *arguments: str) -> str | None:
 def _walk(root: Path) -> list[str]:
     """The files of a folder without Git, less what its `.gitignore` names."""
     try:
-        ignored = GitIgnoreSpec.from_lines((root / ".gitignore").read_text(encoding="utf-8").splitlines())
+        text = (root / ".gitignore").read_text(encoding="utf-8", errors="surrogateescape")
+        ignored = GitIgnoreSpec.from_lines(text.splitlines())
     except FileNotFoundError:
         ignored = GitIgnoreSpec.from_lines([])
     found = []

@@ -218,7 +218,7 @@ class Pipelines:
         made_with = [
             Edge(run.end, "code", prepared.snapshot.end),
             Edge(run.end, "environment", prepared.environment.lock.end),
-            *(Edge(run.end, f"data:{each.name}", each.end) for each in prepared.orders.datasets.values()),
+            *(Edge(run.end, f"data:{name}", each.end) for name, each in prepared.orders.datasets.items()),
             *(Edge(run.end, f"reference:{name}", each.end) for name, each in prepared.references.items()),
         ]
         if continued is not None:

@@ -19,15 +19,15 @@ def plan_project(folder: Path, name: str | None = None) -> Plan:
         Conflict: the folder is a project already, or holds a file of the same name with other content.
         Invalid: no name for a package can be made of the folder's.
     """
-    wanted = _files(folder, name)
-    if folder.exists() and not folder.is_dir():
-        raise Conflict(f"{folder} is a file", hint="name a folder")
     changes = []
-    for path, text in wanted.items():
+    for path, text in _files(folder, name).items():
         target = folder / path
+        above = next(each for each in target.parents if each.exists())
+        if not above.is_dir():
+            raise Conflict(f"{above} is a file", hint="name a folder")
         if not target.exists():
             changes.append(Change("write", path))
-        elif target.read_bytes() == text.encode():
+        elif target.is_file() and target.read_bytes() == text.encode():
             changes.append(Change("keep", path))
         else:
             raise Conflict(
@@ -54,7 +54,8 @@ def create_project(folder: Path, name: str | None = None) -> Plan:
 
 
 def _files(folder: Path, name: str | None) -> dict[str, str]:
-    name = name or re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    if name is None:
+        name = re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
         raise Invalid(f"{name!r} cannot name a project", hint="give one: mlwright init DIR --name NAME")
     files = {}

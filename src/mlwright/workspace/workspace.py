@@ -86,18 +86,24 @@ def _identity(database: Database, project: str) -> str:
 
 def _claim(store: Path, identity: str) -> None:
     """A store carries its workspace's id: collecting in a foreign one would delete what others name."""
-    mark = store / "WORKSPACE"
     try:
-        owner = mark.read_text().strip()
-    except FileNotFoundError:
-        store.mkdir(parents=True, exist_ok=True)
-        temporary = store / f"WORKSPACE.{identity}"
-        temporary.write_text(identity + "\n")
-        temporary.replace(mark)
-        return
+        owner = _mark(store, identity)
+    except OSError as error:
+        raise Unavailable(f"the object store cannot be used: {error.strerror}", where=str(store)) from error
     if owner != identity:
         raise Conflict(
             "the object store belongs to another workspace",
             where=str(store),
             hint=f"this workspace is {identity}, the store's is {owner}: bring the two back together",
         )
+
+
+def _mark(store: Path, identity: str) -> str:
+    """The id that a store carries; ours, when it carries none yet."""
+    mark = store / "WORKSPACE"
+    if not mark.exists():
+        store.mkdir(parents=True, exist_ok=True)
+        temporary = store / f"WORKSPACE.{new_id()}"
+        temporary.write_text(identity + "\n")
+        temporary.replace(mark)
+    return mark.read_text().strip()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+from mlwright.kernel.errors import Invalid
+
+_MAPPED_BYTES = 4096
 
 
 class ArrayCodec:
-    """`numpy.ndarray` of numbers, booleans, dates or text; arrays of objects are refused by NumPy itself."""
+    """`numpy.ndarray` of numbers, booleans, dates or text; arrays of objects are refused."""
 
     name = "array"
     libraries = ("numpy",)
@@ -17,26 +21,33 @@ class ArrayCodec:
     def matches(self, value: Any) -> bool:
         """Whether it is an array."""
         numpy = sys.modules.get("numpy")
-        return numpy is not None and isinstance(value, numpy.ndarray)
+        # Matrices, records and masked arrays would come back as plain arrays, without their masks.
+        return numpy is not None and type(value) in (numpy.ndarray, numpy.memmap)
 
     def encode(self, value: Any, path: Path) -> None:
         """The array in C order, so that equal arrays have equal bytes.
 
         Raises:
-            ValueError: an array of objects.
+            Invalid: an array of objects.
         """
         import numpy
 
+        if value.dtype.hasobject:
+            raise Invalid(
+                f"an array of {value.dtype} cannot be stored without pickle",
+                hint="give its elements a type of their own: numbers, booleans, dates or text",
+            )
         with path.open("wb") as file:
             numpy.save(file, numpy.ascontiguousarray(value).reshape(value.shape), allow_pickle=False)
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Any:
-        """The array, mapped read-only: its pages are shared by every process that reads it."""
-        import numpy
+        """The array, mapped: its pages are shared by all processes that read it, until one writes to them."""
+        from numpy.lib import format as npy
 
-        # A memory map cannot be of zero bytes.
-        mapped: Literal["r"] | None = "r" if path.stat().st_size > 4096 else None
-        return numpy.load(path, mmap_mode=mapped, allow_pickle=False)
+        if path.stat().st_size > _MAPPED_BYTES:  # a memory map cannot be of zero bytes
+            return npy.open_memmap(path, mode="c")
+        with path.open("rb") as file:
+            return npy.read_array(file, allow_pickle=False)
 
     def describe(self, value: Any) -> dict[str, Any]:
         """Shape and type of element."""

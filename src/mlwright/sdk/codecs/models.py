@@ -15,14 +15,57 @@ from typing import Any
 
 from mlwright.kernel.errors import Invalid
 
-_AUDITED = {"sklearn", "numpy", "scipy"}
-"""Libraries whose types may be built from a file: what skops itself does not know, but these define."""
+_AUDITED = frozenset(
+    f"{module}.{name}"
+    for module, names in {
+        "numpy": "dtype max mean median min",
+        "scipy._lib.array_api_compat.numpy._aliases": "asarray",
+        "scipy.interpolate._bsplines": "BSpline",
+        "scipy.sparse._coo": "coo_array coo_matrix",
+        "scipy.sparse._csc": "csc_array csc_matrix",
+        "scipy.sparse._csr": "csr_array csr_matrix",
+        "sklearn._loss.loss": "HalfTweedieLoss HalfTweedieLossIdentity",
+        "sklearn.calibration": "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling",
+        "sklearn.cluster._bisect_k_means": "_BisectingTree",
+        "sklearn.cluster._kmeans": "_kmeans_single_elkan _kmeans_single_lloyd",
+        "sklearn.ensemble._hist_gradient_boosting.predictor": "TreePredictor",
+        "sklearn.feature_selection._mutual_info": "mutual_info_classif mutual_info_regression",
+        "sklearn.feature_selection._univariate_selection": "chi2 f_classif f_oneway f_regression"
+        " r_regression",
+        "sklearn.gaussian_process._gpc": "_BinaryGaussianProcessClassifierLaplace",
+        "sklearn.gaussian_process.kernels": "CompoundKernel ConstantKernel DotProduct ExpSineSquared"
+        " Exponentiation Matern PairwiseKernel Product RBF RationalQuadratic Sum WhiteKernel",
+        "sklearn.metrics._classification": "accuracy_score balanced_accuracy_score f1_score log_loss"
+        " matthews_corrcoef precision_score recall_score",
+        "sklearn.metrics._dist_metrics": "ChebyshevDistance64 EuclideanDistance64 HaversineDistance64"
+        " ManhattanDistance64 MinkowskiDistance64 SEuclideanDistance64",
+        "sklearn.metrics._ranking": "average_precision_score roc_auc_score",
+        "sklearn.metrics._regression": "mean_absolute_error mean_squared_error r2_score"
+        " root_mean_squared_error",
+        "sklearn.metrics._scorer": "_CurveScorer _PassthroughScorer _Scorer",
+        "sklearn.model_selection._search_successive_halving": "HalvingGridSearchCV HalvingRandomSearchCV",
+        "sklearn.model_selection._split": "GroupKFold KFold LeaveOneOut RepeatedKFold RepeatedStratifiedKFold"
+        " ShuffleSplit StratifiedGroupKFold StratifiedKFold StratifiedShuffleSplit TimeSeriesSplit",
+        "sklearn.multiclass": "_ConstantPredictor",
+        "sklearn.neighbors._ball_tree": "BallTree",
+        "sklearn.neighbors._kd_tree": "KDTree",
+        "sklearn.neural_network._stochastic_optimizers": "AdamOptimizer SGDOptimizer",
+        "sklearn.tree._tree": "Tree",
+        "sklearn.utils._bunch": "Bunch",
+        "sklearn.utils._metadata_requests": "MetadataRequest MethodMetadataRequest",
+    }.items()
+    for name in names.split()
+)
+"""What may be built from a file beside what skops itself trusts. By name, not by library: a file may have
+anything named in it called, and NumPy, SciPy and scikit-learn hold functions that run any text as code."""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _SCHEMA = "schema.json"
+_ADDRESS = "_stop_words_id"
+"""Where a vectorizer keeps the address in memory of its stop words: another one in each process."""
 
 
 class SklearnCodec:
-    """Estimators, transformers and pipelines made of types of scikit-learn, NumPy and SciPy."""
+    """Estimators, transformers and pipelines made of audited types of scikit-learn, NumPy and SciPy."""
 
     name = "sklearn"
     libraries = ("sklearn",)
@@ -49,7 +92,7 @@ class SklearnCodec:
         """The model.
 
         Raises:
-            Invalid: the file asks for types outside scikit-learn, NumPy and SciPy.
+            Invalid: the file asks for types that no model of ours holds.
         """
         import skops.io
 
@@ -66,7 +109,7 @@ class SklearnCodec:
 
 
 def _refuse_foreign(types: list[str], what: str) -> None:
-    foreign = [name for name in types if name.partition(".")[0] not in _AUDITED]
+    foreign = [name for name in types if name not in _AUDITED]
     if foreign:
         raise Invalid(
             f"{what} holds types that are not safe to load: {', '.join(foreign)}",
@@ -76,8 +119,7 @@ def _refuse_foreign(types: list[str], what: str) -> None:
 
 def _canonical(raw: bytes) -> bytes:
     """Equal models, equal bytes: number the parts, sort the zip, fix its dates."""
-    with zipfile.ZipFile(io.BytesIO(raw)) as source:
-        parts = {name: source.read(name) for name in source.namelist()}
+    parts = _unzipped(raw)
     schema = json.loads(parts.pop(_SCHEMA))
     numbers: dict[int, int] = {}
     files: dict[str, str] = {}
@@ -89,8 +131,9 @@ def _canonical(raw: bytes) -> bytes:
                 leaf = node.get("__loader__") == "JsonNode"
                 key = -1 - len(numbers) if leaf else node["__id__"]
                 node["__id__"] = numbers.setdefault(key, len(numbers))
-            if node.get("file") in parts:
-                old = node["file"]
+            if isinstance(address := node.get(_ADDRESS), dict):
+                address["content"] = "0"
+            if isinstance(old := node.get("file"), str) and old in parts:
                 node["file"] = files.setdefault(old, f"{len(files)}{Path(old).suffix}")
             for child in node.values():
                 renumber(child)
@@ -99,10 +142,37 @@ def _canonical(raw: bytes) -> bytes:
                 renumber(child)
 
     renumber(schema)
+    entries = {files[name]: _canonical_part(name, data) for name, data in parts.items() if name in files}
+    return _zipped({**entries, _SCHEMA: json.dumps(schema, separators=(",", ":")).encode()})
+
+
+def _canonical_part(name: str, data: bytes) -> bytes:
+    """A sparse matrix is a zip with dates of its own; between the fields of a tree node lies old memory."""
+    if name.endswith(".npz"):
+        return _zipped(_unzipped(data))
+    if not name.endswith(".npy"):
+        return data
+    import numpy
+
+    array = numpy.lib.format.read_array(io.BytesIO(data))
+    if array.dtype.names is None:
+        return data
+    clean = numpy.zeros(array.shape, array.dtype)
+    for field in array.dtype.names:
+        clean[field] = array[field]
+    target = io.BytesIO()
+    numpy.save(target, clean, allow_pickle=False)
+    return target.getvalue()
+
+
+def _unzipped(raw: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as source:
+        return {name: source.read(name) for name in source.namelist()}
+
+
+def _zipped(entries: dict[str, bytes]) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        entries = {files[name]: data for name, data in parts.items() if name in files}
-        entries[_SCHEMA] = json.dumps(schema, separators=(",", ":")).encode()
         for name in sorted(entries):
             info = zipfile.ZipInfo(name, _DATE)
             info.compress_type = zipfile.ZIP_DEFLATED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,11 @@ class JsonCodec:
     def encode(self, value: Any, path: Path) -> None:
         """One line of JSON; NaN and infinities as Python writes them."""
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=lambda item: item.item())
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Any:
         """The value."""
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
 
     def describe(self, value: Any) -> dict[str, Any]:
         """How many entries it has, if it has any."""
@@ -44,8 +45,12 @@ class JsonCodec:
 
 
 def _is_numpy_scalar(value: Any) -> bool:
-    kind = type(value)
-    return kind.__module__ == "numpy" and hasattr(value, "item") and getattr(value, "ndim", 1) == 0
+    """Whether a value is NumPy's, and by its value a boolean or a number."""
+    return (
+        type(value).__module__ == "numpy"
+        and getattr(value, "ndim", 1) == 0
+        and isinstance(value.item(), bool | int | float)
+    )
 
 
 class TextCodec:
@@ -116,7 +121,7 @@ class FileCodec:
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Path:
         """A copy that may be written to."""
-        copy = scratch / path.name
+        copy = Path(tempfile.mkdtemp(dir=scratch)) / path.name
         shutil.copyfile(path, copy)
         return copy
 

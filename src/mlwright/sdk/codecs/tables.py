@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from pathlib import Path
 from typing import Any
 
+from mlwright.kernel.errors import Invalid
+
+_CATEGORIES, _ORDERED = b"mlwright.categories", b"ordered"
 _TYPES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
 
 
@@ -24,10 +28,10 @@ class TableCodec:
         )
 
     def encode(self, value: Any, path: Path) -> None:
-        """Parquet with zstd; pandas' index is kept in the schema's metadata."""
+        """Parquet with zstd; pandas' index, and the categories Parquet would lose, are in the metadata."""
         from pyarrow import parquet
 
-        parquet.write_table(_to_arrow(value), path, compression="zstd")
+        parquet.write_table(_set_categories_aside(_to_arrow(value)), path, compression="zstd")
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Any:
         """A pandas or Polars DataFrame, or an Arrow table: what `wanted` says."""
@@ -36,8 +40,8 @@ class TableCodec:
         if wanted.startswith("polars."):
             import polars
 
-            return polars.from_arrow(parquet.read_table(path))
-        table = parquet.read_table(path, memory_map=True)
+            return polars.from_arrow(_put_categories_back(parquet.read_table(path)))
+        table = _put_categories_back(parquet.read_table(path, memory_map=True))
         return table if wanted.startswith("pyarrow.") else table.to_pandas()
 
     def describe(self, value: Any) -> dict[str, Any]:
@@ -49,6 +53,64 @@ class TableCodec:
             if not field.name.startswith("__index_level_")
         ]
         return {"rows": len(value), "columns": columns}
+
+
+def _set_categories_aside(table: Any) -> Any:
+    """Columns of categories that are not text, or hold none, become their codes; Parquet keeps only values.
+
+    Raises:
+        Invalid: categories that Arrow cannot give back to pandas (intervals).
+    """
+    import pyarrow as pa
+
+    table = table.unify_dictionaries()
+    categories, fields = [], []
+    for at, field in enumerate(table.schema):
+        if not pa.types.is_dictionary(field.type) or _has_text(table.column(at)):
+            continue
+        kind = field.type.value_type
+        if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
+            raise Invalid(
+                f"column `{field.name}` has categories of type {kind}, which cannot be stored",
+                hint="make them text: name the labels, or .astype(str).astype('category')",
+            )
+        chunks = table.column(at).chunks or [pa.array([], field.type)]
+        kept = pa.ListArray.from_arrays([0, len(chunks[0].dictionary)], chunks[0].dictionary)
+        categories.append(kept)
+        fields.append(pa.field(str(at), kept.type, metadata={_ORDERED: str(field.type.ordered)}))
+        codes = pa.chunked_array([chunk.indices for chunk in chunks])
+        table = table.set_column(at, field.with_type(codes.type), codes)
+    if not fields:
+        return table
+    aside = pa.BufferOutputStream()
+    schema = pa.schema(fields)
+    with pa.ipc.new_stream(aside, schema) as stream:
+        stream.write_batch(pa.record_batch(categories, schema=schema))
+    kept = base64.b64encode(aside.getvalue().to_pybytes())
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _CATEGORIES: kept})
+
+
+def _put_categories_back(table: Any) -> Any:
+    import pyarrow as pa
+
+    metadata = dict(table.schema.metadata or {})
+    if _CATEGORIES not in metadata:
+        return table
+    aside = pa.ipc.open_stream(base64.b64decode(metadata.pop(_CATEGORIES))).read_all()
+    for field, column in zip(aside.schema, aside.columns, strict=True):
+        at, ordered = int(field.name), field.metadata[_ORDERED] == b"True"
+        categories, codes = column.chunk(0).values, table.column(at)
+        kind = pa.dictionary(codes.type, categories.type, ordered=ordered)
+        chunks = [pa.DictionaryArray.from_arrays(each, categories, ordered=ordered) for each in codes.chunks]
+        table = table.set_column(at, table.schema.field(at).with_type(kind), pa.chunked_array(chunks, kind))
+    return table.replace_schema_metadata(metadata)
+
+
+def _has_text(column: Any) -> bool:
+    from pyarrow import types
+
+    kind = column.type.value_type
+    return bool(types.is_string(kind) or types.is_large_string(kind)) and column.null_count < len(column)
 
 
 def _to_arrow(value: Any) -> Any:

@@ -1,0 +1,84 @@
+"""Starting Python in an environment, so that it runs the same wherever and by whomever it is started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from mlwright.kernel.errors import Unavailable
+from mlwright.sdk import graft
+
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def start_python(
+    python: Path,
+    module: str,
+    arguments: Sequence[str],
+    *,
+    cpus: int,
+    words: IO[bytes],
+    pass_fds: Sequence[int],
+) -> subprocess.Popen[bytes]:
+    """Run `main(arguments)` of one of our modules in another environment, in a session of its own.
+
+    The process dies with the thread that calls this: call from one that lives as long as it shall.
+
+    Args:
+        python: the environment's interpreter; it need not hold this package.
+        module: as `mlwright.sdk.session`.
+        cpus: how many threads BLAS and OpenMP may use.
+        words: where its standard output and error go.
+        pass_fds: descriptors it inherits.
+
+    Raises:
+        Unavailable: the interpreter is missing, or no process can be started.
+    """
+    package = str(Path(graft.__file__).parents[1])
+    try:
+        return subprocess.Popen(
+            [str(python), "-P", "-s", graft.__file__, package, str(os.getpid()), module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            pass_fds=pass_fds,
+            env=_environment(cpus),
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unavailable(
+            f"no process can be started with an environment's interpreter: {error.strerror}",
+            where=str(python),
+            hint="make the environment again: mlwright environments sync",
+        ) from error
+
+
+def cause_of_death(status: int) -> str:
+    """What an exit status says, in words; negative for a signal."""
+    if status >= 0:
+        return f"its process ended itself with status {status}"
+    number = -status
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    reasons = {"SIGSEGV": " (a crash in native code)", "SIGKILL": " (killed: out of memory, or by hand)"}
+    return f"its process was ended by {name}{reasons.get(name, '')}"
+
+
+def _environment(cpus: int) -> dict[str, str]:
+    """The caller's variables, less what would change how Python runs, plus what makes runs repeatable."""
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"
+    }
+    return kept | {"PYTHONHASHSEED": "0", **dict.fromkeys(_THREADS, str(cpus))}
