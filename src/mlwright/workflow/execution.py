@@ -23,6 +23,7 @@ from mlwright.versioning import Artifact, Version, add_artifact, artifacts_of
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.failures import in_words
 from mlwright.workflow.fingerprint import Fingerprint, Fingerprints, Known, seed_of
+from mlwright.workflow.frontier import Frontier
 from mlwright.workflow.graph import Argument, Graph, Node
 from mlwright.workflow.judge import judge_gate, read_value
 from mlwright.workflow.rooms import Rooms
@@ -74,16 +75,16 @@ class Execution:
     watcher: Watcher
     _outputs: dict[tuple[str, str], Artifact] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
-    _started: set[str] = field(default_factory=set)
     _flights: dict[str, _Flight] = field(default_factory=dict)
     _again: list[tuple[float, Node, int]] = field(default_factory=list)
     _error: MlwrightError | None = None
+    _frontier: Frontier = field(init=False)
     view: RunView = field(init=False)
 
     def __post_init__(self) -> None:
+        self._frontier = Frontier(self.orders.graph, self.orders.models)
         self.view = RunView(self.run, {node.name: NodeView(node.name) for node in self.orders.graph.nodes})
         self._outputs |= {(name, "model"): artifact for name, artifact in self.orders.models.items()}
-        self._done |= set(self.orders.models)
 
     def go(self) -> MlwrightError | None:
         """Execute every node that can be; returns what failed first, if anything did.
@@ -99,6 +100,7 @@ class Execution:
                 for report in self.executor.wait(self._pause()):
                     self._hear(report)
                 self._start_due()
+                self._start_ready()
         except BaseException:
             self._abandon()
             raise
@@ -111,14 +113,9 @@ class Execution:
         return self.rooms.workspace.scratch / self.run.id
 
     def _start_ready(self) -> None:
-        progress = True
-        while progress:
-            progress = False
-            for node in self.orders.graph.nodes:
-                if node.name not in self._started and node.needs <= self._done:
-                    self._started.add(node.name)
-                    self._start(node)
-                    progress = True
+        """Start what is ready while a slot is free: an attempt is recorded as running when it can run."""
+        while len(self._flights) < self.executor.slots and (node := self._frontier.take()) is not None:
+            self._start(node)
 
     def _start(self, node: Node) -> None:
         if node.kind != "step":
@@ -222,7 +219,6 @@ class Execution:
                 self._failed(flight, report)
         finally:
             shutil.rmtree(flight.scratch, ignore_errors=True)
-        self._start_ready()
 
     def _succeeded(self, flight: _Flight, report: Report) -> None:
         """Bytes first, then the one transaction that names them."""
@@ -312,7 +308,7 @@ class Execution:
         note = "; ".join(each["text"] for each in verdict["findings"] if passed or not each["holds"])
         self._show(node, state, note=note)
         if passed:
-            self._done.add(node.name)
+            self._met(node)
             return
         run = short(self.run.id)
         error = WorkFailed(
@@ -345,7 +341,7 @@ class Execution:
                 detail = {"version": version.id, "reference": version.reference, "note": note}
             self._checked(tx, node, AttemptState.CHECKED, detail)
         self._show(node, AttemptState.CHECKED, note=note)
-        self._done.add(node.name)
+        self._met(node)
 
     def _checked(self, tx: Transaction, node: Node, state: AttemptState, detail: dict[str, Any]) -> None:
         attempt = self.rooms.attempts.add(tx, self.run.id, node.name, state, detail=detail)
@@ -375,15 +371,17 @@ class Execution:
         self, node: Node, state: AttemptState, outputs: Mapping[str, Artifact], seconds: float | None = None
     ) -> None:
         self._outputs |= {(node.name, name): artifact for name, artifact in outputs.items()}
-        self._done.add(node.name)
+        self._met(node)
         self._show(node, state, seconds=seconds)
+
+    def _met(self, node: Node) -> None:
+        self._done.add(node.name)
+        self._frontier.meet(node.name)
 
     def _stop_behind(self, node: Node, error: MlwrightError) -> None:
         self._error = self._error or error
-        for name in self.orders.graph.behind({node.name}):
-            if name not in self._started:
-                self._started.add(name)
-                self._skip(self.orders.graph[name], f"behind `{node.name}`")
+        for behind in self._frontier.drop(self.orders.graph.behind({node.name})):
+            self._skip(behind, f"behind `{node.name}`")
 
     def _skip(self, node: Node, why: str) -> None:
         with self.rooms.database.transaction() as tx:
