@@ -20,6 +20,7 @@ MLWRIGHT = Path(sys.executable).with_name("mlwright")
 
 
 def main() -> None:
+    """Run the job, and stop at the first command that fails."""
     began = time.monotonic()
     if edited():
         print("demo/ was edited since it was made: it is used as it is\n")
@@ -32,8 +33,9 @@ def main() -> None:
     ask_the_server()
     show("lineage", "diagnosis@champion")
     show("runs", "reproduce", "latest")
-    print(f"The demo took {time.monotonic() - began:.0f} s. The project is in {DEMO}, its workspace in .mlwright/.")
-    print("Next: cd demo, edit pipelines/diagnosis.py, and see what runs again: mlwright pipelines plan diagnosis")
+    took = time.monotonic() - began
+    print(f"The demo took {took:.0f} s. The project is in {DEMO}, its workspace in .mlwright/ there.")
+    print("Next: cd demo, edit pipelines/diagnosis.py, see what would run: mlwright pipelines plan diagnosis")
     print(f"      (the command is {MLWRIGHT}; put it on your PATH: source .venv/bin/activate)")
 
 
@@ -64,7 +66,7 @@ def ask_the_server() -> None:
         print(f'>>> from mlwright import Client\n>>> Client("{url}").predict([patient])', flush=True)
         with Client(url) as client:
             prediction = client.predict([example["input"]])
-        print(f"the server says     {prediction.predictions[0]}   ({prediction.model}, prediction {prediction.id})")
+        print(f"the server says     {prediction.predictions[0]}   ({prediction.model}, id {prediction.id})")
         print(f"the pipeline said   {example['output']}")
         if prediction.predictions[0] != example["output"]:
             sys.exit("error: the two do not agree")

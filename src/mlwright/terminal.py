@@ -124,7 +124,7 @@ def run_command(root: click.Command, arguments: list[str]) -> int:
     """Run a command line; every failure becomes one message on standard error and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        # Outside its standalone mode click answers the status of an `Exit`, and otherwise what a door answers.
+        # Outside its standalone mode click answers the status of an `Exit`, else what a door answers.
         status = root.main(arguments, prog_name="mlwright", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         return _failed(error, arguments)
