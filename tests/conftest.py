@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mlwright.app import Project
 
@@ -25,6 +26,10 @@ package = false
 
 [tool.mlwright]
 """
+
+# A timing is never asserted in a test: not by Hypothesis either.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 COMMAND = Path(sys.executable).with_name("mlwright")
 

@@ -1,0 +1,98 @@
+"""README and tutorial say what happens: each command is typed, and what it says is held beside the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, Reader, Unlike, blocks, missing
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/01-first-model.md"])
+def test_what_a_page_says_is_what_a_reader_gets(page: str, tmp_path: Path) -> None:
+    """Every command of the page, typed in order in an empty folder, ends and says as it is written."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    count = Reader(tmp_path, page).read(text)
+
+    assert count > 5
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("```console\n$ echo one\ntwo\n```", "it did not say: two"),
+        ("```console\n$ false\n```", "it ended with 1"),
+        ("```console\n$ false\n$ echo $?\n0\n```", "it did not say: 0"),
+        ("```console\n$ printf 'b\\na\\n'\na\nb\n```", "it did not say: b"),
+        ("```console\n$ cd nowhere\n```", "there is no such folder"),
+        ("```console\n$ echo up &\ndown\n```", "it did not say what it should"),
+        ("```console\n$ mlwright rnu\n```", "it ended with 2"),
+        ("```console\n$ echo x > f\n```\n```diff\n--- f\n+++ f\n@@\n-y\n+z\n```", "is not in f once"),
+    ],
+)
+def test_a_page_that_is_wrong_is_refused(text: str, why: str, tmp_path: Path) -> None:
+    """A missing line, a failing command, another order, a diff that does not fit: each is named."""
+    with pytest.raises(Unlike, match="the page:") as refused:
+        Reader(tmp_path).read(text)
+
+    assert why in str(refused.value)
+
+
+def test_what_a_page_writes_and_changes_is_what_the_next_command_sees(tmp_path: Path) -> None:
+    """A file of a block, a diff of it, a folder, a status, the background: all as in a shell."""
+    page = """
+```python
+# made/a.py
+print(1)
+```
+
+```console
+$ cd made
+$ cat a.py
+print(1)
+$ python3 -c 'import sys; sys.exit(3)'
+$ echo $?
+3
+$ sleep 60 &
+```
+
+```diff
+--- a.py
++++ a.py
+@@
+-print(1)
++print("it is 42   today")
+```
+
+```console
+$ python3 a.py
+it is ... today
+$ kill %1
+```
+"""
+    (tmp_path / "made").mkdir()
+
+    count = Reader(tmp_path).read(page)
+
+    assert count == 7
+
+
+def test_dots_stand_for_anything_and_order_counts() -> None:
+    """The grammar of what is expected."""
+    said = "run 01AB of x\n  load   reused\n  train  succeeded  1.2 s\n"
+
+    assert missing(("run ... of x", "train succeeded ..."), said) is None
+    assert missing(("train succeeded ...", "load reused"), said) == "load reused"
+    assert missing(("load",), said) == "load"
+
+
+def test_only_console_blocks_are_typed() -> None:
+    """The README's `make` lines are read, not run: a story runs the demo."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    makers = [block for block in blocks(readme) if "make demo" in block.text or "make test" in block.text]
+
+    assert makers
+    assert {block.language for block in makers} == {"sh"}

@@ -1,0 +1,200 @@
+"""The laws of `mlwright.kernel.database.Database`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlwright.kernel.database import Database, Migration
+from mlwright.kernel.errors import Conflict, Incompatible, MlwrightError
+
+THING = """
+CREATE TABLE thing (
+    name TEXT PRIMARY KEY,
+    whole INTEGER,
+    part REAL,
+    raw BLOB,
+    of TEXT REFERENCES thing (name)
+) STRICT;
+"""
+ADD = "INSERT INTO thing (name) VALUES (:name)"
+NAMES = "SELECT name FROM thing ORDER BY name"
+
+Opener = Callable[[], Database]
+
+
+def names(database: Database) -> list[str]:
+    """What is in the table."""
+    return [row["name"] for row in database.read(NAMES)]
+
+
+class DatabaseExam:
+    """Subclass, give the fixture `open_database`, and you are examined.
+
+    `open_database()` opens the one database of the test once more, as another process would.
+    """
+
+    @pytest.fixture
+    def schema(self, tmp_path: Path) -> list[Migration]:
+        """The kernel's own tables, and one more."""
+        house = Path(__file__).parents[2] / "src" / "mlwright"
+        (tmp_path / "0002_thing.sql").write_text(THING)
+        return [
+            Migration(house / "kernel" / "migrations" / "0001_kernel.sql"),
+            Migration(tmp_path / "0002_thing.sql"),
+        ]
+
+    @pytest.fixture
+    def database(self, open_database: Opener, schema: list[Migration]) -> Database:
+        """The database at that schema."""
+        opened = open_database()
+        opened.migrate(schema)
+        return opened
+
+    def test_a_transaction_that_ends_is_there(self, database: Database) -> None:
+        """Law 1: all that a transaction changed is read after it, and by itself before."""
+        with database.transaction() as tx:
+            assert tx.execute(ADD, name="one") == 1
+            tx.execute_many(ADD, [{"name": "two"}, {"name": "three"}])
+            seen = [row["name"] for row in tx.read(NAMES)]
+
+        assert seen == names(database) == ["one", "three", "two"]
+
+    @pytest.mark.parametrize("raised", [RuntimeError, KeyboardInterrupt, Conflict])
+    def test_a_transaction_that_raises_leaves_nothing(
+        self, database: Database, raised: type[BaseException]
+    ) -> None:
+        """Law 1: whatever is raised inside, none of its changes is visible, and the next one works."""
+        with pytest.raises(raised), database.transaction() as tx:
+            tx.execute(ADD, name="one")
+            raise raised("inside")
+
+        assert names(database) == []
+        with database.transaction() as tx:
+            tx.execute(ADD, name="two")
+        assert names(database) == ["two"]
+
+    def test_a_change_says_how_many_it_changed(self, database: Database) -> None:
+        """Law 1: execute answers the number of changed rows, nought where nothing fitted."""
+        with database.transaction() as tx:
+            tx.execute_many(ADD, [{"name": "one"}, {"name": "two"}])
+            unmoved = tx.execute("UPDATE thing SET whole = 1 WHERE name = :name", name="nobody")
+            moved = tx.execute("UPDATE thing SET whole = 1")
+            kept = tx.execute(f"{ADD} ON CONFLICT DO NOTHING", name="one")
+
+        assert (unmoved, moved, kept) == (0, 2, 0)
+
+    def test_threads_take_turns(self, database: Database) -> None:
+        """Law 2: what a transaction reads does not change under it, so that no increment is lost."""
+        with database.transaction() as tx:
+            tx.execute("INSERT INTO thing (name, whole) VALUES ('count', 0)")
+
+        def count() -> None:
+            for _ in range(25):
+                with database.transaction() as tx:
+                    whole = tx.read("SELECT whole FROM thing")[0]["whole"]
+                    tx.execute("UPDATE thing SET whole = :whole", whole=whole + 1)
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert database.read("SELECT whole FROM thing") == [{"whole": 100}]
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
+    @given(
+        name=st.text(),
+        whole=st.none() | st.integers(-(2**63), 2**63 - 1),
+        part=st.none() | st.floats(allow_nan=False),  # SQL has no NaN: who keeps one writes NULL
+        raw=st.none() | st.binary(),
+    )
+    def test_a_value_comes_back_as_it_went_in(
+        self, database: Database, name: str, whole: int | None, part: float | None, raw: bytes | None
+    ) -> None:
+        """Law 3: text with any character, 64-bit integers, floats with both infinities, bytes, None."""
+        row = {"name": name, "whole": whole, "part": part, "raw": raw}
+
+        with database.transaction() as tx:
+            tx.execute("DELETE FROM thing")
+            tx.execute(
+                "INSERT INTO thing (name, whole, part, raw) VALUES (:name, :whole, :part, :raw)", **row
+            )
+        read = database.read("SELECT name, whole, part, raw FROM thing")
+
+        assert read == [row]
+        assert [type(value) for value in read[0].values()] == [type(value) for value in row.values()]
+
+    @pytest.mark.parametrize(
+        ("sql", "parameters"),
+        [
+            (ADD, {"name": "one"}),
+            ("INSERT INTO thing (name, of) VALUES ('two', 'nobody')", {}),
+            ("INSERT INTO thing (name, whole) VALUES ('two', 'no number')", {}),
+        ],
+    )
+    def test_a_broken_constraint_is_a_conflict(
+        self, database: Database, sql: str, parameters: dict[str, Any]
+    ) -> None:
+        """Law 4: a second of what is unique, a reference to nothing, a wrong type: Conflict, nothing kept."""
+        with database.transaction() as tx:
+            tx.execute(ADD, name="one")
+
+        with pytest.raises(Conflict), database.transaction() as tx:
+            tx.execute(ADD, name="before")
+            tx.execute(sql, **parameters)
+
+        assert names(database) == ["one"]
+
+    @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT nothing FROM thing", "SELECT :missing"])
+    def test_wrong_sql_is_our_own_mistake(self, database: Database, sql: str) -> None:
+        """Law 4: SQL that cannot run raises the engine's own error, none that a user is shown."""
+        with pytest.raises(Exception) as raised:
+            database.read(sql)
+
+        assert not isinstance(raised.value, MlwrightError)
+
+    def test_no_rows_are_an_empty_list(self, database: Database) -> None:
+        """Law 5: a query that finds nothing answers so."""
+        assert database.read(NAMES) == []
+
+    def test_another_reader_sees_what_was_committed_and_nothing_else(
+        self, database: Database, open_database: Opener
+    ) -> None:
+        """Law 5: a second connection does not see an open transaction; it sees a committed one."""
+        other = open_database()
+
+        with database.transaction() as tx:
+            tx.execute(ADD, name="one")
+            before = names(other)
+
+        assert before == []
+        assert names(other) == ["one"]
+
+    def test_a_newer_schema_is_refused(
+        self, database: Database, open_database: Opener, schema: list[Migration]
+    ) -> None:
+        """Law 6: code that knows fewer migrations raises Incompatible with both numbers and a hint."""
+        with pytest.raises(Incompatible, match=r"schema 2, this one knows 1") as raised:
+            open_database().migrate(schema[:1])
+
+        assert raised.value.hint
+        assert names(database) == []
+
+    def test_migrating_twice_is_migrating_once(
+        self, database: Database, open_database: Opener, schema: list[Migration]
+    ) -> None:
+        """Law 6: a database at the newest schema stays as it is."""
+        with database.transaction() as tx:
+            tx.execute(ADD, name="one")
+
+        open_database().migrate(schema)
+
+        assert names(database) == ["one"]

@@ -1,0 +1,180 @@
+"""The laws of `mlwright.storage.objects.Objects`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mlwright.kernel.digest import Digest, digest_of
+from mlwright.kernel.errors import Corrupt, NotFound
+from mlwright.storage import Objects
+
+DATA = b"The bytes of an object, long enough to be cut in two."
+NO_DIGEST = ["", "ab", "ab" * 31, "AB" * 32, "../../../../etc/passwd", "..//etc/passwd", "incoming"]
+
+Damage = Callable[[Objects, Digest, bytes], None]
+
+
+class ObjectsExam:
+    """Subclass, give the fixtures `objects` (empty) and `damage`, and you are examined.
+
+    `damage(objects, digest, data)` puts other bytes beneath the store's back in the place of an object's.
+    """
+
+    @pytest.mark.parametrize("size", [0, 1, 4096, 4097, (1 << 20) + 1])
+    @pytest.mark.parametrize("form", ["bytes", "file", "file to take"])
+    def test_bytes_come_back(self, objects: Objects, tmp_path: Path, size: int, form: str) -> None:
+        """Law 1: what was put, from memory or from a file, is what get and path give."""
+        data = os.urandom(size)
+        file = tmp_path / "source"
+        file.write_bytes(data)
+
+        stored = objects.put(data if form == "bytes" else file, take=form == "file to take")
+
+        assert stored.digest == digest_of(data)
+        assert stored.size_bytes == size
+        assert objects.get(stored.digest) == data
+        assert objects.path(stored.digest).read_bytes() == data
+        assert stored.digest in objects
+
+    @settings(
+        max_examples=25,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    @given(data=st.binary(max_size=300), kind=st.sampled_from([None, "tree", "lock"]))
+    def test_any_bytes_come_back_under_any_kind(
+        self, objects: Objects, data: bytes, kind: str | None
+    ) -> None:
+        """Law 1: an object of a kind is named by the digest of that kind, and read back by it."""
+        stored = objects.put(data, kind=kind)
+
+        assert stored.digest == digest_of(data, kind)
+        assert objects.get(stored.digest, kind=kind) == data
+        assert objects.path(stored.digest, kind=kind).read_bytes() == data
+
+    def test_a_file_that_is_taken_is_gone(self, objects: Objects, tmp_path: Path) -> None:
+        """Law 1: `take` moves the file away, the first time and when its bytes are there already."""
+        file = tmp_path / "source"
+
+        for _ in range(2):
+            file.write_bytes(DATA)
+            objects.put(file, take=True)
+
+            assert not file.exists()
+
+        assert objects.get(digest_of(DATA)) == DATA
+
+    def test_a_file_that_is_not_taken_stays(self, objects: Objects, tmp_path: Path) -> None:
+        """Law 1: without `take` the source keeps its bytes, and is not tied to the object."""
+        file = tmp_path / "source"
+        file.write_bytes(DATA)
+
+        stored = objects.put(file)
+        file.write_bytes(b"changed afterwards")
+
+        assert objects.get(stored.digest) == DATA
+
+    def test_the_same_bytes_are_one_object(self, objects: Objects, tmp_path: Path) -> None:
+        """Law 2: put twice, from memory and from a file, stores once under one digest."""
+        file = tmp_path / "source"
+        file.write_bytes(DATA)
+
+        digests = {objects.put(DATA).digest, objects.put(file).digest, objects.put(DATA).digest}
+
+        assert digests == {digest_of(DATA)}
+        assert list(objects) == [digest_of(DATA)]
+
+    def test_the_same_bytes_of_another_kind_are_another_object(self, objects: Objects) -> None:
+        """Law 2: a composite never shares its name with an object of the same bytes."""
+        plain, tree = objects.put(DATA), objects.put(DATA, kind="tree")
+
+        assert plain.digest != tree.digest
+        assert sorted(objects) == sorted([plain.digest, tree.digest])
+
+    def test_a_put_that_fails_leaves_nothing(self, objects: Objects, tmp_path: Path) -> None:
+        """Law 3: a source that cannot be read raises, and no object appears."""
+        with pytest.raises(OSError, match="nowhere"):
+            objects.put(tmp_path / "nowhere")
+
+        assert list(objects) == []
+
+    @pytest.mark.parametrize("name", ["ab" * 32, *NO_DIGEST])
+    def test_an_unknown_object_is_said_to_be_unknown(self, objects: Objects, name: str) -> None:
+        """Law 4: get and path of what is not here, or no digest at all, raise NotFound."""
+        objects.put(DATA)
+
+        assert name not in objects
+        with pytest.raises(NotFound, match=re.escape(f"object {name[:12]}")):
+            objects.get(Digest(name))
+        with pytest.raises(NotFound, match=re.escape(f"object {name[:12]}")):
+            objects.path(Digest(name))
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            pytest.param(bytes([DATA[0] ^ 1]) + DATA[1:], id="a flipped bit"),
+            pytest.param(DATA[:-1], id="truncated"),
+            pytest.param(b"", id="emptied"),
+            pytest.param(DATA + b"\0", id="extended"),
+            pytest.param(b"The bytes of another object altogether.", id="swapped"),
+        ],
+    )
+    def test_a_damaged_object_is_named_not_served(
+        self, objects: Objects, damage: Damage, wrong: bytes
+    ) -> None:
+        """Law 4: wrong bytes raise Corrupt with the digest, also where path had found them right before."""
+        digest = objects.put(DATA).digest
+        assert objects.path(digest).read_bytes() == DATA
+
+        damage(objects, digest, wrong)
+
+        with pytest.raises(Corrupt, match=digest[:12]):
+            objects.get(digest)
+        with pytest.raises(Corrupt, match=digest[:12]):
+            objects.path(digest)
+
+    def test_a_damaged_twin_does_not_pass_for_the_bytes(self, objects: Objects, damage: Damage) -> None:
+        """Law 4: after a put returned, get answers the bytes, whatever lay under their name before."""
+        digest = objects.put(DATA).digest
+        damage(objects, digest, b"something else")
+
+        try:
+            objects.put(DATA)
+        except Corrupt as error:
+            assert digest[:12] in str(error)
+        else:
+            assert objects.get(digest) == DATA
+
+    def test_a_path_is_no_way_in(self, objects: Objects) -> None:
+        """Law 5: the answered file is read-only; written to by force, it never becomes a wrong answer."""
+        digest = objects.put(DATA).digest
+        path = objects.path(digest)
+
+        assert path.stat().st_mode & 0o222 == 0
+        before = path.stat().st_ctime_ns
+        path.chmod(0o644)
+        while path.stat().st_ctime_ns == before:
+            path.write_bytes(b"forced")
+
+        for read in (objects.get, lambda digest: objects.path(digest).read_bytes()):
+            try:
+                assert read(digest) == DATA
+            except Corrupt:
+                continue
+
+    def test_what_is_removed_is_gone_and_nothing_else(self, objects: Objects) -> None:
+        """Removing forgets one object; removing what is not here, or no digest, does nothing."""
+        kept, gone = objects.put(b"kept").digest, objects.put(b"gone").digest
+
+        for name in [gone, gone, *map(Digest, NO_DIGEST)]:
+            objects.remove(name)
+
+        assert list(objects) == [kept]
+        assert gone not in objects
+        assert objects.get(kept) == b"kept"

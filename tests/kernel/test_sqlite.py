@@ -1,0 +1,225 @@
+"""SQLite in a file and in memory: the exam, processes that race and die, files that are no database."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from mlwright.kernel.database import Database, all_migrations
+from mlwright.kernel.errors import Conflict, Corrupt, Unavailable
+from mlwright.kernel.sqlite import SqliteDatabase, file_system
+from tests.exams.database import ADD, DatabaseExam, Opener, names
+from tests.processes import run_python, start_python
+
+
+class TestSqliteInAFile(DatabaseExam):
+    """What a workspace uses."""
+
+    @pytest.fixture
+    def open_database(self, tmp_path: Path) -> Iterator[Opener]:
+        """Another connection to the same file."""
+        opened: list[SqliteDatabase] = []
+
+        def open_one() -> Database:
+            opened.append(SqliteDatabase(tmp_path / "metadata.db"))
+            return opened[-1]
+
+        yield open_one
+        for each in opened:
+            each.close()
+
+
+class TestSqliteInMemory(DatabaseExam):
+    """What tests use: nobody else can open it."""
+
+    @pytest.fixture
+    def open_database(self) -> Iterator[Opener]:
+        """The same object again: there is no other way in."""
+        opened = SqliteDatabase(":memory:")
+        yield lambda: opened
+        opened.close()
+
+    # Law 5 has no sense here: there is no second reader.
+    test_another_reader_sees_what_was_committed_and_nothing_else = None
+
+
+@pytest.mark.parametrize(("moment", "left"), [("inside", []), ("after", ["one"])])
+def test_a_kill_keeps_what_was_committed_and_nothing_else(
+    tmp_path: Path, moment: str, left: list[str]
+) -> None:
+    """Law 1: `kill -9` inside a transaction leaves nothing of it; right after it, all of it is there."""
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from mlwright.kernel.sqlite import SqliteDatabase
+
+        database = SqliteDatabase(Path(sys.argv[1]))
+        with database.transaction() as tx:
+            tx.execute("CREATE TABLE thing (name TEXT)")
+        with database.transaction() as tx:
+            tx.execute("INSERT INTO thing (name) VALUES ('one')")
+            if sys.argv[2] == "inside":
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+
+    killed = run_python(code, tmp_path / "metadata.db", moment)
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    database = SqliteDatabase(tmp_path / "metadata.db")
+    assert names(database) == left
+    database.close()
+
+
+def test_processes_open_migrate_and_write_at_once(tmp_path: Path) -> None:
+    """Four processes that open a new file together, migrate it and write never meet a locked database."""
+    code = """
+        import sys
+        from pathlib import Path
+        from mlwright.kernel.database import all_migrations
+        from mlwright.kernel.sqlite import SqliteDatabase
+
+        path, go, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+        migrations = all_migrations()
+        print("ready", flush=True)
+        while not go.exists():
+            pass
+        database = SqliteDatabase(path)
+        database.migrate(migrations)
+        for number in range(40):
+            with database.transaction() as tx:
+                seen = tx.read("SELECT COUNT(*) AS rows FROM event")[0]["rows"]
+                tx.execute(
+                    "INSERT INTO event (at_us, verb, subject_kind, subject_id, actor, detail)"
+                    " VALUES (:seen, 'counted', 'test', :name, 'me', '{}')",
+                    seen=seen, name=name,
+                )
+        database.close()
+    """
+    path, go = tmp_path / "metadata.db", tmp_path / "go"
+    writers = [start_python(code, path, go, number) for number in range(4)]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+
+    go.touch()
+    said = [writer.communicate(timeout=120)[0] for writer in writers]
+
+    assert said == [""] * 4
+    database = SqliteDatabase(path)
+    rows = database.read("SELECT at_us, id FROM event ORDER BY id")
+    assert [row["at_us"] for row in rows] == list(range(160))
+    assert len(database.read("SELECT number FROM migration")) == len(all_migrations())
+    database.close()
+
+
+def test_a_writer_that_keeps_the_lock_is_named_after_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When another transaction does not end within the busy time, Conflict says what to do."""
+    monkeypatch.setattr("mlwright.kernel.sqlite._BUSY_MS", 50)
+    one, two = SqliteDatabase(tmp_path / "metadata.db"), SqliteDatabase(tmp_path / "metadata.db")
+
+    waits = pytest.raises(Conflict, match="another process has been writing")
+    with one.transaction(), waits as raised, two.transaction():
+        pass
+
+    assert raised.value.hint
+    one.close()
+    two.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to be read as one" * 20])
+def test_a_file_that_is_no_database_is_corrupt(tmp_path: Path, content: bytes) -> None:
+    """Another file in the database's place is named and left as it is."""
+    path = tmp_path / "metadata.db"
+    path.write_bytes(content)
+
+    with pytest.raises(Corrupt) as raised:
+        SqliteDatabase(path).read("SELECT 1")
+
+    assert raised.value.where == str(path)
+    assert path.read_bytes() == content
+
+
+def test_a_database_with_a_damaged_page_is_corrupt(tmp_path: Path) -> None:
+    """Overwritten pages raise Corrupt where they are read, not wrong rows."""
+    path = tmp_path / "metadata.db"
+    database = SqliteDatabase(path)
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE thing (name TEXT PRIMARY KEY) STRICT")
+        tx.execute_many(ADD, [{"name": f"name {number:06}"} for number in range(2000)])
+    database.close()
+    data = bytearray(path.read_bytes())
+    data[4096 * 2 : 4096 * 6] = b"\x5a" * 4096 * 4
+    path.write_bytes(data)
+
+    damaged = SqliteDatabase(path)
+
+    with pytest.raises(Corrupt, match="damaged"):
+        damaged.read("SELECT name FROM thing ORDER BY name")
+    damaged.close()
+
+
+def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    """A path that cannot be opened is named with a hint."""
+    with pytest.raises(Unavailable) as raised:
+        SqliteDatabase(tmp_path / "nowhere" / "metadata.db")
+
+    assert raised.value.hint
+    assert raised.value.exit_code == 6
+
+
+def test_sqlite_is_ours_and_newer_than_the_wal_bug() -> None:
+    """Every process runs the SQLite that apsw brings, which is past the corruption of WAL databases."""
+    assert tuple(map(int, apsw.sqlitelibversion().split("."))) >= (3, 51, 3)
+
+
+def test_the_durable_settings_are_on(tmp_path: Path) -> None:
+    """Write-ahead log, full flushes, foreign keys."""
+    database = SqliteDatabase(tmp_path / "metadata.db")
+
+    found = {
+        name: database.read(f"PRAGMA {name}")[0][name]
+        for name in ("journal_mode", "synchronous", "foreign_keys")
+    }
+
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    database.close()
+
+
+MOUNTS = [
+    "/dev/vda / ext4 rw 0 0",
+    "tmpfs /tmp tmpfs rw 0 0",
+    "server:/home /home nfs4 rw 0 0",
+    "/dev/vdb /home/local ext4 rw 0 0",
+    r"server:/x /mnt/my\040disk cifs rw 0 0",
+    r"odd /mnt/back\134slash 9p rw 0 0",
+    "server:/over /srv nfs rw 0 0",
+    "/dev/vdc /srv xfs rw 0 0",
+]
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/work", "ext4"),
+        ("/tmp", "tmpfs"),
+        ("/tmp/deep/er", "tmpfs"),
+        ("/tmpfoo", "ext4"),
+        ("/home", "nfs4"),
+        ("/home/me/project", "nfs4"),
+        ("/home/local/project", "ext4"),
+        ("/home/localfoo", "nfs4"),
+        ("/mnt/my disk/project", "cifs"),
+        ("/mnt/back\\slash", "9p"),
+        ("/srv/x", "xfs"),
+    ],
+)
+def test_the_file_system_of_a_folder_is_found(folder: str, kind: str) -> None:
+    """The innermost mount counts, of two at one place the later, and blanks in its name are no hindrance."""
+    assert file_system(Path(folder), MOUNTS) == kind

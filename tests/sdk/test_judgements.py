@@ -1,0 +1,87 @@
+"""`gate` and `register`, in a pipeline and outside one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlwright import Dataset
+from mlwright.kernel.errors import Invalid
+from mlwright.sdk.signature import SIGNATURE_STEP
+from mlwright.sdk.trace import Promise, tracing
+from mlwright.steps import gate, register
+from tests.sdk import made
+
+
+def test_outside_a_pipeline_a_gate_judges_at_once() -> None:
+    """All conditions must hold."""
+    assert gate({"auc": 0.97, "rows": 10}, "auc >= 0.95", "rows > 1") is True
+    assert gate({"auc": 0.97, "rows": 1}, "auc >= 0.95", "rows > 1") is False
+
+
+def test_in_a_pipeline_a_gate_is_a_node_and_a_promise() -> None:
+    """Its conditions are settings; its answer can be passed on, not looked into."""
+    with tracing() as tracer:
+        scores = made.take(1)
+        passed = gate(scores, "auc >= 0.95", not_worse_than="diagnosis@champion")
+
+        assert isinstance(passed, Promise)
+        with pytest.raises(Invalid):
+            bool(passed)
+
+    assert tracer.nodes[1] == {
+        "name": "gate",
+        "kind": "gate",
+        "inputs": {"scores": {"kind": "output", "node": "take", "output": "result"}},
+        "outputs": {"result": "bool"},
+        "settings": {"conditions": ["auc >= 0.95"], "not_worse_than": "diagnosis@champion"},
+    }
+
+
+def test_registering_asks_for_the_signature_first() -> None:
+    """A step computes the signature; the judgement takes it with the model, the scores and the gate."""
+    with tracing() as tracer:
+        model = made.take(1)
+        scores = made.take(model)
+        register("diagnosis", model, scores, example=scores, when=gate(scores, "auc > 0"), message="first")
+
+    signature, registered = tracer.nodes[-2:]
+    assert (signature["name"], signature["step"], signature["seeded"]) == ("signature", SIGNATURE_STEP, False)
+    assert {name: each["node"] for name, each in registered["inputs"].items()} == {
+        "model": "take",
+        "signature": "signature",
+        "scores": "take-2",
+        "when": "gate",
+    }
+    assert registered["settings"] == {"name": "diagnosis", "message": "first"}
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (gate, "a gate needs a condition"),
+        (lambda promise: gate(promise, "auc"), "cannot read the condition 'auc'"),
+        (lambda promise: gate(promise, 0.9), "cannot read the condition 0.9"),
+        (lambda promise: gate(promise, "auc > 0", not_worse_than=promise), "a model's reference, as text"),
+        (lambda promise: gate(object(), "auc > 0"), "the scores of a gate is a object"),
+        (lambda promise: register(promise, promise, example=promise), "name and message are text"),
+        (lambda promise: register("m", promise, example=promise, message=3), "name and message are text"),
+        (lambda promise: register("m", object(), example=promise), "the model to register is a object"),
+    ],
+)
+def test_a_wrong_call_is_said_while_the_pipeline_is_planned(call: Any, said: str) -> None:
+    """Nothing runs before it is found out."""
+    with tracing():
+        promise = made.load(Dataset("a"))
+
+        with pytest.raises(Invalid, match=said):
+            call(promise)
+
+
+def test_outside_a_pipeline_nothing_is_registered() -> None:
+    """The message says where it works, and where it was called."""
+    with pytest.raises(Invalid, match="register works inside a pipeline") as raised:
+        register("diagnosis", 1, example=2)
+
+    assert (raised.value.where or "").startswith(__file__)

@@ -1,0 +1,38 @@
+"""Stores on a disk, and ways to damage what lies in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlwright.kernel.digest import Digest
+from mlwright.storage import LocalObjects
+from tests.processes import until
+
+
+def file_of(objects: LocalObjects, digest: Digest) -> Path:
+    """The file that holds an object."""
+    return objects.root / digest[:2] / digest[2:]
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """Write into a file in place, and wait until the clock of the file system says so.
+
+    A write in the same tick of that clock (some milliseconds) as the last one cannot be told from none.
+    """
+    before = path.stat().st_ctime_ns
+    path.chmod(0o644)
+
+    def written() -> bool:
+        path.write_bytes(data)
+        return path.stat().st_ctime_ns != before
+
+    until(written)
+    path.chmod(0o444)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalObjects:
+    """An empty store in a folder."""
+    return LocalObjects(tmp_path / "objects", tmp_path / "local" / "verified")
