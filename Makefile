@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check bench clean setup-test
+.PHONY: help setup demo test check bench docs clean setup-test
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -32,6 +32,9 @@ check: setup-test ## lint, format, types and import rules
 bench: setup-test ## every benchmark, one after the other
 	@set -e; for file in $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))); do \
 	    echo "== $$file"; $(BIN)/python "$$file"; done
+
+docs: setup ## docs/reference/, written from the code
+	@$(BIN)/python scripts/reference.py
 
 clean: ## take away everything that make has made
 	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build demo

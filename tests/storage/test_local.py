@@ -90,11 +90,12 @@ def test_a_record_of_another_boot_counts_for_nothing(store: LocalObjects, tmp_pa
     digest = store.put(DATA).digest
     memory = tmp_path / "local" / "verified"
     record = memory.read_text()
-    memory.write_text(record.replace(boot_id(), "another"))
+    of_another = record.replace(boot_id(), "another")
+    memory.write_text(of_another)
 
     LocalObjects(store.root, memory).path(digest)
 
-    assert memory.read_text().splitlines(keepends=True)[-1] == record
+    assert memory.read_text() == of_another + record
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe garbage", b"", b"half a li"])

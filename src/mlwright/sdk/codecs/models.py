@@ -147,9 +147,7 @@ def _canonical(raw: bytes) -> bytes:
 
 
 def _canonical_part(name: str, data: bytes) -> bytes:
-    """A sparse matrix is a zip with dates of its own; between the fields of a tree node lies old memory."""
-    if name.endswith(".npz"):
-        return _zipped(_unzipped(data))
+    """Between the fields of a tree's nodes lies what the memory held before."""
     if not name.endswith(".npy"):
         return data
     import numpy

@@ -1,0 +1,661 @@
+"""Write `docs/reference/` from the code, so that no page says what the code does not do.
+
+    python scripts/reference.py
+
+Run by `make docs` with the interpreter of `.venv`. The same code gives the same bytes: `tests/docs` compares
+them with what is committed.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import inspect
+import json
+import re
+import textwrap
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+import mlwright
+from mlwright import steps
+from mlwright.app import Project
+from mlwright.cli import root
+from mlwright.kernel import errors
+from mlwright.kernel.database import Migration, all_migrations
+from mlwright.kernel.errors import Cancelled, MlwrightError
+from mlwright.kernel.ids import VersionId
+from mlwright.kernel.settings import Settings
+from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.serving.openapi import openapi
+from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
+from mlwright.serving.spec import ReplicaSpec
+from mlwright.tracking import RunState
+from mlwright.versioning.signatures import Column, Example, Output, Signature
+from mlwright.versioning.versions import Kind
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "mlwright"
+REFERENCE = ROOT / "docs" / "reference"
+
+_MADE = "<!-- Written by scripts/reference.py (`make docs`). Change the code, not this page. -->"
+_WIDTH = 110
+_COMMON = ("--dry-run", "--project", "--json", "--debug", "--help")
+_SECTION = re.compile(r"^(Args|Returns|Raises|Source):(.*)$")
+
+
+def main() -> None:
+    """Write every page."""
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """The text of each page, by file name."""
+    made = {
+        "commands.md": commands_page(),
+        "python.md": python_page(),
+        "settings.md": settings_page(),
+        "tables.md": tables_page(),
+        "events.md": events_page(),
+        "http.md": http_page(),
+    }
+    return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
+
+
+# The command line
+
+
+class Door(NamedTuple):
+    """A command as it is typed, `models alias`, and what click knows of it."""
+
+    name: str
+    command: click.Command
+
+
+def doors() -> list[Door]:
+    """Every command, groups left out, in the order of `--help`."""
+    context = click.Context(root, info_name="mlwright")
+    found = []
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found += [Door(f"{name} {each}", command.commands[each]) for each in sorted(command.commands)]
+        else:
+            found.append(Door(name, command))
+    return found
+
+
+def commands_page() -> str:
+    """Each command with its help, arguments, options and example; the options and exit codes of all."""
+    found = doors()
+    common = {
+        option: parameter.help
+        for door in found
+        for parameter in door.command.params
+        if isinstance(parameter, click.Option) and (option := parameter.opts[-1]) in _COMMON
+    }
+    common["--help"] = "Show the command's help."
+    parts = [
+        "# Commands",
+        "Ids of runs and digests may be shortened to a unique prefix; for `mlwright runs`, `latest` is the"
+        " newest run. A dataset or model reference is `NAME`, `NAME@3`, `NAME@ALIAS` or `NAME@b3:DIGEST`; a"
+        " bare `NAME` is its newest version.",
+        "\n".join(f"- [`mlwright {door.name}`](#{_slug('mlwright ' + door.name)})" for door in found),
+        "## Options that every command has",
+        _table(["option", "meaning"], [(f"`{option}`", common[option]) for option in _COMMON]),
+        "`--dry-run` belongs to the commands that change something. `mlwright --version` prints the version.",
+        "## Exit codes",
+        _table(["code", "meaning", "error"], _exit_codes()),
+        "What went wrong is told on standard error as `error: ...`, the place as `at ...`, the way on as"
+        " `hint: ...`.",
+    ]
+    for door in found:
+        parts += _door(door)
+    return "\n\n".join(parts)
+
+
+def _door(door: Door) -> Iterator[str]:
+    command = door.command
+    context = click.Context(command, info_name=f"mlwright {door.name}")
+    options = [
+        parameter
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.opts[-1] not in _COMMON
+    ]
+    changes = any("--dry-run" in parameter.opts for parameter in command.params)
+    yield f"## mlwright {door.name}"
+    yield f"```text\n{' '.join([context.command_path, *command.collect_usage_pieces(context)])}\n```"
+    yield _joined(command.help or "")
+    if options:
+        rows = [(_spelled(each, context), _told(each, context)) for each in options]
+        yield _table(["option", "meaning"], rows)
+    yield "Changes something: `--dry-run` shows the plan." if changes else "Changes nothing."
+    example = (command.epilog or "").removeprefix("Example: ")
+    yield f"```sh\n{example}\n```"
+
+
+def _spelled(option: click.Option, context: click.Context) -> str:
+    names = ", ".join(sorted([*option.opts, *option.secondary_opts], key=len))
+    value = "" if option.is_flag else f" {option.make_metavar(context).removesuffix(' RANGE')}"
+    return f"`{names}{value}`"
+
+
+def _told(option: click.Option, context: click.Context) -> str:
+    default = None if option.is_flag or option.multiple else option.get_default(context)
+    needs = " Required." if option.required else ""
+    shown = isinstance(default, str | int) and default != ""
+    return f"{option.help}{needs}" + (f" Default: `{default}`." if shown else "")
+
+
+def _exit_codes() -> list[tuple[str, str, str]]:
+    rows = [("0", "It is done.", "")]
+    kinds = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, MlwrightError) and kind is not MlwrightError
+    ]
+    by_code: dict[int, list[type[MlwrightError]]] = {}
+    for kind in kinds:
+        if kind is not Cancelled:
+            by_code.setdefault(kind.exit_code, []).append(kind)
+    for code, those in sorted(by_code.items()):
+        meaning = " ".join(_joined(kind.__doc__ or "").partition("\n")[0] for kind in those)
+        if code == 1:
+            meaning += " Also: `runs reproduce` found an output that differs."
+        rows.append((str(code), meaning, ", ".join(f"`{kind.__name__}`" for kind in those)))
+    rows += [("130", "Ctrl-C ended it.", "`Cancelled`"), ("143", "SIGTERM ended it.", "`Cancelled`")]
+    return rows
+
+
+# The Python face
+
+
+def python_page() -> str:
+    """Every public name with its signature and docstring, and what `Project` answers with."""
+    names = [name for name in mlwright.__all__ if not name.startswith("__")]
+    parts = [
+        "# Python",
+        "```python\n"
+        f"from mlwright import {', '.join(names)}\n"
+        f"from mlwright.steps import {', '.join(steps.__all__)}\n"
+        "```",
+        "`mlwright.__version__` is the version, as text. Errors are classes of `mlwright.kernel.errors`; each"
+        " has `message`, `where`, `hint` and `exit_code` (see [the exit codes](commands.md#exit-codes)).",
+    ]
+    for name in names:
+        parts += _documented(name, getattr(mlwright, name), "mlwright")
+    for name in steps.__all__:
+        parts += _documented(name, getattr(steps, name), "mlwright.steps")
+    parts.append("## What a project answers with")
+    parts.append("What the members of `Project` return. What only the engine calls is left out.")
+    for kind in _answers(Project):
+        parts += _class(kind, "###", brief=True)
+    return "\n\n".join(parts)
+
+
+def _documented(name: str, thing: Any, module: str) -> Iterator[str]:
+    yield f"## {module}.{name}"
+    if inspect.isclass(thing):
+        yield from list(_class(thing, "##", brief=False))[1:]
+        return
+    shapes = typing.get_overloads(thing) or [thing]
+    yield "```python\n" + "\n".join(_signature(name, each) for each in shapes) + "\n```"
+    yield _markdown(inspect.getdoc(thing) or "")
+
+
+def _class(kind: type, level: str, *, brief: bool) -> Iterator[str]:
+    """A class: what it is, its fields, its public methods; `brief` tells each method in one line."""
+    told = _markdown(inspect.getdoc(kind) or "")
+    yield f"{level} {kind.__name__}"
+    if dataclasses.is_dataclass(kind):
+        fields = "\n".join(f"{each.name}: {each.type}" for each in dataclasses.fields(kind))
+        yield f"```python\n{fields}\n```"
+    elif brief:
+        told = told.partition("\n")[0]  # how it is made is the engine's
+    elif "**Args:**" in told:
+        yield f"```python\n{_signature(kind.__name__, kind.__init__)}\n```"
+    yield told
+    members = [(name, member) for name, member in _members(kind) if not brief or not _of_engine(member)]
+    if brief:
+        rows = [(f"`{_joined(_call(name, member))}`", _first_line(member)) for name, member in members]
+        if rows:
+            yield _table(["member", "meaning"], rows)
+        return
+    for name, member in members:
+        yield f"{level}# {kind.__name__}.{name}"
+        yield f"```python\n{_call(name, member)}\n```"
+        yield _markdown(inspect.getdoc(member) or "")
+
+
+def _members(kind: type) -> Iterator[tuple[str, Any]]:
+    """Public methods and properties, in the order they are written."""
+    for name, written in vars(kind).items():
+        member = written.__func__ if isinstance(written, staticmethod | classmethod) else written
+        told = isinstance(member, property | functools.cached_property) or inspect.isfunction(member)
+        if told and not name.startswith("_"):
+            yield name, member
+
+
+def _of_engine(member: Any) -> bool:
+    """Whether a method takes part in a transaction, or moves bytes between workspaces."""
+    parameters = inspect.signature(member).parameters.values() if inspect.isfunction(member) else ()
+    return any(each.annotation in ("Transaction", "InlineObjects") for each in parameters)
+
+
+def _call(name: str, member: Any) -> str:
+    if isinstance(member, property):
+        member = member.fget
+    elif isinstance(member, functools.cached_property):
+        member = member.func
+    else:
+        return _signature(name, member)
+    return f"{name}: {_annotation(inspect.signature(member).return_annotation)}"
+
+
+def _signature(name: str, function: Any) -> str:
+    """A signature as it would be written, without `self`; over one line when it is too long for that."""
+    signature = inspect.signature(function)
+    own = [each for each in signature.parameters.values() if each.name not in ("self", "cls")]
+    texts, starred = [], False
+    for each in own:
+        if each.kind is each.KEYWORD_ONLY and not starred:
+            texts.append("*")
+        starred = starred or each.kind in (each.KEYWORD_ONLY, each.VAR_POSITIONAL)
+        texts.append(_parameter(each))
+    returned = signature.return_annotation
+    if inspect.isgeneratorfunction(getattr(function, "__wrapped__", None)):
+        returned = returned.replace("Iterator[", "AbstractContextManager[")
+    arrow = "" if returned in (inspect.Signature.empty, "None") else f" -> {_annotation(returned)}"
+    line = f"{name}({', '.join(texts)}){arrow}"
+    if len(line) <= 100:
+        return line
+    return f"{name}(\n" + "".join(f"    {text},\n" for text in texts) + f"){arrow}"
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+    text = f"{stars}{parameter.name}"
+    if parameter.annotation is not parameter.empty:
+        text += f": {_annotation(parameter.annotation)}"
+    if parameter.default is parameter.empty:
+        return text
+    default = json.dumps(parameter.default) if isinstance(parameter.default, str) else repr(parameter.default)
+    return f"{text} = {default}" if parameter.annotation is not parameter.empty else f"{text}={default}"
+
+
+def _annotation(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+
+
+def _first_line(member: Any) -> str:
+    return _joined((inspect.getdoc(member) or "").partition("\n\n")[0])
+
+
+def _answers(kind: type) -> list[type]:
+    """Our own classes that the members of a class return, by name."""
+    found: dict[str, type] = {}
+    for _, member in _members(kind):
+        function = getattr(member, "fget", None) or getattr(member, "func", None) or member
+        waiting = [typing.get_type_hints(inspect.unwrap(function)).get("return")]
+        while waiting:
+            hint = waiting.pop()
+            waiting += typing.get_args(hint)
+            ours = isinstance(hint, type) and hint.__module__.startswith("mlwright.")
+            if ours and hint is not kind and hint.__name__ not in mlwright.__all__:
+                found[hint.__name__] = hint
+    return [found[name] for name in sorted(found)]
+
+
+def _markdown(docstring: str) -> str:
+    """A docstring of ours as Markdown: its sections become lists."""
+    out: list[str] = []
+    for line in docstring.splitlines():
+        if section := _SECTION.match(line):
+            told = section[2].strip()
+            out += ["", f"**{section[1]}:**{' ' + told if told else ''}", ""]
+        elif item := re.match(r"    (\*{0,2}\w+|\w+(?:, \w+)+): (.*)$", line):
+            out.append(f"- `{item[1]}`: {item[2]}")
+        elif line.startswith("        "):
+            out[-1] += f" {line.strip()}"
+        else:
+            out.append(line.removeprefix("    "))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).strip()
+
+
+# Settings
+
+
+def settings_page() -> str:
+    """`[tool.mlwright]`, each setting with its type, default and meaning."""
+    meanings = _arguments(Settings)
+    rows = [
+        (f"`{each.name}`", f"`{each.type}`", f"`{json.dumps(each.default)}`", meanings[each.name])
+        for each in dataclasses.fields(Settings)
+    ]
+    example = "\n".join(
+        f"{each.name} = {json.dumps(list(each.default) if isinstance(each.default, tuple) else each.default)}"
+        for each in dataclasses.fields(Settings)
+    )
+    return "\n\n".join(
+        [
+            "# Settings",
+            "A project says these of itself in its `pyproject.toml`. An unknown setting, or one of the wrong"
+            " type, is refused before anything is done. The table may be empty: it makes a folder a project.",
+            f"```toml\n[tool.mlwright]\n{example}\n```",
+            _table(["setting", "type", "default", "meaning"], rows),
+            "## Environment variables",
+            _table(
+                ["variable", "meaning"],
+                [
+                    ("`CI`", "`1` or `true`: a run prints one line for each step, also on a terminal."),
+                    (
+                        "`UV_*`, `SSL_CERT_FILE`, `HTTPS_PROXY`, ...",
+                        "Go through to uv, which locks and installs packages: index, cache, certificates."
+                        " `UV_PYTHON_DOWNLOADS` is `never` unless you set it.",
+                    ),
+                    (
+                        "all others",
+                        "Reach steps and replicas as they are, except `PYTHON*` and `VIRTUAL_ENV`. No"
+                        " fingerprint covers them: see [limits](../limits.md).",
+                    ),
+                ],
+            ),
+        ]
+    )
+
+
+def _arguments(kind: type) -> dict[str, str]:
+    """The `Args:` of a docstring by name."""
+    listed = _markdown(inspect.getdoc(kind) or "").partition("**Args:**")[2].partition("**")[0]
+    return dict(re.findall(r"^- `(\w+)`: (.*)$", listed, re.MULTILINE))
+
+
+# The metadata database
+
+
+class Table(NamedTuple):
+    """A table, the room that owns it, and what its migration says right above it, if anything."""
+
+    name: str
+    room: str
+    about: str
+
+
+def tables() -> list[Table]:
+    """Every table of the newest schema, in the order of the migrations."""
+    found = []
+    for migration in all_migrations():
+        found += _tables_of(migration)
+    return found
+
+
+def _tables_of(migration: Migration) -> Iterator[Table]:
+    room = migration.path.parents[1].name
+    sql = migration.sql.removeprefix(_about(migration.sql))
+    for piece in re.split(r"\n\s*\n", sql):
+        if made := re.search(r"^CREATE TABLE (\w+)", piece, re.MULTILINE):
+            yield Table(made[1], room, _uncommented(_about(piece)))
+
+
+def _about(sql: str) -> str:
+    """The comment that a text begins with."""
+    found = re.match(r"(?:--.*\n)*", sql)
+    return found[0] if found else ""
+
+
+def _uncommented(comment: str) -> str:
+    return _joined(re.sub(r"^-- ?", "", comment, flags=re.MULTILINE))
+
+
+def tables_page() -> str:
+    """Each table with its columns, keys and indexes, as SQLite sees them after every migration."""
+    database = SqliteDatabase(":memory:")
+    database.migrate(all_migrations())
+    parts = [
+        "# Tables",
+        "The metadata database is `.mlwright/metadata.db`, SQLite. Each table belongs to one room, which"
+        " alone writes it; `edge`, `event` and `lease` are written by all, through the kernel. What the"
+        " columns mean stands in [the architecture](../architecture.md#the-data-model).",
+        _table(
+            ["migration", "room", "what it makes"],
+            [
+                (f"`{each.path.name}`", each.path.parents[1].name, _uncommented(_about(each.sql)))
+                for each in all_migrations()
+            ],
+        ),
+    ]
+    indexes = database.read("SELECT tbl_name, sql FROM sqlite_schema WHERE type = 'index' AND sql NOT NULL")
+    for table in tables():
+        room = f"Room: `{table.room}`. {table.about}".strip()
+        parts += [f"## {table.name}", room, _columns(database, table.name)]
+        own = [f"- `{' '.join(each['sql'].split())}`" for each in indexes if each["tbl_name"] == table.name]
+        parts += ["\n".join(own)] if own else []
+    database.close()
+    return "\n\n".join(parts)
+
+
+def _columns(database: SqliteDatabase, table: str) -> str:
+    foreign = database.read('SELECT "from", "table", "to" FROM pragma_foreign_key_list(:name)', name=table)
+    keys = {each["from"]: f"`{each['table']}.{each['to']}`" for each in foreign}
+    rows = [
+        (
+            f"`{each['name']}`",
+            each["type"],
+            "no" if each["notnull"] or each["pk"] else "yes",
+            f"part {each['pk']}" if each["pk"] else "",
+            keys.get(each["name"], ""),
+        )
+        for each in database.read("SELECT * FROM pragma_table_info(:name) ORDER BY cid", name=table)
+    ]
+    return _table(["column", "type", "may be null", "primary key", "refers to"], rows)
+
+
+# Events
+
+
+class Verb(NamedTuple):
+    """An event that the code records: its verb, subject, the keys of its detail, and where it is recorded."""
+
+    verb: str
+    subject: str
+    detail: tuple[str, ...]
+    module: str
+
+
+_PLACEHOLDERS = {
+    "self.kind": typing.get_args(Kind),
+    "state": tuple(state for state in RunState if state is not RunState.RUNNING),
+}
+"""What stands in the braces of a verb that is put together."""
+_MEANINGS = {
+    "alias.moved": "An alias points at another version than before.",
+    "dataset.added": "A dataset has a new version.",
+    "model.added": "A model has a new version.",
+    "run.started": "A run began; it is recorded as running.",
+    "run.succeeded": "A run ended: every step succeeded, was reused or checked.",
+    "run.failed": "A run ended: a step failed, a gate was closed, or the engine could not go on.",
+    "run.cancelled": "A run was ended by Ctrl-C or by a signal.",
+    "run.lost": "The process of a run was found to be gone without a word.",
+}
+"""A verb without a sentence here stops the script: whoever adds one says what it means."""
+_SUBJECTS = {"run.end": "run", "End('run', run)": "run", "made.end": "version", "version.end": "version"}
+
+
+def events() -> list[Verb]:
+    """Every event verb, found in the source: `events.record(tx, "noun.verbed", subject, key=...)`."""
+    return sorted(
+        event
+        for path in SOURCE.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "events.record"
+        for event in _events(call, path)
+    )
+
+
+def _events(call: ast.Call, path: Path) -> Iterator[Verb]:
+    subject = _SUBJECTS[ast.unparse(call.args[2])]
+    detail = tuple(keyword.arg or "" for keyword in call.keywords)
+    for verb in _verbs(call.args[1]):
+        yield Verb(verb, subject, detail, path.relative_to(SOURCE).as_posix())
+
+
+def _verbs(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    assert isinstance(node, ast.JoinedStr), f"a verb is text: {ast.unparse(node)}"
+    made = [""]
+    for part in node.values:
+        if isinstance(part, ast.FormattedValue):
+            made = [begin + each for begin in made for each in _PLACEHOLDERS[ast.unparse(part.value)]]
+        else:
+            assert isinstance(part, ast.Constant)
+            made = [begin + str(part.value) for begin in made]
+    return made
+
+
+def events_page() -> str:
+    """Each event verb, its subject and detail."""
+    rows = [
+        (
+            f"`{each.verb}`",
+            _MEANINGS[each.verb],
+            each.subject,
+            ", ".join(f"`{key}`" for key in each.detail),
+            f"`{each.module}`",
+        )
+        for each in events()
+    ]
+    return "\n\n".join(
+        [
+            "# Events",
+            "An event is a row of the table [`event`](tables.md#event), written in the transaction of the"
+            " change it tells of: verb, subject, who acted, when, and a detail in JSON. `mlwright events` and"
+            " `Project.events` read them, oldest first.",
+            _table(["verb", "meaning", "subject", "detail", "recorded in"], rows),
+        ]
+    )
+
+
+# The prediction server
+
+
+def example_spec() -> ReplicaSpec:
+    """A replica of a small model, for the page only."""
+    signature = Signature(
+        inputs=(
+            Column("age", "integer", minimum=18, maximum=95),
+            Column("weight", "number", nullable=True, minimum=41.5, maximum=143.0),
+            Column("ward", "string", categories=("east", "west")),
+        ),
+        output=Output("string", classes=("benign", "malignant")),
+        probabilities=True,
+        example=Example({"age": 52, "weight": 71.5, "ward": "east"}, "benign"),
+    )
+    return ReplicaSpec("diagnosis@1", VersionId("01" + "0" * 24), "sklearn", "model", signature)
+
+
+def http_page() -> str:
+    """The routes of a served model, from its OpenAPI document, and its problem documents."""
+    document = openapi(example_spec())
+    parts = [
+        "# HTTP",
+        "What `mlwright serve MODEL` answers. The interface follows from the model's signature; here it is"
+        " shown for a model with three columns, `age`, `weight` and `ward`. A running server tells its own at"
+        f" `/docs` (for people) and `/openapi.json` (OpenAPI {document['openapi']}).",
+    ]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parts += _route(method.upper(), path, operation)
+    parts += ["## Problem documents", *_problems()]
+    parts.append("## Schemas")
+    for name, schema in document["components"]["schemas"].items():
+        parts += [f"### {name}", _json(schema)]
+    return "\n\n".join(parts)
+
+
+def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
+    yield f"## {method} {path}"
+    yield f"{operation['summary']}. {operation.get('description', '')}".strip()
+    for parameter in operation.get("parameters", ()):
+        schema = parameter["schema"]
+        values = ", ".join(f"`{value}`" for value in schema.get("enum", ()))
+        default = schema["default"]
+        yield f"Query `{parameter['name']}` ({values}; default `{default}`): {parameter['description']}"
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        yield f"Request, `{kind}`:"
+        yield _json(content["example"])
+    rows = [
+        (status, answer["description"], ", ".join(f"`{kind}`" for kind in answer.get("content", {})))
+        for status, answer in operation["responses"].items()
+    ]
+    yield _table(["status", "meaning", "content"], rows)
+    answered = operation["responses"]["200"]
+    for name, header in answered.get("headers", {}).items():
+        yield f"Header `{name}`: {header['description']}"
+    for content in answered["content"].values():
+        if "example" in content:
+            yield "Answer:"
+            yield _json(content["example"])
+
+
+def _problems() -> Iterator[str]:
+    faults = [Fault("must be an integer, not null", 0, "age"), Fault("is missing", 1, "ward")]
+    problem = Problem(422, faults=faults)
+    yield (
+        f"A request that gets no prediction is answered with `{MEDIA_TYPE}` (RFC 9457): `status`, `title`,"
+        f" one sentence in `detail`, and in `errors` up to {MAX_FAULTS} faults, each with the row (counted"
+        " from 0) and the field where they are known."
+    )
+    yield _json(json.loads(problem.document()))
+
+
+def _json(value: Any) -> str:
+    return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
+
+
+# Text
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str | None]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join((cell or "").replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+        for row in lines
+    )
+
+
+def _wrapped(text: str) -> str:
+    """Prose and list items at the width of our pages; code and tables as they are."""
+    out: list[str] = []
+    code = False
+    for line in text.splitlines():
+        code ^= line.startswith("```")
+        if code or line.startswith(("|", "#", "```")):
+            out.append(line)
+            continue
+        indent = "  " if line.startswith("- ") else ""
+        out += textwrap.wrap(
+            line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        ) or [""]
+    return "\n".join(out)
+
+
+def _joined(text: str) -> str:
+    return " ".join(textwrap.dedent(text).split())
+
+
+def _slug(heading: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+if __name__ == "__main__":
+    main()
