@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -166,7 +166,14 @@ class Project:
         )
 
     @contextmanager
-    def serve(self, reference: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[Server]:
+    def serve(
+        self,
+        reference: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        preparing: Callable[[str], object] | None = None,
+    ) -> Iterator[Server]:
         """Answer predictions over HTTP while the block runs, in the model's own environment.
 
         Raises:
@@ -175,17 +182,20 @@ class Project:
             WorkFailed: the replica never got ready; the message says why.
         """
         lock = self.environments.get(self.models.detail(reference).environment)
+        say = preparing or (lambda what: None)
+        say(f"preparing the environment of {reference}, with the server's packages")
         serving = self.environments.resolve_with(lock, serve_requirements())
         python = self.environments.build(serving).python
         folder = self.rooms.workspace.local / "serving"
+        say(f"starting a replica of {reference}: it must answer its example as the pipeline did")
         server = start_replica(self.replica_spec(reference), python, host=host, port=port, folder=folder)
         try:
             yield server
         finally:
             server.stop()
 
-    def events(self, *, after: int = 0, limit: int = 100) -> list[Event]:
-        """What happened, oldest first."""
+    def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
+        """The newest `limit` events, or the next ones after the id `after`; oldest first."""
         return history(self.rooms.database, after=after, limit=limit)
 
     def _prediction(self, text: str) -> End | None:
@@ -207,7 +217,7 @@ class Project:
 
     def _run(self, text: str) -> End | None:
         run_text, slash, step = text.partition("/")
-        if not looks_like_id(run_text):
+        if run_text != "latest" and not looks_like_id(run_text):
             return None
         try:
             run = self.runs.get(run_text)
@@ -240,7 +250,9 @@ class Project:
 
     def _label_attempt(self, identity: str) -> str:
         attempt = self.rooms.attempts.find(identity)
-        return f"step {attempt.node} ({attempt.state})" if attempt else f"attempt {short(identity)}"
+        if attempt is None:
+            return f"attempt {short(identity)}"
+        return f"step {attempt.node} of run {short(attempt.run_id)} ({attempt.state})"
 
     def _label_run(self, identity: str) -> str:
         run = self.runs.get(identity)

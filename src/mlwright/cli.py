@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 import mlwright
-from mlwright.terminal import run_command
+from mlwright.terminal import HELP, run_command
 
 _COMMANDS = {
     "init": ("mlwright.workspace.cli:init", "Make a new project."),
@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=LazyGroup, epilog="Example: mlwright init demo")
+@click.group(cls=LazyGroup, epilog="Example: mlwright init demo", context_settings=HELP)
 @click.version_option(mlwright.__version__, prog_name="mlwright", message="%(prog)s %(version)s")
 def root() -> None:
     """From a function on a laptop to a reproducible, monitored machine-learning service."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 _COMMON = (
     click.option("--debug", is_flag=True, help="Show tracebacks of mlwright itself."),
     click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
@@ -49,7 +51,8 @@ def command(
         name: what the user types.
         example: one line that works.
         changes: whether it changes anything.
-        project: False for a command that works outside a project.
+        project: False for a command that works outside a project: it is called with `base`, the folder that
+            `--project` names.
     """
 
     def decorate(function: Function) -> click.Command:
@@ -61,7 +64,7 @@ def command(
                 with Project.open(project_dir) as opened:
                     function(project=opened, **options)
             else:
-                function(**options)
+                function(base=project_dir, **options)
 
         # Its own arguments and options first, in the order they are written; those that all have last.
         own = getattr(door, "__click_params__", [])
@@ -69,7 +72,7 @@ def command(
         for option in (*_COMMON, *([_DRY_RUN] if changes else [])):
             option(door)
         door.__click_params__ += own  # type: ignore[attr-defined]
-        return click.command(name, epilog=f"Example: {example}")(door)
+        return click.command(name, epilog=f"Example: {example}", context_settings=HELP)(door)
 
     return decorate
 
@@ -86,18 +89,21 @@ def say_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
 
 
-def say_plan(plan: Plan, as_json: bool) -> None:
-    """Print what would change."""
+def say_plan(plan: Plan, as_json: bool, *, done: bool = False) -> None:
+    """Print what would change, or what has been done."""
     if as_json:
         say_json(plan)
         return
-    say(f"plan: {plan.title}")
+    say(plan.title if done else f"plan: {plan.title}")
     say_table([(change.action, change.subject, change.why) for change in plan.changes], indent="  ")
 
 
 def say_table(rows: Iterable[Sequence[object]], head: Sequence[str] = (), indent: str = "") -> None:
     """Print rows in columns that line up; the last column is as long as it is."""
     texts = [[str(cell) for cell in row] for row in rows]
+    if not texts:
+        say(f"{indent}none")
+        return
     if head:
         texts.insert(0, [name.upper() for name in head])
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
@@ -136,6 +142,9 @@ def _failed(error: BaseException, arguments: list[str]) -> int:
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader is gone: nothing is left to flush to
         return 0
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return error.exit_code
     if "--debug" in arguments:
         traceback.print_exception(error)
     told = _in_our_words(error)

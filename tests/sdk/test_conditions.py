@@ -136,11 +136,41 @@ def test_an_earlier_version_is_not_to_be_worse_than(
     assert "diagnosis@3" in finding.text
 
 
+@pytest.mark.parametrize(
+    ("condition", "mine", "theirs", "holds"),
+    [
+        ("auc >= 0.5", 0.75, 1.0, True),
+        ("auc >= 0.5", 0.625, 1.0, False),
+        ("loss <= 1", 1.25, 1.0, True),
+        ("loss <= 1", 1.375, 1.0, False),
+        ("bias == 0", -0.5, 0.25, True),
+        ("bias == 0", 0.625, 0.25, False),
+        ("auc >= 0.5", math.nan, 1.0, False),
+    ],
+)
+def test_a_tolerance_is_how_much_worse_a_score_may_be(
+    condition: str, mine: float, theirs: float, holds: bool
+) -> None:
+    """A quarter worse passes a tolerance of a quarter, in the direction of the metric; more does not."""
+    metric = condition.split(maxsplit=1)[0]
+
+    (finding,) = judge_against(
+        {metric: mine}, {metric: theirs}, [parse_condition(condition)], "diagnosis@3", tolerance=0.25
+    )
+
+    assert finding.holds == holds
+
+
 def test_a_score_that_one_of_the_two_lacks_is_not_passed() -> None:
     """Missing here or there, it cannot be compared."""
     condition = [parse_condition("auc >= 0.5")]
 
-    for scores, reference in [({}, {"auc": 1.0}), ({"auc": 1.0}, {})]:
+    for scores, reference in [
+        ({}, {"auc": 1.0}),
+        ({"auc": 1.0}, {}),
+        (0.9, {"auc": 1.0}),
+        ({"auc": 1.0}, [1.0]),
+    ]:
         (finding,) = judge_against(scores, reference, condition, "diagnosis@3")
         assert not finding.holds
         assert finding.text == "auc is missing here or in diagnosis@3"

@@ -24,7 +24,7 @@ def test_in_a_pipeline_a_gate_is_a_node_and_a_promise() -> None:
     """Its conditions are settings; its answer can be passed on, not looked into."""
     with tracing() as tracer:
         scores = made.take(1)
-        passed = gate(scores, "auc >= 0.95", not_worse_than="diagnosis@champion")
+        passed = gate(scores, "auc >= 0.95", not_worse_than="diagnosis@champion", tolerance=0.01)
 
         assert isinstance(passed, Promise)
         with pytest.raises(Invalid):
@@ -35,7 +35,11 @@ def test_in_a_pipeline_a_gate_is_a_node_and_a_promise() -> None:
         "kind": "gate",
         "inputs": {"scores": {"kind": "output", "node": "take", "output": "result"}},
         "outputs": {"result": "bool"},
-        "settings": {"conditions": ["auc >= 0.95"], "not_worse_than": "diagnosis@champion"},
+        "settings": {
+            "conditions": ["auc >= 0.95"],
+            "not_worse_than": "diagnosis@champion",
+            "tolerance": 0.01,
+        },
     }
 
 
@@ -64,6 +68,10 @@ def test_registering_asks_for_the_signature_first() -> None:
         (lambda promise: gate(promise, "auc"), "cannot read the condition 'auc'"),
         (lambda promise: gate(promise, 0.9), "cannot read the condition 0.9"),
         (lambda promise: gate(promise, "auc > 0", not_worse_than=promise), "a model's reference, as text"),
+        (lambda promise: gate(promise, "auc > 0", tolerance=-0.1), "tolerance must be a number from 0 on"),
+        (lambda promise: gate(promise, "auc > 0", tolerance=float("nan")), "tolerance must be a number"),
+        (lambda promise: gate(promise, "auc > 0", tolerance="1%"), "tolerance must be a number from 0 on"),
+        (lambda promise: gate(promise, "auc > 0", tolerance=promise), "tolerance must be a number"),
         (lambda promise: gate(object(), "auc > 0"), "the scores of a gate is a object"),
         (lambda promise: register(promise, promise, example=promise), "name and message are text"),
         (lambda promise: register("m", promise, example=promise, message=3), "name and message are text"),

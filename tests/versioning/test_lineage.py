@@ -209,7 +209,7 @@ def test_a_model_leads_to_code_data_and_environment(project: Project, run: Run) 
     assert "environment b3:" in text
     assert ", no Git commit)" in text
     assert f"run {run.id[:10]} of count (succeeded)" in text
-    assert "step score (succeeded)" in text
+    assert f"step score of run {run.id[:10]} (succeeded)" in text
 
 
 def test_a_dataset_leads_down_to_all_that_came_of_it(project: Project, run: Run) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.kernel.plan import Change, Plan
-from mlwright.terminal import command, say, say_json, say_plan, say_table
+from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
     from mlwright.app import Project
 
 
-@click.group(epilog="Example: mlwright environments show")
+@click.group(epilog="Example: mlwright environments show", context_settings=HELP)
 def environments() -> None:
     """Lock and build environments."""
 
@@ -34,7 +34,7 @@ def show(project: Project, digest: str | None, as_json: bool) -> None:
     say(
         f"locks {lock.packages} packages; {'built' if built else 'not built yet: mlwright environments sync'}"
     )
-    say_table([(name, pin.partition(" ")[0]) for name, pin in pins.items()] or [("", "")], indent="  ")
+    say_table([(name, pin.partition(" ")[0]) for name, pin in pins.items()], indent="  ")
 
 
 @environments.add_command
@@ -42,8 +42,8 @@ def show(project: Project, digest: str | None, as_json: bool) -> None:
 def lock(project: Project, as_json: bool, dry_run: bool) -> None:
     """Resolve the dependencies in pyproject.toml into uv.lock."""
     changed = project.environments.lock(check=dry_run)
-    action, why = ("write", "the dependencies changed") if changed else ("keep", "it fits pyproject.toml")
-    say_plan(Plan("lock", (Change(action, "uv.lock", why),)), as_json)
+    action, why = ("write", "from the dependencies") if changed else ("keep", "it fits pyproject.toml")
+    say_plan(Plan("lock", (Change(action, "uv.lock", why),)), as_json, done=not dry_run)
 
 
 @environments.add_command
@@ -59,4 +59,4 @@ def sync(project: Project, as_json: bool, dry_run: bool) -> None:
     )
     if not dry_run:
         found.build(current)
-    say_plan(Plan("sync", (change,)), as_json)
+    say_plan(Plan("sync", (change,)), as_json, done=not dry_run)

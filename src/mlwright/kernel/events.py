@@ -56,8 +56,13 @@ def record(tx: Transaction, verb: str, subject: End, **detail: Any) -> None:
     )
 
 
-def history(database: Database, *, after: int = 0, limit: int = 100) -> list[Event]:
-    """Events with an id above `after`, oldest first, at most `limit`."""
+def history(database: Database, *, after: int | None = None, limit: int = 100) -> list[Event]:
+    """The newest `limit` events, or the next ones after the id `after`; oldest first."""
+    rows = (
+        database.read(_SQL["newest_events"], limit=limit)[::-1]
+        if after is None
+        else database.read(_SQL["events_after"], after=after, limit=limit)
+    )
     return [
         Event(
             row["id"],
@@ -67,5 +72,5 @@ def history(database: Database, *, after: int = 0, limit: int = 100) -> list[Eve
             row["actor"],
             json.loads(row["detail"]),
         )
-        for row in database.read(_SQL["events_after"], after=after, limit=limit)
+        for row in rows
     ]

@@ -45,6 +45,10 @@ ORDER BY edge.to_kind, edge.to_id, edge.role, edge.from_kind, edge.from_id;
 INSERT INTO event (at_us, verb, subject_kind, subject_id, actor, detail)
 VALUES (:at_us, :verb, :subject_kind, :subject_id, :actor, :detail);
 
+-- name: newest_events
+-- The newest events, newest first.
+SELECT id, at_us, verb, subject_kind, subject_id, actor, detail FROM event ORDER BY id DESC LIMIT :limit;
+
 -- name: events_after
 -- The next events after a cursor, oldest first.
 SELECT id, at_us, verb, subject_kind, subject_id, actor, detail FROM event

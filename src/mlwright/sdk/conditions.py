@@ -29,11 +29,15 @@ class Condition:
     compare: str
     threshold: float
 
-    def not_worse(self, value: float, reference: float) -> bool:
-        """Whether a value is as good as another; which way is better is told by the way it is compared."""
+    def not_worse(self, value: float, reference: float, tolerance: float = 0.0) -> bool:
+        """Whether a value is as good as another, or worse by no more than the tolerance.
+
+        Which way is better is told by the way it is compared.
+        """
         if self.compare == "==":
-            return abs(value - self.threshold) <= abs(reference - self.threshold)
-        return value >= reference if self.compare in {">", ">="} else value <= reference
+            return abs(value - self.threshold) <= abs(reference - self.threshold) + tolerance
+        better_by = value - reference if self.compare in {">", ">="} else reference - value
+        return value == reference or better_by >= -tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +78,29 @@ def judge(scores: Mapping[str, float], conditions: Sequence[Condition]) -> list[
 
 
 def judge_against(
-    scores: Mapping[str, float], reference: Mapping[str, float], conditions: Sequence[Condition], name: str
+    scores: Mapping[str, float],
+    reference: Mapping[str, float],
+    conditions: Sequence[Condition],
+    name: str,
+    tolerance: float = 0.0,
 ) -> list[Finding]:
-    """Hold scores against those of an earlier version: each metric of the conditions, in its direction."""
+    """Hold scores against those of an earlier version: each metric of the conditions, in its direction.
+
+    Args:
+        name: how the findings call that version.
+        tolerance: by how much a metric may be worse and still hold, in its own unit.
+    """
     findings = []
     for condition in conditions:
         metric = condition.metric
-        if metric not in scores or metric not in reference:
+        if not all(isinstance(each, Mapping) and metric in each for each in (scores, reference)):
             findings.append(Finding(f"{metric} is missing here or in {name}", holds=False))
             continue
         mine, theirs = _number(scores[metric]), _number(reference[metric])
         if mine is None or theirs is None:
             findings.append(Finding(f"{metric} is not a number here or in {name}", holds=False))
             continue
-        holds = condition.not_worse(mine, theirs)
+        holds = condition.not_worse(mine, theirs, tolerance)
         findings.append(Finding(f"{metric} {mine:.6g} against {theirs:.6g} of {name}", holds))
     return findings
 

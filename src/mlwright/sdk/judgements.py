@@ -11,7 +11,9 @@ from mlwright.sdk.conditions import judge, parse_condition
 from mlwright.sdk.signature import SIGNATURE_STEP
 
 
-def gate(scores: Mapping[str, float], *conditions: str, not_worse_than: str | None = None) -> bool:
+def gate(
+    scores: Mapping[str, float], *conditions: str, not_worse_than: str | None = None, tolerance: float = 0.0
+) -> bool:
     """Judge a run by its scores; what is behind a closed gate does not happen, and the run fails.
 
     Args:
@@ -19,6 +21,7 @@ def gate(scores: Mapping[str, float], *conditions: str, not_worse_than: str | No
         conditions: each as `"auc >= 0.95"`; all must hold.
         not_worse_than: a model reference (`"diagnosis@champion"`). That version is evaluated again, by the
             same step on the same test data, and the metrics of `conditions` must not be worse.
+        tolerance: by how much a metric may be worse than that version's and still pass, in its own unit.
 
     Returns:
         Inside a pipeline a promise, to be passed as `when=`. Outside one, whether the conditions hold.
@@ -33,6 +36,8 @@ def gate(scores: Mapping[str, float], *conditions: str, not_worse_than: str | No
         )
     if not isinstance(not_worse_than, str | None):
         raise Invalid("not_worse_than is a model's reference, as text", where=trace.caller())
+    if not isinstance(tolerance, int | float) or not tolerance >= 0:
+        raise Invalid(f"tolerance must be a number from 0 on, not {tolerance!r}", where=trace.caller())
     tracer = trace.current()
     if tracer is None:
         return all(finding.holds for finding in judge(scores, parsed))
@@ -41,7 +46,7 @@ def gate(scores: Mapping[str, float], *conditions: str, not_worse_than: str | No
         kind="gate",
         inputs={"scores": trace.argument(scores, "the scores of a gate")},
         outputs={trace.RESULT: "bool"},
-        settings={"conditions": list(conditions), "not_worse_than": not_worse_than},
+        settings={"conditions": list(conditions), "not_worse_than": not_worse_than, "tolerance": tolerance},
     )
     return trace.Promise(name, trace.RESULT)  # type: ignore[return-value]
 

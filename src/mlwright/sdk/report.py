@@ -13,6 +13,9 @@ from pathlib import Path
 
 from mlwright.kernel.errors import Invalid
 
+JOURNAL = "journal.jsonl"
+"""The name of an attempt's journal in its scratch folder."""
+
 _journal: int | None = None
 
 

@@ -9,6 +9,7 @@ raised and where.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import random
@@ -58,24 +59,24 @@ def main(arguments: list[str]) -> None:
 
 def answer(frame: Frame, root: str) -> Frame:
     """Do what a request asks; whatever goes wrong in it is an answer too."""
-    operations: dict[str, Callable[[Frame], Frame]] = {
+    operations: dict[str, Callable[[Frame, str], Frame]] = {
         "parameters": _parameters,
         "trace": _trace,
         "execute": _execute,
     }
     head = frame.head
     try:
-        done = operations[head["op"]](frame)
+        done = operations[head["op"]](frame, root)
     except BaseException as error:  # SystemExit too: a step that calls sys.exit() has failed
         return Frame({"id": head["id"], "state": "failed", "error": _told(error, root)})
     return Frame({"id": head["id"], "state": "done", **done.head}, done.parts)
 
 
-def _parameters(frame: Frame) -> Frame:
+def _parameters(frame: Frame, root: str) -> Frame:
     return Frame({"parameters": _pipeline(frame.head).parameters()})
 
 
-def _trace(frame: Frame) -> Frame:
+def _trace(frame: Frame, root: str) -> Frame:
     return Frame({"nodes": _pipeline(frame.head).trace(frame.head["values"])})
 
 
@@ -86,13 +87,14 @@ def _pipeline(head: dict[str, Any]) -> Pipeline[Any, Any]:
     return found
 
 
-def _execute(frame: Frame) -> Frame:
+def _execute(frame: Frame, root: str) -> Frame:
     head = frame.head
     scratch = Path(head["scratch"])
     work = scratch / "work"
     work.mkdir(parents=True, exist_ok=True)
     os.chdir(work)
-    report.open_journal(scratch / "journal.jsonl")
+    report.open_journal(scratch / report.JOURNAL)
+    _forget_peak()
     began, cpu_began = time.perf_counter(), time.process_time()
     try:
         with _captured(scratch / "log.txt"):
@@ -104,8 +106,8 @@ def _execute(frame: Frame) -> Frame:
                     for name, argument in head["arguments"].items()
                 }
                 outputs, parts = _encode(function(**arguments), hints, head["node"], scratch)
-            except BaseException:
-                traceback.print_exc()
+            except BaseException as error:
+                sys.stderr.write(_shown(error, root))
                 raise
     finally:
         report.close_journal()
@@ -113,7 +115,7 @@ def _execute(frame: Frame) -> Frame:
     usage = {
         "wall_s": time.perf_counter() - began,
         "cpu_s": time.process_time() - cpu_began,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": _peak_bytes(),
     }
     return Frame({"outputs": outputs, "usage": usage}, tuple(parts))
 
@@ -222,6 +224,30 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception:  # their exception's own __str__ is their code too
         return "(its message cannot be shown)"
+
+
+def _shown(error: BaseException, root: str) -> str:
+    """The traceback as the user knows it: from their first frame on, by their project's paths."""
+    trace = error.__traceback__
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(root + os.sep):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(type(error), error, trace))
+    return text.replace(root + os.sep, "")
+
+
+def _forget_peak() -> None:
+    """Measure the peak of memory from here on. Source: proc(5), clear_refs, value 5 (Linux 4.0)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_bytes() -> int:
+    """The most memory this process held since `_forget_peak`, or since it began where that is not known."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 @contextmanager

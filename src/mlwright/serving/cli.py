@@ -27,7 +27,7 @@ def serve(project: Project, reference: str, host: str, port: int, as_json: bool,
         say_plan(plan_serve(project.replica_spec(reference), host=host, port=port), as_json)
         return
     try:
-        with project.serve(reference, host=host, port=port) as server:
+        with project.serve(reference, host=host, port=port, preparing=None if as_json else say) as server:
             if as_json:
                 say_json({"model": server.model, "url": server.url})
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -70,10 +70,17 @@ class Run:
 
 
 class Runs:
-    """The runs of a workspace."""
+    """The runs of a workspace.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        on_lost: told, inside the transaction, of a run whose owner died.
+    """
+
+    def __init__(
+        self, database: Database, on_lost: Callable[[Transaction, RunId], None] = lambda tx, run: None
+    ) -> None:
         self._database = database
+        self._on_lost = on_lost
 
     def begin(
         self,
@@ -160,7 +167,10 @@ class Runs:
         return metrics_of(self._database, run)
 
     def bury_lost(self) -> None:
-        """Declare the runs lost whose owner is gone: whoever looks may, so that nobody has to clean up."""
+        """Declare the runs lost whose owner is gone: whoever looks may, so that nobody has to clean up.
+
+        What else ends with a run is recorded by `on_lost`, in the same transaction.
+        """
         for row in self._database.read(_SQL["unfinished_runs"]):
             owner = leases.owner(self._database, _subject(row["id"]))
             if owner is not None and owner.alive:
@@ -175,6 +185,7 @@ class Runs:
                 }
                 if tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0]["state"] == RunState.RUNNING:
                     self._move(tx, row["id"], RunState.RUNNING, RunState.LOST, told)
+                    self._on_lost(tx, RunId(row["id"]))
                 if owner is not None:
                     leases.release(tx, owner)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.kernel.clock import show as show_time
-from mlwright.terminal import command, say, say_json, say_plan, say_table, show_size
+from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table, show_size
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlwright.versioning.versions import Version, Versions
 
 
-@click.group(epilog="Example: mlwright datasets list")
+@click.group(epilog="Example: mlwright datasets list", context_settings=HELP)
 def datasets() -> None:
     """Version data."""
 
@@ -69,7 +69,7 @@ def show_dataset(project: Project, reference: str, as_json: bool) -> None:
     )
 
 
-@click.group(epilog="Example: mlwright models show diagnosis@champion")
+@click.group(epilog="Example: mlwright models show diagnosis@champion", context_settings=HELP)
 def models() -> None:
     """List, show and alias models."""
 
@@ -92,9 +92,7 @@ def show_model(project: Project, reference: str, as_json: bool) -> None:
         return
     _say_version(detail.version, project.models.versions)
     say("metrics")
-    say_table(
-        [(name, f"{value:.6g}") for name, value in detail.metrics.items()] or [("none", "")], indent="  "
-    )
+    say_table([(name, f"{value:.6g}") for name, value in detail.metrics.items()], indent="  ")
     signature = detail.signature
     classes = f", one of {', '.join(map(str, signature.output.classes))}" if signature.output.classes else ""
     say(f"signature  {len(signature.inputs)} inputs -> {signature.output.type}{classes}")
@@ -137,7 +135,7 @@ def alias_model(
         if dry_run
         else versions.set_alias(reference, alias, reason=message)
     )
-    say_plan(plan, as_json)
+    say_plan(plan, as_json, done=not dry_run)
 
 
 @command("lineage", example="mlwright lineage diagnosis@champion")

@@ -27,11 +27,14 @@ class AttemptState(StrEnum):
     FAILED = "failed"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
+    LOST = "lost"
 
 
 MOVES: dict[AttemptState | None, frozenset[AttemptState]] = {
-    None: frozenset(set(AttemptState) - {AttemptState.SUCCEEDED, AttemptState.CANCELLED}),
-    AttemptState.RUNNING: frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.CANCELLED}),
+    None: frozenset(set(AttemptState) - {AttemptState.SUCCEEDED, AttemptState.CANCELLED, AttemptState.LOST}),
+    AttemptState.RUNNING: frozenset(
+        {AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.CANCELLED, AttemptState.LOST}
+    ),
 }
 """None: before there is a row. What is reused, checked or skipped, and a closed gate, is never running."""
 
@@ -170,9 +173,10 @@ class Attempts:
         rows = self._database.read(_SQL["reusable_attempt"], fingerprint=fingerprint)
         return AttemptId(rows[0]["id"]) if rows else None
 
-    def of_run(self, run: RunId) -> list[Attempt]:
+    def of_run(self, run: RunId, tx: Transaction | None = None) -> list[Attempt]:
         """Every try of a run, in the order they began."""
-        return [_attempt(row) for row in self._database.read(_SQL["attempts_of_run"], run_id=run)]
+        source = tx or self._database
+        return [_attempt(row) for row in source.read(_SQL["attempts_of_run"], run_id=run)]
 
     def find(self, prefix: str) -> Attempt | None:
         """The attempt with an id or a unique prefix of it."""

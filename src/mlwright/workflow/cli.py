@@ -11,7 +11,7 @@ from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.ids import short
-from mlwright.terminal import command, say, say_json, say_plan, say_table
+from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -68,7 +68,7 @@ def _run(project: Project, request: Request, as_json: bool) -> None:
         raise error
 
 
-@click.group(epilog="Example: mlwright pipelines list")
+@click.group(epilog="Example: mlwright pipelines list", context_settings=HELP)
 def pipelines() -> None:
     """List and plan pipelines."""
 
@@ -101,7 +101,7 @@ def plan(
     say_plan(project.pipelines.plan(Request(pipeline, _pairs(given), seed, cache=not no_cache)), as_json)
 
 
-@click.group(epilog="Example: mlwright runs list")
+@click.group(epilog="Example: mlwright runs list", context_settings=HELP)
 def runs() -> None:
     """List, show, continue and reproduce runs."""
 
@@ -158,7 +158,7 @@ def show_run(project: Project, run_id: str, as_json: bool) -> None:
                 each.attempt.state,
                 "" if each.attempt.wall_s is None else show_seconds(each.attempt.wall_s),
                 ", ".join(f"{name}=b3:{made.digest[:12]}" for name, made in each.outputs.items())
-                or each.attempt.detail.get("note", ""),
+                or _note(each.attempt.detail),
             )
             for each in detail.attempts
         ],
@@ -183,9 +183,12 @@ def show_logs(project: Project, run_id: str, step: str | None, as_json: bool) ->
     if as_json:
         say_json([{"step": attempt.node, "number": attempt.number, "text": text} for attempt, text in told])
         return
+    if not told:
+        say("nothing was printed")
     for attempt, text in told:
+        source = attempt.node if attempt.number == 1 else f"{attempt.node} (try {attempt.number})"
         for line in text.splitlines():
-            say(f"{attempt.node} | {line}")
+            say(f"{source} | {line}")
 
 
 @runs.add_command
@@ -258,6 +261,13 @@ def _say_reproduction(done: Reproduction) -> None:
     say(f"{same} of {len(done.comparisons)} outputs are identical")
     if first is not None:
         say(f"the first that differs is `{first.output}` of step `{first.node}`")
+
+
+def _note(detail: dict[str, Any]) -> str:
+    """How an attempt without outputs ended: a note, what a gate found, or an error."""
+    if "findings" in detail:
+        return "; ".join(each["text"] for each in detail["findings"])
+    return str(detail.get("note") or detail.get("error", {}).get("message", ""))
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,9 @@ the project, and on all that these name in turn. A unit is one statement at the 
 normal form (no comments, docstrings, formatting or annotations' places). What cannot be resolved is taken
 whole: a module that is passed around brings all its statements.
 
+A file of the project that is not code counts for what names it: a text constant that is its name, or the end
+of its path (`"params.yaml"`).
+
 Statements that only have effects (`random.seed(1)`, `settings.x = 2`) count for everything in their
 module, since importing it runs them.
 """
@@ -15,7 +18,7 @@ import ast
 import contextlib
 import symtable
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,10 +90,14 @@ class CodeIndex:
 
     Args:
         roots: folders that the interpreter would search, first one first.
+        files: the project's files that are not modules, by path, each with its digest.
     """
 
-    def __init__(self, *roots: Path) -> None:
+    def __init__(self, *roots: Path, files: Mapping[str, Digest] | None = None) -> None:
         self._roots = roots
+        self._files: dict[str, list[tuple[str, Digest]]] = {}
+        for path, digest in (files or {}).items():
+            self._files.setdefault(path.rpartition("/")[2], []).append((path, digest))
         self._modules: dict[str, _Module | None] = {}
         self._reached: dict[str, Reach] = {}
 
@@ -134,6 +141,11 @@ class CodeIndex:
                     file = path.relative_to(self._roots[0]).as_posix()
                     return _read(name, package, file, path.read_bytes())
         return None
+
+    def files_named(self, text: str) -> dict[str, Digest]:
+        """The files that a text constant names, by path."""
+        candidates = self._files.get(text.rpartition("/")[2], ())
+        return {path: digest for path, digest in candidates if path == text or path.endswith(f"/{text}")}
 
     def is_package(self, name: str) -> bool:
         """Whether a folder of the project can be imported under this name."""
@@ -223,6 +235,9 @@ class _Walk:
             path = _dotted(node)
             if path is None:
                 waiting += ast.iter_child_nodes(node)
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found = self._index.files_named(node.value.removeprefix("./"))
+                    self.units |= {f"file:{name}": digest for name, digest in found.items()}
                 continue
             if _IMPORTERS & set(path):
                 self.libraries.add(ANYTHING)

@@ -17,6 +17,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, MlwrightError, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.sdk.frames import Frame
+from mlwright.sdk.report import JOURNAL
 from mlwright.storage.inline import put_inline
 from mlwright.tracking import Run, RunState, read_journal, record_metrics
 from mlwright.versioning import Artifact, Version, add_artifact, artifacts_of
@@ -78,6 +79,7 @@ class Execution:
     _flights: dict[str, _Flight] = field(default_factory=dict)
     _again: list[tuple[float, Node, int]] = field(default_factory=list)
     _error: MlwrightError | None = None
+    _held: Node | None = None
     _frontier: Frontier = field(init=False)
     view: RunView = field(init=False)
 
@@ -113,9 +115,17 @@ class Execution:
         return self.rooms.workspace.scratch / self.run.id
 
     def _start_ready(self) -> None:
-        """Start what is ready while a slot is free: an attempt is recorded as running when it can run."""
-        while len(self._flights) < self.executor.slots and (node := self._frontier.take()) is not None:
+        """Start what is ready while its processors are free: what is recorded as running can run."""
+        while (node := self._held or self._frontier.take()) is not None:
+            self._held = node if self._must_wait(node) else None
+            if self._held is not None:
+                return
             self._start(node)
+
+    def _must_wait(self, node: Node) -> bool:
+        """A step that asks for more processors than there are runs alone."""
+        taken = sum(flight.node.cpus for flight in self._flights.values())
+        return node.kind == "step" and bool(taken) and taken + node.cpus > self.executor.slots
 
     def _start(self, node: Node) -> None:
         if node.kind != "step":
@@ -280,7 +290,7 @@ class Execution:
         self._stop_behind(flight.node, error)
 
     def _record_told(self, tx: Transaction, attempt: Attempt, flight: _Flight) -> None:
-        record_metrics(tx, self.run.id, read_journal(flight.scratch / "journal.jsonl"))
+        record_metrics(tx, self.run.id, read_journal(flight.scratch / JOURNAL))
         if attempt.log is not None:
             edges.add(tx, [Edge(attempt.end, "log", End("object", attempt.log))])
 
@@ -396,7 +406,8 @@ class Execution:
         self.executor.close()
         with self.rooms.database.transaction() as tx:
             for flight in self._flights.values():
-                self.rooms.attempts.finish(tx, flight.attempt, AttemptState.CANCELLED)
+                done = self.rooms.attempts.finish(tx, flight.attempt, AttemptState.CANCELLED)
+                self._record_told(tx, done, flight)
         for flight in self._flights.values():
             self._show(flight.node, AttemptState.CANCELLED)
 

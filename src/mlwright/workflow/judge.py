@@ -28,7 +28,9 @@ def judge_gate(node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
     findings = judge(values["scores"], conditions)
     against = node.settings["not_worse_than"]
     if "reference" in values:
-        findings += judge_against(values["scores"], values["reference"], conditions, against)
+        findings += judge_against(
+            values["scores"], values["reference"], conditions, against, node.settings["tolerance"]
+        )
     elif against:
         findings.append(Finding(f"there is no {against} yet to compare with", holds=True))
     return {"passed": all(each.holds for each in findings), "findings": [asdict(each) for each in findings]}

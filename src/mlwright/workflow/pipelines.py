@@ -189,7 +189,9 @@ class Pipelines:
         models = {
             f"@{name}": artifact(rooms.database, version.artifact_id) for name, version in present.items()
         }
-        fingerprints = Fingerprints(CodeIndex(code, code / "src"), environment)
+        files = {each.path: each.digest for each in rooms.snapshots.tree(snapshot).entries}
+        others = {path: digest for path, digest in files.items() if not path.endswith(".py")}
+        fingerprints = Fingerprints(CodeIndex(code, code / "src", files=others), environment)
         orders = Orders(
             graph, place, fingerprints, datasets, models, parameters, request.cache, request.replay
         )

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlwright.environments import Environments
-from mlwright.kernel.database import Database
+from mlwright.kernel.database import Database, Transaction
+from mlwright.kernel.ids import RunId
 from mlwright.kernel.settings import ProjectFolder
+from mlwright.sdk.report import JOURNAL
 from mlwright.storage import InlineObjects, check_out
-from mlwright.tracking import Runs
+from mlwright.tracking import Runs, read_journal, record_metrics
 from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
-from mlwright.workflow.attempts import Attempts
+from mlwright.workflow.attempts import Attempts, AttemptState
 from mlwright.workspace import Workspace
 
 
@@ -57,11 +59,21 @@ class Rooms:
 def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     """Open every room on a project's workspace."""
     database, objects, local = workspace.database, workspace.objects, workspace.local
+    attempts = Attempts(database)
+
+    def lose(tx: Transaction, run: RunId) -> None:
+        """What ran when the owner of a run died is lost with it; what it had reported is not."""
+        for attempt in attempts.of_run(run, tx):
+            if attempt.state is AttemptState.RUNNING:
+                journal = workspace.scratch / run / attempt.id / JOURNAL
+                record_metrics(tx, run, read_journal(journal))
+                attempts.finish(tx, attempt, AttemptState.LOST)
+
     return Rooms(
         project=project,
         workspace=workspace,
-        runs=Runs(database),
-        attempts=Attempts(database),
+        runs=Runs(database, on_lost=lose),
+        attempts=attempts,
         datasets=Datasets(database, objects),
         models=Models(database),
         snapshots=Snapshots(

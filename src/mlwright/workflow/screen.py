@@ -48,9 +48,14 @@ def watching(quiet: bool) -> Iterator[Watcher]:
 class Lines:
     """A line for each node that ends."""
 
+    def __init__(self) -> None:
+        self._what = ""
+
     def preparing(self, what: str) -> None:
-        """Say it."""
-        click.echo(what)
+        """Say it, once."""
+        if what != self._what:
+            click.echo(what)
+        self._what = what
 
     def began(self, run: RunView) -> None:
         """Name the run."""

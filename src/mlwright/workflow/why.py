@@ -124,6 +124,8 @@ def _tell(rooms: Rooms, attempt: Attempt, closest: Attempt, change: _Change) -> 
 
 
 def _tell_code(rooms: Rooms, attempt: Attempt, closest: Attempt, key: str) -> Difference:
+    if key.startswith("file:"):
+        return Difference("code", f"the file {key.removeprefix('file:')}, which the step names, differs")
     then, now = _unit(rooms, closest, key), _unit(rooms, attempt, key)
     name = key.partition(":")[2].replace("effect#", "effect ")
     place = now or then
