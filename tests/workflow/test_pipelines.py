@@ -18,6 +18,7 @@ from mlwright.tracking import Run, RunState
 from mlwright.workflow import AttemptState, NodeView, Request, RunView
 from mlwright.workflow.detail import logs, run_detail
 from mlwright.workflow.watch import Unwatched
+from mlwright.workflow.why import why
 from tests.conftest import COMMAND, mlwright
 
 Opener = Callable[[dict[str, str]], Project]
@@ -67,7 +68,7 @@ def one_step(body: str, options: str = "", parameters: str = "") -> dict[str, st
     text = f"""
     import os, sys, time, signal
     from pathlib import Path
-    from mlwright import Dataset, pipeline, step
+    from mlwright import Dataset, log_metric, pipeline, step
 
     @step{options}
     def work({parameters}) -> object:
@@ -180,7 +181,9 @@ def test_a_step_that_raises_is_told_with_its_place_and_how_to_go_on(opened: Open
     assert f"step `work` of run {run.id[:10]} failed: ZeroDivisionError: division by zero" in text
     assert "pipelines/p.py:8 in work" in text
     assert f"mlwright runs resume {run.id[:10]}" in text
-    assert "ZeroDivisionError" in logs(project.rooms, run.id)[0][1]
+    told = logs(project.rooms, run.id)[0][1]
+    assert 'File "pipelines/p.py", line 8, in work' in told
+    assert "mlwright" not in told
 
 
 @pytest.mark.parametrize(
@@ -455,7 +458,7 @@ def test_a_closed_gate_fails_the_run_and_says_by_what(opened: Opener) -> None:
 
 
 WAITING = one_step(
-    "print('begun', flush=True)\n        Path('begun').touch()\n        time.sleep(60)\n        return 1"
+    "log_metric('seen', 3)\n        Path('begun').touch()\n        time.sleep(60)\n        return 1"
 )
 
 
@@ -485,6 +488,7 @@ def test_a_signal_cancels_the_run(opened: Opener, number: signal.Signals, status
     assert "was cancelled" in words and "mlwright runs resume" in words
     assert run.state is RunState.CANCELLED
     assert states(project, run) == {"work": "cancelled"}
+    assert [metric.value for metric in project.runs.metrics(run.id)] == [3.0]
     assert workers_of(project.root) == []
 
 
@@ -496,6 +500,7 @@ def test_a_run_whose_process_was_killed_is_lost_and_can_be_continued(opened: Ope
     process.kill()
     process.communicate()
     lost = project.runs.list()[0]
+    attempts = states(project, lost)
     (project.root / "pipelines/p.py").write_text(
         (project.root / "pipelines/p.py").read_text().replace("time.sleep(60)", "pass")
     )
@@ -503,6 +508,8 @@ def test_a_run_whose_process_was_killed_is_lost_and_can_be_continued(opened: Ope
 
     assert lost.state is RunState.LOST
     assert "ended without a word" in (lost.error or {})["message"]
+    assert attempts == {"work": "lost"}
+    assert [metric.value for metric in project.runs.metrics(lost.id)] == [3.0]
     assert resumed.returncode == 0, resumed.stderr
     assert project.runs.get(lost.id).state is RunState.LOST
     deadline = time.monotonic() + 10
@@ -599,3 +606,62 @@ def test_a_step_that_cannot_be_repeated_is_named_by_reproduce(opened: Opener) ->
     assert reproduction.first_different is not None
     assert reproduction.first_different.node == "work"
     assert mlwright("runs", "reproduce", run.id, cwd=project.root).returncode == 1
+
+
+def test_steps_that_ask_for_every_processor_do_not_run_at_once(opened: Opener) -> None:
+    """`cpus` are held while a step runs: what does not fit beside it waits."""
+    text = """
+    import time
+    from mlwright import pipeline, step
+
+    @step(resources={"cpus": 64}, seed=False)
+    def wide(number: int) -> list[float]:
+        began = time.monotonic()
+        time.sleep(0.2)
+        return [began, time.monotonic()]
+
+    @step
+    def overlap(spans: list[list[float]]) -> bool:
+        ordered = sorted(spans)
+        return any(one[1] > other[0] for one, other in zip(ordered, ordered[1:]))
+
+    @pipeline
+    def crowd():
+        overlap([wide(1), wide(2), wide(3)])
+    """
+    project = opened({"pipelines/p.py": text})
+
+    run = project.run("crowd")
+
+    told = run_detail(project.rooms, run.id).attempts[-1].outputs["result"]
+    assert project.rooms.objects.get(told.digest) == b"false"
+
+
+def test_a_file_beside_the_code_counts_for_the_step_that_names_it(opened: Opener) -> None:
+    """Parameters in a file of the project are inputs too, and `runs why` names the file."""
+    text = """
+    from pathlib import Path
+    from mlwright import pipeline, step
+
+    @step
+    def read() -> str:
+        return Path(__file__).with_name("params.yaml").read_text()
+
+    @step
+    def other() -> str:
+        return "nothing of the kind"
+
+    @pipeline
+    def configured():
+        read()
+        other()
+    """
+    project = opened({"pipelines/p.py": text, "pipelines/params.yaml": "depth: 1\n"})
+    project.run("configured")
+    (project.root / "pipelines/params.yaml").write_text("depth: 2\n")
+
+    run = project.run("configured")
+
+    told = why(project.rooms, run.id, "read").differences
+    assert states(project, run) == {"read": "succeeded", "other": "reused"}
+    assert [each.text for each in told] == ["the file pipelines/params.yaml, which the step names, differs"]
