@@ -74,10 +74,10 @@ class LocalObjects:
 
     def _put(self, source: bytes | Path, kind: str | None, take: bool, size: int) -> Stored:
         known = digest_of(source, kind) if isinstance(source, bytes) else digest_of_file(source, kind)
-        if known in self:
+        if known in self and self._sound(known, kind):
             place = self._place(known)
             os.utime(place)  # younger than any collection that has begun
-            self.path(known, kind=kind)  # a damaged twin must not pass for these bytes
+            self._remember(self._state(known, place))
             if take and isinstance(source, Path):
                 source.unlink()
             return Stored(known, size)
@@ -108,6 +108,14 @@ class LocalObjects:
         self._remember(self._state(digest, self._place(digest)))
         return Stored(digest, size)
 
+    def _sound(self, digest: Digest, kind: str | None) -> bool:
+        """Whether an object that is here is whole; a damaged one is stored anew by whoever has its bytes."""
+        try:
+            self.path(digest, kind=kind)
+        except Corrupt:
+            return False
+        return True
+
     def _publish(self, temporary: Path, digest: Digest) -> None:
         place = self._place(digest)
         if not place.parent.exists():
@@ -128,7 +136,7 @@ class LocalObjects:
         return Corrupt(
             f"object {digest[:12]} is damaged: its bytes are not those its name says",
             where=str(self._place(digest)),
-            hint="remove that file; the run or the `datasets add` that made it stores it anew",
+            hint="store it anew: `datasets add` the same files, or run again with --no-cache",
         )
 
     @staticmethod

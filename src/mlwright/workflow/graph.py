@@ -123,6 +123,11 @@ def with_references(graph: Graph, pinned: dict[str, Argument]) -> Graph:
     for reference, gate in references_of(graph).items():
         if reference not in pinned:
             continue
+        if gate.inputs["scores"].kind != "output":
+            raise Invalid(
+                f"not_worse_than={reference!r} cannot be judged: the scores of the gate come from no step",
+                hint="pass the output of the step that evaluates the model",
+            )
         evaluate = graph[gate.inputs["scores"].node]
         slot = _model_slot(graph, evaluate, reference)
         twin = replace(
