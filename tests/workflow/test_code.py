@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,7 +188,8 @@ def test_a_local_variable_is_not_the_function_of_that_name(tmp_path: Path) -> No
 
 def test_only_the_libraries_a_step_names_count(tmp_path: Path) -> None:
     """An import that the step does not use belongs to other steps of the module."""
-    text = "import numpy as np\nimport pandas as pd\n\ndef work(x):\n    return np.abs(x)\n"
+    other = "def other(x):\n    return pd.DataFrame(x)\n"
+    text = f"import numpy as np\nimport pandas as pd\n\ndef work(x):\n    return np.abs(x)\n\n{other}"
 
     found = reach(write(tmp_path, {"pipelines/p.py": text}))
 
@@ -251,3 +255,183 @@ def test_every_way_to_import_a_helper_is_followed(tmp_path: Path, text: str) -> 
     after = changed(tmp_path, "features.py", "abs(x)", "-abs(x)")
 
     assert after.units != before.units
+
+
+ATTACKS = {
+    "what a name of the standard library is imported as": (
+        {"pipelines/p.py": "from math import floor as f\n\ndef work(x):\n    return f(x)\n"},
+        ("pipelines/p.py", "floor", "ceil"),
+    ),
+    "what a name of a package is imported as": (
+        {"pipelines/p.py": "from sklearn.linear_model import Ridge as M\n\ndef work(x):\n    return M()\n"},
+        ("pipelines/p.py", "Ridge", "Lasso"),
+    ),
+    "which of two helpers a name means": (
+        {
+            "pipelines/p.py": "from a import v as x, w as y\n\ndef work():\n    return x() - y()\n",
+            "a.py": "def v():\n    return 1\n\ndef w():\n    return 2\n",
+        },
+        ("pipelines/p.py", "v as x, w as y", "w as x, v as y"),
+    ),
+    "the first of two places a name may come from": (
+        {
+            "pipelines/p.py": (
+                "try:\n    from fast import f\nexcept ImportError:\n    from slow import f\n\n"
+                "def work(x):\n    return f(x)\n"
+            ),
+            "fast.py": "def f(x):\n    return x\n",
+            "slow.py": "def f(x):\n    return x\n",
+        },
+        ("fast.py", "return x", "return -x"),
+    ),
+    "an outer name beside an inner import of it": (
+        {
+            "pipelines/p.py": (
+                "from b import f\n\ndef work(x):\n    def inner():\n        from c import f\n"
+                "        return f(x)\n    return f(x) + inner()\n"
+            ),
+            "b.py": "def f(x):\n    return x\n",
+            "c.py": "def f(x):\n    return x\n",
+        },
+        ("b.py", "return x", "return -x"),
+    ),
+    "an effect with a comprehension": (
+        {
+            "pipelines/p.py": (
+                "T = {}\nC = {'a': 1}\nT.update({k: v for k, v in C.items()})\n\ndef work():\n    return T\n"
+            )
+        },
+        ("pipelines/p.py", "k: v for", "k: v + 5 for"),
+    ),
+    "an effect in a try": (
+        {
+            "pipelines/p.py": (
+                "T = []\ntry:\n    import json\n    T.append(1)\nexcept ImportError:\n    pass\n\n"
+                "def work():\n    return T\n"
+            )
+        },
+        ("pipelines/p.py", "append(1)", "append(2)"),
+    ),
+    "an effect whose value is thrown away": (
+        {"pipelines/p.py": "T = []\n_ = T.append(1)\n\ndef work():\n    return T\n"},
+        ("pipelines/p.py", "append(1)", "append(2)"),
+    ),
+    "what a single dispatch registers": (
+        {
+            "pipelines/p.py": (
+                "from functools import singledispatch\n\n@singledispatch\ndef enc(x):\n    return 0\n\n"
+                "@enc.register\ndef _(x: int):\n    return 1\n\ndef work(x):\n    return enc(x)\n"
+            )
+        },
+        ("pipelines/p.py", "return 1", "return 2"),
+    ),
+    "what a decorator of the project puts into a dictionary": (
+        {
+            "pipelines/p.py": (
+                "R = {}\n\ndef register(f):\n    R[f.__name__] = f\n    return f\n\n"
+                "@register\ndef a():\n    return 1\n\ndef work():\n    return R['a']()\n"
+            )
+        },
+        ("pipelines/p.py", "return 1", "return 2"),
+    ),
+    "a module that is imported by its name in a text": (
+        {
+            "pipelines/p.py": (
+                "import importlib\n\ndef work():\n    return importlib.import_module('variants.a').V\n"
+            ),
+            "variants/a.py": "V = 1\n",
+        },
+        ("variants/a.py", "V = 1", "V = 2"),
+    ),
+    "an importer under another name": (
+        {
+            "pipelines/p.py": (
+                "from importlib import import_module as im\n\ndef work():\n    return im('variants').V\n"
+            ),
+            "variants.py": "V = 1\n",
+        },
+        ("variants.py", "V = 1", "V = 2"),
+    ),
+    "a star after a binding of the same name": (
+        {"pipelines/p.py": "V = 0\nfrom b import *\n\ndef work():\n    return V\n", "b.py": "V = 1\n"},
+        ("b.py", "V = 1", "V = 2"),
+    ),
+    "the order of statements that bind one name": (
+        {"pipelines/p.py": "A = 1\nB = A\nA = 2\n\ndef work():\n    return A, B\n"},
+        ("pipelines/p.py", "B = A\nA = 2", "A = 2\nB = A"),
+    ),
+    "a name that a class's body takes from the module": (
+        {"pipelines/p.py": "alpha = 1\n\nclass C:\n    alpha = alpha\n\ndef work():\n    return C.alpha\n"},
+        ("pipelines/p.py", "alpha = 1", "alpha = 2"),
+    ),
+    "what a package binds to the name of its module": (
+        {
+            "pipelines/p.py": "from pack import clean\n\ndef work():\n    return clean()\n",
+            "pack/__init__.py": "from .impl import clean\n",
+            "pack/impl.py": "def clean():\n    return 1\n",
+            "pack/clean.py": "",
+        },
+        ("pack/impl.py", "return 1", "return 2"),
+    ),
+    "a name that a module makes up": (
+        {
+            "pipelines/p.py": "from made import anything\n\ndef work():\n    return anything\n",
+            "made.py": "def __getattr__(name):\n    return 1\n",
+        },
+        ("made.py", "return 1", "return 2"),
+    ),
+    "a guard that is not the main guard": (
+        {"pipelines/p.py": "if __name__ != '__main__':\n    K = 1\n\ndef work():\n    return K\n"},
+        ("pipelines/p.py", "K = 1", "K = 2"),
+    ),
+    "what is looked up among the globals": (
+        {"pipelines/p.py": "def h():\n    return 1\n\ndef work():\n    return globals()['h']()\n"},
+        ("pipelines/p.py", "return 1", "return 2"),
+    ),
+    "a name that a function makes global": (
+        {"pipelines/p.py": "def setup():\n    global K\n    K = 1\n\nsetup()\n\ndef work():\n    return K\n"},
+        ("pipelines/p.py", "K = 1", "K = 2"),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ATTACKS)
+def test_no_way_to_change_a_result_is_overlooked(tmp_path: Path, what: str) -> None:
+    """Each of these changed a result under an unchanged fingerprint once, or might have."""
+    files, change = ATTACKS[what]
+    before = reach(write(tmp_path, files))
+
+    after = changed(tmp_path, *change)
+
+    assert after.units != before.units
+
+
+def test_a_library_imported_only_for_its_effect_counts(tmp_path: Path) -> None:
+    """`import patches` without naming it again is there for what importing it does."""
+    text = "import numpy as np\nimport sklearnex\n\ndef work(x):\n    return np.abs(x)\n"
+
+    found = reach(write(tmp_path, {"pipelines/p.py": text}))
+
+    assert found.libraries == {"numpy", "sklearnex"}
+
+
+def test_what_is_reached_does_not_depend_on_how_python_hashes(tmp_path: Path) -> None:
+    """Two processes with different hash seeds name the same units."""
+    write(tmp_path, {"pipelines/p.py": "AA, BB, CC = 1, 2, 3\n\ndef work():\n    return AA + BB + CC\n"})
+    code = (
+        "import sys; from pathlib import Path; from mlwright.workflow.code import CodeIndex\n"
+        "print(CodeIndex(Path(sys.argv[1])).reach('pipelines.p:work').units)"
+    )
+
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+
+    assert len(told) == 1

@@ -1,15 +1,16 @@
 """The first-party code that a function can reach, read from source.
 
 A function's result can depend on every function, class, method and constant it names, in any module of
-the project, and on all that these name in turn. A unit is one statement at the top of a module, in
-normal form (no comments, docstrings, formatting or annotations' places). What cannot be resolved is taken
-whole: a module that is passed around brings all its statements.
+the project, on what its names are imported from, and on all that these name in turn. A unit is one
+statement at the top of a module, in normal form (no comments, docstrings or formatting). What cannot be
+resolved is taken whole: a module that is passed around brings all its statements, and an import by a computed
+name brings all modules and packages.
 
 A file of the project that is not code counts for what names it: a text constant that is its name, or the end
 of its path (`"params.yaml"`).
 
-Statements that only have effects (`random.seed(1)`, `settings.x = 2`) count for everything in their
-module, since importing it runs them.
+Statements that have effects (`random.seed(1)`, `settings.x = 2`, `@register` of the project's own) count for
+everything in their module, and for all that imports it, since importing it runs them.
 """
 
 from __future__ import annotations
@@ -19,22 +20,38 @@ import contextlib
 import symtable
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from mlwright.kernel.digest import Digest, digest_of
+from mlwright.kernel.digest import Digest, composite, digest_of
+from mlwright.workflow.modules import (
+    ENGINE,
+    IMPORTS,
+    Import,
+    Module,
+    dotted,
+    imports_of,
+    normal,
+    read_module,
+    sources_of,
+    stars_of,
+)
 
-_DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 ANYTHING = "*"
 """Stands among the libraries for code that imports by a name it computes."""
 
-_ENGINE = "mlwright"
-_IMPORTERS = {"import_module", "__import__"}
+_IMPORTERS = {"import_module", "__import__", "runpy", "pkgutil"}
+_LOOKERS = {"globals", "vars", "eval", "exec", "__subclasses__"}
+"""What finds names of a module without naming them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What a function reaches: units by `module:name`, each with a digest; top-level names of libraries."""
+    """What a function reaches: units by `module:name`, each with a digest; top-level names of libraries.
+
+    Beside the statements stand `module:import NAME` for what a name is imported from, `module:order` where
+    the order of statements decides what a name means, and `file:PATH`.
+    """
 
     units: dict[str, Digest]
     libraries: frozenset[str]
@@ -49,47 +66,11 @@ class Unit:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Import:
-    """A name that an import binds: the module, and the name within it (None for the module itself)."""
-
-    module: str
-    name: str | None
-
-
-@dataclass(slots=True)
-class _Module:
-    """A module's statements, who binds which name, and what its imports mean."""
-
-    name: str
-    package: str
-    file: str
-    lines: list[str]
-    statements: list[ast.stmt]
-    binders: dict[str, list[int]] = field(default_factory=dict)
-    effects: list[int] = field(default_factory=list)
-    stars: list[str] = field(default_factory=list)
-    imports: dict[str, _Import] = field(default_factory=dict)
-    sources: list[str] = field(default_factory=list)
-
-    def counts(self, position: int) -> bool:
-        """Whether a statement can be a unit: docstrings, imports and the main guard are none."""
-        return position in self.effects or any(position in at for at in self.binders.values())
-
-    def label(self, position: int) -> str:
-        """What a statement is called: the name it binds, with a number when it is not the first to."""
-        for name, positions in self.binders.items():
-            if position in positions:
-                at = positions.index(position)
-                return name if not at else f"{name}#{at + 1}"
-        return f"effect#{self.effects.index(position) + 1}"
-
-
 class CodeIndex:
     """The modules of a project, parsed when they are reached.
 
     Args:
-        roots: folders that the interpreter would search, first one first.
+        roots: folders that the interpreter would search, first one first; the first is the project's own.
         files: the project's files that are not modules, by path, each with its digest.
     """
 
@@ -98,7 +79,7 @@ class CodeIndex:
         self._files: dict[str, list[tuple[str, Digest]]] = {}
         for path, digest in (files or {}).items():
             self._files.setdefault(path.rpartition("/")[2], []).append((path, digest))
-        self._modules: dict[str, _Module | None] = {}
+        self._modules: dict[str, Module | None] = {}
         self._reached: dict[str, Reach] = {}
 
     def reach(self, address: str) -> Reach:
@@ -107,30 +88,51 @@ class CodeIndex:
             module, _, name = address.partition(":")
             walk = _Walk(self)
             walk.name(module, name.partition(".")[0])
+            walk.order()
             self._reached[address] = Reach(dict(sorted(walk.units.items())), frozenset(walk.libraries))
         return self._reached[address]
 
     def unit(self, key: str) -> Unit | None:
-        """Where a unit stands, by the key it has in `Reach`; None when this code has no such unit."""
+        """Where a unit stands, by the key it has in `Reach`; None when this code has no such statement."""
         module, _, label = key.partition(":")
         found = self.module(module)
         for position, statement in enumerate(found.statements if found else ()):
-            if found and found.counts(position) and found.label(position) == label:
-                first = min(
-                    [statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))]
-                )
-                return Unit(
-                    found.file, statement.lineno, "\n".join(found.lines[first - 1 : statement.end_lineno])
-                )
+            if found and found.label(position) == label:
+                decorators = getattr(statement, "decorator_list", ())
+                first = min([statement.lineno, *(each.lineno for each in decorators)])
+                source = "\n".join(found.lines[first - 1 : statement.end_lineno])
+                return Unit(found.file, statement.lineno, source)
         return None
 
-    def module(self, name: str) -> _Module | None:
+    def module(self, name: str) -> Module | None:
         """A module of the project, or None when there is no such one."""
         if name not in self._modules:
-            self._modules[name] = self._parse(name)
+            self._modules[name] = self._read(name)
         return self._modules[name]
 
-    def _parse(self, name: str) -> _Module | None:
+    def all_modules(self) -> list[str]:
+        """The name of every module of the project."""
+        found = set()
+        for root in self._roots:
+            for path in root.rglob("*.py"):
+                parts = path.relative_to(root).with_suffix("").parts
+                name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+                if name and all(part.isidentifier() for part in parts):
+                    found.add(name)
+        return sorted(found)
+
+    def files_named(self, text: str) -> dict[str, Digest]:
+        """The files that a text constant names, by path."""
+        candidates = self._files.get(text.rpartition("/")[2], ())
+        return {path: digest for path, digest in candidates if path == text or path.endswith(f"/{text}")}
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a module, or a folder that can be imported, of the project has this name."""
+        return self.module(name) is not None or any(
+            root.joinpath(*name.split(".")).is_dir() for root in self._roots
+        )
+
+    def _read(self, name: str) -> Module | None:
         for root in self._roots:
             stem = root.joinpath(*name.split("."))
             for path, package in (
@@ -139,17 +141,8 @@ class CodeIndex:
             ):
                 if path.is_file():
                     file = path.relative_to(self._roots[0]).as_posix()
-                    return _read(name, package, file, path.read_bytes())
+                    return read_module(name, package, file, path.read_bytes())
         return None
-
-    def files_named(self, text: str) -> dict[str, Digest]:
-        """The files that a text constant names, by path."""
-        candidates = self._files.get(text.rpartition("/")[2], ())
-        return {path: digest for path, digest in candidates if path == text or path.endswith(f"/{text}")}
-
-    def is_package(self, name: str) -> bool:
-        """Whether a folder of the project can be imported under this name."""
-        return any(root.joinpath(*name.split(".")).is_dir() for root in self._roots)
 
 
 class _Walk:
@@ -157,7 +150,7 @@ class _Walk:
 
     def __init__(self, index: CodeIndex) -> None:
         self._index = index
-        self._seen: set[tuple[str, int]] = set()
+        self._seen: dict[str, set[int]] = {}
         self._entered: set[str] = set()
         self._named: set[tuple[str, str]] = set()
         self.units: dict[str, Digest] = {}
@@ -174,159 +167,153 @@ class _Walk:
         self._named.add((module, name))
         for position in found.binders.get(name, ()):
             self._statement(found, position)
-        if name in found.imports:
-            self._follow(found.imports[name], [])
-        elif name not in found.binders:
-            if self._index.module(f"{module}.{name}") or self._index.is_package(f"{module}.{name}"):
+        self._imported(found, name, found.imports.get(name, []), [])
+        if name not in found.binders and name not in found.imports:
+            if self._index.is_ours(f"{module}.{name}"):
                 self.whole(f"{module}.{name}")
-            for star in found.stars:
-                self.name(star, name)
+            if name != "__getattr__":  # PEP 562: a module may answer for names it does not bind
+                self.name(module, "__getattr__")
+        for star in found.stars:
+            self.name(star, name)
 
     def whole(self, module: str) -> None:
         """Reach everything in a module."""
         found = self._enter(module)
         if found is None:
-            if not self._index.is_package(module):
+            if not self._index.is_ours(module):
                 self._library(module)
             return
         for name in [*found.binders, *found.imports]:
             self.name(module, name)
+        for star in found.stars:
+            self.whole(star)
 
-    def _enter(self, name: str) -> _Module | None:
-        """Importing a module runs the effects of its packages and its own."""
+    def order(self) -> None:
+        """Where a name is bound more than once, the order of what was reached decides what it means."""
+        for name, positions in self._seen.items():
+            module = self._index.module(name)
+            assert module is not None
+            if any(len(set(at) & positions) > 1 for at in module.binders.values()) or len(module.stars) > 1:
+                order = [module.label(position) for position in sorted(positions)]
+                self.units[f"{name}:order"] = composite("order", [order, module.stars])
+
+    def _enter(self, name: str) -> Module | None:
+        """Importing a module runs the effects of its packages, of what it imports, and its own."""
         found = self._index.module(name)
         if name in self._entered:
             return found
         self._entered.add(name)
         parent = name.rpartition(".")[0]
-        if parent and (found is not None or self._index.is_package(name)):
+        if parent and self._index.is_ours(name):
             self._enter(parent)
         if found is not None:
             for source in found.sources:
                 self._enter(source)
+            for library in found.silent:
+                if not self._index.is_ours(library):
+                    self._library(library)
             for position in found.effects:
                 self._statement(found, position)
         return found
 
-    def _statement(self, module: _Module, position: int) -> None:
-        if (module.name, position) in self._seen:
+    def _statement(self, module: Module, position: int) -> None:
+        seen = self._seen.setdefault(module.name, set())
+        if position in seen:
             return
-        self._seen.add((module.name, position))
+        seen.add(position)
         statement = module.statements[position]
-        text = ast.dump(_normal(statement, module), annotate_fields=False)
+        text = normal(statement, module)
         self.units[f"{module.name}:{module.label(position)}"] = digest_of(text.encode())
         self._mentions(statement, module)
 
-    def _mentions(self, statement: ast.stmt, module: _Module) -> None:
-        bound = dict(module.imports)
+    def _mentions(self, statement: ast.stmt, module: Module) -> None:
+        bound = {name: list(sources) for name, sources in module.imports.items()}
         for node in ast.walk(statement):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                bound |= _imports(node, module.package)
-                for source in _sources(node, module.package):
-                    self._enter(source)
-                for star in _stars(node, module.package):
+            if isinstance(node, IMPORTS):
+                for name, source in imports_of(node, module.package).items():
+                    bound.setdefault(name, []).append(source)
+                for ran in sources_of(node, module.package):
+                    self._enter(ran)
+                for star in stars_of(node, module.package):
                     self.whole(star)
-        quoted = list(_quoted_annotations(statement))
-        sources = [statement, *quoted]
-        globals_used = {name for source in sources for name in _globals_used(ast.unparse(source))}
+        sources = [statement, *_quoted_annotations(statement)]
+        used = {name for source in sources for name in _globals_used(ast.unparse(source))}
         waiting: list[ast.AST] = [*sources]
         while waiting:
             node = waiting.pop()
-            path = _dotted(node)
-            if path is None:
-                waiting += ast.iter_child_nodes(node)
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found = self._index.files_named(node.value.removeprefix("./"))
-                    self.units |= {f"file:{name}": digest for name, digest in found.items()}
+            path = dotted(node)
+            if path is not None:
+                self._mention(path, bound, used, module)
                 continue
-            if _IMPORTERS & set(path):
-                self.libraries.add(ANYTHING)
-            if path[0] in globals_used or path[0] in bound:
-                self._mention(path, bound, module)
+            waiting += ast.iter_child_nodes(node)
+            if isinstance(node, ast.Attribute) and node.attr in _LOOKERS:
+                self.whole(module.name)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found = self._index.files_named(node.value.removeprefix("./"))
+                self.units |= {f"file:{name}": digest for name, digest in found.items()}
 
-    def _mention(self, path: list[str], bound: dict[str, _Import], module: _Module) -> None:
+    def _mention(
+        self, path: list[str], bound: Mapping[str, list[Import]], used: set[str], module: Module
+    ) -> None:
         """`helper`, or `features.helper`: as far as the path leads through modules, only that name counts."""
         first, rest = path[0], path[1:]
+        self._look_around(path, module)
         if first in bound:
-            self._follow(bound[first], rest)
-        if first in module.binders or (module.stars and first not in bound):
+            self._imported(module, first, bound[first], rest)
+        if first in used and first not in module.imports:
             self.name(module.name, first)
+        elif first in used:  # what it is imported from has been followed, as far as the path leads
+            for position in module.binders.get(first, ()):
+                self._statement(module, position)
+            for star in module.stars:
+                self.name(star, first)
 
-    def _follow(self, bound: _Import, rest: list[str]) -> None:
-        module = bound.module
-        if module.partition(".")[0] == _ENGINE:
-            return
-        for name in [*([bound.name] if bound.name else []), *rest]:
+    def _look_around(self, path: list[str], module: Module) -> None:
+        if _IMPORTERS & set(path) and ANYTHING not in self.libraries:
+            self.libraries.add(ANYTHING)
+            for name in self._index.all_modules():
+                self.whole(name)
+        if _LOOKERS & set(path):
+            self.whole(module.name)
+
+    def _imported(self, module: Module, name: str, sources: list[Import], rest: list[str]) -> None:
+        ours = [source for source in sources if source.module.partition(".")[0] != ENGINE]
+        if ours:
+            told = ", ".join(dict.fromkeys(map(str, ours)))
+            self.units[f"{module.name}:import {name}"] = digest_of(told.encode())
+        for source in ours:
+            self._look_around(source.path, module)
+            self._follow(source, rest)
+
+    def _follow(self, source: Import, rest: list[str]) -> None:
+        module = source.module
+        for name in [*([source.name] if source.name else []), *rest]:
+            found = self._index.module(module)
             below = f"{module}.{name}"
-            if self._index.module(below) is None and not self._index.is_package(below):
+            if not self._index.is_ours(below):
                 self.name(module, name)
                 return
+            if found is not None and (name in found.binders or name in found.imports):
+                self.name(module, name)  # a package may bind the name of one of its modules to something else
             module = below
         self.whole(module)
 
     def _library(self, module: str) -> None:
         top = module.partition(".")[0]
-        if top and top not in sys.stdlib_module_names and top != _ENGINE:
+        if top and top not in sys.stdlib_module_names and top != ENGINE:
             self.libraries.add(top)
 
 
-def _read(name: str, package: str, file: str, source: bytes) -> _Module:
-    tree = ast.parse(source)
-    lines = source.decode(errors="replace").splitlines()
-    module = _Module(name, package, file, lines, tree.body)
-    for position, statement in enumerate(tree.body):
-        if _is_docstring(statement) or _is_main_guard(statement):
-            continue
-        names = set(_bound_names(statement))
-        for bound in () if isinstance(statement, ast.Import | ast.ImportFrom) else names:
-            module.binders.setdefault(bound, []).append(position)
-        for node in ast.walk(statement) if not isinstance(statement, _DEFINITIONS) else ():
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                module.stars += _stars(node, package)
-                module.sources += _sources(node, package)
-                module.imports |= _imports(node, package)
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            continue
-        if not names or _has_effects(statement):
-            module.effects.append(position)
-    return module
-
-
-def _bound_names(statement: ast.stmt) -> Iterator[str]:
-    """The module's names that a statement at its top binds, inside ifs, tries, loops and withs too."""
-    waiting: list[ast.AST] = [statement]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, _DEFINITIONS):
-            yield node.name
-            continue
-        if isinstance(node, ast.Lambda):
-            continue
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                if alias.name != "*":
-                    yield alias.asname or alias.name.partition(".")[0]
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
-            yield node.id
-        waiting += ast.iter_child_nodes(node)
-
-
-def _has_effects(statement: ast.stmt) -> bool:
-    """Whether a statement that binds names also does something to others: `a.b = c = 1`, a loop, a with."""
-    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return any(
-            isinstance(part, ast.Attribute | ast.Subscript) for target in targets for part in ast.walk(target)
-        )
-    return isinstance(statement, ast.For | ast.While | ast.With)
-
-
 def _globals_used(source: str) -> set[str]:
-    """The names that code takes from its module, by Python's own scoping: a local of that name is another."""
+    """The names that code takes from its module, by Python's own scoping: a local of that name is another.
+
+    A class's body looks in its module for a name that it binds later.
+    """
 
     def used(table: symtable.SymbolTable) -> Iterator[str]:
+        outer = table.get_type() in {"module", "class"}
         for symbol in table.get_symbols():
-            if symbol.is_global() or (table.get_type() == "module" and symbol.is_referenced()):
+            if symbol.is_global() or (outer and symbol.is_referenced()):
                 yield symbol.get_name()
         for child in table.get_children():
             yield from used(child)
@@ -342,107 +329,3 @@ def _quoted_annotations(statement: ast.stmt) -> Iterator[ast.expr]:
                 if isinstance(part, ast.Constant) and isinstance(part.value, str):
                     with contextlib.suppress(SyntaxError):
                         yield ast.parse(part.value, mode="eval").body
-
-
-def _dotted(node: ast.AST) -> list[str] | None:
-    """`["features", "clean"]` for the expression `features.clean`; None for what is no such path."""
-    path: list[str] = []
-    while isinstance(node, ast.Attribute):
-        path.insert(0, node.attr)
-        node = node.value
-    return [node.id, *path] if isinstance(node, ast.Name) else None
-
-
-def _imports(statement: ast.Import | ast.ImportFrom, package: str) -> dict[str, _Import]:
-    if isinstance(statement, ast.Import):
-        # `import a.b` binds `a`; `import a.b as c` binds c to a.b.
-        return {
-            alias.asname or alias.name.partition(".")[0]: _Import(
-                alias.name if alias.asname else alias.name.partition(".")[0], None
-            )
-            for alias in statement.names
-        }
-    source = _source(statement, package)
-    return {
-        alias.asname or alias.name: _Import(source, alias.name)
-        for alias in statement.names
-        if alias.name != "*"
-    }
-
-
-def _stars(statement: ast.stmt, package: str) -> list[str]:
-    if isinstance(statement, ast.ImportFrom) and any(alias.name == "*" for alias in statement.names):
-        return [_source(statement, package)]
-    return []
-
-
-def _sources(statement: ast.Import | ast.ImportFrom, package: str) -> list[str]:
-    """The modules that an import runs."""
-    if isinstance(statement, ast.Import):
-        return [alias.name for alias in statement.names]
-    source = _source(statement, package)
-    return [source, *(f"{source}.{alias.name}" for alias in statement.names)]
-
-
-def _source(statement: ast.ImportFrom, package: str) -> str:
-    module = statement.module or ""
-    if not statement.level:
-        return module
-    base = package.split(".")[: len(package.split(".")) - statement.level + 1]
-    return ".".join([*base, module] if module else base)
-
-
-class _Normal(ast.NodeTransformer):
-    """Drops what does not change what a function computes: docstrings, and how a step is run."""
-
-    def __init__(self, engine_names: frozenset[str]) -> None:
-        self._engine_names = engine_names
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._definition(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._definition(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        return self._definition(node)
-
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
-        body = node.body[1:] if _is_docstring(node.body[0]) else node.body
-        node.body = body or [ast.Pass()]
-        node.decorator_list = [each for each in node.decorator_list if not self._is_engine(each)]
-        self.generic_visit(node)
-        return node
-
-    def _is_engine(self, decorator: ast.expr) -> bool:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        while isinstance(target, ast.Attribute):
-            target = target.value
-        return isinstance(target, ast.Name) and target.id in self._engine_names
-
-
-def _normal(statement: ast.stmt, module: _Module) -> ast.AST:
-    engine_names = frozenset(
-        name
-        for other in module.statements
-        if isinstance(other, ast.Import | ast.ImportFrom)
-        for name, bound in _imports(other, module.package).items()
-        if bound.module.partition(".")[0] == _ENGINE
-    )
-    copy = ast.parse(ast.unparse(statement)).body[0]
-    return _Normal(engine_names).visit(copy)  # type: ignore[no-any-return]
-
-
-def _is_docstring(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
-
-
-def _is_main_guard(statement: ast.stmt) -> bool:
-    match statement:
-        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
-            return True
-    return False

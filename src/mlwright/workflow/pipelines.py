@@ -173,7 +173,7 @@ class Pipelines:
             executor,
             place,
             found,
-            self._graph_key(snapshot, environment),
+            {"tree": snapshot.tree, "lock": lock.digest, "mlwright": VERSION},
             rooms.workspace.local,
             watcher,
         )
@@ -254,15 +254,6 @@ class Pipelines:
             raise NotFound(f"there is no model `{wanted}` to compare with", hint="mlwright models list")
         pins[reference] = version.reference if version else ""
         return version
-
-    def _graph_key(self, snapshot: Snapshot, environment: Environment) -> dict[str, Any]:
-        """What tracing can depend on: the project's modules, the environment, our own version."""
-        modules = {
-            entry.path: entry.digest
-            for entry in self._rooms.snapshots.tree(snapshot).entries
-            if entry.path.endswith(".py")
-        }
-        return {"modules": modules, "lock": environment.lock.digest, "mlwright": VERSION}
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,13 @@ def _tell(rooms: Rooms, attempt: Attempt, closest: Attempt, change: _Change) -> 
 def _tell_code(rooms: Rooms, attempt: Attempt, closest: Attempt, key: str) -> Difference:
     if key.startswith("file:"):
         return Difference("code", f"the file {key.removeprefix('file:')}, which the step names, differs")
+    module, _, label = key.partition(":")
+    if label == "order":
+        return Difference("code", f"the order of statements in {module} differs")
+    if label.startswith("import "):
+        return Difference("code", f"`{label.removeprefix('import ')}` in {module} is imported from elsewhere")
     then, now = _unit(rooms, closest, key), _unit(rooms, attempt, key)
-    name = key.partition(":")[2].replace("effect#", "effect ")
+    name = label.replace("effect#", "effect ")
     place = now or then
     at = f" in {place.file} (line {place.line})" if place else ""
     verb = "changed" if then and now else ("is new" if now else "is gone")
