@@ -130,6 +130,9 @@ def run_command(root: click.Command, arguments: list[str]) -> int:
     """Run a command line; every failure becomes one message on standard error and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
+        for argument in arguments:
+            if not argument.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in argument):
+                raise Invalid(f"the argument {argument!r} is not text in this terminal's encoding")
         # Outside its standalone mode click answers the status of an `Exit`, else what a door answers.
         status = root.main(arguments, prog_name="mlwright", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:

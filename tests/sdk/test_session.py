@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -275,3 +276,22 @@ def test_a_wrong_request_is_answered(root: Path, head: dict[str, Any], said: str
 
     assert (frame.head["id"], frame.head["state"]) == ("1", "failed")
     assert frame.head["error"]["message"] == said
+
+
+def test_a_library_that_a_step_imports_while_it_runs_is_seeded_too() -> None:
+    """The numbers are the same whether NumPy was imported before or by the step."""
+    code = (
+        "import sys\n"
+        "from mlwright.sdk import session\n"
+        "if sys.argv[1] == 'before': import numpy\n"
+        "session._seed(42)\n"
+        "import numpy\n"
+        "print(numpy.random.rand())"
+    )
+
+    told = {
+        subprocess.run([sys.executable, "-c", code, when], capture_output=True, text=True, check=True).stdout
+        for when in ("before", "while")
+    }
+
+    assert len(told) == 1

@@ -13,7 +13,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel import edges
-from mlwright.kernel.errors import Conflict, Invalid, NotFound, TimedOut, WorkFailed
+from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, TimedOut, WorkFailed
 from mlwright.tracking import Run, RunState
 from mlwright.workflow import AttemptState, NodeView, Request, RunView
 from mlwright.workflow.detail import logs, run_detail
@@ -665,3 +665,102 @@ def test_a_file_beside_the_code_counts_for_the_step_that_names_it(opened: Opener
     told = why(project.rooms, run.id, "read").differences
     assert states(project, run) == {"read": "succeeded", "other": "reused"}
     assert [each.text for each in told] == ["the file pipelines/params.yaml, which the step names, differs"]
+
+
+def test_an_output_whose_bytes_are_gone_is_made_again(opened: Opener) -> None:
+    """A success is reused only while its outputs are there."""
+    project = opened(one_step("return b'x' * 10_000"))
+    run = project.run("single")
+    digest = run_detail(project.rooms, run.id).attempts[0].outputs["result"].digest
+    project.rooms.objects.remove(digest)
+
+    again = project.run("single")
+
+    assert states(project, again) == {"work": "succeeded"}
+    assert digest in project.rooms.objects
+
+
+def test_a_damaged_input_fails_the_run_and_leaves_no_attempt_running(opened: Opener) -> None:
+    """When the engine cannot go on, nothing is left that looks as if it still ran."""
+    text = """
+    from mlwright import pipeline, step
+
+    @step
+    def make() -> bytes:
+        return b"x" * 10_000
+
+    @step
+    def use(data: bytes, times: int) -> int:
+        return len(data) * times
+
+    @pipeline
+    def pair(times: int = 1):
+        use(make(), times)
+    """
+    project = opened({"pipelines/p.py": text})
+    run = project.run("pair")
+    path = project.rooms.objects.path(run_detail(project.rooms, run.id).attempts[0].outputs["result"].digest)
+    path.chmod(0o644)
+    path.write_bytes(b"y" * 10_000)
+
+    with pytest.raises(Corrupt):
+        project.run("pair", times=2)
+
+    failed = project.runs.list()[0]
+    assert failed.state is RunState.FAILED
+    assert "running" not in states(project, failed).values()
+    assert states(project, project.run("pair", times=2, cache=False)) == {
+        "make": "succeeded",
+        "use": "succeeded",
+    }
+
+
+def test_what_a_pipelines_function_does_to_its_module_does_not_reach_a_step(opened: Opener) -> None:
+    """The first run, which is traced, and the next, which is not, give the same."""
+    text = """
+    from mlwright import pipeline, step
+
+    LOG = []
+
+    @step
+    def count() -> int:
+        return len(LOG)
+
+    @pipeline
+    def tracked():
+        LOG.append(1)
+        count()
+    """
+    project = opened({"pipelines/p.py": text})
+
+    digests = {
+        run_detail(project.rooms, project.run("tracked", cache=False).id).attempts[0].outputs["result"].digest
+        for _ in range(2)
+    }
+
+    assert len(digests) == 1
+
+
+def test_a_pipeline_that_reads_a_file_of_the_project_is_traced_again_when_it_changes(opened: Opener) -> None:
+    """The graph may depend on any file of the snapshot."""
+    text = """
+    import json
+    from pathlib import Path
+    from mlwright import pipeline, step
+
+    @step
+    def double(x: int) -> int:
+        return 2 * x
+
+    @pipeline
+    def configured():
+        double(json.loads(Path(__file__).with_name("params.json").read_text())["x"])
+    """
+    project = opened({"pipelines/p.py": text, "pipelines/params.json": '{"x": 1}'})
+    project.run("configured")
+    (project.root / "pipelines/params.json").write_text('{"x": 7}')
+
+    run = project.run("configured")
+
+    result = run_detail(project.rooms, run.id).attempts[0].outputs["result"]
+    assert project.rooms.objects.get(result.digest) == b"14"

@@ -22,6 +22,9 @@ import traceback
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +131,52 @@ def _step(address: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     return found, typing.get_type_hints(found)
 
 
+_SEEDERS: dict[str, Callable[[Any, int], object]] = {
+    "numpy": lambda numpy, seed: numpy.random.seed(seed % 2**32),
+    "torch": lambda torch, seed: torch.manual_seed(seed),
+}
+
+
+class _SeedAtImport(MetaPathFinder):
+    """Seeds a library that a step imports only while it runs, as if it had been there before."""
+
+    seed: int | None = None
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        """The library's own spec, with a loader that seeds it; None for every other module."""
+        if name not in _SEEDERS or self.seed is None:
+            return None
+        sys.meta_path.remove(self)
+        try:
+            spec = find_spec(name)
+        finally:
+            sys.meta_path.insert(0, self)
+        if spec is None or spec.loader is None:
+            return None
+        execute, seed = spec.loader.exec_module, self.seed
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            _SEEDERS[name](module, seed)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+_seed_at_import = _SeedAtImport()
+
+
 def _seed(seed: int | None) -> None:
-    """Seed what is imported: the step's module has been, and with it what it uses."""
+    """Seed what is imported, and what the step will import."""
+    _seed_at_import.seed = seed
+    if _seed_at_import not in sys.meta_path:
+        sys.meta_path.insert(0, _seed_at_import)
     if seed is None:
         return
     random.seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed % 2**32)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
+    for name, seeder in _SEEDERS.items():
+        if name in sys.modules:
+            seeder(sys.modules[name], seed)
 
 
 def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], scratch: Path) -> Any:

@@ -276,5 +276,7 @@ def _pairs(given: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise Invalid(f"{text!r} is not a parameter", hint="write -p NAME=VALUE")
+        if name in pairs:
+            raise Invalid(f"the parameter `{name}` is given twice")
         pairs[name] = value
     return pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from mlwright.sdk.frames import Frame
 from mlwright.sdk.report import JOURNAL
 from mlwright.storage.inline import put_inline
 from mlwright.tracking import Run, RunState, read_journal, record_metrics
-from mlwright.versioning import Artifact, Version, add_artifact, artifacts_of
+from mlwright.versioning import Artifact, Version, add_artifact
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.failures import in_words
 from mlwright.workflow.fingerprint import Fingerprint, Fingerprints, Known, seed_of
@@ -138,10 +139,10 @@ class Execution:
         self._try(node, 1, key)
 
     def _reuse(self, node: Node, key: Fingerprint) -> bool:
-        earlier = self.rooms.attempts.reusable(key.digest)
-        if earlier is None:
+        found = self.rooms.reusable(key.digest)
+        if found is None:
             return False
-        outputs = artifacts_of(self.rooms.database, earlier)
+        earlier, outputs = found
         with self.rooms.database.transaction() as tx:
             made = self.rooms.attempts.add(tx, self.run.id, node.name, AttemptState.REUSED, fingerprint=key)
             edges.add(
@@ -151,14 +152,19 @@ class Execution:
         return True
 
     def _try(self, node: Node, number: int, key: Fingerprint | None) -> None:
+        parts: list[bytes] = []
+        arguments = {
+            name: self._sent(argument, node.accepts.get(name, ""), parts)
+            for name, argument in node.inputs.items()
+        }
         with self.rooms.database.transaction() as tx:
             attempt = self.rooms.attempts.add(
                 tx, self.run.id, node.name, AttemptState.RUNNING, number=number, fingerprint=key
             )
             edges.add(tx, [Edge(attempt.end, "of", self.run.end), *self._input_edges(attempt, node)])
         scratch = self._scratch_root / attempt.id
+        self._flights[attempt.id] = _Flight(node, attempt, scratch)
         scratch.mkdir(parents=True)
-        parts: list[bytes] = []
         head = {
             "id": attempt.id,
             "op": "execute",
@@ -166,12 +172,8 @@ class Execution:
             "node": node.name,
             "seed": seed_of(node, self.run.seed),
             "scratch": str(scratch),
-            "arguments": {
-                name: self._sent(argument, node.accepts.get(name, ""), parts)
-                for name, argument in node.inputs.items()
-            },
+            "arguments": arguments,
         }
-        self._flights[attempt.id] = _Flight(node, attempt, scratch)
         self.executor.submit(
             Task(
                 attempt.id,
@@ -221,14 +223,12 @@ class Execution:
         return found
 
     def _hear(self, report: Report) -> None:
-        flight = self._flights.pop(report.task)
-        try:
-            if report.state == "done":
-                self._succeeded(flight, report)
-            else:
-                self._failed(flight, report)
-        finally:
-            shutil.rmtree(flight.scratch, ignore_errors=True)
+        flight = self._flights[report.task]
+        if report.state == "done":
+            self._succeeded(flight, report)
+        else:
+            self._failed(flight, report)
+        shutil.rmtree(flight.scratch, ignore_errors=True)
 
     def _succeeded(self, flight: _Flight, report: Report) -> None:
         """Bytes first, then the one transaction that names them."""
@@ -263,6 +263,7 @@ class Execution:
                 outputs[each["name"]] = artifact
                 edges.add(tx, [Edge(artifact.end, f"output:{each['name']}", done.end)])
             self._record_told(tx, done, flight)
+        del self._flights[done.id]
         self._finished(flight.node, AttemptState.SUCCEEDED, outputs, seconds=done.wall_s)
 
     def _failed(self, flight: _Flight, report: Report) -> None:
@@ -280,6 +281,7 @@ class Execution:
                 wall_s=report.ran_s,
             )
             self._record_told(tx, done, flight)
+        del self._flights[done.id]
         number = flight.attempt.number
         if number <= flight.node.retries:
             pause = _FIRST_PAUSE_S * 2 ** (number - 1)
@@ -402,9 +404,9 @@ class Execution:
         self._show(node, AttemptState.SKIPPED, note=why)
 
     def _abandon(self) -> None:
-        """The run ends before its attempts do."""
+        """The run ends before its attempts do. What ended it is told, not what recording that may raise."""
         self.executor.close()
-        with self.rooms.database.transaction() as tx:
+        with contextlib.suppress(MlwrightError), self.rooms.database.transaction() as tx:
             for flight in self._flights.values():
                 done = self.rooms.attempts.finish(tx, flight.attempt, AttemptState.CANCELLED)
                 self._record_told(tx, done, flight)
@@ -442,5 +444,6 @@ def end_run(execution: Execution, state: RunState, error: MlwrightError | None) 
     try:
         with rooms.database.transaction() as tx:
             rooms.runs.finish(tx, execution.run, state, execution.lease, told)
+            rooms.lose_attempts(tx, execution.run.id)
     except Conflict:
         return  # somebody declared it lost meanwhile, and that stays

@@ -17,7 +17,7 @@ from mlwright.compute import Executor, LocalExecutor, Place, Task
 from mlwright.environments import Environment, Lock
 from mlwright.kernel import edges, leases
 from mlwright.kernel.database import Transaction
-from mlwright.kernel.digest import composite
+from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError, NotFound
 from mlwright.kernel.ids import looks_like_id, short
@@ -25,7 +25,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.version import VERSION
 from mlwright.sdk.frames import Frame
 from mlwright.tracking import Run, RunState
-from mlwright.versioning import Snapshot, Version, artifact, artifacts_of, parse_reference
+from mlwright.versioning import Artifact, Snapshot, Version, artifact, parse_reference
 from mlwright.workflow.code import CodeIndex
 from mlwright.workflow.discover import FoundPipeline, discover, find
 from mlwright.workflow.execution import Execution, Orders, end_run
@@ -89,17 +89,16 @@ class Pipelines:
 
     def plan(self, request: Request, watcher: Watcher | None = None) -> Plan:
         """What a run would do: which steps it would reuse, run, or decide when their inputs are there."""
-        with self._executor() as executor:
-            prepared = self._prepare(request, executor, watcher or Unwatched())
+        prepared = self._prepare(request, watcher or Unwatched())
         orders = prepared.orders
         known = Known(
             {(name, "model"): each for name, each in orders.models.items()},
             {name: version.digest for name, version in orders.datasets.items()},
         )
 
-        def lookup(key: Any) -> Any:
-            earlier = self._rooms.attempts.reusable(key)
-            return None if earlier is None else artifacts_of(self._rooms.database, earlier)
+        def lookup(key: Digest) -> Mapping[str, Artifact] | None:
+            found = self._rooms.reusable(key)
+            return None if found is None else found[1]
 
         return plan_run(
             orders.graph, orders.fingerprints, known, lookup, seed=request.seed, cache=request.cache
@@ -117,7 +116,7 @@ class Pipelines:
         """
         watcher = watcher or Unwatched()
         with self._executor() as executor:
-            prepared = self._prepare(request, executor, watcher)
+            prepared = self._prepare(request, watcher)
             self._clear_lost()
             with self._rooms.database.transaction() as tx:
                 run, lease = self._begin(tx, prepared)
@@ -159,8 +158,10 @@ class Pipelines:
         finally:
             executor.close()
 
-    def _prepare(self, request: Request, executor: Executor, watcher: Watcher) -> Prepared:
+    def _prepare(self, request: Request, watcher: Watcher) -> Prepared:
         rooms = self._rooms
+        if not 0 <= request.seed < 2**63:
+            raise Invalid(f"the seed {request.seed} is not between 0 and 2^63 - 1")
         snapshot = request.snapshot or rooms.snapshots.take()
         lock = request.lock or rooms.environments.current()
         if not rooms.environments.built(lock):
@@ -170,7 +171,6 @@ class Pipelines:
         found = find(rooms.project, code, request.pipeline)
         place = Place(environment.python, code)
         tracer = _Tracer(
-            executor,
             place,
             found,
             {"tree": snapshot.tree, "lock": lock.digest, "mlwright": VERSION},
@@ -260,7 +260,6 @@ class Pipelines:
 class _Tracer:
     """Asks a worker what a pipeline looks like, and remembers the answer: importing takes seconds."""
 
-    executor: Executor
     place: Place
     pipeline: FoundPipeline
     key: Mapping[str, Any]
@@ -281,8 +280,13 @@ class _Tracer:
         if answered.exists():
             return json.loads(answered.read_bytes())  # type: ignore[no-any-return]
         self.watcher.preparing(f"importing {self.pipeline.file}")
-        self.executor.submit(Task("trace", self.place, Frame({"id": "trace", **question})))
-        report = self.executor.wait()[0]
+        # In a worker of its own: what a pipeline's function does to its modules must not reach a step.
+        executor = LocalExecutor(slots=1)
+        try:
+            executor.submit(Task("trace", self.place, Frame({"id": "trace", **question})))
+            report = executor.wait()[0]
+        finally:
+            executor.close()
         if report.state != "done":
             raise self._refusal(report.head)
         answered.parent.mkdir(parents=True, exist_ok=True)

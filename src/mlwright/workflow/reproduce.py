@@ -85,6 +85,8 @@ def reproduce(
     if folder is None:
         folder = rooms.workspace.local / "reproductions" / short(run.id)
         shutil.rmtree(folder, ignore_errors=True)
+    elif folder.exists() and not folder.is_dir():
+        raise Conflict(f"{folder} is a file", hint="name a new folder: --in DIR")
     elif folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", hint="name a new folder: --in DIR")
     made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from pathlib import Path
 
 from mlwright.environments import Environments
 from mlwright.kernel.database import Database, Transaction
-from mlwright.kernel.ids import RunId
+from mlwright.kernel.digest import Digest
+from mlwright.kernel.ids import AttemptId, RunId
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.sdk.report import JOURNAL
-from mlwright.storage import InlineObjects, check_out
+from mlwright.storage import InlineObjects, Tree, check_out
 from mlwright.tracking import Runs, read_journal, record_metrics
-from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
+from mlwright.versioning import Artifact, Datasets, Models, Snapshot, Snapshots, artifacts_of
 from mlwright.workflow.attempts import Attempts, AttemptState
 from mlwright.workspace import Workspace
 
@@ -42,17 +44,39 @@ class Rooms:
         """The bytes."""
         return self.workspace.objects
 
+    def lose_attempts(self, tx: Transaction, run: RunId) -> None:
+        """End whatever attempt of a run is still recorded as running."""
+        _lose(self.attempts, self.workspace.scratch, tx, run)
+
+    def reusable(self, key: Digest) -> tuple[AttemptId, dict[str, Artifact]] | None:
+        """The newest success with a fingerprint, and its outputs; None when their bytes are gone."""
+        earlier = self.attempts.reusable(key)
+        outputs = artifacts_of(self.database, earlier) if earlier else {}
+        if earlier is None or any(made.digest not in self.objects for made in outputs.values()):
+            return None
+        return earlier, outputs
+
     def materialise(self, snapshot: Snapshot) -> Path:
-        """The snapshot's files on disk, written once: an edit during a run changes nothing."""
+        """The snapshot's files on disk, written once: an edit during a run changes nothing.
+
+        A folder whose files have other sizes by now (a power cut, a step that wrote there) is made anew.
+        """
         place = self.workspace.local / "snapshots" / snapshot.tree[:32]
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
-            check_out(self.objects, self.snapshots.tree(snapshot), making)
-            try:
+        tree = self.snapshots.tree(snapshot)
+        if _intact(place, tree):
+            return place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
+        try:
+            check_out(self.objects, tree, making)
+            for each in tree.entries:
+                (making / each.path).chmod(0o555 if each.executable else 0o444)
+            if place.exists() and not _intact(place, tree):
+                place.rename(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
+            with contextlib.suppress(OSError):  # another run was faster, with the same files
                 making.rename(place)
-            except OSError:  # another run was faster, with the same files
-                shutil.rmtree(making)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
         return place
 
 
@@ -60,19 +84,10 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     """Open every room on a project's workspace."""
     database, objects, local = workspace.database, workspace.objects, workspace.local
     attempts = Attempts(database)
-
-    def lose(tx: Transaction, run: RunId) -> None:
-        """What ran when the owner of a run died is lost with it; what it had reported is not."""
-        for attempt in attempts.of_run(run, tx):
-            if attempt.state is AttemptState.RUNNING:
-                journal = workspace.scratch / run / attempt.id / JOURNAL
-                record_metrics(tx, run, read_journal(journal))
-                attempts.finish(tx, attempt, AttemptState.LOST)
-
     return Rooms(
         project=project,
         workspace=workspace,
-        runs=Runs(database, on_lost=lose),
+        runs=Runs(database, on_lost=lambda tx, run: _lose(attempts, workspace.scratch, tx, run)),
         attempts=attempts,
         datasets=Datasets(database, objects),
         models=Models(database),
@@ -81,3 +96,19 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
         ),
         environments=Environments(database, objects, project.root, local),
     )
+
+
+def _lose(attempts: Attempts, scratch: Path, tx: Transaction, run: RunId) -> None:
+    """What still ran when a run ended is lost with it; what it had reported is not."""
+    for attempt in attempts.of_run(run, tx):
+        if attempt.state is AttemptState.RUNNING:
+            record_metrics(tx, run, read_journal(scratch / run / attempt.id / JOURNAL))
+            attempts.finish(tx, attempt, AttemptState.LOST)
+
+
+def _intact(place: Path, tree: Tree) -> bool:
+    """Whether every file of a tree stands in a folder with the size it should have."""
+    try:
+        return all((place / each.path).stat().st_size == each.size_bytes for each in tree.entries)
+    except OSError:
+        return False
