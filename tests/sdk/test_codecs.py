@@ -290,7 +290,8 @@ def test_what_cannot_be_stored_is_said_before_anything_is_written(
         [np.complex128(1)],
         np.longdouble(1),
         np.ma.masked_array([1, 2], mask=[True, False]),
-        np.matrix([[1]]) if hasattr(np, "matrix") else object(),
+        # Made by a view: its constructor warns, unless somebody imported SciPy first.
+        np.array([[1]]).view(np.matrix) if hasattr(np, "matrix") else object(),
         np.rec.array([(1,)]),
         pd.Series([1]),
     ],
