@@ -20,7 +20,7 @@ from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.settings import find_project
 from mlwright.sdk.dataset import Dataset
-from mlwright.serving import ReplicaSpec, Server, serve_requirements, start_replica
+from mlwright.serving import ReplicaSpec, Server, plan_serve, serve_requirements, start_replica
 from mlwright.tracking import Run, Runs
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
@@ -178,17 +178,22 @@ class Project:
 
         Raises:
             NotFound: there is no such version.
+            Invalid: an address that others can reach.
             Unavailable: the port is taken, or the environment cannot be made.
             WorkFailed: the replica never got ready; the message says why.
         """
-        lock = self.environments.get(self.models.detail(reference).environment)
+        # An alias may move while the environment is made: what is served is what it means now.
+        detail = self.models.detail(reference)
+        spec = self.replica_spec(detail.version.reference)
+        plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
+        lock = self.environments.get(detail.environment)
         say = preparing or (lambda what: None)
-        say(f"preparing the environment of {reference}, with the server's packages")
+        say(f"preparing the environment of {spec.model}, with the server's packages")
         serving = self.environments.resolve_with(lock, serve_requirements())
         python = self.environments.build(serving).python
         folder = self.rooms.workspace.local / "serving"
-        say(f"starting a replica of {reference}: it must answer its example as the pipeline did")
-        server = start_replica(self.replica_spec(reference), python, host=host, port=port, folder=folder)
+        say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
+        server = start_replica(spec, python, host=host, port=port, folder=folder)
         try:
             yield server
         finally:

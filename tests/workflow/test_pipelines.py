@@ -764,3 +764,56 @@ def test_a_pipeline_that_reads_a_file_of_the_project_is_traced_again_when_it_cha
 
     result = run_detail(project.rooms, run.id).attempts[0].outputs["result"]
     assert project.rooms.objects.get(result.digest) == b"14"
+
+
+def test_a_snapshot_on_disk_that_was_cut_short_is_made_anew(opened: Opener) -> None:
+    """What a power cut or a step did to the copy never runs in place of the recorded code."""
+    project = opened(one_step("return 'as written'"))
+    project.run("single")
+    (copy,) = (project.root / ".mlwright/local/snapshots").iterdir()
+    (copy / "pipelines/p.py").unlink()
+    (copy / "pipelines/p.py").write_text("")
+
+    run = project.run("single", cache=False)
+
+    told = run_detail(project.rooms, run.id).attempts[0].outputs["result"]
+    assert project.rooms.objects.get(told.digest) == b"as written"
+    assert list((project.root / ".mlwright/local/snapshots").iterdir()) == [copy]
+
+
+def test_a_retry_waits_for_its_processors_too(opened: Opener, tmp_path: Path) -> None:
+    """The second try of a wide step does not begin beside another step."""
+    text = f"""
+    import time
+    from pathlib import Path
+    from mlwright import pipeline, step
+
+    FLAG = Path({str(tmp_path / "tried")!r})
+
+    @step(resources={{"cpus": 64}}, retries=1, cache=False)
+    def wide() -> list[float]:
+        if not FLAG.exists():
+            FLAG.touch()
+            raise RuntimeError("the first try")
+        return [time.monotonic()]
+
+    @step(cache=False)
+    def slow() -> list[float]:
+        began = time.monotonic()
+        time.sleep(1.5)
+        return [began, time.monotonic()]
+
+    @step
+    def beside(wide: list[float], slow: list[float]) -> bool:
+        return slow[0] <= wide[0] <= slow[1]
+
+    @pipeline
+    def crowd():
+        beside(wide(), slow())
+    """
+    project = opened({"pipelines/p.py": text})
+
+    run = project.run("crowd")
+
+    told = run_detail(project.rooms, run.id).attempts[-1].outputs["result"]
+    assert project.rooms.objects.get(told.digest) == b"false"

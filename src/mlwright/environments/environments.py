@@ -23,6 +23,7 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable
+from mlwright.kernel.files import write_whole
 from mlwright.storage import InlineObjects
 
 _SQL = Queries.beside(__file__)
@@ -115,7 +116,7 @@ class Environments:
                     *["--python", str(base.python), "-o", str(target), str(wanted)],
                     what="the packages of the model and those of the server do not go together",
                 )
-                _publish(target.read_bytes(), resolved)
+                write_whole(resolved, target.read_bytes())
         text = resolved.read_bytes()
         return make_lock(text, self._objects.put(text).digest)
 
@@ -222,7 +223,7 @@ class Environments:
             *["--format", "pylock.toml"],
             what="the lock cannot be read",
         )
-        _publish(done.stdout.encode(), target)
+        write_whole(target, done.stdout.encode())
 
     def _uv(
         self, *arguments: str, what: str = "uv failed", check: bool = True, held: int | None = None
@@ -247,13 +248,6 @@ class Environments:
                 f"{what}:\n{done.stderr.strip()}", hint="check the names and the network, then try again"
             )
         return done
-
-
-def _publish(data: bytes, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        file.write(data)
-    Path(file.name).replace(target)
 
 
 def _content(path: Path) -> bytes | None:

@@ -8,6 +8,7 @@ The graph is plain data. A node's argument is one of
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import math
@@ -116,7 +117,6 @@ class Tracer:
         returned = hints.get("return", inspect.Parameter.empty)
         outputs = output_types(returned)
         code = step.function.__code__
-        options = step.options
         name = self.add(
             name=step.name,
             kind="step",
@@ -133,12 +133,7 @@ class Tracer:
             accepts={
                 key: type_name(hint) for key, hint in hints.items() if key != "return" and hint is not Any
             },
-            retries=options.retries,
-            timeout_s=options.timeout_s,
-            cpus=options.cpus,
-            memory_bytes=options.memory_bytes,
-            cache=options.cache,
-            seeded=options.seeded,
+            **dataclasses.asdict(step.options),
         )
         if outputs is None:
             return Promise(name, RESULT)

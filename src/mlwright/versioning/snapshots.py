@@ -17,6 +17,7 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.kernel.files import write_whole
 from mlwright.storage import Entry, InlineObjects, Tree, load_tree
 from mlwright.storage.trees import KIND as TREE_KIND
 
@@ -132,8 +133,7 @@ class Snapshots:
             fresh[name] = (state, digest)
             entries.append(Entry(_text(name), status.st_size, digest, os.access(file, os.X_OK)))
         if fresh != memory:
-            self._memory.parent.mkdir(parents=True, exist_ok=True)
-            self._memory.write_text(json.dumps(fresh))
+            write_whole(self._memory, json.dumps(fresh).encode())
         return self._snapshot(Tree(tuple(entries)), commit, remote, dirty, tuple(left_out))
 
     def record(self, tx: Transaction, snapshot: Snapshot) -> None:

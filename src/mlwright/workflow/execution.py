@@ -55,10 +55,17 @@ class Orders:
     cache: bool
     replay: bool
 
+    def known(self) -> Known:
+        """What arguments stand for before any step has run."""
+        return Known(
+            {(name, "model"): artifact for name, artifact in self.models.items()},
+            {name: version.digest for name, version in self.datasets.items()},
+        )
+
 
 @dataclass(slots=True)
 class _Flight:
-    """An attempt that a worker has, or that waits for its next try."""
+    """An attempt that a worker has."""
 
     node: Node
     attempt: Attempt
@@ -75,19 +82,19 @@ class Execution:
     lease: leases.Lease
     orders: Orders
     watcher: Watcher
-    _outputs: dict[tuple[str, str], Artifact] = field(default_factory=dict)
     _done: set[str] = field(default_factory=set)
     _flights: dict[str, _Flight] = field(default_factory=dict)
     _again: list[tuple[float, Node, int]] = field(default_factory=list)
     _error: MlwrightError | None = None
-    _held: Node | None = None
+    _held: tuple[Node, int] | None = None
+    _known: Known = field(init=False)
     _frontier: Frontier = field(init=False)
     view: RunView = field(init=False)
 
     def __post_init__(self) -> None:
         self._frontier = Frontier(self.orders.graph, self.orders.models)
         self.view = RunView(self.run, {node.name: NodeView(node.name) for node in self.orders.graph.nodes})
-        self._outputs |= {(name, "model"): artifact for name, artifact in self.orders.models.items()}
+        self._known = self.orders.known()
 
     def go(self) -> MlwrightError | None:
         """Execute every node that can be; returns what failed first, if anything did.
@@ -102,7 +109,6 @@ class Execution:
             while self._flights or self._again:
                 for report in self.executor.wait(self._pause()):
                     self._hear(report)
-                self._start_due()
                 self._start_ready()
         except BaseException:
             self._abandon()
@@ -117,26 +123,37 @@ class Execution:
 
     def _start_ready(self) -> None:
         """Start what is ready while its processors are free: what is recorded as running can run."""
-        while (node := self._held or self._frontier.take()) is not None:
-            self._held = node if self._must_wait(node) else None
-            if self._held is not None:
+        while (ready := self._next()) is not None:
+            if self._must_wait(ready[0]):
+                self._held = ready
                 return
-            self._start(node)
+            self._start(*ready)
+
+    def _next(self) -> tuple[Node, int] | None:
+        """A node that may start, and which try: what was held back, a retry that is due, or a new one."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            return held
+        due = [each for each in self._again if each[0] <= time.monotonic()]
+        if due:
+            self._again.remove(due[0])
+            return due[0][1:]
+        node = self._frontier.take()
+        return None if node is None else (node, 1)
 
     def _must_wait(self, node: Node) -> bool:
         """A step that asks for more processors than there are runs alone."""
         taken = sum(flight.node.cpus for flight in self._flights.values())
         return node.kind == "step" and bool(taken) and taken + node.cpus > self.executor.slots
 
-    def _start(self, node: Node) -> None:
+    def _start(self, node: Node, number: int) -> None:
         if node.kind != "step":
             self._judge(node)
             return
-        known = Known(self._outputs, {name: version.digest for name, version in self.orders.datasets.items()})
-        key = self.orders.fingerprints.of(node, known, self.run.seed)
-        if key is not None and self.orders.cache and self._reuse(node, key):
+        key = self.orders.fingerprints.of(node, self._known, self.run.seed)
+        if key is not None and number == 1 and self.orders.cache and self._reuse(node, key):
             return
-        self._try(node, 1, key)
+        self._try(node, number, key)
 
     def _reuse(self, node: Node, key: Fingerprint) -> bool:
         found = self.rooms.reusable(key.digest)
@@ -198,7 +215,7 @@ class Execution:
             case "dict":
                 fields = {name: self._sent(item, "", parts) for name, item in argument.fields.items()}
                 return {"kind": "dict", "fields": fields}
-        artifact = self._outputs[argument.node, argument.output]
+        artifact = self._known.outputs[argument.node, argument.output]
         sent: dict[str, Any] = {
             "kind": "artifact",
             "codec": artifact.codec,
@@ -216,7 +233,7 @@ class Execution:
             for part in argument.parts():
                 if part.kind == "output":
                     found.append(
-                        Edge(attempt.end, f"input:{name}", self._outputs[part.node, part.output].end)
+                        Edge(attempt.end, f"input:{name}", self._known.outputs[part.node, part.output].end)
                     )
                 elif part.kind == "dataset":
                     found.append(Edge(attempt.end, f"input:{name}", self.orders.datasets[part.value].end))
@@ -377,12 +394,13 @@ class Execution:
 
     def _artifact(self, node: Node, name: str) -> Artifact | None:
         argument = node.inputs.get(name)
-        return None if argument is None else self._outputs.get((argument.node, argument.output))
+        return None if argument is None else self._known.outputs.get((argument.node, argument.output))
 
     def _finished(
         self, node: Node, state: AttemptState, outputs: Mapping[str, Artifact], seconds: float | None = None
     ) -> None:
-        self._outputs |= {(node.name, name): artifact for name, artifact in outputs.items()}
+        for name, artifact in outputs.items():
+            self._known.outputs[node.name, name] = artifact
         self._met(node)
         self._show(node, state, seconds=seconds)
 
@@ -414,20 +432,12 @@ class Execution:
             self._show(flight.node, AttemptState.CANCELLED)
 
     def _pause(self) -> float | None:
-        if not self._again:
-            return None
+        if not self._again or self._held is not None:
+            return None  # only a report lets anything start
         pause = max(0.0, min(when for when, _, _ in self._again) - time.monotonic())
         if not self._flights:
             time.sleep(pause)  # nothing else can happen until the next try is due
         return pause
-
-    def _start_due(self) -> None:
-        now = time.monotonic()
-        due = [each for each in self._again if each[0] <= now]
-        self._again = [each for each in self._again if each[0] > now]
-        for _, node, number in due:
-            known = Known(self._outputs, {name: each.digest for name, each in self.orders.datasets.items()})
-            self._try(node, number, self.orders.fingerprints.of(node, known, self.run.seed))
 
     def _show(self, node: Node, state: AttemptState, *, seconds: float | None = None, note: str = "") -> None:
         view = self.view.nodes[node.name]

@@ -28,7 +28,7 @@ _ENGINE_STEP = "mlwright."
 class Known:
     """What the arguments of a node stand for: artifacts by (node, output), dataset digests by reference."""
 
-    outputs: Mapping[tuple[str, str], Artifact]
+    outputs: dict[tuple[str, str], Artifact]
     datasets: Mapping[str, Digest]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError, NotFound
+from mlwright.kernel.files import write_whole
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.version import VERSION
@@ -29,7 +30,7 @@ from mlwright.versioning import Artifact, Snapshot, Version, artifact, parse_ref
 from mlwright.workflow.code import CodeIndex
 from mlwright.workflow.discover import FoundPipeline, discover, find
 from mlwright.workflow.execution import Execution, Orders, end_run
-from mlwright.workflow.fingerprint import Fingerprints, Known
+from mlwright.workflow.fingerprint import Fingerprints
 from mlwright.workflow.graph import Argument, Graph, read_graph, references_of, with_references
 from mlwright.workflow.parameters import Parameter, bind
 from mlwright.workflow.planner import plan_run
@@ -91,17 +92,13 @@ class Pipelines:
         """What a run would do: which steps it would reuse, run, or decide when their inputs are there."""
         prepared = self._prepare(request, watcher or Unwatched())
         orders = prepared.orders
-        known = Known(
-            {(name, "model"): each for name, each in orders.models.items()},
-            {name: version.digest for name, version in orders.datasets.items()},
-        )
 
         def lookup(key: Digest) -> Mapping[str, Artifact] | None:
             found = self._rooms.reusable(key)
             return None if found is None else found[1]
 
         return plan_run(
-            orders.graph, orders.fingerprints, known, lookup, seed=request.seed, cache=request.cache
+            orders.graph, orders.fingerprints, orders.known(), lookup, seed=request.seed, cache=request.cache
         )
 
     def run(self, request: Request, watcher: Watcher | None = None) -> tuple[Run, MlwrightError | None]:
@@ -289,10 +286,7 @@ class _Tracer:
             executor.close()
         if report.state != "done":
             raise self._refusal(report.head)
-        answered.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=answered.parent, delete=False) as file:
-            file.write(json.dumps(report.head).encode())
-        Path(file.name).replace(answered)
+        write_whole(answered, json.dumps(report.head).encode())
         return report.head
 
     def _refusal(self, told: Mapping[str, Any]) -> MlwrightError:
@@ -327,7 +321,7 @@ def _dataset_references(graph: Graph) -> list[str]:
 
 
 def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:
-    number = interrupt.exit_code - 128 if isinstance(interrupt, Cancelled) else 2
+    number = interrupt.exit_code - 128 if isinstance(interrupt, Cancelled) else signal.SIGINT
     identity = short(run.id)
     return Cancelled(
         f"run {identity} was cancelled",

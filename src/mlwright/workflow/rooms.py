@@ -72,7 +72,7 @@ class Rooms:
             for each in tree.entries:
                 (making / each.path).chmod(0o555 if each.executable else 0o444)
             if place.exists() and not _intact(place, tree):
-                place.rename(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
+                shutil.rmtree(place.rename(tempfile.mkdtemp(dir=place.parent, prefix="making-")))
             with contextlib.suppress(OSError):  # another run was faster, with the same files
                 making.rename(place)
         finally:
