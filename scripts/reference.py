@@ -482,7 +482,8 @@ _MEANINGS = {
     "run.started": "A run began; it is recorded as running.",
     "run.succeeded": "A run ended: every step succeeded, was reused or checked.",
     "run.failed": "A run ended: a step failed, a gate was closed, or the engine could not go on.",
-    "run.cancelled": "A run was ended by Ctrl-C or by a signal.",
+    "run.cancel-asked": "Somebody asked for the end of a run that another process executes.",
+    "run.cancelled": "A run was ended: by Ctrl-C, by a signal, or because that was asked for.",
     "run.lost": "The process of a run was found to be gone without a word.",
 }
 """A verb without a sentence here stops the script: whoever adds one says what it means."""

@@ -21,6 +21,7 @@ CHANGING = {
     "runs resume",
     "runs reproduce",
     "datasets add",
+    "artifacts checkout",
     "models alias",
     "environments lock",
     "environments sync",

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.sdk.dataset import Dataset
     from mlwright.sdk.pipeline import pipeline
-    from mlwright.sdk.report import log_metric, log_metrics
+    from mlwright.sdk.report import (
+        log_artifact,
+        log_figure,
+        log_metric,
+        log_metrics,
+        log_param,
+        log_params,
+        progress,
+    )
     from mlwright.sdk.step import step
     from mlwright.serving.client import Client
 
@@ -22,9 +30,14 @@ __all__ = [
     "Dataset",
     "Project",
     "__version__",
+    "log_artifact",
+    "log_figure",
     "log_metric",
     "log_metrics",
+    "log_param",
+    "log_params",
     "pipeline",
+    "progress",
     "step",
 ]
 
@@ -34,9 +47,14 @@ _HOMES = {
     "Client": "mlwright.serving.client",
     "Dataset": "mlwright.sdk.dataset",
     "Project": "mlwright.app",
+    "log_artifact": "mlwright.sdk.report",
+    "log_figure": "mlwright.sdk.report",
     "log_metric": "mlwright.sdk.report",
     "log_metrics": "mlwright.sdk.report",
+    "log_param": "mlwright.sdk.report",
+    "log_params": "mlwright.sdk.report",
     "pipeline": "mlwright.sdk.pipeline",
+    "progress": "mlwright.sdk.report",
     "step": "mlwright.sdk.step",
 }
 

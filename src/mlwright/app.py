@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mlwright import serving
 from mlwright.environments import Environments
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
@@ -20,11 +21,12 @@ from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.settings import find_project
 from mlwright.sdk.dataset import Dataset
-from mlwright.serving import ReplicaSpec, Server, plan_serve, serve_requirements, start_replica
 from mlwright.tracking import Run, Runs
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
+from mlwright.workflow.artifacts import Artifacts
+from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workspace import create_project, open_workspace
 
 
@@ -112,6 +114,11 @@ class Project:
         return Pipelines(self.rooms)
 
     @cached_property
+    def artifacts(self) -> Artifacts:
+        """What the steps of runs made."""
+        return Artifacts(self.rooms)
+
+    @cached_property
     def lineage(self) -> Lineage:
         """The way from anything to what it was made from, and to what came of it."""
         finders = [self._prediction, self._version, self._run, self._bytes]
@@ -133,14 +140,58 @@ class Project:
         """
         return self.datasets.open(reference, self.rooms.workspace.scratch / "datasets")
 
-    def run(self, pipeline: str, *, seed: int = 0, cache: bool = True, **parameters: Any) -> Run:
-        """Run a pipeline and wait for its end.
+    def request(
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        arguments: Sequence[str] = (),
+        *,
+        seed: int = 0,
+        cache: bool = True,
+        executor: str = "",
+        verify: bool = False,
+    ) -> Request:
+        """What is to be run: a pipeline by its name, a script or a notebook by its path.
+
+        Raises:
+            NotFound: there is no such script.
+            Invalid: arguments are given to what is no script.
+        """
+        given = dict(parameters)
+        kind = kind_of(name)
+        if kind != "pipeline":
+            name = path_in(self.rooms.project, name, Path.cwd())
+        if kind == "script":
+            given["arguments"] = list(arguments)
+        elif arguments:
+            raise Invalid(
+                f"{arguments[0]!r} is too much: a {kind} has no arguments",
+                hint="set parameters: -p NAME=VALUE",
+            )
+        return Request(name, given, seed, cache, executor=executor, verify=verify)
+
+    def run(
+        self,
+        pipeline: str,
+        *arguments: str,
+        seed: int = 0,
+        cache: bool = True,
+        executor: str = "",
+        **parameters: Any,
+    ) -> Run:
+        """Run a pipeline, a script or a notebook, and wait for its end.
+
+        Args:
+            pipeline: its name, or a path.
+            arguments: of a script.
+            executor: `inline` runs steps in this process, so that a debugger stops in them.
 
         Raises:
             WorkFailed: a step failed or a gate is closed.
             MlwrightError: it could not begin, or could not go on.
         """
-        run, error = self.pipelines.run(Request(pipeline, parameters, seed, cache))
+        request = self.request(pipeline, parameters, arguments, seed=seed, cache=cache, executor=executor)
+        run, error = self.pipelines.run(request)
         if error is not None:
             raise error
         return run
@@ -153,7 +204,7 @@ class Project:
 
         return reproduce(self.rooms, run, folder, opener, watcher)
 
-    def replica_spec(self, reference: str) -> ReplicaSpec:
+    def replica_spec(self, reference: str) -> serving.ReplicaSpec:
         """What a replica of a model version needs to know.
 
         Raises:
@@ -161,7 +212,7 @@ class Project:
         """
         detail = self.models.detail(reference)
         path = self.rooms.objects.path(detail.artifact.digest)
-        return ReplicaSpec(
+        return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature
         )
 
@@ -173,7 +224,7 @@ class Project:
         host: str = "127.0.0.1",
         port: int = 0,
         preparing: Callable[[str], object] | None = None,
-    ) -> Iterator[Server]:
+    ) -> Iterator[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the model's own environment.
 
         Raises:
@@ -185,15 +236,15 @@ class Project:
         # An alias may move while the environment is made: what is served is what it means now.
         detail = self.models.detail(reference)
         spec = self.replica_spec(detail.version.reference)
-        plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
+        serving.plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
         lock = self.environments.get(detail.environment)
         say = preparing or (lambda what: None)
         say(f"preparing the environment of {spec.model}, with the server's packages")
-        serving = self.environments.resolve_with(lock, serve_requirements())
-        python = self.environments.build(serving).python
+        with_server = self.environments.resolve_with(lock, serving.serve_requirements())
+        python = self.environments.build(with_server).python
         folder = self.rooms.workspace.local / "serving"
         say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
-        server = start_replica(spec, python, host=host, port=port, folder=folder)
+        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
         try:
             yield server
         finally:

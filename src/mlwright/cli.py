@@ -18,6 +18,7 @@ _COMMANDS = {
     "events": ("mlwright.workspace.cli:events", "Show what happened in the workspace."),
     "pipelines": ("mlwright.workflow.cli:pipelines", "List and plan pipelines."),
     "runs": ("mlwright.workflow.cli:runs", "List, show, continue and reproduce runs."),
+    "artifacts": ("mlwright.versioning.cli:artifacts", "List, show and write out what steps made."),
     "datasets": ("mlwright.versioning.cli:datasets", "Version data."),
     "models": ("mlwright.versioning.cli:models", "List, show and alias models."),
     "environments": ("mlwright.environments.cli:environments", "Lock and build environments."),

@@ -41,7 +41,12 @@ _DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would change,
 
 
 def command(
-    name: str, *, example: str, changes: bool = False, project: bool = True
+    name: str,
+    *,
+    example: str,
+    changes: bool = False,
+    project: bool = True,
+    kind: type[click.Command] = click.Command,
 ) -> Callable[[Function], click.Command]:
     """A command with the options that all have: `--json`, `--project`, `--debug`, and `--dry-run`.
 
@@ -53,6 +58,7 @@ def command(
         changes: whether it changes anything.
         project: False for a command that works outside a project: it is called with `base`, the folder that
             `--project` names.
+        kind: of command, for one that reads its line in a way of its own.
     """
 
     def decorate(function: Function) -> click.Command:
@@ -72,7 +78,7 @@ def command(
         for option in (*_COMMON, *([_DRY_RUN] if changes else [])):
             option(door)
         door.__click_params__ += own  # type: ignore[attr-defined]
-        return click.command(name, epilog=f"Example: {example}", context_settings=HELP)(door)
+        return click.command(name, kind, epilog=f"Example: {example}", context_settings=HELP)(door)
 
     return decorate
 

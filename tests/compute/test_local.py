@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlwright.compute import Executor, LocalExecutor, Place, Task
+from mlwright.compute import LocalExecutor, Place, Task
 from mlwright.kernel.errors import Unavailable
 from mlwright.sdk.frames import Frame
-from tests.exams.executor import Asking, ExecutorExam, all_of, one, value_of
+from mlwright.sdk.workplace import LOG
+from tests.exams.executor import Asking, ExecutorExam, Opener, all_of, one, value_of
 from tests.processes import alive, start_python, until
-
-Opener = Callable[[int], Executor]
 
 
 def script(path: Path, *lines: str) -> Path:
@@ -41,8 +41,8 @@ class TestLocalExecutor(ExecutorExam):
         """Opens one; it is closed after the test."""
         opened: list[LocalExecutor] = []
 
-        def open_one(slots: int) -> LocalExecutor:
-            opened.append(LocalExecutor(slots))
+        def open_one(slots: int, **has: Any) -> LocalExecutor:
+            opened.append(LocalExecutor(slots, **has))
             return opened[-1]
 
         yield open_one
@@ -59,17 +59,67 @@ class TestLocalExecutor(ExecutorExam):
 
         assert pids[0] == pids[1] == pids[3] != pids[2]
 
-    def test_an_idle_worker_makes_room_for_another_place(
+    def test_there_are_no_more_than_two_processes_for_each_slot(
         self, open_executor: Opener, ask: Asking, place: Place
     ) -> None:
-        """With every slot taken by an idle worker, one of them is ended."""
+        """Idle ones count; the one that had nothing to do for longest makes room for another place."""
         executor = open_executor(1)
-        first = one(executor, ask("who"))
+        places = [replace(place, cpus=cpus) for cpus in (1, 2, 1, 3)]
 
-        second = one(executor, ask("who", at=replace(place, cpus=2)))
+        pids = [one(executor, ask("who", at=at)) for at in places]
 
-        assert second != first
-        until(lambda: not alive(first))
+        assert pids[0] == pids[2]
+        assert len(set(pids)) == 3
+        assert [alive(pid) for pid in pids] == [True, False, True, True]
+
+    def test_an_idle_worker_lets_go_of_its_gpu(
+        self, open_executor: Opener, ask: Asking, place: Place
+    ) -> None:
+        """What a process has on a GPU stays there as long as it lives: it is ended before another gets it."""
+        executor = open_executor(4, gpus=("0", "1"))
+        one_gpu = replace(place, gpus=1)
+
+        pids = [one(executor, ask("who", at=at)) for at in (one_gpu, one_gpu, replace(one_gpu, cpus=2))]
+        meanwhile = [alive(pid) for pid in pids]
+        both = one(executor, ask("who", at=replace(place, gpus=2)))
+
+        assert pids[0] == pids[1] != pids[2]
+        assert meanwhile == [True, True, True]
+        assert not any(map(alive, pids))
+        assert alive(both)
+
+    def test_a_gpu_that_is_taken_is_not_given_where_idle_workers_have_all_others(
+        self, open_executor: Opener, ask: Asking, place: Place, tmp_path: Path
+    ) -> None:
+        """It is the idle worker that makes room."""
+        executor, go = open_executor(8, gpus=("0", "1")), tmp_path / "go"
+        first, second, third = (replace(place, gpus=1, cpus=cpus) for cpus in (1, 2, 3))
+        executor.submit(ask("gpus", at=first, mark=str(tmp_path / "mark"), go=str(go)))
+        idle = one(executor, ask("who", at=second))
+
+        executor.submit(ask("who", at=third))
+        (report,) = all_of(executor, 1).values()
+        go.touch()
+        (running,) = all_of(executor, 1).values()
+
+        assert {*running.gpus, *report.gpus} == {"0", "1"}
+        assert not alive(idle)
+
+    def test_a_worker_that_was_made_ready_is_used(
+        self, open_executor: Opener, ask: Asking, place: Place, tmp_path: Path
+    ) -> None:
+        """`warm` starts one at most, and is silent about an interpreter that is not there."""
+        executor = open_executor(2)
+        executor.warm(replace(place, python=tmp_path / "missing"))
+        executor.warm(place)
+        executor.warm(replace(place, cpus=2))
+
+        executor.submit(ask("who"))
+        (report,) = all_of(executor, 1).values()
+        executor.submit(ask("who", at=replace(place, cpus=2)))
+        (other,) = all_of(executor, 1).values()
+
+        assert (report.worker, other.worker) == ("w1", "w2")
 
     def test_an_idle_worker_that_died_is_replaced(self, open_executor: Opener, ask: Asking) -> None:
         """Killed while nobody asked it anything, it costs no task, or one that says how it died."""
@@ -87,20 +137,35 @@ class TestLocalExecutor(ExecutorExam):
         else:
             assert value_of(report) != pid
 
-    def test_ten_megabytes_of_words_are_no_hindrance(
-        self, open_executor: Opener, ask: Asking, tmp_path: Path
-    ) -> None:
+    def test_ten_megabytes_of_words_are_no_hindrance(self, open_executor: Opener, ask: Asking) -> None:
         """What a task prints goes to its log, by whichever way, and does not fill any pipe."""
         executor = open_executor(1)
         size = 5_000_000
+        executor.submit(ask("floods", size=size))
+        executor.submit(ask("says", text="quiet"))
 
-        assert one(executor, ask("floods", size=size)) == size
+        loud, quiet = all_of(executor, 2).values()
 
-        log = (tmp_path / "scratch-1" / "log.txt").read_bytes()
+        log = Path(loud.head["log"]).read_bytes()
+        assert value_of(loud) == size
         assert (log.count(b"x"), log.count(b"y")) == (size, size)
         assert b"from a child\n" in log
-        assert one(executor, ask("says", text="quiet")) == 5
-        assert (tmp_path / "scratch-2" / "log.txt").read_text() == "quietquiet\n"
+        assert Path(quiet.head["log"]).read_text() == "quietquiet\n"
+
+    def test_what_a_task_has_printed_can_be_read_while_it_runs(
+        self, open_executor: Opener, ask: Asking, tmp_path: Path
+    ) -> None:
+        """In its worker's folder; and it is still there when the worker has died."""
+        executor = open_executor(1)
+        task = ask("says_and_hangs", timeout_s=2.0, text="so far")
+        executor.submit(task)
+        log = tmp_path / "scratch" / executor.worker_of(task.id) / LOG
+
+        until(lambda: log.exists() and log.read_text() == "so far\n")
+        (report,) = all_of(executor, 1).values()
+
+        assert (report.state, tmp_path / "scratch" / report.worker / LOG) == ("timed out", log)
+        assert log.read_text() == "so far\n"
 
     def test_a_missing_interpreter_is_said_and_the_task_is_not_taken(
         self, open_executor: Opener, ask: Asking, place: Place, tmp_path: Path
@@ -203,7 +268,8 @@ class TestLocalExecutor(ExecutorExam):
             def submit(number, function, **values):
                 arguments = {name: {"kind": "value", "value": value} for name, value in values.items()}
                 head = {"id": str(number), "op": "execute", "step": f"tasks:{function}", "node": function,
-                        "seed": 0, "scratch": str(scratch / str(number)), "arguments": arguments}
+                        "seed": 0, "scratch": str(scratch), "journal": str(scratch / f"{number}.jsonl"),
+                        "arguments": arguments}
                 executor.submit(Task(str(number), Place(python, code), Frame(head)))
             submit(1, "who")
             submit(2, "holds", mark=str(scratch / "mark"), go=str(scratch / "never"))
@@ -237,6 +303,7 @@ def test_a_task_needs_nothing_that_is_installed(tmp_path: Path) -> None:
         "node": "double",
         "seed": 0,
         "scratch": str(tmp_path / "scratch"),
+        "journal": str(tmp_path / "scratch" / "1.jsonl"),
         "arguments": {"value": {"kind": "value", "value": "ab"}},
     }
 

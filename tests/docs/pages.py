@@ -6,12 +6,13 @@ What is typed stands in ```console blocks:
   `...` stands for anything, and how wide a gap between two words is does not matter;
 - a command must succeed, unless the next one is `$ echo $?`, which tells its status;
 - `$ cd FOLDER` counts for all that follows;
-- a command that ends with ` &` goes on until `$ kill %1`; what is below it must be said before anything else
-  is typed;
+- a command that ends with ` &` goes on until `$ kill %1`, or to its own end at `$ wait`; what is below it
+  must be said before anything else is typed;
 - port 8000 is any free port, in commands, in what they say, and in files.
 
-```python blocks whose first line is `# FILE` are written there. A ```diff block is applied to the file it
-names: what it takes away must stand there once. All other blocks are only read.
+```python and ```toml blocks whose first line is `# FILE` are written there; so is a block that names its file
+behind its language, as in ```json look.ipynb. A ```diff block is applied to the file it names: what it takes
+away must stand there once. All other blocks are only read.
 """
 
 from __future__ import annotations
@@ -69,6 +70,14 @@ def blocks(text: str) -> list[Block]:
             lines.append(line)
     assert not begin, f"the block at line {begin} has no end"
     return found
+
+
+def file_of(block: Block) -> str:
+    """The name of the file that a block is; empty for one that is only read."""
+    language, _, name = block.language.partition(" ")
+    if not name and language in {"python", "toml"} and (named := re.match(r"# (\S+\.\w+)\n", block.text)):
+        return named[1]
+    return name
 
 
 def prose(text: str) -> str:
@@ -153,8 +162,8 @@ class Reader:
                     self._type(commands)
                 elif block.language == "diff":
                     self._apply(block)
-                elif block.language == "python" and (named := re.match(r"# (\S+\.py)\n", block.text)):
-                    target = self.folder / named[1]
+                elif name := file_of(block):
+                    target = self.folder / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text(block.text + "\n")
         finally:
@@ -173,6 +182,8 @@ class Reader:
                     said, status = "", 0
                 case ["kill", "%1"]:
                     said, status = self._kill(), 0
+                case ["wait"]:
+                    said, status = self._await(each), 0
                 case ["echo", "$?"]:
                     said, status = str(last), 0
                 case [*_, "&"]:
@@ -210,11 +221,21 @@ class Reader:
                 start_new_session=True,
             )
         deadline = time.monotonic() + PATIENCE_S
-        while missing(each.expected, said := log.read_text()) is not None:
-            if self._background.poll() is not None or time.monotonic() > deadline:
-                raise self._unlike(each, "it did not say what it should", log.read_text())
+        while True:
+            over = self._background.poll() is not None or time.monotonic() > deadline
+            said = log.read_text()  # after the look: what it says at last counts
+            if missing(each.expected, said) is None:
+                return said
+            if over:
+                raise self._unlike(each, "it did not say what it should", said)
             time.sleep(0.05)
-        return said
+
+    def _await(self, each: Typed) -> str:
+        """Wait until what goes on in the background has ended; all it said."""
+        if self._background is None:
+            raise self._unlike(each, "nothing goes on in the background", "")
+        self._background.wait(PATIENCE_S)
+        return self._kill()
 
     def _kill(self) -> str:
         """End what goes on in the background, as `kill %1` does; what it said at last."""

@@ -9,7 +9,9 @@ import pytest
 from tests.docs.pages import ROOT, Reader, Unlike, blocks, missing
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/tutorial/01-first-model.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/tutorial/01-first-model.md", "docs/tutorial/02-pipelines.md"]
+)
 def test_what_a_page_says_is_what_a_reader_gets(page: str, tmp_path: Path) -> None:
     """Every command of the page, typed in order in an empty folder, ends and says as it is written."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -28,6 +30,8 @@ def test_what_a_page_says_is_what_a_reader_gets(page: str, tmp_path: Path) -> No
         ("```console\n$ printf 'b\\na\\n'\na\nb\n```", "it did not say: b"),
         ("```console\n$ cd nowhere\n```", "there is no such folder"),
         ("```console\n$ echo up &\ndown\n```", "it did not say what it should"),
+        ("```console\n$ echo up &\nup\n$ wait\ndown\n```", "it did not say: down"),
+        ("```console\n$ wait\n```", "nothing goes on in the background"),
         ("```console\n$ mlwright rnu\n```", "it ended with 2"),
         ("```console\n$ echo x > f\n```\n```diff\n--- f\n+++ f\n@@\n-y\n+z\n```", "is not in f once"),
     ],
@@ -77,6 +81,52 @@ $ kill %1
     count = Reader(tmp_path).read(page)
 
     assert count == 7
+
+
+def test_what_goes_on_in_the_background_can_be_waited_for(tmp_path: Path) -> None:
+    """`wait` returns when it has ended by itself, with all that it said."""
+    page = """
+```python
+# wait_for_go.py
+import pathlib, time
+
+print("begun", flush=True)
+while not pathlib.Path("go").exists():
+    time.sleep(0.02)
+print("ended")
+```
+
+```console
+$ python3 wait_for_go.py &
+begun
+$ touch go
+$ wait
+begun
+ended
+```
+"""
+
+    count = Reader(tmp_path).read(page)
+
+    assert count == 3
+
+
+def test_a_file_is_named_in_its_first_line_or_behind_its_language(tmp_path: Path) -> None:
+    """Python and TOML by their first line, what knows no comments behind its language; no other block."""
+    page = "\n".join(
+        [
+            "```toml\n# made/a.toml\nb = 1\n```",
+            "```json c.json\n{}\n```",
+            "```json\n[]\n```",
+            "```python\nprint()\n```",
+            "```sh\n# d.sh\n```",
+        ]
+    )
+
+    Reader(tmp_path).read(page)
+
+    found = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.*")}
+    assert found == {"made/a.toml": "# made/a.toml\nb = 1\n", "c.json": "{}\n"}
 
 
 def test_dots_stand_for_anything_and_order_counts() -> None:

@@ -25,6 +25,7 @@ ARCHITECTURE = ROOT / "docs" / "architecture.md"
 TWINS = [
     ("README.md", "README.ko.md"),
     ("docs/tutorial/01-first-model.md", "docs/tutorial/01-first-model.ko.md"),
+    ("docs/tutorial/02-pipelines.md", "docs/tutorial/02-pipelines.ko.md"),
 ]
 
 
@@ -60,13 +61,22 @@ def edge_roles() -> set[str]:
     roles = set()
     for path in SOURCE.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == "Edge" and path.name != "edges.py":
-                role = call.args[1]
+            if isinstance(call, ast.Call) and path.name != "edges.py" and (role := role_of(call)) is not None:
                 assert isinstance(role, ast.Constant | ast.JoinedStr), ast.unparse(call)
                 first = role.values[0] if isinstance(role, ast.JoinedStr) else role
                 assert isinstance(first, ast.Constant)
                 roles.add(str(first.value))
     return roles
+
+
+def role_of(call: ast.Call) -> ast.expr | None:
+    """The role of the edge that a call makes, or that is told with what an attempt made."""
+    if ast.unparse(call.func) == "Edge":
+        return None if ast.unparse(call.args[1]) == "role" else call.args[1]
+    if ast.unparse(call.func) == "outcome.made.append":
+        assert isinstance(call.args[0], ast.Tuple), ast.unparse(call)
+        return call.args[0].elts[0]
+    return None
 
 
 def test_the_reference_is_what_the_code_says(reference: ModuleType) -> None:

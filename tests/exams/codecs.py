@@ -91,6 +91,28 @@ class CodecExam:
 
         assert isinstance(raised.value, Exception)
 
+    def test_a_value_in_memory_has_the_bytes_of_its_file(self, make: Make, tmp_path: Path) -> None:
+        """Law 5: where there is a way without a file, it gives the same bytes, and the same value back."""
+        dumps, loads = self.codec.dumps, self.codec.loads
+        assert (dumps is None) == (loads is None)
+        if dumps is None or loads is None:
+            return  # it needs a file
+
+        data = dumps(make())
+
+        assert data == encoded(self.codec, make(), tmp_path / "encoded")
+        self.same(loads(data), self.codec.decode(tmp_path / "encoded", type_name(type(make())), tmp_path))
+
+    def test_what_dumps_did_not_make_is_refused(self, wrong: bytes) -> None:
+        """Laws 4 and 5: other bytes raise without a file too."""
+        if (loads := self.codec.loads) is None:
+            return  # it needs a file
+
+        with pytest.raises(Exception) as raised:
+            loads(wrong)
+
+        assert isinstance(raised.value, Exception)
+
     def test_the_codec_is_the_one_that_is_chosen(self, make: Make) -> None:
         """Of all codecs the first that takes such a value is this one, and it is found by its name."""
         assert codec_for(make(), "a value") is self.codec

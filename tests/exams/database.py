@@ -178,6 +178,30 @@ class DatabaseExam:
         assert before == []
         assert names(other) == ["one"]
 
+    def test_a_read_does_not_wait_for_a_transaction_of_another_thread(self, database: Database) -> None:
+        """Law 7: while one thread is inside a transaction, a read of another sees what was before."""
+        inside, over = threading.Event(), threading.Event()
+
+        def write() -> None:
+            with database.transaction() as tx:
+                tx.execute(ADD, name="one")
+                inside.set()
+                over.wait(30)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert inside.wait(30)
+        read: list[list[str]] = []
+        reader = threading.Thread(target=lambda: read.append(names(database)), daemon=True)
+        reader.start()
+        reader.join(10)
+        meanwhile = list(read)
+        over.set()
+        writer.join()
+
+        assert meanwhile == [[]]
+        assert names(database) == ["one"]
+
     def test_a_newer_schema_is_refused(
         self, database: Database, open_database: Opener, schema: list[Migration]
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -31,22 +30,26 @@ def test_a_project_is_found_from_below(tmp_path: Path) -> None:
 
 
 def test_everything_has_a_default(tmp_path: Path) -> None:
-    """An empty section is a project, named as its folder, with one slot for each processor."""
+    """An empty section is a project, named as its folder."""
     found = find_project(project(tmp_path / "small", "[tool.mlwright]\n"))
 
     assert found.name == "small"
     assert found.settings == Settings()
-    assert found.settings.slots == len(os.sched_getaffinity(0))
 
 
 def test_every_setting_is_read(tmp_path: Path) -> None:
     """Each field of Settings can be written in the file."""
-    text = '[tool.mlwright]\npipelines = "flows"\nworkers = 2\nignore = ["*.csv", "/data"]\n'
+    text = """
+        [tool.mlwright]
+        pipelines = "flows"
+        workers = 2
+        executor = "inline"
+        ignore = ["*.csv", "/data"]
+    """
 
     settings = find_project(project(tmp_path, text)).settings
 
-    assert settings == Settings("flows", 2, ("*.csv", "/data"))
-    assert settings.slots == 2
+    assert settings == Settings("flows", 2, "inline", ("*.csv", "/data"))
 
 
 @pytest.mark.parametrize(

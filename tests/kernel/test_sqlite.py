@@ -43,8 +43,9 @@ class TestSqliteInMemory(DatabaseExam):
         yield lambda: opened
         opened.close()
 
-    # Law 5 has no sense here: there is no second reader.
+    # Laws 5 and 7 have no sense here: there is no second reader, and no second connection.
     test_another_reader_sees_what_was_committed_and_nothing_else = None
+    test_a_read_does_not_wait_for_a_transaction_of_another_thread = None
 
 
 @pytest.mark.parametrize(("moment", "left"), [("inside", []), ("after", ["one"])])
@@ -180,15 +181,95 @@ def test_sqlite_is_ours_and_newer_than_the_wal_bug() -> None:
 
 
 def test_the_durable_settings_are_on(tmp_path: Path) -> None:
-    """Write-ahead log, full flushes, foreign keys."""
+    """Write-ahead log, full flushes, foreign keys, for the connection that reads and that which writes."""
+    database = SqliteDatabase(tmp_path / "metadata.db")
+    settings = ("journal_mode", "synchronous", "foreign_keys")
+
+    reading = {name: database.read(f"PRAGMA {name}")[0][name] for name in settings}
+    with database.transaction() as tx:
+        writing = {name: tx.read(f"PRAGMA {name}")[0][name] for name in settings}
+
+    assert reading == writing == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    database.close()
+
+
+def test_a_database_that_only_reads_opens_one_connection(tmp_path: Path) -> None:
+    """The connection that writes is opened at the first transaction, also when nothing is to be migrated."""
+    path = tmp_path / "metadata.db"
+    made = SqliteDatabase(path)
+    made.migrate(all_migrations())
+    made.close()
+    database = SqliteDatabase(path)
+
+    def files() -> int:
+        return sum(each.resolve() == path for each in Path("/proc/self/fd").iterdir())
+
+    database.migrate(all_migrations())
+    database.read("SELECT id FROM event")
+    before = files()
+    with database.transaction():
+        during = files()
+
+    assert (before, during) == (1, 2)
+    database.close()
+
+
+def test_a_column_that_came_later_is_read(tmp_path: Path) -> None:
+    """What is kept of a query does not outlive the schema: `*` answers a new column too."""
+    one, two = SqliteDatabase(tmp_path / "metadata.db"), SqliteDatabase(tmp_path / "metadata.db")
+    with one.transaction() as tx:
+        tx.execute("CREATE TABLE thing (name TEXT)")
+        tx.execute(ADD, name="one")
+    before = two.read("SELECT * FROM thing")
+
+    with one.transaction() as tx:
+        tx.execute("ALTER TABLE thing ADD COLUMN whole INTEGER")
+
+    assert before == [{"name": "one"}]
+    assert two.read("SELECT * FROM thing") == [{"name": "one", "whole": None}]
+    one.close()
+    two.close()
+
+
+def test_an_interrupted_read_keeps_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that is broken off halfway lets go of its snapshot: the log can be folded in behind it."""
+    database = SqliteDatabase(tmp_path / "metadata.db")
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE thing (name TEXT PRIMARY KEY)")
+        tx.execute_many(ADD, [{"name": "one"}, {"name": "two"}])
+    assert len(names(database)) == 2
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("mlwright.kernel.sqlite.zip", interrupted, raising=False)
+        with pytest.raises(KeyboardInterrupt) as kept:
+            names(database)
+    with database.transaction() as tx:
+        tx.execute(ADD, name="three")
+    other = apsw.Connection(str(tmp_path / "metadata.db"))
+    other.execute("SELECT * FROM thing").fetchall()
+    logged, folded = other.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    assert logged == folded > 0
+    assert kept.traceback, "it holds the frames, and what they hold"
+    assert names(database) == ["one", "three", "two"]
+    other.close()
+    database.close()
+
+
+def test_a_transaction_inside_a_transaction_is_our_own_mistake(tmp_path: Path) -> None:
+    """The inner one is refused before it touches the outer, which goes on."""
     database = SqliteDatabase(tmp_path / "metadata.db")
 
-    found = {
-        name: database.read(f"PRAGMA {name}")[0][name]
-        for name in ("journal_mode", "synchronous", "foreign_keys")
-    }
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE thing (name TEXT)")
+        with pytest.raises(AssertionError), database.transaction():
+            pass
+        tx.execute(ADD, name="one")
 
-    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert names(database) == ["one"]
     database.close()
 
 

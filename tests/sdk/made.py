@@ -72,7 +72,16 @@ def bare(table: list[int]) -> Bare:
     return Bare(1, 2)
 
 
-@step(retries=2, timeout="10m", resources={"cpus": 2, "memory": "1GiB"}, cache=False, seed=False)
+@step(
+    retries=2,
+    timeout="10m",
+    resources={"cpus": 2, "memory": "1GiB", "gpus": 1},
+    cache="v2",
+    seed=None,
+    environment="torch",
+    env_vars=["REGION", "LANG"],
+    tags={"owner": "ml"},
+)
 def take(value: Any, *, more: Any = None):  # type: ignore[no-untyped-def]
     """Takes anything, says nothing of what it gives."""
     return value

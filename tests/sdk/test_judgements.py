@@ -8,8 +8,9 @@ import pytest
 
 from mlwright import Dataset
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk.promise import Promise
 from mlwright.sdk.signature import SIGNATURE_STEP
-from mlwright.sdk.trace import Promise, tracing
+from mlwright.sdk.trace import tracing
 from mlwright.steps import gate, register
 from tests.sdk import made
 
@@ -61,6 +62,17 @@ def test_registering_asks_for_the_signature_first() -> None:
     assert registered["settings"] == {"name": "diagnosis", "message": "first"}
 
 
+def test_the_signature_is_read_where_the_model_can_be_loaded() -> None:
+    """The step that asks a model runs where the step runs that gives it, whatever gives the example."""
+    with tracing() as tracer:
+        table = made.load(Dataset("a"))
+        register("plain", table, example=made.take(table))
+        register("torch", made.take(table), example=table)
+
+    signatures = [node for node in tracer.nodes if node.get("step") == SIGNATURE_STEP]
+    assert [node["environment"] for node in signatures] == ["", "torch"]
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -72,10 +84,10 @@ def test_registering_asks_for_the_signature_first() -> None:
         (lambda promise: gate(promise, "auc > 0", tolerance=float("nan")), "tolerance must be a number"),
         (lambda promise: gate(promise, "auc > 0", tolerance="1%"), "tolerance must be a number from 0 on"),
         (lambda promise: gate(promise, "auc > 0", tolerance=promise), "tolerance must be a number"),
-        (lambda promise: gate(object(), "auc > 0"), "the scores of a gate is a object"),
+        (lambda promise: gate(object(), "auc > 0"), "the scores of a gate is an object"),
         (lambda promise: register(promise, promise, example=promise), "name and message are text"),
         (lambda promise: register("m", promise, example=promise, message=3), "name and message are text"),
-        (lambda promise: register("m", object(), example=promise), "the model to register is a object"),
+        (lambda promise: register("m", object(), example=promise), "the model to register is an object"),
     ],
 )
 def test_a_wrong_call_is_said_while_the_pipeline_is_planned(call: Any, said: str) -> None:
@@ -85,6 +97,45 @@ def test_a_wrong_call_is_said_while_the_pipeline_is_planned(call: Any, said: str
 
         with pytest.raises(Invalid, match=said):
             call(promise)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda many: gate(many, "auc > 0"), "`take` is mapped, .* `gate` takes one thing as `scores`"),
+        (lambda many: register("m", many, example=1), "`take` is mapped, .* `register` takes one .* `model`"),
+        (lambda many: register("m", 1, many, example=1), "`take` is mapped, .* `register` .* `scores`"),
+        (lambda many: register("m", 1, example=many), "`take` is mapped, .* `register` .* `example`"),
+        (lambda many: register("m", 1, example=1, when=many), "`take` is mapped, .* `register` .* `when`"),
+    ],
+)
+def test_a_judgement_is_about_one_thing(call: Any, said: str) -> None:
+    """What a mapped step gives is a list: the hint says how to come to one."""
+    with tracing() as tracer:
+        many = made.take.map([1, 2])
+
+        with pytest.raises(Invalid, match=said) as raised:
+            call(many)
+
+    assert (raised.value.where or "").startswith(__file__)
+    assert "take the whole list" in (raised.value.hint or "")
+    assert [node["name"] for node in tracer.nodes] == ["take"]
+
+
+@pytest.mark.parametrize(
+    "call", [lambda each: gate(each, "a > 0"), lambda each: register("m", 1, each, example=1)]
+)
+def test_scores_are_numbers_by_name(call: Any) -> None:
+    """An output that is clearly something else is refused before a run, with both ends."""
+    with tracing():
+        promise = made.load(Dataset("a"))
+
+        with pytest.raises(
+            Invalid, match=r"`load` gives a list.*takes `scores` as a dict\[str, float\]"
+        ) as raised:
+            call(promise)
+
+    assert "map" not in (raised.value.hint or "")
 
 
 def test_outside_a_pipeline_nothing_is_registered() -> None:

@@ -15,10 +15,16 @@ from typing import Any
 import pytest
 
 from mlwright.sdk.frames import Frame
-from mlwright.sdk.session import answer
+from mlwright.sdk.session import INLINE_BYTES, Worker
+from tests.processes import run_python
 
 USER = textwrap.dedent("""
+    import os
     import random
+    import shutil
+    import subprocess
+    import sys
+    import threading
     from dataclasses import dataclass
     from pathlib import Path
     from typing import Any, NamedTuple
@@ -68,6 +74,29 @@ USER = textwrap.dedent("""
 
 
     @step
+    def several(size: int) -> list:
+        for name in ("a.txt", "b.txt"):
+            Path(name).write_text(name * size)
+        return [Path("a.txt"), 2, Path("b.txt")]
+
+
+    class Both(NamedTuple):
+        files: list[Path]
+        count: int
+
+
+    @step
+    def named_files() -> Both:
+        Path("a.txt").write_text("a")
+        return Both([Path("a.txt")], 1)
+
+
+    @step
+    def odd_list() -> list:
+        return [1, {2}]
+
+
+    @step
     def reads(data: Dataset, many: list, named: dict) -> dict:
         with data.open() as file:
             return {"data": file.read().decode(), "files": data.files, "many": many, "named": named}
@@ -86,6 +115,83 @@ USER = textwrap.dedent("""
         return path.read_text()
 
 
+    @step
+    def around() -> dict:
+        here = Path.cwd()
+        seen = {"here": str(here), "files": sorted(path.name for path in here.iterdir())}
+        (here / "left").mkdir()
+        (here / "left" / "file").write_text("by the one before")
+        return seen
+
+
+    @step
+    def goes(how: str) -> str:
+        here = Path.cwd()
+        os.chdir("/")
+        if how == "removes":
+            shutil.rmtree(here)
+        elif how == "moves":
+            here.rename(here.with_name("elsewhere"))
+        return how
+
+
+    @step
+    def holds(mebibytes: int) -> int:
+        return len(bytes(mebibytes << 20).replace(bytes(1), bytes(1)))
+
+
+    @step
+    def says(text: str, times: int = 1) -> None:
+        for _ in range(times):
+            sys.stdout.write(text)
+
+
+    @step
+    def says_everywhere() -> str:
+        print("print")
+        print("error", file=sys.stderr)
+        os.write(1, b"descriptor\\n")
+        subprocess.run(["/bin/sh", "-c", "echo child"], check=True)
+        return Path("../log.txt").read_text()
+
+
+    def inner() -> None:
+        raise ValueError("no good")
+
+
+    @step
+    def raises() -> None:
+        inner()
+
+
+    @step
+    def leaves_a_thread() -> str:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        return "done"
+
+
+    @step
+    def closes(*, raising: bool = False) -> str:
+        print("before")
+        sys.stdout.close()
+        sys.stderr.close()
+        return inner() if raising else "done"
+
+
+    @step
+    def drops(*, raising: bool = False) -> str:
+        print("before")
+        sys.stdout = sys.stderr = None
+        return inner() if raising else "done"
+
+
+    @step
+    def closes_descriptors() -> str:
+        os.close(1)
+        os.close(2)
+        return "done"
+
+
     def bare(table: list[int]) -> Split:
         return Split(table, [])
 
@@ -102,6 +208,7 @@ USER = textwrap.dedent("""
 numbers = itertools.count()
 
 Ask = Callable[..., tuple[dict[str, Any], tuple[bytes, ...]]]
+Alone = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture
@@ -118,29 +225,73 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     sys.modules.pop("theirs", None)
 
 
+def request(scratch: Path, name: str, seed: int | None = None, **arguments: Any) -> dict[str, Any]:
+    """The head of a request; an argument is a value, or as a request has it."""
+    number = next(numbers)
+    return {
+        "id": str(number),
+        "op": "execute",
+        "step": f"theirs:{name}",
+        "node": name,
+        "seed": seed,
+        "scratch": str(scratch),
+        "journal": str(scratch / f"{number}.jsonl"),
+        "arguments": {
+            key: value if isinstance(value, dict) and "kind" in value else {"kind": "value", "value": value}
+            for key, value in arguments.items()
+        },
+    }
+
+
 @pytest.fixture
-def execute(root: Path, tmp_path: Path) -> Ask:
+def worker(root: Path) -> Worker:
+    """A worker in this process: nothing is captured."""
+    return Worker(str(root), "w1", alone=False)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """The scratch folder of a run; nobody has made it yet."""
+    return tmp_path / "scratch"
+
+
+@pytest.fixture
+def execute(worker: Worker, scratch: Path) -> Ask:
     """Executes a step: `execute("split", table=...)`; an argument is a value or as a request has it."""
 
     def run(name: str, *, seed: int | None = None, parts: tuple[bytes, ...] = (), **arguments: Any) -> Any:
-        scratch = tmp_path / f"scratch-{next(numbers)}"
-        head = {
-            "id": "7",
-            "op": "execute",
-            "step": f"theirs:{name}",
-            "node": name,
-            "seed": seed,
-            "scratch": str(scratch),
-            "arguments": {
-                key: value
-                if isinstance(value, dict) and "kind" in value
-                else {"kind": "value", "value": value}
-                for key, value in arguments.items()
-            },
-        }
-        frame = answer(Frame(head, parts), str(root))
-        assert frame.head["id"] == "7"
-        return {**frame.head, "scratch": scratch}, frame.parts
+        head = request(scratch, name, seed, **arguments)
+        frame = worker.answer(Frame(head, parts))
+        assert frame.head["id"] == head["id"]
+        return frame.head, frame.parts
+
+    return run
+
+
+ALONE = """
+    import json, sys
+    from pathlib import Path
+    from mlwright.sdk.frames import Frame
+    from mlwright.sdk.session import Worker
+
+    root, answers, *heads = sys.argv[1:]
+    worker = Worker(root, "w1")
+    told = [worker.answer(Frame(json.loads(head))) for head in heads]
+    seen = [[each.head, "".join(part.decode() for part in each.parts)] for each in told]
+    Path(answers).write_text(json.dumps(seen))
+"""
+
+
+@pytest.fixture
+def alone(root: Path, tmp_path: Path) -> Alone:
+    """Answers requests one after the other in a worker of its own; `value` is the text of the output."""
+
+    def run(*heads: dict[str, Any]) -> list[dict[str, Any]]:
+        answers = tmp_path / "answers.json"
+        done = run_python(ALONE, root, answers, *map(json.dumps, heads))
+        assert done.returncode == 0, done
+        assert (done.stdout, done.stderr) == ("", "")
+        return [{**head, "value": text} for head, text in json.loads(answers.read_text())]
 
     return run
 
@@ -185,14 +336,48 @@ def test_a_value_without_a_codec_fails_with_a_hint(execute: Ask) -> None:
     assert told["error"]["hint"].startswith("return a table")
 
 
-def test_large_outputs_are_files_and_small_ones_travel(execute: Ask) -> None:
-    """Above the bound the frame holds a path in the scratch folder."""
+def test_large_outputs_are_files_and_small_ones_travel(execute: Ask, scratch: Path) -> None:
+    """Above the bound the frame holds a path in the worker's folder, which the next attempt leaves alone."""
     told, parts = execute("large")
 
+    execute("draw")
     (output,) = told["outputs"]
     assert (output["name"], output["codec"], output["type"], parts) == ("result", "text", "str", ())
     assert Path(output["path"]).read_text() == "x" * 5000
-    assert Path(output["path"]).parent == told["scratch"]
+    assert Path(output["path"]).parent == scratch / "w1" / "kept"
+
+
+def test_a_list_that_no_codec_takes_is_kept_element_by_element(execute: Ask) -> None:
+    """Each element is an output of its own, named by its place, with the codec that takes it."""
+    told, parts = execute("several", size=1)
+    large, _ = execute("several", size=INLINE_BYTES)
+
+    assert [(each["name"], each["codec"]) for each in told["outputs"]] == [
+        ("result[0]", "file"),
+        ("result[1]", "json"),
+        ("result[2]", "file"),
+    ]
+    assert parts == (b"a.txt", b"2", b"b.txt")
+    paths = [Path(large["outputs"][index]["path"]) for index in (0, 2)]
+    assert [path.read_text()[:5] for path in paths] == ["a.txt", "b.txt"]
+
+
+def test_elements_are_named_by_the_output_they_belong_to(execute: Ask) -> None:
+    """A list among several outputs is kept so too; a list that is JSON as a whole stays one value."""
+    told, _ = execute("named_files")
+    whole, _ = execute("split", table=[1, 2, 3])
+
+    assert [each["name"] for each in told["outputs"]] == ["files[0]", "count"]
+    assert [each["name"] for each in whole["outputs"]] == ["train", "test"]
+
+
+def test_an_element_without_a_codec_is_named_by_its_place(execute: Ask) -> None:
+    """The user learns which of many it was."""
+    told, _ = execute("odd_list")
+
+    assert told["error"]["message"] == (
+        "the output `result` of step `odd_list`, at 1, is a set, which no codec can store"
+    )
 
 
 def test_every_kind_of_argument_arrives(execute: Ask, tmp_path: Path) -> None:
@@ -230,14 +415,174 @@ def test_a_small_file_goes_from_step_to_step(execute: Ask) -> None:
     assert edited_parts == (b"<p>!",)
 
 
-def test_a_step_works_in_its_scratch_folder(execute: Ask) -> None:
-    """Relative files and reported numbers stay with the attempt; the worker stays nowhere."""
+def test_a_step_works_in_its_workers_folder(execute: Ask, scratch: Path) -> None:
+    """Relative files are below the run's scratch folder; what is reported goes into the attempt's journal."""
     told, _ = execute("report")
+    quiet, _ = execute("draw")
 
-    assert (told["scratch"] / "work" / "report.html").exists()
-    assert json.loads((told["scratch"] / "journal.jsonl").read_text())["metric"] == "auc"
-    assert Path.cwd() == Path("/")
-    assert told["usage"].keys() == {"wall_s", "cpu_s", "peak_bytes"}
+    assert (scratch / "w1" / "files").is_dir()
+    assert json.loads((scratch / f"{told['id']}.jsonl").read_text())["metric"] == "auc"
+    assert told["journal"] is True
+    assert "journal" not in quiet
+    assert not (scratch / f"{quiet['id']}.jsonl").exists()
+    assert told["usage"].keys() == quiet["usage"].keys() == {"wall_s", "cpu_s", "peak_bytes"}
+
+
+def test_the_working_directory_is_fresh_and_empty_for_each_attempt(execute: Ask, scratch: Path) -> None:
+    """Nothing of the attempt before is there, whatever that left, however deep."""
+    seen = [outputs(*execute("around"))["result"] for _ in range(3)]
+
+    assert seen == [{"here": str(scratch / "w1" / "work"), "files": []}] * 3
+
+
+@pytest.mark.parametrize("how", ["leaves", "removes", "moves"])
+def test_a_step_that_leaves_its_working_directory_does_not_disturb_the_next(
+    execute: Ask, scratch: Path, how: str
+) -> None:
+    """The next one has its own again, where it was."""
+    execute("goes", how=how)
+
+    assert outputs(*execute("around"))["result"] == {"here": str(scratch / "w1" / "work"), "files": []}
+
+
+def test_the_peak_of_memory_is_of_the_attempt_alone(execute: Ask) -> None:
+    """A small attempt behind a large one has a small peak."""
+    before, large, small = (execute("holds", mebibytes=size)[0]["usage"] for size in (1, 256, 1))
+
+    assert large["peak_bytes"] - before["peak_bytes"] > 200 * 2**20
+    assert abs(small["peak_bytes"] - before["peak_bytes"]) < 100 * 2**20
+
+
+def test_the_peak_of_memory_is_not_that_of_whoever_started_the_worker(alone: Alone, scratch: Path) -> None:
+    """The kernel counts what a process inherits from its parent as its own, until it is told not to."""
+    held = bytearray(b"x") * (512 * 2**20)
+
+    (told,) = alone(request(scratch, "holds", mebibytes=1))
+
+    assert len(held) > told["usage"]["peak_bytes"] * 2
+
+
+def test_what_is_printed_goes_to_the_attempts_own_log(alone: Alone, scratch: Path) -> None:
+    """By whichever way, in the order in which it was said; it can be read while the step runs."""
+    loud, quiet, after = alone(
+        request(scratch, "says_everywhere"), request(scratch, "draw"), request(scratch, "says", text="after")
+    )
+
+    said = "print\nerror\ndescriptor\nchild\n"
+    assert loud["value"] == said
+    assert Path(loud["log"]).read_text() == said
+    assert "log" not in quiet
+    assert Path(after["log"]).read_text() == "after"
+
+
+def test_a_long_log_keeps_its_beginning_and_its_end(alone: Alone, scratch: Path) -> None:
+    """Over 16 MiB, what is in the middle is left out, and that is said."""
+    line, count = "x" * 63 + "\n", 2**18 + 2**14
+
+    whole, long = alone(
+        request(scratch, "says", text=line, times=2**18),
+        request(scratch, "says", text=line, times=count),
+    )
+
+    assert Path(whole["log"]).stat().st_size == 16 * 2**20
+    text = Path(long["log"]).read_text()
+    half = line * 2**17
+    assert text == f"{half}\n... {2**20:,} bytes are left out: a log keeps 16 MiB ...\n{half}"
+
+
+def test_what_a_step_raises_is_in_its_log_by_the_projects_own_paths(
+    alone: Alone, root: Path, scratch: Path
+) -> None:
+    """The traceback begins at the user's first frame."""
+    (told,) = alone(request(scratch, "raises"))
+
+    log = Path(told["log"]).read_text()
+    assert log.startswith('Traceback (most recent call last):\n  File "theirs.py", line ')
+    assert log.endswith("ValueError: no good\n")
+    assert str(root) not in log and "session.py" not in log
+    assert (told["state"], told["error"]["function"]) == ("failed", "inner")
+    assert "usage" in told
+
+
+@pytest.mark.parametrize(
+    ("step", "left"),
+    [
+        ("leaves_a_thread", "1 thread"),
+        ("closes", "a closed sys.stdout and a closed sys.stderr"),
+        ("drops", "another sys.stdout and another sys.stderr"),
+    ],
+)
+def test_a_worker_that_is_not_as_before_asks_to_be_ended(
+    alone: Alone, scratch: Path, step: str, left: str
+) -> None:
+    """The step itself is done; why its worker ends is told, and stands in the log."""
+    clean, told = alone(request(scratch, "draw"), request(scratch, step))
+
+    assert "retire" not in clean
+    assert (told["state"], told["value"], told["retire"]) == ("done", "done", left)
+    assert (
+        Path(told["log"])
+        .read_text()
+        .endswith(f"mlwright: the step left {left} behind: its worker is ended\n")
+    )
+
+
+@pytest.mark.parametrize("step", ["closes", "drops"])
+def test_a_step_that_raises_without_a_stream_to_say_it_on_fails_of_what_it_raised(
+    alone: Alone, scratch: Path, step: str
+) -> None:
+    """Closing the streams hides neither the error nor its traceback."""
+    (told,) = alone(request(scratch, step, raising=True))
+
+    assert (told["state"], told["error"]["message"]) == ("failed", "no good")
+    assert "retire" in told
+    log = Path(told["log"]).read_text()
+    assert log.startswith("before\nTraceback ")
+    assert "ValueError: no good\n" in log
+
+
+def test_a_step_that_closes_its_descriptors_does_not_silence_the_next(alone: Alone, scratch: Path) -> None:
+    """Each attempt is heard, and nothing it prints lands in a file that got the number."""
+    first, second = alone(request(scratch, "closes_descriptors"), request(scratch, "says_everywhere"))
+
+    assert first["state"] == "done"
+    assert Path(second["log"]).read_text() == "print\nerror\ndescriptor\nchild\n"
+
+
+def test_a_worker_serves_two_runs_in_turn(alone: Alone, tmp_path: Path) -> None:
+    """Each attempt's files and log are in the folder of its own run."""
+    heads = [
+        request(tmp_path / run, "says", text=f"{run}{turn}") for turn in (1, 2) for run in ("one", "two")
+    ]
+
+    told = alone(*heads)
+
+    logs = [Path(each["log"]) for each in told]
+    assert [log.read_text() for log in logs] == ["one1", "two1", "one2", "two2"]
+    assert [log.parent for log in logs] == [tmp_path / run / "w1" / "kept" for run in ("one", "two")] * 2
+
+
+def test_a_child_that_a_script_forks_is_not_taken_for_it(alone: Alone, root: Path, scratch: Path) -> None:
+    """It ends with its own status; what both printed is in the log, and what the parent wrote is kept."""
+    (root / "forks.py").write_text(
+        textwrap.dedent("""
+            import os, sys
+            print("before", flush=True)
+            if os.fork() == 0:
+                print("child")
+                sys.exit(5)
+            _, status = os.wait()
+            with open("out.txt", "w") as file:
+                file.write(str(os.waitstatus_to_exitcode(status)))
+        """)
+    )
+    head = {**request(scratch, "forks", arguments=[]), "op": "script", "step": "forks.py"}
+
+    (told,) = alone(head)
+
+    assert [each["name"] for each in told["outputs"]] == ["out.txt"]
+    assert (told["state"], told["value"]) == ("done", "5")
+    assert Path(told["log"]).read_text() == "before\nchild\n"
 
 
 def test_the_seed_decides_what_is_drawn(execute: Ask) -> None:
@@ -247,13 +592,12 @@ def test_the_seed_decides_what_is_drawn(execute: Ask) -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_a_pipeline_is_described_and_traced(root: Path) -> None:
+def test_a_pipeline_is_described_and_traced(worker: Worker) -> None:
     """Requests of the planner: parameters, and the graph for given values."""
-    told = answer(Frame({"id": "1", "op": "parameters", "module": "theirs", "pipeline": "whole"}), str(root))
+    told = worker.answer(Frame({"id": "1", "op": "parameters", "module": "theirs", "pipeline": "whole"}))
     values = {"rows": 2, "data": "patients@3"}
-    traced = answer(
-        Frame({"id": "2", "op": "trace", "module": "theirs", "pipeline": "whole", "values": values}),
-        str(root),
+    traced = worker.answer(
+        Frame({"id": "2", "op": "trace", "module": "theirs", "pipeline": "whole", "values": values})
     )
 
     assert [each["name"] for each in told.head["parameters"]] == ["rows", "data"]
@@ -270,9 +614,9 @@ def test_a_pipeline_is_described_and_traced(root: Path) -> None:
         ({"op": "dance"}, "'dance'"),
     ],
 )
-def test_a_wrong_request_is_answered(root: Path, head: dict[str, Any], said: str) -> None:
+def test_a_wrong_request_is_answered(worker: Worker, head: dict[str, Any], said: str) -> None:
     """Whatever is asked, the worker answers and lives."""
-    frame = answer(Frame({"id": "1", **head}), str(root))
+    frame = worker.answer(Frame({"id": "1", **head}))
 
     assert (frame.head["id"], frame.head["state"]) == ("1", "failed")
     assert frame.head["error"]["message"] == said
@@ -282,9 +626,9 @@ def test_a_library_that_a_step_imports_while_it_runs_is_seeded_too() -> None:
     """The numbers are the same whether NumPy was imported before or by the step."""
     code = (
         "import sys\n"
-        "from mlwright.sdk import session\n"
+        "from mlwright.sdk.seeds import seed_all\n"
         "if sys.argv[1] == 'before': import numpy\n"
-        "session._seed(42)\n"
+        "seed_all(42)\n"
         "import numpy\n"
         "print(numpy.random.rand())"
     )

@@ -5,28 +5,21 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mlwright import Dataset
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk import trace
 from mlwright.sdk.pipeline import Pipeline
+from mlwright.sdk.step import StepOptions
 from mlwright.sdk.trace import tracing
+from mlwright.steps import gate
 from tests.sdk import made
-
-
-def traced(function: Callable[[], Any]) -> list[dict[str, Any]]:
-    """The nodes of what a function calls."""
-    with tracing() as tracer:
-        function()
-    return tracer.nodes
-
-
-def output(node: str, name: str = "result") -> dict[str, Any]:
-    """An argument that is another step's output."""
-    return {"kind": "output", "node": node, "output": name}
+from tests.sdk.steps import drifted, fit, late, output, silent, table, traced, unwritten
 
 
 def test_a_node_says_all_that_a_plan_needs() -> None:
@@ -39,12 +32,19 @@ def test_a_node_says_all_that_a_plan_needs() -> None:
         "line": made.take.function.__code__.co_firstlineno,
         "inputs": {"value": {"kind": "value", "value": 1}, "more": {"kind": "value", "value": None}},
         "outputs": {"result": ""}, "several": False, "accepts": {},
-        "retries": 2, "timeout_s": 600.0, "cpus": 2, "memory_bytes": 2**30, "cache": False, "seeded": False,
+        "mapped": [], "when": None, "fallbacks": {},
+        "retries": 2, "timeout_s": 600.0, "cpus": 2, "memory_bytes": 2**30, "gpus": 1,
+        "cache": True, "salt": "v2", "seeded": False,
+        "environment": "torch", "env_vars": ["LANG", "REGION"], "tags": {"owner": "ml"},
     }  # fmt: skip
     assert split["inputs"]["share"] == {"kind": "value", "value": 0.25}
     assert split["accepts"] == {"table": "list[int]", "share": "float"}
     assert (split["outputs"], split["several"]) == ({"train": "list[int]", "test": "dict[str, int]"}, True)
     assert json.loads(json.dumps([node, split])) == [node, split]
+    assert {key: split[key] for key in split if key in asdict(StepOptions())} == {
+        **asdict(StepOptions()),
+        "env_vars": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ def test_what_can_be_recorded(value: Any, recorded: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (object(), "a object"),
+        (object(), "an object"),
         (float("nan"), "nan"),
         (float("inf"), "inf"),
         ({1: "a"}, "a dict"),
         ({"a": {None: 1}}, "a dict"),
         ({1, 2}, "a set"),
         (b"bytes", "a bytes"),
-        ([1, [object()]], "a object"),
+        ([1, [object()]], "an object"),
         (len, "a builtin_function_or_method"),
     ],
 )
@@ -173,6 +173,9 @@ def test_what_is_recorded_does_not_change_afterwards() -> None:
         lambda promise: promise * 2,
         lambda promise: promise / 2,
         lambda promise: 1 in promise,
+        lambda promise: promise & True,
+        lambda promise: ~promise,
+        lambda promise: -promise,
         float,
         int,
         lambda promise: [0][promise],
@@ -188,7 +191,7 @@ def test_a_promise_cannot_be_looked_into(misuse: Callable[[Any], Any]) -> None:
             misuse(promise)
 
     assert (raised.value.where or "").startswith(__file__)
-    assert "inside a step" in (raised.value.hint or "")
+    assert all(words in (raised.value.hint or "") for words in ("inside a step", "when=", ".map("))
 
 
 def test_a_promise_is_shown_hashed_and_asked_what_it_is() -> None:
@@ -210,10 +213,100 @@ def test_all_outputs_at_once_are_refused() -> None:
     assert raised.value.hint == "pass one of them: .train, .test"
 
 
+def test_a_call_has_a_condition() -> None:
+    """A promise, or what is known already; what is always called has none."""
+
+    def calls() -> None:
+        train = table()
+        fit(train, when=drifted(train))
+        fit(train, when=gate({"auc": 1.0}, "auc > 0"))
+        fit(train, when=silent(train))
+        for known in (True, False, np.False_):
+            fit(train, when=known)
+        fit(train)
+
+    fits = [node for node in traced(calls) if node["name"].startswith("fit")]
+
+    no = {"kind": "value", "value": False}
+    given = [output("drifted"), output("gate"), output("silent"), None, no, no, None]
+    assert [node["when"] for node in fits] == given
+    assert all("when" not in node["inputs"] for node in fits)
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (lambda train: None, "the condition `when` of step `fit` is None, neither true nor false"),
+        (lambda train: 1, "the condition `when` of step `fit` is an int, neither"),
+        (lambda train: "yes", "the condition `when` of step `fit` is a str, neither"),
+        (lambda train: train, "`table` gives a pandas.DataFrame, `fit` takes `when` as a bool"),
+        (lambda train: drifted.map([train]), r"`drifted` is mapped, and gives a list\[bool\], `fit` takes"),
+        (lambda train: silent.map([train]), "`silent` is mapped, and gives a list, `fit` takes `when`"),
+        (lambda train: made.split([1]), "condition `when` of step `fit` is all outputs of `split`"),
+    ],
+)  # fmt: skip
+def test_what_is_no_condition_is_said(condition: Callable[[Any], Any], said: str) -> None:
+    """While the pipeline is planned, at the line of the call; nothing of that call is left."""
+    with tracing() as tracer:
+        train = table()
+        when = condition(train)
+
+        with pytest.raises(Invalid, match=said) as raised:
+            fit(train, when=when)
+
+    assert (raised.value.where or "").startswith(__file__)
+    assert "fit" not in [node["name"] for node in tracer.nodes]
+
+
+def test_defaults_stand_in_for_outputs_that_are_missing() -> None:
+    """Those of parameters that get an output; what cannot be written down, or is gone through, has none."""
+
+    def calls() -> None:
+        train = silent(1)
+        late(train, train, train)
+        late(1, [1, {"a": train}])
+        late(train)
+        late(1, when=train)
+        late.map([train], [train], data=train)
+        unwritten(1, train)
+
+    nothing, dataset = {"kind": "value", "value": None}, {"kind": "dataset", "value": "d@1"}
+    assert [node["fallbacks"] for node in traced(calls)[1:]] == [
+        {"table": nothing, "data": dataset},
+        {"table": nothing},
+        {},
+        {},
+        {"data": dataset},
+        {},
+    ]
+
+
+def test_a_promise_of_another_tracing_is_refused() -> None:
+    """An output that an earlier call of a pipeline left behind belongs to a run that is over."""
+    with tracing():
+        left, parts = silent(1), made.split([1])
+
+    for call, said in (
+        (
+            lambda: silent(left),
+            "argument `value` of step `silent` is the output of `silent`, which belongs to",
+        ),
+        (lambda: silent([left]), "argument `value` of step `silent` is the output of `silent`"),
+        (lambda: silent.map(left), "argument `value` of step `silent` is the output of `silent`"),
+        (lambda: silent.map([left]), "argument `value` of step `silent` is the output of `silent`"),
+        (lambda: silent(parts.train), "argument `value` of step `silent` is the output of `split.train`"),
+        (lambda: silent(1, when=left), "the condition `when` of step `silent` is the output of `silent`"),
+        (lambda: gate(left, "auc > 0"), "the scores of a gate is the output of `silent`"),
+    ):
+        with pytest.raises(Invalid, match=said) as raised:
+            traced(call)
+        assert "steps of this pipeline" in (raised.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (made.split, "missing a required argument: 'table'"),
+        (lambda: made.split(share=0.5), "missing a required argument: 'table'"),
         (lambda: made.split([1], 0.5, 3), "too many positional arguments"),
         (lambda: made.split([1], shares=0.5), "unexpected keyword argument 'shares'"),
     ],

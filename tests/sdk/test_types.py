@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from mlwright import Dataset
 from mlwright.kernel.errors import Invalid
-from mlwright.sdk.types import output_types, parameter_spec, type_name
+from mlwright.sdk.types import a_type, output_hints, output_types, parameter_spec, type_name
 from tests.sdk import made
 
 ANY = {"kind": "any"}
@@ -125,6 +125,22 @@ def test_a_type_has_the_name_people_write(annotation: Any, name: str) -> None:
     assert type_name(annotation) == name
 
 
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (int, "an int"),
+        (str, "a str"),
+        (list[int], "a list[int]"),
+        (object, "an object"),
+        (type(None), "None"),
+        (pathlib.PurePosixPath, "a pathlib.PurePosixPath"),
+    ],
+)
+def test_a_type_in_a_sentence_has_its_article(annotation: Any, words: str) -> None:
+    """As one would say it."""
+    assert a_type(annotation) == words
+
+
 @dataclass
 class Nothing:
     """A dataclass without fields."""
@@ -137,6 +153,7 @@ class Nothing:
         (made.Scored, {"value": "float", "rows": "int"}),
         (made.Bare, {"one": "", "two": ""}),
         (tuple[int, list[str]], {"0": "int", "1": "list[str]"}),
+        (Nothing, {}),
         (tuple[int, ...], None),
         (tuple, None),
         (int, None),
@@ -149,6 +166,16 @@ class Nothing:
 def test_several_outputs_are_told_by_the_annotation(annotation: Any, outputs: dict[str, str] | None) -> None:
     """Fields of a NamedTuple or dataclass, places of a tuple of fixed length; else there is one output."""
     assert output_types(annotation) == outputs
+
+
+def test_the_hints_of_outputs_are_the_types_themselves() -> None:
+    """What joins are judged by; a field that has none is marked as such."""
+    empty = inspect.Parameter.empty
+
+    assert output_hints(made.Split) == {"train": list[int], "test": dict[str, int]}
+    assert output_hints(made.Bare) == {"one": empty, "two": empty}
+    assert output_hints(tuple[int, list[str]]) == {"0": int, "1": list[str]}
+    assert output_hints(int) is None
 
 
 def test_a_field_of_the_class_is_no_output() -> None:

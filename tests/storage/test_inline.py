@@ -12,7 +12,7 @@ from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.sdk import session
 from mlwright.storage import InlineObjects, LocalObjects
-from mlwright.storage.inline import INLINE_BYTES, put_inline
+from mlwright.storage.inline import INLINE_BYTES, put_all_inline, put_inline
 from tests.exams.objects import Damage, ObjectsExam
 from tests.storage.conftest import file_of, overwrite
 
@@ -75,6 +75,18 @@ def test_the_same_value_is_one_row(inline: InlineObjects, database: SqliteDataba
     assert keep(database, VALUE) == keep(database, VALUE)
 
     assert list(inline) == [digest_of(VALUE)]
+
+
+def test_many_values_are_kept_at_once(inline: InlineObjects, database: SqliteDatabase) -> None:
+    """Each under its own digest, whether it was there before or not; none is nothing to do."""
+    values = {digest_of(data): data for data in (VALUE, b"", b"x" * INLINE_BYTES)}
+    keep(database, VALUE)
+
+    with database.transaction() as tx:
+        put_all_inline(tx, {})
+        put_all_inline(tx, values)
+
+    assert {digest: inline.get(digest) for digest in inline} == values
 
 
 def test_a_row_of_a_transaction_that_fails_is_not_there(

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt
 from mlwright.storage import LocalObjects
 from tests.exams.objects import DATA, Damage, ObjectsExam
-from tests.processes import run_python, start_python
+from tests.processes import run_python, start_python, until
 from tests.storage.conftest import file_of, overwrite
 
 
@@ -96,6 +97,30 @@ def test_a_record_of_another_boot_counts_for_nothing(store: LocalObjects, tmp_pa
     LocalObjects(store.root, memory).path(digest)
 
     assert memory.read_text() == of_another + record
+
+
+def test_what_is_remembered_wrongly_is_found_out_by_verifying(store: LocalObjects, tmp_path: Path) -> None:
+    """Damage that left no trace in a file's state is seen by `verify` alone; from then on by everybody."""
+    digest = store.put(DATA).digest
+    place = file_of(store, digest)
+    overwrite(place, DATA[::-1])
+    memory = tmp_path / "local" / "verified"
+    memory.write_text(store._state(digest, place) + "\n")  # as if the file had not been written to
+
+    def opened() -> LocalObjects:
+        return LocalObjects(store.root, memory)
+
+    fooled = opened().path(digest).read_bytes()
+    # A change in the same tick of the file system's clock could not be told from none.
+    until(lambda: place.stat().st_ctime_ns < time.time_ns() - 20_000_000)
+    with pytest.raises(Corrupt, match=digest[:12]):
+        opened().path(digest, verify=True)
+
+    assert fooled == DATA[::-1]
+    with pytest.raises(Corrupt, match=digest[:12]):
+        opened().path(digest)
+    opened().put(DATA)
+    assert opened().path(digest, verify=True).read_bytes() == DATA
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe garbage", b"", b"half a li"])

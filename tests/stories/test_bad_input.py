@@ -126,7 +126,7 @@ CASES = {
     "an unknown run": (["runs", "show", "01ZZZZ"], 3, "there is no run '01ZZZZ'", "mlwright runs list"),
     "an unknown state": (["runs", "list", "--state", "odd"], 2, "there is no run state 'odd'", "succeeded"),
     "nothing of that name": (["lineage", "nothing"], 3, "nothing is named 'nothing'", "NAME@3"),
-    "a command without its argument": (["run"], 2, "Missing argument 'PIPELINE'", "mlwright run --help"),
+    "a command without its argument": (["run"], 2, "Missing argument 'PIPELINE|", "mlwright run --help"),
     "an unknown command": (["rnu"], 2, "there is no command `rnu`", "did you mean `run`?"),
     "an unknown option": (["run", "sizes", "--fast"], 2, "No such option", "mlwright run --help"),
 }

@@ -1,20 +1,27 @@
-"""Metrics: the journal survives its writer, and the last value is the one with the highest step."""
+"""Metrics and parameters: the last value of a metric is the one with the highest step."""
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.tracking import Metric, Runs, read_journal, record_metrics
+from mlwright.tracking import (
+    LoggedArtifact,
+    Metric,
+    Param,
+    Progress,
+    Run,
+    Runs,
+    record_metrics,
+    record_params,
+)
 from tests.tracking.conftest import begin
 
 metrics = st.builds(
@@ -44,6 +51,11 @@ def test_the_last_value_is_by_step_then_time(batches: list[list[Metric]]) -> Non
             expected[metric.name] = metric
     assert repr(Runs(database).metrics(run.id)) == repr([expected[name] for name in sorted(expected)])
     database.close()
+
+
+def known(runs: Runs, run: Run) -> dict[str, object]:
+    """What the run was given, and what its steps logged."""
+    return runs.parameters(run.id) | runs.logged_parameters(run.id)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 5e-324, 1.7976931348623157e308])
@@ -82,82 +94,58 @@ def test_metrics_belong_to_their_run(database: Database, runs: Runs) -> None:
     assert [runs.metrics(run.id)[0].value for run in (first, second)] == [1.0, 2.0]
 
 
-REPORT = """
-import os, signal, sys
-from pathlib import Path
-from mlwright.sdk import report
-
-report.open_journal(Path(sys.argv[1]))
-report.log_metric("loss", 0.5, step=1)
-report.log_metrics({"loss": float("nan"), "größe": 2}, step=2)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
+def set_by(database: Database, run: Run, node: str, **values: Any) -> None:
+    """A step of a run sets parameters."""
+    with database.transaction() as tx:
+        record_params(tx, run.id, node, [Param(name, value, 1) for name, value in values.items()])
 
 
-def test_the_journal_survives_kill(tmp_path: Path) -> None:
-    """What a step reported before `kill -9` is read from its journal."""
-    journal = tmp_path / "journal.jsonl"
+def test_a_parameter_of_a_step_is_the_run_s(database: Database, runs: Runs) -> None:
+    """It stands beside those that the run began with; the same value again changes nothing."""
+    run, _ = begin(database, trees=100)
 
-    done = subprocess.run([sys.executable, "-c", REPORT, str(journal)], timeout=60)
+    set_by(database, run, "fit", lr=0.1, grid={"b": 2, "a": [1, None]}, trees=100)
+    set_by(database, run, "check", lr=0.1, grid={"a": [1, None], "b": 2})
 
-    found = read_journal(journal)
-    assert done.returncode == -9
-    assert [(metric.name, repr(metric.value), metric.step) for metric in found] == [
-        ("loss", "0.5", 1),
-        ("loss", "nan", 2),
-        ("größe", "2.0", 2),
+    assert known(runs, run) == {"trees": 100, "lr": 0.1, "grid": {"a": [1, None], "b": 2}}
+
+
+@pytest.mark.parametrize(("first", "other"), [(100, 200), (1, 1.0), (1, True), (None, 0), ([1], [1, 1])])
+def test_another_value_is_kept_under_the_step_s_name(
+    database: Database, runs: Runs, first: Any, other: Any
+) -> None:
+    """What the run had stays as it was, and values of another type are other values."""
+    run, _ = begin(database, size=first)
+
+    set_by(database, run, "fit[3]", size=other)
+
+    assert repr(known(runs, run)) == repr({"size": first, "fit[3].size": other})
+
+
+def test_a_step_that_sets_again_is_kept_by_its_last_word(database: Database, runs: Runs) -> None:
+    """Whatever the values were before, and also when the same report is recorded twice."""
+    run, _ = begin(database)
+
+    for _ in range(2):
+        for value in (0.1, 0.2, 0.3, 0.1):
+            set_by(database, run, "fit", lr=value)
+
+    assert known(runs, run) == {"lr": 0.1, "fit.lr": 0.1}
+
+
+def test_each_kind_is_recorded_by_its_own(database: Database, runs: Runs) -> None:
+    """A journal's entries can be handed to both as they were read."""
+    run, _ = begin(database)
+    entries = [
+        Metric("auc", 0.5, 0, 1),
+        Param("lr", 0.1, 1),
+        Progress(1, 2, "", 1),
+        LoggedArtifact("a", Path("a"), "text", "str", {}, 1),
     ]
 
+    with database.transaction() as tx:
+        record_metrics(tx, run.id, entries)
+        record_params(tx, run.id, "fit", entries)
 
-def test_there_may_be_no_journal(tmp_path: Path) -> None:
-    """A step that reported nothing has no metrics."""
-    assert read_journal(tmp_path / "journal.jsonl") == []
-
-
-names = st.text(st.characters(exclude_categories=["Cs"]))
-
-
-@given(st.lists(st.tuples(names, st.floats()), min_size=1, max_size=4), st.data())
-@example([("a\u2028b\x85c\rd\x1ce", 1.0), ("b", 2.0)], None)
-def test_a_journal_is_read_up_to_where_it_was_cut(
-    tmp_path_factory: pytest.TempPathFactory, told: list[tuple[str, float]], data: st.DataObject | None
-) -> None:
-    """Cut off at any byte, a journal gives every whole line before the cut, and nothing else."""
-    entries = [{"metric": name, "value": value, "step": 0, "at_us": 1} for name, value in told]
-    lines = [json.dumps(entry).encode() for entry in entries]
-    whole = b"\n".join(lines) + b"\n"
-    at = len(whole) if data is None else data.draw(st.integers(0, len(whole)))
-    journal = tmp_path_factory.mktemp("journal") / "journal.jsonl"
-    journal.write_bytes(whole[:at])
-
-    found = read_journal(journal)
-
-    ends = [sum(len(line) + 1 for line in lines[: index + 1]) - 1 for index in range(len(lines))]
-    complete = sum(end <= at for end in ends)
-    assert repr([(metric.name, metric.value) for metric in found]) == repr(told[:complete])
-
-
-FORK = """
-import os, sys
-from pathlib import Path
-from mlwright.sdk import report
-
-report.open_journal(Path(sys.argv[1]))
-child = os.fork()
-for step in range(200):
-    report.log_metric("parent" if child else "child", step, step=step)
-if child:
-    os.waitpid(child, 0)
-"""
-
-
-def test_a_journal_that_several_processes_write_is_whole(tmp_path: Path) -> None:
-    """A step may fork: each line of each process is in the journal, none is torn."""
-    journal = tmp_path / "journal.jsonl"
-
-    subprocess.run([sys.executable, "-c", FORK, str(journal)], timeout=60, check=True)
-
-    found = read_journal(journal)
-    assert sorted((metric.name, metric.step) for metric in found) == sorted(
-        (who, step) for who in ("child", "parent") for step in range(200)
-    )
+    assert runs.metrics(run.id) == [Metric("auc", 0.5, 0, 1)]
+    assert known(runs, run) == {"lr": 0.1}

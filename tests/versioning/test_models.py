@@ -18,7 +18,11 @@ RUN = End("run", "01RUN")
 
 
 def register(
-    workspace: Workspace, models: Models, beginning: str, signature: dict[str, Any] = SIGNATURE
+    workspace: Workspace,
+    models: Models,
+    beginning: str,
+    signature: dict[str, Any] = SIGNATURE,
+    environment: End | None = None,
 ) -> tuple[Version, str]:
     """Register a model whose bytes have a digest that begins so, as a run would."""
     with workspace.database.transaction() as tx:
@@ -33,6 +37,7 @@ def register(
             parameters={"trees": 100, "seed": 0},
             run=RUN,
             message="from a test",
+            environment=environment,
         )
 
 
@@ -126,6 +131,20 @@ def test_the_detail_names_what_is_behind_a_version(
     assert detail.data == {"patients@latest": "patients@1"}
     assert (detail.metrics, detail.parameters) == ({"auc": 0.97}, {"trees": 100, "seed": 0})
     assert detail.signature.example.input == {"age": 41}
+
+
+def test_a_model_of_an_environment_of_its_own_is_loaded_there(workspace: Workspace, models: Models) -> None:
+    """The lock that a model was registered with stands before that of its run, and is part of its lineage."""
+    version, _ = register(workspace, models, "aa", environment=End("lock", digest("e1")))
+    with workspace.database.transaction() as tx:
+        made_with = [Edge(RUN, "code", End("snapshot", digest("c0")))]
+        edges.add(tx, [*made_with, Edge(RUN, "environment", End("lock", digest("e0")))])
+
+    detail = models.detail("diagnosis@1")
+
+    assert detail.environment == digest("e1")
+    (edge,) = edges.made_from(workspace.database, version.end, "environment")
+    assert edge.earlier == End("lock", digest("e1"))
 
 
 def test_an_adopted_version_says_that_its_origin_is_elsewhere(

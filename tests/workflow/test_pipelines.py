@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,13 @@ from mlwright.app import Project
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, TimedOut, WorkFailed
 from mlwright.tracking import Run, RunState
-from mlwright.workflow import AttemptState, NodeView, Request, RunView
+from mlwright.workflow import Attempt, AttemptState, NodeView, Request, RunView
 from mlwright.workflow.detail import logs, run_detail
+from mlwright.workflow.durations import durations_of
 from mlwright.workflow.watch import Unwatched
 from mlwright.workflow.why import why
 from tests.conftest import COMMAND, mlwright
+from tests.processes import until
 
 Opener = Callable[[dict[str, str]], Project]
 
@@ -68,7 +71,7 @@ def one_step(body: str, options: str = "", parameters: str = "") -> dict[str, st
     text = f"""
     import os, sys, time, signal
     from pathlib import Path
-    from mlwright import Dataset, log_metric, pipeline, step
+    from mlwright import Dataset, log_artifact, log_metric, pipeline, step
 
     @step{options}
     def work({parameters}) -> object:
@@ -94,6 +97,162 @@ def test_a_run_records_each_step_its_outputs_and_what_it_was_made_with(opened: O
     assert detail.parameters == {"count": 6, "weight": 1.0}
     assert {"code", "environment"} == set(detail.made_with)
     assert {metric.name: metric.value for metric in detail.metrics} == {"count": 3.0}
+
+
+def test_each_attempt_says_what_it_took_and_moved(opened: Opener) -> None:
+    """Seconds, memory, bytes in and out, and where it ran; what was reused took and moved nothing."""
+    project = opened({"pipelines/p.py": CHAIN})
+
+    run, again = project.run("chain", count=6), project.run("chain", count=6)
+
+    tried = {each.attempt.node: each for each in run_detail(project.rooms, run.id).attempts}
+    for each in tried.values():
+        attempt = each.attempt
+        assert attempt.finished_us is not None and attempt.finished_us >= attempt.created_us
+        assert attempt.waited_s is not None and attempt.waited_s >= 0
+        assert attempt.wall_s is not None and attempt.wall_s > 0
+        assert attempt.cpu_s is not None and attempt.cpu_s >= 0
+        assert attempt.peak_bytes is not None and attempt.peak_bytes > 2**20
+        assert attempt.bytes_out == sum(made.size_bytes for made in each.outputs.values())
+        assert (attempt.worker[:1], attempt.cpus, attempt.gpus) == ("w", 1, "")
+    moved = {name: (each.attempt.bytes_in, each.attempt.bytes_out) for name, each in tried.items()}
+    assert moved["numbers"][0] == 0
+    assert moved["halve"][0] == moved["numbers"][1]
+    assert (moved["total"][0] or 0) + (moved["total-2"][0] or 0) == moved["halve"][1]
+    for reused in project.rooms.attempts.of_run(again.id):
+        taken = (reused.wall_s, reused.cpu_s, reused.peak_bytes, reused.bytes_in, reused.bytes_out)
+        assert (taken, reused.worker) == ((None,) * 5, "")
+
+
+def test_steps_that_are_known_to_be_brief_are_recorded_as_fully_as_others(opened: Opener) -> None:
+    """Sent ahead and written when they have ended: states, outputs, inputs, log and metrics are the same."""
+    project = opened({"pipelines/p.py": CHAIN})
+
+    runs = [project.run("chain", count=6, cache=False) for _ in range(3)]
+
+    assert durations_of(project.rooms.database, "small").brief("pipelines.p:halve")
+    told = []
+    for run in runs:
+        detail = run_detail(project.rooms, run.id)
+        told.append(
+            (
+                [(each.attempt.node, each.attempt.number, each.attempt.state) for each in detail.attempts],
+                [{name: made.digest for name, made in each.outputs.items()} for each in detail.attempts],
+                [
+                    sorted(edge.role for edge in edges.made_from(project.rooms.database, each.attempt.end))
+                    for each in detail.attempts
+                ],
+                [(metric.name, metric.value) for metric in detail.metrics],
+                sorted(text for _, text in logs(project.rooms, run.id)),
+            )
+        )
+    assert told[0] == told[1] == told[2]
+    assert told[0][4] == ["adding 3\n", "adding 3\n"]
+
+
+class Meanwhile(Unwatched):
+    """Does something beside a run, in a thread of its own."""
+
+    def __init__(self, act: Callable[[Run], None]) -> None:
+        self._act = act
+        self._thread: threading.Thread | None = None
+
+    def began(self, run: RunView) -> None:
+        self._thread = threading.Thread(target=self._act, args=(run.run,))
+        self._thread.start()
+
+    def join(self) -> None:
+        assert self._thread is not None
+        self._thread.join()
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_who_looks_meanwhile_sees_what_runs(opened: Opener, tmp_path: Path, brief: bool) -> None:
+    """Also a step that was always over at once, as soon as it takes longer; where its log is, is told."""
+    go = tmp_path / "go"
+    body = f"while not Path({str(go)!r}).exists(): time.sleep(0.001)\n        return 1"
+    project = opened(one_step(body, options="(cache=False)"))
+    if brief:
+        go.touch()
+        for _ in range(2):
+            project.run("single")
+        go.unlink()
+        assert durations_of(project.rooms.database, "small").brief("pipelines.p:work")
+    seen: list[Attempt] = []
+
+    def look(run: Run) -> None:
+        until(lambda: project.rooms.attempts.of_run(run.id))
+        seen.extend(project.rooms.attempts.of_run(run.id))
+        go.touch()
+
+    meanwhile = Meanwhile(look)
+    run, _ = project.pipelines.run(Request("single", {}), meanwhile)
+    meanwhile.join()
+
+    (ended,) = project.rooms.attempts.of_run(run.id)
+    assert [(each.id, each.state, each.worker) for each in seen] == [
+        (ended.id, AttemptState.RUNNING, ended.worker)
+    ]
+    assert (ended.state, ended.worker[:1]) == (AttemptState.SUCCEEDED, "w")
+
+
+def test_what_a_step_logged_long_before_its_end_is_kept(opened: Opener, tmp_path: Path) -> None:
+    """What was read while it ran, and what was not, each name with what it was given last."""
+    go = tmp_path / "go"
+    body = (
+        "log_artifact('early', 'early'); log_artifact('first', 'both'); log_metric('seen', 1)\n"
+        f"        while not Path({str(go)!r}).exists(): time.sleep(0.001)\n"
+        "        log_artifact('late', 'late'); log_artifact('second', 'both')"
+    )
+    project = opened(one_step(body))
+
+    def look(run: Run) -> None:
+        until(lambda: project.runs.metrics(run.id))
+        go.touch()
+
+    meanwhile = Meanwhile(look)
+    run, _ = project.pipelines.run(Request("single", {}), meanwhile)
+    meanwhile.join()
+
+    (attempt,) = run_detail(project.rooms, run.id).attempts
+    kept = {name: project.rooms.objects.get(made.digest) for name, made in attempt.logged.items()}
+    assert kept == {"early": b"early", "late": b"late", "both": b"second"}
+
+
+def test_a_brief_step_that_fails_is_tried_again_and_recorded(opened: Opener, tmp_path: Path) -> None:
+    """Each try has its row, also of those that were written only when they had ended."""
+    count = tmp_path / "count"
+    body = (
+        f"path = Path({str(count)!r}); n = len(path.read_text()) if path.exists() else 0\n"
+        "        path.write_text('x' * (n + 1))\n"
+        "        return n if n != 2 else os._exit(7)"
+    )
+    project = opened(one_step(body, options="(retries=1, cache=False)"))
+    runs = [project.run("single") for _ in range(3)]
+
+    tries = [project.rooms.attempts.of_run(run.id) for run in runs]
+
+    assert [[each.state.value for each in one] for one in tries] == [
+        ["succeeded"],
+        ["succeeded"],
+        ["failed", "succeeded"],
+    ]
+    assert [each.number for each in tries[2]] == [1, 2]
+    assert "status 7" in tries[2][0].error
+
+
+def test_the_long_log_of_a_step_that_died_keeps_its_beginning_and_its_end(opened: Opener) -> None:
+    """What it said last is what one wants to know; what it said before is not kept without a bound."""
+    body = "print('first'); os.write(1, b'x' * 20_000_000); print('last'); os._exit(3)"
+    project = opened(one_step(body))
+
+    with pytest.raises(WorkFailed):
+        project.run("single")
+
+    ((_, text),) = logs(project.rooms, "latest")
+    assert text.startswith("first\n") and text.endswith("last\n")
+    assert "bytes are left out" in text
+    assert len(text) < 17 * 2**20
 
 
 def test_the_same_run_again_reuses_every_step(opened: Opener) -> None:
@@ -614,7 +773,7 @@ def test_steps_that_ask_for_every_processor_do_not_run_at_once(opened: Opener) -
     import time
     from mlwright import pipeline, step
 
-    @step(resources={"cpus": 64}, seed=False)
+    @step(resources={"cpus": 64}, seed=None)
     def wide(number: int) -> list[float]:
         began = time.monotonic()
         time.sleep(0.2)

@@ -161,8 +161,8 @@ def test_a_newer_schema_is_refused_untouched(folder: Path) -> None:
     """A database that a newer mlwright wrote is refused, and not one byte of the workspace changes."""
     reopen(folder)
     database = SqliteDatabase(folder / ".mlwright" / "metadata.db")
-    with database.transaction():
-        database.execute("PRAGMA user_version = 9999")
+    with database.transaction() as tx:
+        tx.execute("PRAGMA user_version = 9999")
     database.close()
     before = contents(folder)
 

@@ -13,21 +13,34 @@ State = Literal["done", "failed", "died", "timed out"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a task runs: an interpreter with its packages, a folder of code, how many processors."""
+    """Where a task runs: an interpreter with its packages, a folder of code, and what it may use.
+
+    Args:
+        cpus: processors, and threads of BLAS and OpenMP.
+        gpus: how many, for itself alone.
+        memory_bytes: more than this it does not get; None for no limit.
+    """
 
     python: Path
     code: Path
     cpus: int = 1
+    gpus: int = 0
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One request for a worker. `frame.head` holds what is asked; `id` comes back in the report."""
+    """One request for a worker. `frame.head` holds what is asked; `id` comes back in the report.
+
+    Args:
+        brief: it is expected to take so little that it may wait behind others of its kind in one worker.
+    """
 
     id: str
     place: Place
     frame: Frame
     timeout_s: float | None = None
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +50,44 @@ class Report:
     Args:
         task: its id.
         state: `done` and `failed` are the worker's own word; `died` and `timed out` are ours.
-        head: the worker's answer; for `died`, `{"cause": ...}` in words.
+        head: the worker's answer; for `died` and `timed out`, `{"cause": ..., "words": ...}`.
         parts: its binary parts.
-        waited_s: from `submit` until a worker began.
-        ran_s: from then until now.
+        ran_s: since a worker had nothing else to do.
+        worker: the name of the process that had it, and of its folder in the scratch.
+        gpus: which ones it had for itself.
     """
 
     task: str
     state: State
     head: dict[str, Any] = field(default_factory=dict)
     parts: tuple[bytes, ...] = ()
-    waited_s: float = 0.0
     ran_s: float = 0.0
+    worker: str = ""
+    gpus: tuple[str, ...] = ()
 
 
 class Executor(Protocol):
-    """Runs tasks, at most `slots` at once.
+    """Runs tasks, as many at once as it has processors, memory and GPUs for.
 
     Laws, examined for every implementation by `tests/exams/executor.py`:
-        1. every task that was submitted and not cancelled is reported exactly once
+        1. every task that was submitted is reported exactly once
         2. what a task raises is reported as `failed`, with its type, message and place
-        3. tasks beyond `slots` wait; none starves
+        3. tasks beyond what there is room for wait; none starves
         4. a worker that dies or outlasts its time takes only its own task with it
         5. after `close` no process of ours is left
     """
 
-    slots: int
+    isolates: bool
+    """Whether tasks run in processes of their own, started the same way each time."""
+
+    def warm(self, place: Place) -> None:
+        """Begin to make ready what a first task at a place will need."""
+
+    def has_room(self, place: Place, *, brief: bool = False) -> bool:
+        """Whether a task would begin at once, or be sent ahead behind brief ones."""
 
     def submit(self, task: Task) -> None:
-        """Take a task; it begins as soon as a slot is free.
+        """Take a task; it begins as soon as there is room.
 
         Raises:
             Unavailable: its interpreter is not there; the task was not taken.
@@ -73,6 +95,9 @@ class Executor(Protocol):
 
     def wait(self, timeout_s: float | None = None) -> list[Report]:
         """Reports that came in; waits for the first one, at most `timeout_s`."""
+
+    def worker_of(self, task: str) -> str:
+        """The name of the worker that runs a task now; empty when none does yet."""
 
     def close(self) -> None:
         """End every worker at once, and what runs in it."""

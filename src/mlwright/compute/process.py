@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from mlwright.compute.tree import MARK
 from mlwright.kernel.errors import Unavailable
 from mlwright.sdk import graft
 
@@ -29,6 +30,9 @@ def start_python(
     cpus: int,
     words: IO[bytes],
     pass_fds: Sequence[int],
+    token: str = "",
+    gpus: Sequence[str] | None = None,
+    memory_bytes: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Run `main(arguments)` of one of our modules in another environment, in a session of its own.
 
@@ -40,6 +44,9 @@ def start_python(
         cpus: how many threads BLAS and OpenMP may use.
         words: where its standard output and error go.
         pass_fds: descriptors it inherits.
+        token: marks it, and what it will start, for `end_tree`.
+        gpus: which it may see, by the names CUDA knows them by; None for those that this process sees.
+        memory_bytes: how much memory each process of it may have for itself (`mlwright.compute.limits`).
 
     Raises:
         Unavailable: the interpreter is missing, or no process can be started.
@@ -52,7 +59,7 @@ def start_python(
             stdout=words,
             stderr=words,
             pass_fds=pass_fds,
-            env=_environment(cpus),
+            env=_environment(cpus, token, gpus, memory_bytes),
             cwd="/",
             start_new_session=True,
         )
@@ -64,21 +71,39 @@ def start_python(
         ) from error
 
 
-def cause_of_death(status: int) -> str:
-    """What an exit status says, in words; negative for a signal."""
+def cause_of_death(status: int, killer: str = "") -> str:
+    """What an exit status says, in words.
+
+    Args:
+        status: negative for a signal.
+        killer: who killed it, where that is known (`mlwright.compute.limits.killer`).
+    """
     if status >= 0:
         return f"its process ended itself with status {status}"
     number = -status
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    reasons = {"SIGSEGV": " (a crash in native code)", "SIGKILL": " (killed: out of memory, or by hand)"}
-    return f"its process was ended by {name}{reasons.get(name, '')}"
+    reasons = {
+        "SIGSEGV": "a crash in native code",
+        "SIGKILL": f"killed: {killer or 'out of memory, or by hand'}",
+    }
+    return f"its process was ended by {name}" + (f" ({reasons[name]})" if name in reasons else "")
 
 
-def _environment(cpus: int) -> dict[str, str]:
+def _environment(
+    cpus: int, token: str, gpus: Sequence[str] | None, memory_bytes: int | None
+) -> dict[str, str]:
     """The caller's variables, less what would change how Python runs, plus what makes runs repeatable."""
-    kept = {
+    made = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"
+        if not key.startswith("PYTHON") and key not in {"VIRTUAL_ENV", graft.MEMORY}
     }
-    return kept | {"PYTHONHASHSEED": "0", **dict.fromkeys(_THREADS, str(cpus))}
+    made |= {"PYTHONHASHSEED": "0", **dict.fromkeys(_THREADS, str(cpus))}
+    if token:
+        # A worker within a worker ends with either.
+        made[MARK] = f"{made[MARK]}:{token}" if made.get(MARK) else token
+    if gpus is not None:
+        made["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    if memory_bytes is not None:
+        made[graft.MEMORY] = str(memory_bytes)
+    return made

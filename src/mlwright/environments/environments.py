@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from mlwright.environments.inventory import Inventory
 from mlwright.environments.locks import Lock, current_platform, current_python, make_lock
@@ -22,7 +24,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable, nearest
 from mlwright.kernel.files import write_whole
 from mlwright.storage import InlineObjects
 
@@ -70,12 +72,17 @@ class Environments:
         self._uv("lock", "--python", sys.executable, what="the dependencies cannot be locked")
         return _content(self._root / "uv.lock") != before
 
-    def current(self) -> Lock:
-        """The project's lock, stored; recorded by `record`.
+    def current(self, name: str = "") -> Lock:
+        """The lock of one of the project's environments, stored; recorded by `record`.
+
+        Args:
+            name: of a dependency group or an extra, which the project's own dependencies come with; empty for
+                these alone.
 
         Raises:
             NotFound: there is no `uv.lock`.
             Unavailable: it does not fit `pyproject.toml` any more.
+            Invalid: neither a group nor an extra has that name, or both have it.
         """
         uv_lock = _content(self._root / "uv.lock")
         if uv_lock is None:
@@ -85,9 +92,9 @@ class Environments:
                 hint="mlwright environments lock",
             )
         key = digest_of((_content(self._root / "pyproject.toml") or b"") + b"\0" + uv_lock)
-        exported = self._local / "locks" / f"{key}.toml"
+        exported = self._local / "locks" / (f"{key}-{_normal(name)}.toml" if name else f"{key}.toml")
         if not exported.exists():
-            self._export(exported)
+            self._export(exported, _selection(self._root, name))
         text = exported.read_bytes()
         return make_lock(text, self._objects.put(text).digest)
 
@@ -210,7 +217,7 @@ class Environments:
         shutil.rmtree(place, ignore_errors=True)
         making.rename(place)
 
-    def _export(self, target: Path) -> None:
+    def _export(self, target: Path, selection: Sequence[str]) -> None:
         """Turn `uv.lock` into a pylock, which stands alone; refused when it is behind `pyproject.toml`."""
         if self.lock(check=True):
             raise Unavailable(
@@ -220,7 +227,7 @@ class Environments:
             )
         done = self._uv(
             *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
-            *["--format", "pylock.toml"],
+            *["--format", "pylock.toml", *selection],
             what="the lock cannot be read",
         )
         write_whole(target, done.stdout.encode())
@@ -259,9 +266,52 @@ def _content(path: Path) -> bytes | None:
 
 def _dependencies(root: Path) -> list[str]:
     """The requirements in `pyproject.toml`, as they are written."""
-    project = tomllib.loads((_content(root / "pyproject.toml") or b"").decode()).get("project", {})
+    pyproject = _pyproject(root)
+    project, groups = pyproject.get("project", {}), pyproject.get("dependency-groups", {})
     optional = project.get("optional-dependencies", {}).values()
-    return [*project.get("dependencies", []), *chain.from_iterable(optional)]
+    # A group may also name another one, in a table.
+    grouped = [each for each in chain.from_iterable(groups.values()) if isinstance(each, str)]
+    return [*project.get("dependencies", []), *chain.from_iterable(optional), *grouped]
+
+
+def _selection(root: Path, name: str) -> tuple[str, ...]:
+    """The option by which uv adds a group or an extra to the project's own dependencies.
+
+    Raises:
+        Invalid: neither has that name, or both.
+    """
+    if not name:
+        return ()
+    pyproject = _pyproject(root)
+    kinds = {
+        "--group": pyproject.get("dependency-groups", {}),
+        "--extra": pyproject.get("project", {}).get("optional-dependencies", {}),
+    }
+    found = [kind for kind, names in kinds.items() if _normal(name) in map(_normal, names)]
+    where = str(root / "pyproject.toml")
+    if not found:
+        known = [each for names in kinds.values() for each in names]
+        raise Invalid(
+            f"there is no environment `{name}`: no dependency group and no extra has that name",
+            where=where,
+            hint=nearest(name, known) or f'add one: [dependency-groups] {name} = ["PACKAGE"]',
+        )
+    if len(found) > 1:
+        raise Invalid(
+            f"the environment `{name}` is both a dependency group and an extra",
+            where=where,
+            hint="rename one of them",
+        )
+    return (found[0], name)
+
+
+def _normal(name: str) -> str:
+    """A name as it is compared. Source: PEP 503; PEP 685 for extras, PEP 735 for groups."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _pyproject(root: Path) -> dict[str, Any]:
+    return tomllib.loads((_content(root / "pyproject.toml") or b"").decode())
 
 
 def _check_requirements(lines: Sequence[str], where: Path | None = None) -> None:

@@ -36,10 +36,11 @@ class Database(Protocol):
         4. a constraint that is broken raises Conflict; SQL that is wrong raises the engine's own error
         5. a reader sees what was committed before it began, also from another process
         6. a schema newer than this code is refused with Incompatible, untouched
+        7. a read does not wait for a transaction of another thread: it sees what was committed before
     """
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Rows of a query, as dictionaries by column name."""
+        """Rows of a query, as dictionaries by column name: what is committed, so ask `tx` inside of one."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin a unit of change: `with database.transaction() as tx: ...`."""

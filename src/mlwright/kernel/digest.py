@@ -15,18 +15,25 @@ Digest = NewType("Digest", str)
 """64 lowercase hexadecimal digits. `b3sum` agrees on a plain one."""
 
 _PARALLEL_BYTES = 1 << 20
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _hasher(kind: str | None) -> blake3:
     if kind is None:
         return blake3(max_threads=blake3.AUTO)
-    return blake3(derive_key_context=f"mlwright 2026-11-23 {kind}", max_threads=blake3.AUTO)
+    return blake3(derive_key_context=_context(kind), max_threads=blake3.AUTO)
+
+
+def _context(kind: str) -> str:
+    return f"mlwright 2026-11-23 {kind}"
 
 
 def digest_of(data: bytes, kind: str | None = None) -> Digest:
     """The digest of bytes in memory; `kind` for a composite (tree, lock, snapshot, fingerprint)."""
-    if kind is None and len(data) < _PARALLEL_BYTES:
-        return Digest(blake3(data).hexdigest())
+    if len(data) < _PARALLEL_BYTES:
+        if kind is None:
+            return Digest(blake3(data).hexdigest())
+        return Digest(blake3(data, derive_key_context=_context(kind)).hexdigest())
     return Digest(_hasher(kind).update(data).hexdigest())
 
 
@@ -41,9 +48,7 @@ def digest_of_file(path: Path, kind: str | None = None) -> Digest:
 
 def canonical(value: Any) -> bytes:
     """The one JSON text of a value: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def composite(kind: str, value: Any) -> Digest:

@@ -15,6 +15,8 @@ ArtifactId = NewType("ArtifactId", str)
 VersionId = NewType("VersionId", str)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
+_SHIFTS = range(120, -10, -10)
 _SHOWN = 10
 """The time part. Two runs of one workspace begin in the same millisecond only by accident."""
 
@@ -22,7 +24,7 @@ _SHOWN = 10
 def new_id() -> str:
     """A fresh id; one made a millisecond later sorts after it."""
     number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -5, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def short(identity: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +21,14 @@ class Settings:
     Args:
         pipelines: the folder whose modules hold the pipelines, relative to the project.
         workers: how many steps may run at once; 0 for one per processor.
+        executor: where steps run: `local` for worker processes, `inline` for the process that asks.
         ignore: patterns, in Git's grammar, of files that no code snapshot takes.
     """
 
     pipelines: str = "pipelines"
     workers: int = 0
+    executor: str = "local"
     ignore: tuple[str, ...] = ()
-
-    @property
-    def slots(self) -> int:
-        """How many steps may run at once on this machine."""
-        return self.workers or len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,108 +23,81 @@ from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable,
 _SQL = Queries.beside(__file__)
 _BUSY_MS = 30_000
 _PAUSE_S = 0.01
+_KEPT_STATEMENTS = 256
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs"}
 
 
 class SqliteDatabase:
-    """A database in one file, shared by every process of the machine; `:memory:` for one process."""
+    """A database in one file, shared by every process of the machine; `:memory:` for one process.
+
+    A file has two connections: one that reads, and one that writes, opened at the first transaction, so
+    that a read never waits for a transaction of another thread. `:memory:` is its one connection.
+    """
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
         if isinstance(path, Path):
             _refuse_network(path)
-        self._lock = threading.RLock()
-        with _translated(path):
-            self._connection = apsw.Connection(str(path))
-            self._connection.set_busy_timeout(_BUSY_MS)
-            self._write_ahead()
-            self._connection.pragma("synchronous", "full")
-            self._connection.pragma("foreign_keys", "on")
+        self._reading = SqliteConnection(path, new=True)
+        self._reading_lock = threading.RLock()
+        self._writing = None if isinstance(path, Path) else self._reading
+        self._writing_lock = threading.RLock() if isinstance(path, Path) else self._reading_lock
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
-        """Rows of a query, as dictionaries by column name."""
-        with self._lock, _translated(self.path):
-            cursor = self._connection.execute(sql, parameters)
-            names: list[str] | None = None
-            rows = []
-            for values in cursor:
-                # A cursor that is exhausted no longer knows its columns: ask while it stands on a row.
-                names = names or [column[0] for column in cursor.get_description()]
-                rows.append(dict(zip(names, values, strict=True)))
-            return rows
-
-    def execute(self, sql: str, **parameters: Any) -> int:
-        """Change rows inside a transaction; returns how many changed."""
-        with _translated(self.path):
-            self._connection.execute(sql, parameters)
-            return int(self._connection.changes())
-
-    def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run one statement for each row of parameters, inside a transaction."""
-        with _translated(self.path):
-            self._connection.executemany(sql, rows)
+        """Rows of a query, as dictionaries by column name: what is committed, also inside a transaction."""
+        with self._reading_lock:
+            return self._reading.rows(sql, parameters)
 
     @contextmanager
-    def transaction(self) -> Iterator[SqliteDatabase]:
+    def transaction(self) -> Iterator[SqliteConnection]:
         """Begin a unit of change; it is on disk when the block has ended."""
-        with self._lock:
-            with _translated(self.path):
-                self._connection.execute("BEGIN IMMEDIATE")
+        with self._writing_lock:
+            tx = self._writing = self._writing or SqliteConnection(self.path)
+            assert not tx.in_transaction, "one transaction at a time in a thread"
             try:
-                yield self
-                with _translated(self.path):
-                    self._connection.execute("COMMIT")
+                tx.execute("BEGIN IMMEDIATE")
+                yield tx
+                tx.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if tx.in_transaction:
+                    tx.execute("ROLLBACK")
                 raise
 
     def migrate(self, migrations: Sequence[Migration]) -> None:
         """Bring the schema forward under the write lock, with a copy of the file before it is changed."""
         latest = migrations[-1].number
-        if self._schema_number(latest) == latest:
-            return
-        with self.transaction():
-            present = self._schema_number(latest)  # again: another process may have been faster
+        with self._reading_lock:
+            if self._schema_number(self._reading, latest) == latest:
+                return
+        with self.transaction() as tx:
+            present = self._schema_number(tx, latest)  # again: another process may have been faster
             if 0 < present < latest and isinstance(self.path, Path):
                 _copy(self.path, self.path.with_name(f"{self.path.name}.before-{latest:04d}"))
             for migration in migrations[present:]:
-                self._connection.execute(migration.sql)
-                self.execute(
+                tx.execute(migration.sql)
+                tx.execute(
                     _SQL["add_migration"],
                     number=migration.number,
                     name=migration.name,
                     applied_us=now_us(),
                 )
-            self._connection.execute(f"PRAGMA user_version = {latest}")
+            tx.execute(f"PRAGMA user_version = {latest}")
 
     def schema(self) -> list[dict[str, Any]]:
         """What the database holds: type, name and SQL of each table and index."""
         return self.read(_SQL["schema_objects"])
 
     def close(self) -> None:
-        """Close the connection; the last one of the machine folds the write-ahead log in."""
-        with self._lock:
-            self._connection.close()
+        """Close the connections; the last one of the machine folds the write-ahead log in."""
+        with self._writing_lock, self._reading_lock:
+            self._reading.close()
+            if self._writing is not None:
+                self._writing.close()
 
-    def _write_ahead(self) -> None:
-        """Switch to the write-ahead log. When two open a new file at once, SQLite does not wait by itself."""
-        until = time.monotonic() + _BUSY_MS / 1000
-        while True:
-            try:
-                self._connection.pragma("journal_mode", "wal")
-            except apsw.BusyError:
-                if time.monotonic() >= until:
-                    raise
-                time.sleep(_PAUSE_S)
-            else:
-                return
-
-    def _schema_number(self, latest: int) -> int:
+    def _schema_number(self, connection: SqliteConnection, latest: int) -> int:
         """How many migrations the schema has seen; Incompatible when it is more than `latest`."""
-        with _translated(self.path):
-            present = int(self._connection.pragma("user_version"))
+        present = int(connection.read("PRAGMA user_version")[0]["user_version"])
         if present > latest:
             raise Incompatible(
                 f"this workspace was written by a newer mlwright (schema {present}, this one knows {latest})",
@@ -134,40 +107,143 @@ class SqliteDatabase:
         return present
 
 
+class SqliteConnection:
+    """One connection, used by one thread at a time; that which writes is what a transaction gives.
+
+    Reads and changes are hot: one cursor serves them all, and the columns of a query are asked for once.
+    """
+
+    __slots__ = ("_columns", "_connection", "_cursor", "_path")
+
+    def __init__(self, path: Path | str, *, new: bool = False) -> None:
+        self._path = path
+        self._columns: dict[str, list[str]] = {}
+        try:
+            self._connection = apsw.Connection(str(path), statementcachesize=_KEPT_STATEMENTS)
+            self._connection.set_busy_timeout(_BUSY_MS)
+            if new:
+                _write_ahead(self._connection)
+            self._connection.pragma("synchronous", "full")
+            self._connection.pragma("foreign_keys", "on")
+            self._cursor = self._connection.cursor()
+        except apsw.Error as error:
+            _say(error, path)
+            raise
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction has begun and not ended."""
+        return self._connection.in_transaction
+
+    def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query, as dictionaries by column name."""
+        return self.rows(sql, parameters)
+
+    def rows(self, sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        """What `read` answers, with the parameters in a dictionary."""
+        names = self._columns.get(sql)
+        try:
+            if names is None:
+                return self._first_rows(sql, parameters)
+            return [dict(zip(names, values, strict=True)) for values in self._cursor.execute(sql, parameters)]
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def execute(self, sql: str, **parameters: Any) -> int:
+        """Change rows inside a transaction; returns how many changed."""
+        try:
+            self._cursor.execute(sql, parameters)
+            return self._connection.changes()
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run one statement for each row of parameters, inside a transaction."""
+        try:
+            self._cursor.executemany(sql, rows)
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _first_rows(self, sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        """Rows of a query whose columns are not known yet; they are kept, unless `*` leaves them open."""
+        cursor = self._cursor.execute(sql, parameters)
+        names: list[str] = []
+        rows = []
+        for values in cursor:
+            # A cursor that is exhausted no longer knows its columns: ask while it stands on a row.
+            names = names or [column[0] for column in cursor.get_description()]
+            rows.append(dict(zip(names, values, strict=True)))
+        if names and "*" not in sql.replace("(*)", ""):
+            if len(self._columns) >= _KEPT_STATEMENTS:
+                self._columns.clear()
+            self._columns[sql] = names
+        return rows
+
+    def _end(self, error: BaseException) -> None:
+        """Leave no statement half read, which would keep its snapshot; say SQLite's failures in our words."""
+        with suppress(apsw.ConnectionClosedError):
+            begun, self._cursor = self._cursor, self._connection.cursor()
+            begun.close(force=True)  # the traceback may keep it alive
+        if isinstance(error, apsw.Error):
+            _say(error, self._path)
+
+
+def _write_ahead(connection: apsw.Connection) -> None:
+    """Switch to the write-ahead log. When two open a new file at once, SQLite does not wait by itself."""
+    until = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
 def _copy(path: Path, target: Path) -> None:
     """Copy what is committed, through a connection of its own: that of a writer cannot be copied from."""
-    with (
-        _translated(path),
-        closing(apsw.Connection(str(path))) as source,
-        closing(apsw.Connection(str(target))) as copy,
-        copy.backup("main", source, "main") as backup,
-    ):
-        backup.step()
-
-
-@contextmanager
-def _translated(path: Path | str) -> Iterator[None]:
-    """Say SQLite's failures in our words."""
     try:
-        yield
-    except apsw.ConstraintError as error:
-        raise Conflict(f"the record contradicts one that is there: {error}", where=str(path)) from error
-    except apsw.FullError as error:
-        raise disk_full(Path(path)) from error
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise Conflict(
-            f"another process has been writing to the workspace for {_BUSY_MS // 1000} s",
-            where=str(path),
-            hint="wait for it to finish, then try again",
-        ) from error
-    except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise Corrupt(f"the metadata database is damaged: {error}", where=str(path)) from error
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
-        raise Unavailable(
-            f"the metadata database cannot be used: {error}",
-            where=str(path),
-            hint="look at the folder's permissions and the free space on its disk",
-        ) from error
+        with (
+            closing(apsw.Connection(str(path))) as source,
+            closing(apsw.Connection(str(target))) as copy,
+            copy.backup("main", source, "main") as backup,
+        ):
+            backup.step()
+    except apsw.Error as error:
+        _say(error, path)
+        raise
+
+
+def _say(error: apsw.Error, path: Path | str) -> None:
+    """Raise SQLite's failure in our words; returns when it is a mistake of ours, which has none."""
+    match error:
+        case apsw.ConstraintError():
+            raise Conflict(f"the record contradicts one that is there: {error}", where=str(path)) from error
+        case apsw.FullError():
+            raise disk_full(Path(path)) from error
+        case apsw.BusyError() | apsw.LockedError():
+            raise Conflict(
+                f"another process has been writing to the workspace for {_BUSY_MS // 1000} s",
+                where=str(path),
+                hint="wait for it to finish, then try again",
+            ) from error
+        case apsw.CorruptError() | apsw.NotADBError():
+            raise Corrupt(f"the metadata database is damaged: {error}", where=str(path)) from error
+        case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.IOError():
+            raise Unavailable(
+                f"the metadata database cannot be used: {error}",
+                where=str(path),
+                hint="look at the folder's permissions and the free space on its disk",
+            ) from error
 
 
 def _refuse_network(path: Path) -> None:

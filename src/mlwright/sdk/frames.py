@@ -11,7 +11,11 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+CUT_OFF = 119
+"""The exit status of a worker whose step has closed the connection."""
+
 _FIXED = struct.Struct(">II")
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Frame:
 
     def encode(self) -> bytes:
         """The bytes on the wire."""
-        head = json.dumps(self.head, separators=(",", ":")).encode()
+        head = _ENCODER.encode(self.head).encode()
         lengths = struct.pack(f">{len(self.parts)}Q", *map(len, self.parts))
         return b"".join((_FIXED.pack(len(head), len(self.parts)), lengths, head, *self.parts))
 

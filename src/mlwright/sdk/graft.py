@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import sys
 
+MEMORY = "MLWRIGHT_MEMORY_BYTES"
+"""The variable by which the engine hands in the limit of memory."""
+
 
 def _graft(package: str) -> None:
     """Make the engine's package importable here, without the folder that holds its dependencies."""
@@ -20,23 +23,38 @@ def _graft(package: str) -> None:
     spec.loader.exec_module(module)
 
 
-def _die_with(engine: int) -> None:
-    """When the thread that started this process is gone, so is the process.
+def _bind_to(engine: int) -> None:
+    """End with the thread that started this process, and take in what those it starts leave behind.
 
-    Source: prctl(2), PR_SET_PDEATHSIG = 1. Linux only; elsewhere nothing happens.
+    So everything it starts, however often removed, is below it as long as it lives.
+
+    Source: prctl(2), PR_SET_PDEATHSIG = 1, PR_SET_CHILD_SUBREAPER = 36. On Linux only.
     """
     if sys.platform == "linux":
         import ctypes
         import os
-        import signal
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        prctl = ctypes.CDLL(None).prctl
+        prctl(1, 9, 0, 0, 0)
+        prctl(36, 1, 0, 0, 0)
         if os.getppid() != engine:  # it was gone before the signal was asked for
             sys.exit(1)
 
 
+def _limit_memory() -> None:
+    """Refuse this process, and each that it starts, more memory for itself than it may have."""
+    import os
+
+    limit = os.environ.pop(MEMORY, "")
+    if limit:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (int(limit), int(limit)))
+
+
 if __name__ == "__main__":
-    _die_with(int(sys.argv[2]))
+    _bind_to(int(sys.argv[2]))
+    _limit_memory()
     _graft(sys.argv[1])
     from importlib import import_module
 

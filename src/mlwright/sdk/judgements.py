@@ -7,7 +7,10 @@ from typing import Any
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk import trace
+from mlwright.sdk.caller import caller
 from mlwright.sdk.conditions import judge, parse_condition
+from mlwright.sdk.joins import refuse_mapped, refuse_misfit
+from mlwright.sdk.promise import RESULT, Output, Promise
 from mlwright.sdk.signature import SIGNATURE_STEP
 
 
@@ -27,28 +30,26 @@ def gate(
         Inside a pipeline a promise, to be passed as `when=`. Outside one, whether the conditions hold.
 
     Raises:
-        Invalid: no condition, or one that cannot be read.
+        Invalid: no condition, or one that cannot be read; scores that are no numbers by name.
     """
     parsed = [parse_condition(text) for text in conditions]
     if not parsed:
-        raise Invalid(
-            "a gate needs a condition", where=trace.caller(), hint='as in gate(scores, "auc >= 0.95")'
-        )
+        raise Invalid("a gate needs a condition", where=caller(), hint='as in gate(scores, "auc >= 0.95")')
     if not isinstance(not_worse_than, str | None):
-        raise Invalid("not_worse_than is a model's reference, as text", where=trace.caller())
+        raise Invalid("not_worse_than is a model's reference, as text", where=caller())
     if not isinstance(tolerance, int | float) or not tolerance >= 0:
-        raise Invalid(f"tolerance must be a number from 0 on, not {tolerance!r}", where=trace.caller())
+        raise Invalid(f"tolerance must be a number from 0 on, not {tolerance!r}", where=caller())
     tracer = trace.current()
     if tracer is None:
         return all(finding.holds for finding in judge(scores, parsed))
     name = tracer.add(
         name="gate",
         kind="gate",
-        inputs={"scores": trace.argument(scores, "the scores of a gate")},
-        outputs={trace.RESULT: "bool"},
+        inputs={"scores": _scores(scores, "the scores of a gate", "gate")},
+        outputs={RESULT: "bool"},
         settings={"conditions": list(conditions), "not_worse_than": not_worse_than, "tolerance": tolerance},
     )
-    return trace.Promise(name, trace.RESULT)  # type: ignore[return-value]
+    return Promise(Output(name, RESULT, bool, tracer))  # type: ignore[return-value]
 
 
 def register(
@@ -72,28 +73,32 @@ def register(
         message: why this version exists.
 
     Raises:
-        Invalid: outside a pipeline, or a name that is not text.
+        Invalid: outside a pipeline, a name that is not text, or a model that is the list of a mapped step's.
     """
     tracer = trace.current()
     if tracer is None:
-        raise Invalid("register works inside a pipeline", where=trace.caller())
+        raise Invalid("register works inside a pipeline", where=caller())
     if not isinstance(name, str) or not isinstance(message, str):
-        raise Invalid("a model's name and message are text, known before a run", where=trace.caller())
+        raise Invalid("a model's name and message are text, known before a run", where=caller())
     model_argument = trace.argument(model, "the model to register")
+    refuse_mapped(model, "register", "model")
+    refuse_mapped(example, "register", "example")
+    refuse_mapped(when, "register", "when")
+    measured = {} if scores is None else {"scores": _scores(scores, "the scores to register", "register")}
     signature = tracer.add(
         name="signature",
         kind="step",
         step=SIGNATURE_STEP,
         inputs={"model": model_argument, "example": trace.argument(example, "the example")},
-        outputs={trace.RESULT: "dict"},
+        outputs={RESULT: "dict"},
+        environment=_environment_of(model_argument, tracer),
         seeded=False,
     )
     inputs = {
         "model": model_argument,
-        "signature": trace.argument(trace.Promise(signature, trace.RESULT), ""),
+        "signature": {"kind": "output", "node": signature, "output": RESULT},
+        **measured,
     }
-    if scores is not None:
-        inputs["scores"] = trace.argument(scores, "the scores to register")
     if when is not True:
         inputs["when"] = trace.argument(when, "when=")
     tracer.add(
@@ -103,3 +108,16 @@ def register(
         outputs={},
         settings={"name": name, "message": message},
     )
+
+
+def _environment_of(model: Mapping[str, Any], tracer: trace.Tracer) -> str:
+    """Where the step runs that gives a model: what is loaded is there, and maybe nowhere else."""
+    giver = next((node for node in tracer.nodes if node["name"] == model.get("node")), {})
+    return str(giver.get("environment", ""))
+
+
+def _scores(scores: Any, what: str, taker: str) -> dict[str, Any]:
+    written = trace.argument(scores, what)
+    refuse_mapped(scores, taker, "scores")
+    refuse_misfit(scores, dict[str, float], taker, "scores", maps=False)
+    return written

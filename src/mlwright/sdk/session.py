@@ -3,16 +3,16 @@
 It serves requests over an inherited socket until the other side is gone. It reads paths it is given and
 writes into the scratch folder it is given.
 
-Requests (`op`): `parameters`, `trace`, `execute`. Answers: `done`, or `failed` with what the user's code
-raised and where.
+Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`. Answers: `done`, or `failed` with
+what the user's code raised and where.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
-import random
 import resource
 import signal
 import socket
@@ -20,67 +20,197 @@ import sys
 import time
 import traceback
 import typing
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Invalid, MlwrightError
 from mlwright.sdk import report
-from mlwright.sdk.codecs import codec_for, codec_named
+from mlwright.sdk.codecs import Codec, codec_for, codec_named
 from mlwright.sdk.dataset import Dataset
-from mlwright.sdk.frames import Frame, FrameReader, receive
+from mlwright.sdk.forked import children_end_here
+from mlwright.sdk.frames import CUT_OFF, Frame, FrameReader, receive
+from mlwright.sdk.leftovers import Leftovers
 from mlwright.sdk.pipeline import Pipeline
+from mlwright.sdk.seeds import seed_all
 from mlwright.sdk.step import Step
 from mlwright.sdk.types import output_types, type_name
+from mlwright.sdk.workplace import Workplace
 
 INLINE_BYTES = 4096
 
+Outputs = dict[str, str] | None
+
 
 def main(arguments: list[str]) -> None:
-    """Serve requests until the other side is gone.
+    """Serve requests until the other side is gone, or a step has left something behind in this process.
 
     Args:
-        arguments: the socket's descriptor, the snapshot's folder.
+        arguments: the socket's descriptor, the snapshot's folder, this worker's name.
     """
     stream = socket.socket(fileno=int(arguments[0]))
     stream.set_inheritable(False)
     # A child that outlives us would keep the connection open, and the engine would wait for its answer.
     os.register_at_fork(after_in_child=stream.close)
-    root = arguments[1]
-    sys.path.insert(0, root)
-    sys.argv = [root]
+    sys.argv = [arguments[1]]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # who follows a log sees whole lines at once
+    try:
+        _serve(stream, Worker(arguments[1], arguments[2]))
+    except OSError as error:
+        if error.errno not in {errno.EBADF, errno.ENOTSOCK}:
+            raise
+        os._exit(CUT_OFF)  # there is nobody left whom this could be told otherwise
+
+
+def _serve(stream: socket.socket, worker: Worker) -> None:
     reader = FrameReader()
     while (frames := receive(stream, reader)) is not None:
         for frame in frames:
-            stream.sendall(answer(frame, root).encode())
+            done = worker.answer(frame)
+            stream.sendall(done.encode())
+            if "retire" in done.head:
+                signal.pause()  # the engine ends this process; nothing else is to run in it
 
 
-def answer(frame: Frame, root: str) -> Frame:
-    """Do what a request asks; whatever goes wrong in it is an answer too."""
-    operations: dict[str, Callable[[Frame, str], Frame]] = {
-        "parameters": _parameters,
-        "trace": _trace,
-        "execute": _execute,
-    }
-    head = frame.head
-    try:
-        done = operations[head["op"]](frame, root)
-    except BaseException as error:  # SystemExit too: a step that calls sys.exit() has failed
-        return Frame({"id": head["id"], "state": "failed", "error": _told(error, root)})
-    return Frame({"id": head["id"], "state": "done", **done.head}, done.parts)
+class Worker:
+    """Does what requests ask.
 
+    Args:
+        root: the folder of the user's code.
+        name: of this worker, and of its folder in a run's scratch.
+        alone: whether this process is a worker and nothing else. If not, what a step prints goes to where
+            the process prints, and nobody looks for what it leaves behind.
+    """
 
-def _parameters(frame: Frame, root: str) -> Frame:
-    return Frame({"parameters": _pipeline(frame.head).parameters()})
+    def __init__(self, root: str, name: str, *, alone: bool = True) -> None:
+        self._root = root
+        self._name = name
+        self._alone = alone
+        self._places: dict[str, Workplace] = {}
+        self._steps: dict[str, tuple[Callable[..., Any], Outputs]] = {}
+        self._leftovers = Leftovers()
+        self._peak = _opened("/proc/self/clear_refs", os.O_WRONLY)
+        self._status = _opened("/proc/self/status", os.O_RDONLY)
+        if root not in sys.path:
+            sys.path.insert(0, root)
 
+    def answer(self, frame: Frame) -> Frame:
+        """Do what a request asks; whatever goes wrong in it is an answer too."""
+        operations: dict[str, Callable[[Frame], Frame]] = {
+            "parameters": self._parameters,
+            "trace": self._trace,
+            "execute": self._execute,
+            "script": self._execute,
+            "notebook": self._execute,
+        }
+        head = frame.head
+        try:
+            done = operations[head["op"]](frame)
+        except BaseException as error:  # SystemExit too: a step that calls sys.exit() has failed
+            return Frame({"id": head["id"], "state": "failed", "error": told(error, self._root)})
+        return Frame({"id": head["id"], "state": "done", **done.head}, done.parts)
 
-def _trace(frame: Frame, root: str) -> Frame:
-    return Frame({"nodes": _pipeline(frame.head).trace(frame.head["values"])})
+    def _parameters(self, frame: Frame) -> Frame:
+        return Frame({"parameters": _pipeline(frame.head).parameters()})
+
+    def _trace(self, frame: Frame) -> Frame:
+        return Frame({"nodes": _pipeline(frame.head).trace(frame.head["values"])})
+
+    def _execute(self, frame: Frame) -> Frame:
+        """One attempt. What it raised is in the answer, so that what it used and printed is too."""
+        head = frame.head
+        place = self._place(head["scratch"])
+        files = place.begin()
+        report.open_journal(Path(head["journal"]), place.kept)
+        self._forget_peak()
+        began, cpu_began = time.perf_counter(), _cpu_s()
+        try:
+            try:
+                answer = (
+                    self._call(frame, place, files) if head["op"] == "execute" else self._script(frame, place)
+                )
+            except BaseException as error:
+                place.say(shown(error, self._root))
+                answer = Frame({"state": "failed", "error": told(error, self._root)})
+        finally:
+            reported = report.close_journal()
+        wall_s = time.perf_counter() - began
+        usage = {"wall_s": wall_s, "cpu_s": _cpu_s() - cpu_began, "peak_bytes": self._peak_bytes()}
+        more: dict[str, Any] = {"usage": usage}
+        if self._alone and (left := self._leftovers.found()):
+            place.say(f"mlwright: the step left {left} behind: its worker is ended\n")
+            more["retire"] = left
+        if head["op"] != "execute":
+            more["retire"] = "a script"  # it had the process to itself, with a `__main__` of its own
+        if (log := place.end(head["id"])) is not None:
+            more["log"] = str(log)
+        if reported:
+            more["journal"] = True
+        return Frame({**answer.head, **more}, answer.parts)
+
+    def _call(self, frame: Frame, place: Workplace, files: Path) -> Frame:
+        head = frame.head
+        function, wanted = self._step(head["step"])
+        seed_all(head["seed"])
+        arguments = {
+            name: _decode(argument, frame.parts, files) for name, argument in head["arguments"].items()
+        }
+        with children_end_here(lambda error: place.say(shown(error, self._root))):
+            returned = function(**arguments)
+        encoder = _Encoder(head["node"], place, head["id"])
+        for name, value in _named_outputs(returned, wanted, head["node"]).items():
+            encoder.add(name, value)
+        return Frame({"outputs": encoder.told}, tuple(encoder.parts))
+
+    def _script(self, frame: Frame, place: Workplace) -> Frame:
+        """A script or a notebook, in a copy of the project: what it wrote there are its outputs."""
+        from mlwright.sdk.scripts import run_whole
+
+        head = frame.head
+        encoder = _Encoder(head["node"], place, head["id"])
+        seed_all(head["seed"])
+        error = run_whole(
+            head["op"], head["step"], head["arguments"], Path(self._root), encoder.add, alone=self._alone
+        )
+        answer: dict[str, Any] = {"outputs": encoder.told}
+        if error is not None:
+            place.say(shown(error, self._root))
+            answer |= {"state": "failed", "error": told(error, self._root)}
+        return Frame(answer, tuple(encoder.parts))
+
+    def _place(self, scratch: str) -> Workplace:
+        if scratch not in self._places:
+            self._places[scratch] = Workplace(Path(scratch) / self._name, capture=self._alone)
+        return self._places[scratch]
+
+    def _step(self, address: str) -> tuple[Callable[..., Any], Outputs]:
+        if address not in self._steps:
+            module, _, name = address.partition(":")
+            found = getattr(importlib.import_module(module), name)
+            function = found.function if isinstance(found, Step) else found
+            hints = typing.get_type_hints(function)
+            self._steps[address] = function, output_types(hints.get("return"))
+        return self._steps[address]
+
+    def _forget_peak(self) -> None:
+        """Measure the peak of memory from here on. Source: proc(5), clear_refs, value 5 (Linux 4.0)."""
+        if self._peak >= 0:
+            with contextlib.suppress(OSError):  # an earlier step has closed it
+                os.write(self._peak, b"5")
+
+    def _peak_bytes(self) -> int:
+        """The most memory this process held since the peak was reset, or since it began.
+
+        Where it can be read: `ru_maxrss` begins with what the engine held when it started this process.
+        """
+        if self._status >= 0:
+            with contextlib.suppress(OSError):  # as above
+                _, found, rest = os.pread(self._status, 4096, 0).partition(b"\nVmHWM:")
+                if found:
+                    return int(rest.split(None, 1)[0]) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _pipeline(head: dict[str, Any]) -> Pipeline[Any, Any]:
@@ -90,141 +220,73 @@ def _pipeline(head: dict[str, Any]) -> Pipeline[Any, Any]:
     return found
 
 
-def _execute(frame: Frame, root: str) -> Frame:
-    head = frame.head
-    scratch = Path(head["scratch"])
-    work = scratch / "work"
-    work.mkdir(parents=True, exist_ok=True)
-    os.chdir(work)
-    report.open_journal(scratch / report.JOURNAL)
-    _forget_peak()
-    began, cpu_began = time.perf_counter(), time.process_time()
-    try:
-        with _captured(scratch / "log.txt"):
-            try:
-                function, hints = _step(head["step"])
-                _seed(head["seed"])
-                arguments = {
-                    name: _decode(argument, frame.parts, scratch)
-                    for name, argument in head["arguments"].items()
-                }
-                outputs, parts = _encode(function(**arguments), hints, head["node"], scratch)
-            except BaseException as error:
-                sys.stderr.write(_shown(error, root))
-                raise
-    finally:
-        report.close_journal()
-        os.chdir("/")
-    usage = {
-        "wall_s": time.perf_counter() - began,
-        "cpu_s": time.process_time() - cpu_began,
-        "peak_bytes": _peak_bytes(),
-    }
-    return Frame({"outputs": outputs, "usage": usage}, tuple(parts))
-
-
-def _step(address: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    module, _, name = address.partition(":")
-    found = getattr(importlib.import_module(module), name)
-    if isinstance(found, Step):
-        return found.function, found.hints
-    return found, typing.get_type_hints(found)
-
-
-_SEEDERS: dict[str, Callable[[Any, int], object]] = {
-    "numpy": lambda numpy, seed: numpy.random.seed(seed % 2**32),
-    "torch": lambda torch, seed: torch.manual_seed(seed),
-}
-
-
-class _SeedAtImport(MetaPathFinder):
-    """Seeds a library that a step imports only while it runs, as if it had been there before."""
-
-    seed: int | None = None
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        """The library's own spec, with a loader that seeds it; None for every other module."""
-        if name not in _SEEDERS or self.seed is None:
-            return None
-        sys.meta_path.remove(self)
-        try:
-            spec = find_spec(name)
-        finally:
-            sys.meta_path.insert(0, self)
-        if spec is None or spec.loader is None:
-            return None
-        execute, seed = spec.loader.exec_module, self.seed
-
-        def exec_module(module: Any) -> None:
-            execute(module)
-            _SEEDERS[name](module, seed)
-
-        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-
-_seed_at_import = _SeedAtImport()
-
-
-def _seed(seed: int | None) -> None:
-    """Seed what is imported, and what the step will import."""
-    _seed_at_import.seed = seed
-    if _seed_at_import not in sys.meta_path:
-        sys.meta_path.insert(0, _seed_at_import)
-    if seed is None:
-        return
-    random.seed(seed)
-    for name, seeder in _SEEDERS.items():
-        if name in sys.modules:
-            seeder(sys.modules[name], seed)
-
-
-def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], scratch: Path) -> Any:
+def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], files: Path) -> Any:
     match argument["kind"]:
         case "value":
             return argument["value"]
         case "dataset":
-            files = {name: Path(path) for name, path in argument["files"].items()}
-            return Dataset(argument["value"], files=files, scratch=scratch / "datasets")
+            paths = {name: Path(path) for name, path in argument["files"].items()}
+            return Dataset(argument["value"], files=paths, scratch=files / "datasets")
         case "list":
-            return [_decode(item, parts, scratch) for item in argument["items"]]
+            return [_decode(item, parts, files) for item in argument["items"]]
         case "dict":
-            return {name: _decode(item, parts, scratch) for name, item in argument["fields"].items()}
-    if "part" in argument:
-        path = scratch / f"input-{argument['part']}"
-        path.write_bytes(parts[argument["part"]])
-    else:
-        path = Path(argument["path"])
-    return codec_named(argument["codec"]).decode(path, argument["wanted"], scratch)
+            return {name: _decode(item, parts, files) for name, item in argument["fields"].items()}
+    codec = codec_named(argument["codec"])
+    if "part" not in argument:
+        return codec.decode(Path(argument["path"]), argument["wanted"], files)
+    part = parts[argument["part"]]
+    if codec.loads is not None:
+        return codec.loads(part)
+    path = files / f"input-{argument['part']}"
+    path.write_bytes(part)
+    return codec.decode(path, argument["wanted"], files)
 
 
-def _encode(
-    value: Any, hints: dict[str, Any], node: str, scratch: Path
-) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Write each output to a file of the scratch folder; small ones travel in the frame."""
-    outputs: list[dict[str, Any]] = []
-    parts: list[bytes] = []
-    for name, each in _named_outputs(value, hints.get("return"), node).items():
-        codec = codec_for(each, f"the output `{name}` of step `{node}`")
-        path = scratch / f"output-{name}"
-        codec.encode(each, path)
+class _Encoder:
+    """Writes the outputs of one attempt to files that are kept; small ones travel in the frame."""
+
+    def __init__(self, node: str, place: Workplace, attempt: str) -> None:
+        self._node, self._place, self._attempt = node, place, attempt
+        self.told: list[dict[str, Any]] = []
+        self.parts: list[bytes] = []
+
+    def add(self, name: str, value: Any) -> None:
+        """Encode one output; a list of what no codec takes as a whole is kept element by element."""
+        what = f"the output `{name}` of step `{self._node}`"
+        try:
+            self._add(name, value, codec_for(value, what))
+        except Invalid:
+            if type(value) is not list:
+                raise
+            for index, item in enumerate(value):
+                self._add(f"{name}[{index}]", item, codec_for(item, f"{what}, at {index},"))
+
+    def _add(self, name: str, value: Any, codec: Codec) -> None:
         told: dict[str, Any] = {
             "name": name,
             "codec": codec.name,
-            "type": type_name(type(each)),
-            "about": codec.describe(each),
+            "type": type_name(type(value)),
+            "about": codec.describe(value),
         }
+        self.told.append(told)
+        if codec.dumps is not None:
+            data = codec.dumps(value)
+            if len(data) <= INLINE_BYTES:
+                self._inline(told, data)
+                return
+        path = self._place.kept / f"{self._attempt}-{len(self.told)}"
+        codec.encode(value, path)
         if path.stat().st_size <= INLINE_BYTES:
-            told["part"] = len(parts)
-            parts.append(path.read_bytes())
+            self._inline(told, path.read_bytes())
         else:
             told["path"] = str(path)
-        outputs.append(told)
-    return outputs, parts
+
+    def _inline(self, told: dict[str, Any], data: bytes) -> None:
+        told["part"] = len(self.parts)
+        self.parts.append(data)
 
 
-def _named_outputs(value: Any, annotation: Any, node: str) -> dict[str, Any]:
-    wanted = output_types(annotation)
+def _named_outputs(value: Any, wanted: Outputs, node: str) -> dict[str, Any]:
     if wanted is None:
         return {"result": value}
     if isinstance(value, tuple) and len(value) == len(wanted):
@@ -236,27 +298,21 @@ def _named_outputs(value: Any, annotation: Any, node: str) -> dict[str, Any]:
     )
 
 
-def _told(error: BaseException, root: str) -> dict[str, Any]:
+def told(error: BaseException, root: str) -> dict[str, Any]:
     """What the user's code raised, with the innermost frame that lies in their project."""
     frames = traceback.extract_tb(error.__traceback__)
     mine = [frame for frame in frames if frame.filename.startswith(root + os.sep)]
-    told: dict[str, Any] = {"type": type(error).__name__, "message": _text(error)}
+    said: dict[str, Any] = {"type": type(error).__name__, "message": _text(error)}
     if isinstance(error, MlwrightError):
-        told |= {"message": error.message, "hint": error.hint, "where": error.where}
+        said |= {"message": error.message, "hint": error.hint, "where": error.where}
     if isinstance(error, SyntaxError) and str(error.filename).startswith(root):
-        told |= {
-            "file": str(Path(str(error.filename)).relative_to(root)),
-            "line": error.lineno,
-            "function": "",
-        }
+        file = str(Path(str(error.filename)).relative_to(root))
+        said |= {"file": file, "line": error.lineno, "function": ""}
     elif mine:
         last = mine[-1]
-        told |= {
-            "file": str(Path(last.filename).relative_to(root)),
-            "line": last.lineno,
-            "function": last.name,
-        }
-    return told
+        file = str(Path(last.filename).relative_to(root))
+        said |= {"file": file, "line": last.lineno, "function": last.name}
+    return said
 
 
 def _text(error: BaseException) -> str:
@@ -266,7 +322,7 @@ def _text(error: BaseException) -> str:
         return "(its message cannot be shown)"
 
 
-def _shown(error: BaseException, root: str) -> str:
+def shown(error: BaseException, root: str) -> str:
     """The traceback as the user knows it: from their first frame on, by their project's paths."""
     trace = error.__traceback__
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(root + os.sep):
@@ -275,35 +331,15 @@ def _shown(error: BaseException, root: str) -> str:
     return text.replace(root + os.sep, "")
 
 
-def _forget_peak() -> None:
-    """Measure the peak of memory from here on. Source: proc(5), clear_refs, value 5 (Linux 4.0)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_bytes() -> int:
-    """The most memory this process held since `_forget_peak`, or since it began where that is not known."""
+def _opened(path: str, flags: int) -> int:
+    """A descriptor of a file of the system; -1 where there is none."""
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        return os.open(path, flags | os.O_CLOEXEC)
     except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        return -1
 
 
-@contextmanager
-def _captured(path: Path) -> Iterator[None]:
-    """Send everything written to standard output and error, by any library, to a file."""
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    kept = os.dup(1), os.dup(2)
-    sys.stdout.flush()
-    os.dup2(target, 1)
-    os.dup2(target, 2)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        for descriptor in (target, *kept):
-            os.close(descriptor)
+def _cpu_s() -> float:
+    """Processor time of this process and of the children it has waited for."""
+    own, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + theirs.ru_utime + theirs.ru_stime

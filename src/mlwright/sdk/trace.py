@@ -3,12 +3,12 @@
 The graph is plain data. A node's argument is one of
 `{"kind": "value", "value": ...}`, `{"kind": "output", "node": ..., "output": ...}`,
 `{"kind": "dataset", "value": "patients@3"}`, `{"kind": "list", "items": [...]}`,
-`{"kind": "dict", "fields": {...}}`.
+`{"kind": "dict", "fields": {...}}`. The inputs that a node is `mapped` over are lists, of which each element
+is an argument of its own; of a mapped node a plain input gets the list of all outputs.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 import math
@@ -18,81 +18,21 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk.caller import caller
 from mlwright.sdk.dataset import Dataset
-from mlwright.sdk.types import output_types, type_name
+from mlwright.sdk.joins import refuse_misfit, refuse_misfit_of_each
+from mlwright.sdk.promise import Output, Promise, Promises, promises_in
+from mlwright.sdk.types import a_type, type_name
 
 if TYPE_CHECKING:
     from mlwright.sdk.step import Step
 
 _current: ContextVar[Tracer | None] = ContextVar("tracer", default=None)
 
-RESULT = "result"
-"""The name of the only output of a step that has one."""
-
 
 def current() -> Tracer | None:
     """The tracer at work in this context, if a pipeline is being traced."""
     return _current.get()
-
-
-class Promise:
-    """What a step will give, inside a pipeline's function: pass it on to other steps."""
-
-    __slots__ = ("_node", "_output")
-
-    def __init__(self, node: str, output: str) -> None:
-        self._node, self._output = node, output
-
-    def __repr__(self) -> str:
-        return f"<output {self._output} of {self._node}>"
-
-    def _refuse(self, *_: Any) -> Any:
-        raise Invalid(
-            f"`{self._node}` has not run yet: its output can be passed on, but not looked into",
-            where=caller(),
-            hint="do this inside a step; a pipeline's function only says how steps are joined",
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)  # what libraries look for, to learn what this is
-        self._refuse()
-
-    __bool__ = __iter__ = __len__ = __getitem__ = __contains__ = __call__ = _refuse
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
-    __float__ = __int__ = __index__ = __format__ = _refuse
-    __hash__ = object.__hash__
-
-
-class Promises:
-    """The several outputs of one step, by field name or by position.
-
-    It is no tuple, so that a field may have the name of one of a tuple's methods (`index`, `count`).
-    """
-
-    __slots__ = ("_node", "_promises")
-
-    def __init__(self, node: str, outputs: Iterable[str]) -> None:
-        self._node = node
-        self._promises = {output: Promise(node, output) for output in outputs}
-
-    def __repr__(self) -> str:
-        return f"<outputs {', '.join(self._promises)} of {self._node}>"
-
-    def __iter__(self) -> Iterator[Promise]:
-        return iter(self._promises.values())
-
-    def __len__(self) -> int:
-        return len(self._promises)
-
-    def __getitem__(self, index: int) -> Promise:
-        return list(self)[index]
-
-    def __getattr__(self, name: str) -> Promise:
-        if name.startswith("_") or name not in self._promises:
-            raise AttributeError(f"`{self._node}` has no output `{name}`, but {', '.join(self._promises)}")
-        return self._promises[name]
 
 
 class Tracer:
@@ -102,42 +42,56 @@ class Tracer:
         self.nodes: list[dict[str, Any]] = []
         self._names: dict[str, int] = {}
 
-    def call(self, step: Step[Any, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def call(
+        self,
+        step: Step[Any, Any],
+        arguments: Mapping[str, Any],
+        when: Any,
+        *,
+        over: Mapping[str, Promise | list[Any]] | None = None,
+    ) -> Promise | Promises:
         """A step was called: add its node, promise its outputs.
 
+        Args:
+            step: what was called.
+            arguments: all of them, by parameter.
+            when: the promise of a condition, or whether the step is called at all.
+            over: those of the arguments that it is mapped over.
+
         Raises:
-            Invalid: arguments that do not fit the function, or that cannot be written down.
+            Invalid: an argument that cannot be written down, or that can never fit its parameter.
         """
-        try:
-            bound = step.signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise Invalid(f"step `{step.name}` cannot be called so: {error}", where=caller()) from error
-        bound.apply_defaults()
-        hints = step.hints
-        returned = hints.get("return", inspect.Parameter.empty)
-        outputs = output_types(returned)
-        code = step.function.__code__
+        mapped, declared = over or {}, step.declared
+        inputs = {key: argument(value, place(step, key)) for key, value in arguments.items()}
+        for key, value in arguments.items():
+            # `table: DataFrame = None` is still written, and means that it may be None.
+            wanted = declared.accepts[key] if step.signature.parameters[key].default is not None else Any
+            refuse = refuse_misfit_of_each if key in mapped else refuse_misfit
+            refuse(value, wanted, step.name, key)
         name = self.add(
             name=step.name,
             kind="step",
             step=step.address,
-            line=code.co_firstlineno,
-            inputs={
-                key: argument(value, f"argument `{key}` of step `{step.name}`")
-                for key, value in bound.arguments.items()
+            line=step.function.__code__.co_firstlineno,
+            inputs=inputs,
+            outputs={
+                key: "" if hint is inspect.Parameter.empty else type_name(hint)
+                for key, hint in declared.outputs.items()
             },
-            outputs=outputs
-            or {RESULT: type_name(returned) if returned is not inspect.Parameter.empty else ""},
-            several=outputs is not None,
+            several=declared.several,
             # Who takes anything gets it as what it was.
-            accepts={
-                key: type_name(hint) for key, hint in hints.items() if key != "return" and hint is not Any
-            },
-            **dataclasses.asdict(step.options),
+            accepts={key: type_name(hint) for key, hint in declared.accepts.items() if hint is not Any},
+            mapped=list(mapped),
+            when=_condition(when, step),
+            fallbacks=_fallbacks(step, arguments, mapped),
+            **step.options.told(),
         )
-        if outputs is None:
-            return Promise(name, RESULT)
-        return Promises(name, outputs)
+        length = next((n for n in map(length_of, mapped.values()) if n is not None), None)
+        outputs = [
+            Output(name, key, hint, self, mapped=over is not None, length=length)
+            for key, hint in declared.outputs.items()
+        ]
+        return Promises(name, outputs) if declared.several else Promise(outputs[0])
 
     def add(self, *, name: str, **node: Any) -> str:
         """Append a node under a name of its own (`fit`, `fit-2`); returns that name."""
@@ -158,21 +112,46 @@ def tracing() -> Iterator[Tracer]:
         _current.reset(token)
 
 
+def bind(step: Step[Any, Any], args: Iterable[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call by parameter, with their defaults.
+
+    Raises:
+        Invalid: they do not fit the function.
+    """
+    try:
+        bound = step.signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise Invalid(f"step `{step.name}` cannot be called so: {error}", where=caller()) from error
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def place(step: Step[Any, Any], parameter: str) -> str:
+    """How messages name an argument."""
+    return f"argument `{parameter}` of step `{step.name}`"
+
+
 def argument(value: Any, what: str) -> dict[str, Any]:
     """Write down what is passed to a step.
 
     Raises:
-        Invalid: neither a promise, nor a dataset, nor a JSON value, nor a list or dict of these.
+        Invalid: neither a promise of this tracing, nor a dataset, a JSON value, or a list or dict of these.
     """
     if isinstance(value, Promise):
-        return {"kind": "output", "node": value._node, "output": value._output}
+        if value._of.tracing is not current():
+            raise Invalid(
+                f"{what} is the output of {value._of}, which belongs to another pipeline, or an earlier call",
+                where=caller(),
+                hint="pass on what steps of this pipeline gave; a pipeline that it calls is part of it",
+            )
+        return {"kind": "output", "node": value._of.node, "output": value._of.name}
     if isinstance(value, Dataset):
         return {"kind": "dataset", "value": value.reference}
     if isinstance(value, Promises):
         raise Invalid(
             f"{what} is all outputs of `{value._node}` at once",
             where=caller(),
-            hint=f"pass one of them: {', '.join('.' + each._output for each in value)}",
+            hint=f"pass one of them: {', '.join('.' + each._of.name for each in value)}",
         )
     if not _is_json(value):
         if isinstance(value, list | tuple):
@@ -189,9 +168,8 @@ def plain(value: Any, what: str) -> Any:
         Invalid: no JSON value.
     """
     if not _is_json(value):
-        shown = repr(value) if isinstance(value, float) else f"a {type_name(type(value))}"
         raise Invalid(
-            f"{what} is {shown}, which cannot be recorded",
+            f"{what} is {_told(value)}, which cannot be recorded",
             where=caller(),
             hint="pass a JSON value (keys are text), a Dataset, or the output of another step",
         )
@@ -208,9 +186,109 @@ def _is_json(value: Any) -> bool:
     return value is None or isinstance(value, str | int)
 
 
-def caller() -> str:
-    """The file and line of the user's code that called us: the innermost frame outside this package."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("mlwright."):
-        frame = frame.f_back
-    return "" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+def _told(value: Any) -> str:
+    return repr(value) if isinstance(value, float) else a_type(type(value))
+
+
+def spread(
+    step: Step[Any, Any], iterables: Iterable[Any], same: Mapping[str, Any]
+) -> dict[str, Promise | list[Any]]:
+    """What a step is mapped over, by parameter: in order those that are not given by name.
+
+    Raises:
+        Invalid: nothing, too much, no lists, or lists of different lengths.
+    """
+    free = [name for name in step.signature.parameters if name not in same]
+    given = tuple(iterables)
+    if not given:
+        raise Invalid(
+            f"`{step.name}.map` is given nothing to go through",
+            where=caller(),
+            hint="give it a list by position; what is the same for every element is passed by name",
+        )
+    if len(given) > len(free):
+        raise Invalid(
+            f"`{step.name}.map` is given {len(given)} lists to go through, but has"
+            f" {len(free)} parameter{'s' * (len(free) != 1)} for them",
+            where=caller(),
+        )
+    over = {name: _listed(value, step, name) for name, value in zip(free, given, strict=False)}
+    lengths = {name: length for name, value in over.items() if (length := length_of(value)) is not None}
+    for name, length in lengths.items():
+        first = next(iter(lengths))
+        if length != lengths[first]:
+            raise Invalid(
+                f"`{step.name}.map` goes through lists of different lengths:"
+                f" `{first}` has {lengths[first]}, `{name}` has {length}",
+                where=caller(),
+                hint="each call takes one element of every list",
+            )
+    return over
+
+
+def length_of(value: Promise | list[Any]) -> int | None:
+    """How many elements there are to go through, where this is known before a run."""
+    return value._of.length if isinstance(value, Promise) else len(value)
+
+
+def _listed(value: Any, step: Step[Any, Any], parameter: str) -> Promise | list[Any]:
+    if isinstance(value, Promise):
+        return value
+    what = place(step, parameter)
+    if isinstance(value, Promises):
+        argument(value, what)  # says what to pass instead
+    # Text, keys and sets can be gone through, but that is hardly meant; and a set has no order.
+    if isinstance(value, str | bytes | Mapping | set | frozenset) or not isinstance(value, Iterable):
+        raise Invalid(
+            f"{what} is {_told(value)}, and no list to go through",
+            where=caller(),
+            hint=f"what is the same for every element is passed by name: {parameter}=...",
+        )
+    return list(value)
+
+
+def truth(value: Any, step: Step[Any, Any]) -> bool:
+    """A condition that is known already; NumPy's truth is one too.
+
+    Raises:
+        Invalid: neither true nor false.
+    """
+    if isinstance(value, bool):
+        return value
+    if getattr(getattr(value, "dtype", None), "kind", "") == "b" and getattr(value, "ndim", 1) == 0:
+        return bool(value)
+    raise Invalid(
+        f"the condition `when` of step `{step.name}` is {_told(value)}, neither true nor false",
+        where=caller(),
+        hint="pass a bool, or the output of a step or a gate that gives one",
+    )
+
+
+def _condition(when: Any, step: Step[Any, Any]) -> dict[str, Any] | None:
+    """The condition as it is written down; None for a step that is called in any case."""
+    what = f"the condition `when` of step `{step.name}`"
+    if not isinstance(when, Promise | Promises):
+        return None if truth(when, step) else {"kind": "value", "value": False}
+    written = argument(when, what)
+    refuse_misfit(when, bool, step.name, "when", maps=False)
+    return written
+
+
+def _fallbacks(
+    step: Step[Any, Any], arguments: Mapping[str, Any], mapped: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What stands in for outputs that are missing, because their step was skipped."""
+    found = {}
+    for name, parameter in step.signature.parameters.items():
+        # The default of what is mapped would be for one element: of how many, nobody knows.
+        if (
+            name in mapped
+            or parameter.default is parameter.empty
+            or next(promises_in(arguments[name]), None) is None
+        ):
+            continue
+        try:
+            found[name] = argument(parameter.default, "")
+        except Invalid:
+            continue  # it cannot be recorded: this step is skipped too
+    return found

@@ -81,18 +81,34 @@ def type_name(annotation: Any) -> str:
     return str(annotation).replace("typing.", "")
 
 
+def a_type(annotation: Any) -> str:
+    """An annotation in a sentence: `a pandas.DataFrame`, `an int`, `None`."""
+    if annotation is type(None):
+        return "None"
+    name = type_name(annotation)
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def output_types(annotation: Any) -> dict[str, str] | None:
     """The named outputs of a step by its return annotation, or None when it has only one.
 
     A NamedTuple or dataclass gives its fields, `tuple[A, B]` gives `0` and `1`.
     """
+    hints = output_hints(annotation)
+    if hints is None:
+        return None
+    return {name: "" if hint is inspect.Parameter.empty else type_name(hint) for name, hint in hints.items()}
+
+
+def output_hints(annotation: Any) -> dict[str, Any] | None:
+    """The type hint of each named output, or None; of one that has none it is `inspect.Parameter.empty`."""
     if (names := _fields(annotation)) is not None:
         hints = typing.get_type_hints(annotation)
-        return {name: type_name(hints[name]) if name in hints else "" for name in names}
+        return {name: hints.get(name, inspect.Parameter.empty) for name in names}
     if typing.get_origin(annotation) is tuple:
         arguments = typing.get_args(annotation)
         if arguments and arguments[-1] is not Ellipsis:
-            return {str(index): type_name(each) for index, each in enumerate(arguments)}
+            return {str(index): each for index, each in enumerate(arguments)}
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mlwright.kernel.database import Database, Queries, Transaction
@@ -32,19 +32,19 @@ class InlineObjects:
         row = self._row(digest)
         return self._objects.get(digest, kind=kind) if row is None else row
 
-    def path(self, digest: Digest, *, kind: str | None = None) -> Path:
+    def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:
         """A file with the bytes; a row becomes an object first."""
         row = self._row(digest)
         if row is not None and digest not in self._objects:
             self._objects.put(row, kind=kind)
-        return self._objects.path(digest, kind=kind)
+        return self._objects.path(digest, kind=kind, verify=verify)
 
     def inline(self, digest: Digest) -> bytes | None:
         """The bytes when they are a row."""
         return self._row(digest)
 
     def __contains__(self, digest: Digest) -> bool:
-        return digest in self._objects or self._row(digest) is not None
+        return self._row(digest) is not None or digest in self._objects
 
     def __iter__(self) -> Iterator[Digest]:
         seen = {Digest(row["digest"]) for row in self._database.read(_SQL["inline_digests"])}
@@ -69,7 +69,12 @@ class InlineObjects:
 
 def put_inline(tx: Transaction, data: bytes) -> Stored:
     """Keep a small value as a row of the transaction that names it."""
-    assert len(data) <= INLINE_BYTES
     digest = digest_of(data)
-    tx.execute(_SQL["add_inline"], digest=digest, data=data)
+    put_all_inline(tx, {digest: data})
     return Stored(digest, len(data))
+
+
+def put_all_inline(tx: Transaction, values: Mapping[Digest, bytes]) -> None:
+    """Keep small values, by their digests, as rows of the transaction that names them."""
+    assert all(len(data) <= INLINE_BYTES for data in values.values())
+    tx.execute_many(_SQL["add_inline"], [{"digest": digest, "data": data} for digest, data in values.items()])

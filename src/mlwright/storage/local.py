@@ -30,6 +30,7 @@ class LocalObjects:
 
     def __init__(self, root: Path, verified: Path) -> None:
         self.root = root
+        self._prefix = f"{root}/"
         self._incoming = root / "incoming"
         self._verified_file = verified
         self._verified: set[str] | None = None
@@ -47,18 +48,19 @@ class LocalObjects:
             raise self._corrupt(digest)
         return data
 
-    def path(self, digest: Digest, *, kind: str | None = None) -> Path:
+    def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:
         """The object's own file, verified in full once and again after any change."""
         path = self._existing(digest)
         state = self._state(digest, path)
-        if state not in self._known():
+        if verify or state not in self._known():
             if digest_of_file(path, kind) != digest:
+                self._forget(state, path)
                 raise self._corrupt(digest)
             self._remember(state)
         return path
 
     def __contains__(self, digest: Digest) -> bool:
-        return is_digest(digest) and self._place(digest).exists()
+        return is_digest(digest) and os.path.exists(f"{self._prefix}{digest[:2]}/{digest[2:]}")  # noqa: PTH110
 
     def __iter__(self) -> Iterator[Digest]:
         for folder in self.root.iterdir() if self.root.exists() else ():
@@ -73,22 +75,20 @@ class LocalObjects:
             self._place(digest).unlink(missing_ok=True)
 
     def _put(self, source: bytes | Path, kind: str | None, take: bool, size: int) -> Stored:
-        known = digest_of(source, kind) if isinstance(source, bytes) else digest_of_file(source, kind)
-        if known in self and self._sound(known, kind):
-            place = self._place(known)
-            os.utime(place)  # younger than any collection that has begun
-            self._remember(self._state(known, place))
-            if take and isinstance(source, Path):
-                source.unlink()
-            return Stored(known, size)
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self._incoming)
+        moved = take and isinstance(source, Path) and self._can_move(source)
+        if not moved:
+            known = digest_of(source, kind) if isinstance(source, bytes) else digest_of_file(source, kind)
+            if self._renewed(known, kind):
+                if take and isinstance(source, Path):
+                    source.unlink()
+                return Stored(known, size)
+        descriptor, name = tempfile.mkstemp(dir=self._made_incoming())
         temporary = Path(name)
         try:
             if isinstance(source, bytes):
                 with os.fdopen(descriptor, "wb", closefd=False) as file:
                     file.write(source)
-            elif take and _movable(source, self._incoming):
+            elif moved:
                 os.close(descriptor)
                 source.replace(temporary)
                 descriptor = os.open(temporary, os.O_RDONLY)
@@ -96,17 +96,35 @@ class LocalObjects:
                 shutil.copyfile(source, temporary)
             # What is published is what was hashed: a file that changed meanwhile gets its own name.
             digest = known if isinstance(source, bytes) else digest_of_file(temporary, kind)
-            os.fchmod(descriptor, 0o444)
-            os.fsync(descriptor)
             size = os.fstat(descriptor).st_size
-            self._publish(temporary, digest)
+            if not (moved and self._renewed(digest, kind)):
+                os.fchmod(descriptor, 0o444)
+                os.fsync(descriptor)
+                self._publish(temporary, digest)
+                self._remember(self._state(digest, self._place(digest)))
         finally:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
         if take and isinstance(source, Path):
             source.unlink(missing_ok=True)
-        self._remember(self._state(digest, self._place(digest)))
         return Stored(digest, size)
+
+    def _renewed(self, digest: Digest, kind: str | None) -> bool:
+        """Whether the object is here and whole; it is then younger than any collection that has begun."""
+        if digest not in self or not self._sound(digest, kind):
+            return False
+        place = self._place(digest)
+        os.utime(place)
+        self._remember(self._state(digest, place))
+        return True
+
+    def _made_incoming(self) -> Path:
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        return self._incoming
+
+    def _can_move(self, file: Path) -> bool:
+        """Whether a file itself, no link to it, can be renamed into the store."""
+        return not file.is_symlink() and file.stat().st_dev == self._made_incoming().stat().st_dev
 
     def _sound(self, digest: Digest, kind: str | None) -> bool:
         """Whether an object that is here is whole; a damaged one is stored anew by whoever has its bytes."""
@@ -159,10 +177,12 @@ class LocalObjects:
             with self._verified_file.open("a") as file:
                 file.write(state + "\n")
 
-
-def _movable(file: Path, folder: Path) -> bool:
-    """Whether a file itself, no link to it, can be renamed into a folder."""
-    return not file.is_symlink() and file.stat().st_dev == folder.stat().st_dev
+    def _forget(self, state: str, path: Path) -> None:
+        """Let nobody take a damaged file for right because its state is remembered: it gets another state."""
+        self._known().discard(state)
+        with contextlib.suppress(OSError):  # a disk that cannot be written
+            status = path.stat()
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # the time of change is now
 
 
 def _fsync_folder(folder: Path) -> None:

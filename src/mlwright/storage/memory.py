@@ -37,7 +37,7 @@ class MemoryObjects:
             raise Corrupt(f"object {digest[:12]} is damaged: its bytes are not those its name says")
         return self.held[digest]
 
-    def path(self, digest: Digest, *, kind: str | None = None) -> Path:
+    def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:
         """A fresh read-only file with the bytes."""
         path = self._folder / digest
         data = self.get(digest, kind=kind)

@@ -29,7 +29,8 @@ class Objects(Protocol):
         2. put twice stores once and answers the same digest
         3. a half-written object is never visible, whatever dies
         4. get and path of an unknown digest raise NotFound; of a damaged one, Corrupt; no wrong bytes are
-           ever answered
+           ever answered. What path found right it may remember as long as the file seems unchanged; with
+           `verify` it reads every byte again
         5. an object is never changed through the path that was answered for it
     """
 
@@ -45,8 +46,8 @@ class Objects(Protocol):
     def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
         """The bytes."""
 
-    def path(self, digest: Digest, *, kind: str | None = None) -> Path:
-        """A read-only file that holds the bytes."""
+    def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:
+        """A read-only file that holds the bytes; `verify` trusts nothing that is remembered of it."""
 
     def __contains__(self, digest: Digest) -> bool:
         """Whether the object is here; says nothing of its health."""

@@ -1,45 +1,23 @@
-"""Metrics: numbers a run reports, first to the attempt's journal, then to the database."""
+"""Metrics and parameters that steps report, as they are kept: the last value of each."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.ids import RunId
+from mlwright.tracking.journal import Entry, Metric, Param
+
+__all__ = ["Metric", "metrics_of", "record_metrics", "record_params"]
 
 _SQL = Queries.beside(__file__)
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """The last value of a metric. `value` may be NaN."""
-
-    name: str
-    value: float
-    step: int
-    at_us: int
-
-
-def read_journal(path: Path) -> list[Metric]:
-    """What an attempt reported. A last line cut off by a crash is left out."""
-    if not path.exists():
-        return []
-    found = []
-    for line in path.read_bytes().splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            break
-        found.append(Metric(entry["metric"], entry["value"], entry["step"], entry["at_us"]))
-    return found
-
-
-def record_metrics(tx: Transaction, run: RunId, metrics: Iterable[Metric]) -> None:
-    """Keep each metric's value with the highest step, and the latest among those."""
+def record_metrics(tx: Transaction, run: RunId, entries: Iterable[Entry]) -> None:
+    """Keep each metric's value with the highest step, and the latest among those; other entries are not."""
     tx.execute_many(
         _SQL["set_metric"],
         [
@@ -50,9 +28,28 @@ def record_metrics(tx: Transaction, run: RunId, metrics: Iterable[Metric]) -> No
                 "step": metric.step,
                 "at_us": metric.at_us,
             }
-            for metric in metrics
+            for metric in entries
+            if isinstance(metric, Metric)
         ],
     )
+
+
+def record_params(tx: Transaction, run: RunId, node: str, entries: Iterable[Entry]) -> None:
+    """Keep what a step set; other entries are not. The same entries again change nothing.
+
+    Where the run has a parameter of that name with another value, the step's own is kept as `NODE.NAME`, and
+    so is whatever it sets under that name from then on.
+    """
+    for param in entries:
+        if not isinstance(param, Param):
+            continue
+        own = f"{node}.{param.name}"
+        known = {
+            row["name"]: row["value"]
+            for row in tx.read(_SQL["params_named"], run_id=run, name=param.name, own=own)
+        }
+        name = own if own in known or not _same(known.get(param.name), param.value) else param.name
+        tx.execute(_SQL["set_param"], run_id=run, name=name, value=json.dumps(param.value))
 
 
 def metrics_of(database: Database, run: RunId) -> list[Metric]:
@@ -61,3 +58,10 @@ def metrics_of(database: Database, run: RunId) -> list[Metric]:
         Metric(row["name"], math.nan if row["value"] is None else row["value"], row["step"], row["at_us"])
         for row in database.read(_SQL["metrics_of"], run_id=run)
     ]
+
+
+def _same(known: str | None, value: Any) -> bool:
+    """Whether a recorded value is this one, or there is none; 1, 1.0 and true are three values."""
+    if known is None:
+        return True
+    return json.dumps(json.loads(known), sort_keys=True) == json.dumps(value, sort_keys=True)

@@ -1,7 +1,15 @@
 -- name: add_run
 -- A run begins.
-INSERT INTO run (id, project, pipeline, state, seed, created_us, pins)
-VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins);
+INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine)
+VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins, :kind, :machine);
+
+-- name: want_cancelled
+-- Somebody asks for the end of a run.
+UPDATE run SET wanted = 'cancelled' WHERE id = :id AND state = 'running';
+
+-- name: wanted_cancelled
+-- The run, if somebody asked for its end.
+SELECT id FROM run WHERE id = :id AND wanted = 'cancelled';
 
 -- name: move_run
 -- Change a run's state; nothing changes when it is not in the state the mover saw.
@@ -10,14 +18,20 @@ WHERE id = :id AND state = :was;
 
 -- name: runs_by_prefix
 -- The runs an id or its prefix can mean.
-SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins FROM run
+SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
+    wanted, machine FROM run
 WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 5;
 
--- name: newest_runs
--- The newest runs, of one pipeline and state or of all.
-SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins FROM run
-WHERE (:pipeline IS NULL OR pipeline = :pipeline) AND (:state IS NULL OR state = :state)
-ORDER BY created_us DESC LIMIT :limit;
+-- name: newest_run
+-- The run that began last.
+SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
+    wanted, machine FROM run
+ORDER BY created_us DESC, id DESC LIMIT 1;
+
+-- name: newest_success
+-- The newest run of a pipeline that succeeded.
+SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind, wanted, machine FROM run
+WHERE pipeline = :pipeline AND state = 'succeeded' ORDER BY created_us DESC LIMIT 1;
 
 -- name: unfinished_runs
 -- Runs that somebody should be executing.
@@ -28,8 +42,17 @@ SELECT id FROM run WHERE state = 'running';
 INSERT INTO param (run_id, name, value) VALUES (:run_id, :name, :value);
 
 -- name: params_of
--- The parameters of a run.
-SELECT name, value FROM param WHERE run_id = :run_id ORDER BY name;
+-- The parameters a run was given, or those that its steps logged.
+SELECT name, value FROM param WHERE run_id = :run_id AND logged = :logged ORDER BY name;
+
+-- name: params_named
+-- What a run has under a name, and under the name that a step's own value gets.
+SELECT name, value FROM param WHERE run_id = :run_id AND name IN (:name, :own);
+
+-- name: set_param
+-- What a step set, under the name it was given.
+INSERT INTO param (run_id, name, value, logged) VALUES (:run_id, :name, :value, 1)
+ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value;
 
 -- name: set_metric
 -- The newest value of a metric wins; a NaN is kept as NULL.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Unpack
 
 from mlwright.kernel import events, leases
 from mlwright.kernel.clock import now_us
@@ -14,9 +14,12 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId, new_id, short
-from mlwright.tracking.metrics import Metric, metrics_of
+from mlwright.tracking.filters import Nouns, RunFilter, compiled
+from mlwright.tracking.journal import Metric
+from mlwright.tracking.metrics import metrics_of
 
 _SQL = Queries.beside(__file__)
+_NEWEST = RunFilter()
 
 
 class RunState(StrEnum):
@@ -46,6 +49,9 @@ class Run:
         error: what ended it, as `{"message": ..., "where": ..., "hint": ...}`.
         pins: what its moving references meant when it began: `{"patients@latest": "patients@3"}`; an empty
             text for a reference that meant nothing yet.
+        kind: `pipeline`, `script` or `notebook`; the last two have their path as `pipeline`.
+        wanted: what somebody else wants it to become: `cancelled`.
+        machine: what it ran on, as far as that can change a result.
     """
 
     id: RunId
@@ -57,6 +63,9 @@ class Run:
     finished_us: int | None
     error: dict[str, Any] | None
     pins: dict[str, str]
+    kind: str = "pipeline"
+    wanted: str | None = None
+    machine: dict[str, Any] = field(default_factory=dict)
 
     @property
     def end(self) -> End:
@@ -91,10 +100,22 @@ class Runs:
         seed: int,
         parameters: Mapping[str, Any],
         pins: Mapping[str, str],
+        kind: str = "pipeline",
+        machine: Mapping[str, Any] | None = None,
     ) -> tuple[Run, leases.Lease]:
         """Record that a run begins; this process owns it from now on."""
         run = Run(
-            RunId(new_id()), project, pipeline, RunState.RUNNING, seed, now_us(), None, None, dict(pins)
+            RunId(new_id()),
+            project,
+            pipeline,
+            RunState.RUNNING,
+            seed,
+            now_us(),
+            None,
+            None,
+            dict(pins),
+            kind,
+            machine=dict(machine or {}),
         )
         tx.execute(
             _SQL["add_run"],
@@ -105,6 +126,8 @@ class Runs:
             seed=seed,
             created_us=run.created_us,
             pins=json.dumps(run.pins),
+            kind=kind,
+            machine=json.dumps(run.machine),
         )
         tx.execute_many(
             _SQL["add_param"],
@@ -132,6 +155,16 @@ class Runs:
         self._move(tx, run.id, RunState.RUNNING, state, error)
         leases.release(tx, lease)
 
+    def cancel(self, run: Run) -> None:
+        """Ask whoever executes a run to end it; that takes a moment, and nothing when it has ended."""
+        with self._database.transaction() as tx:
+            if tx.execute(_SQL["want_cancelled"], id=run.id):
+                events.record(tx, "run.cancel-asked", run.end)
+
+    def is_cancelled(self, run: RunId) -> bool:
+        """Whether somebody asked for the run to be cancelled."""
+        return bool(self._database.read(_SQL["wanted_cancelled"], id=run))
+
     def get(self, reference: str) -> Run:
         """The run with an id or a unique prefix of one; `latest` is the newest.
 
@@ -141,7 +174,7 @@ class Runs:
         """
         self.bury_lost()
         if reference == "latest":
-            rows = self._database.read(_SQL["newest_runs"], pipeline=None, state=None, limit=1)
+            rows = self._database.read(_SQL["newest_run"])
         else:
             rows = self._database.read(_SQL["runs_by_prefix"], prefix=reference.upper())
         if not rows or not reference:
@@ -157,9 +190,21 @@ class Runs:
         """The run with a whole id, as it stands in the database."""
         return _run(self._database.read(_SQL["runs_by_prefix"], prefix=identity)[0])
 
+    def newest_success(self, pipeline: str) -> Run | None:
+        """The newest run of a pipeline that succeeded."""
+        rows = self._database.read(_SQL["newest_success"], pipeline=pipeline)
+        return _run(rows[0]) if rows else None
+
     def parameters(self, run: RunId) -> dict[str, Any]:
-        """A run's parameters by name."""
-        rows = self._database.read(_SQL["params_of"], run_id=run)
+        """The parameters a run was given, by name."""
+        return self._params(run, logged=False)
+
+    def logged_parameters(self, run: RunId) -> dict[str, Any]:
+        """The parameters that the steps of a run logged, by name."""
+        return self._params(run, logged=True)
+
+    def _params(self, run: RunId, *, logged: bool) -> dict[str, Any]:
+        rows = self._database.read(_SQL["params_of"], run_id=run, logged=int(logged))
         return {row["name"]: json.loads(row["value"]) for row in rows}
 
     def metrics(self, run: RunId) -> list[Metric]:
@@ -205,17 +250,22 @@ class Runs:
             raise Conflict(f"run {short(run)} has ended already")
         events.record(tx, f"run.{state}", End("run", run))
 
-    def list(self, *, pipeline: str | None = None, state: str | None = None, limit: int = 20) -> list[Run]:
-        """The newest runs first.
+    def list(self, wanted: RunFilter = _NEWEST, **nouns: Unpack[Nouns]) -> list[Run]:
+        """Those runs that are wanted; by default the newest 20, newest first.
+
+        Args:
+            wanted: a filter.
+            nouns: its fields, or what is to be different in it: `list(state="failed", metrics=["auc>0.9"])`.
 
         Raises:
-            Invalid: no such state.
+            Invalid: no such state, kind or order, or a word that cannot be understood.
         """
-        if state is not None and state not in set(RunState):
-            raise Invalid(f"there is no run state {state!r}", hint=f"one of {', '.join(RunState)}")
+        wanted = replace(wanted, **nouns)
+        if wanted.state is not None and wanted.state not in set(RunState):
+            raise Invalid(f"there is no run state {wanted.state!r}", hint=f"one of {', '.join(RunState)}")
+        statement = compiled(wanted, now_us())
         self.bury_lost()
-        rows = self._database.read(_SQL["newest_runs"], pipeline=pipeline, state=state, limit=limit)
-        return [_run(row) for row in rows]
+        return [_run(row) for row in self._database.read(statement.sql, **statement.parameters)]
 
 
 def _subject(run: str) -> str:
@@ -230,5 +280,6 @@ def _run(row: dict[str, Any]) -> Run:
             "state": RunState(row["state"]),
             "error": None if error is None else json.loads(error),
             "pins": json.loads(row["pins"]),
+            "machine": json.loads(row["machine"]),
         }
     )

@@ -3,7 +3,14 @@
 Law: a version never changes; names that move keep their history.
 """
 
-from mlwright.versioning.artifacts import Artifact, add_artifact, artifact, artifacts_of
+from mlwright.versioning.artifacts import (
+    Artifact,
+    add_artifact,
+    add_artifacts,
+    artifact,
+    artifacts_of,
+    new_artifact,
+)
 from mlwright.versioning.datasets import Datasets
 from mlwright.versioning.lineage import Lineage, LineageNode
 from mlwright.versioning.models import ModelDetail, Models
@@ -26,7 +33,9 @@ __all__ = [
     "Version",
     "Versions",
     "add_artifact",
+    "add_artifacts",
     "artifact",
     "artifacts_of",
+    "new_artifact",
     "parse_reference",
 ]

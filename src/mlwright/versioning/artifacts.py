@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,41 @@ class Artifact:
         return End("artifact", self.id)
 
 
+def new_artifact(
+    *, codec: str, type_text: str, digest: Digest, size_bytes: int, about: dict[str, Any], ours: bool
+) -> Artifact:
+    """An artifact that is to be recorded; its bytes are durable before it is."""
+    return Artifact(ArtifactId(new_id()), codec, type_text, digest, size_bytes, about, ours, now_us())
+
+
+def add_artifacts(tx: Transaction, artifacts: Iterable[Artifact]) -> None:
+    """Record artifacts, each with the edge to its bytes."""
+    artifacts = list(artifacts)
+    tx.execute_many(
+        _SQL["add_artifact"],
+        [
+            {
+                "id": each.id,
+                "codec": each.codec,
+                "type": each.type,
+                "digest": each.digest,
+                "size_bytes": each.size_bytes,
+                "about": json.dumps(each.about, ensure_ascii=False),
+                "ours": int(each.ours),
+                "created_us": each.created_us,
+            }
+            for each in artifacts
+        ],
+    )
+    edges.add(
+        tx,
+        [
+            Edge(each.end, "bytes", End("tree" if each.codec == TREE else "object", each.digest))
+            for each in artifacts
+        ],
+    )
+
+
 def add_artifact(
     tx: Transaction,
     *,
@@ -56,21 +92,11 @@ def add_artifact(
     about: dict[str, Any],
     ours: bool,
 ) -> Artifact:
-    """Record an artifact, with the edge to its bytes. The bytes must be durable before."""
-    made = Artifact(ArtifactId(new_id()), codec, type_text, digest, size_bytes, about, ours, now_us())
-    tx.execute(
-        _SQL["add_artifact"],
-        id=made.id,
-        codec=codec,
-        type=type_text,
-        digest=digest,
-        size_bytes=size_bytes,
-        about=json.dumps(about, ensure_ascii=False),
-        ours=int(ours),
-        created_us=made.created_us,
+    """Record one artifact, with the edge to its bytes. The bytes must be durable before."""
+    made = new_artifact(
+        codec=codec, type_text=type_text, digest=digest, size_bytes=size_bytes, about=about, ours=ours
     )
-    bytes_kind = "tree" if codec == TREE else "object"
-    edges.add(tx, [Edge(made.end, "bytes", End(bytes_kind, digest))])
+    add_artifacts(tx, [made])
     return made
 
 
@@ -95,6 +121,18 @@ def artifact_by_digest(database: Database, digest: str) -> Artifact | None:
     if len(database.read(_SQL["artifact_digests"], prefix=digest)) > 1:
         raise Invalid(f"b3:{digest} fits several artifacts", hint="type more of the digest")
     rows = database.read(_SQL["artifact_with_digest"], prefix=digest)
+    return _artifact(rows[0]) if rows else None
+
+
+def artifact_by_prefix(database: Database, prefix: str) -> Artifact | None:
+    """The artifact with an id, or the beginning of one.
+
+    Raises:
+        Invalid: the beginning fits several.
+    """
+    rows = database.read(_SQL["artifacts_by_prefix"], prefix=prefix)
+    if len(rows) > 1:
+        raise Invalid(f"{prefix} fits several artifacts", hint="type more of the id")
     return _artifact(rows[0]) if rows else None
 
 

@@ -1,4 +1,4 @@
-"""Doors: `datasets`, `models`, `lineage`."""
+"""Doors: `artifacts`, `datasets`, `models`, `lineage`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,84 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.kernel.clock import show as show_time
+from mlwright.kernel.edges import End
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table, show_size
 
 if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.versioning.lineage import LineageNode
     from mlwright.versioning.versions import Version, Versions
+
+
+@click.group(epilog="Example: mlwright artifacts list latest", context_settings=HELP)
+def artifacts() -> None:
+    """List, show and write out what steps made."""
+
+
+@artifacts.add_command
+@command("list", example="mlwright artifacts list latest")
+@click.argument("run", default="latest")
+def list_artifacts(project: Project, run: str, as_json: bool) -> None:
+    """Show what the steps of RUN made, reuse and logged; by default of the latest run."""
+    found = project.artifacts.list(run)
+    if as_json:
+        say_json(found)
+        return
+    say_table(
+        [
+            (
+                each.reference,
+                each.role,
+                each.artifact.type,
+                show_size(each.artifact.size_bytes),
+                f"b3:{each.artifact.digest[:12]}",
+            )
+            for each in found
+        ],
+        ["artifact", "role", "type", "size", "digest"],
+    )
+
+
+@artifacts.add_command
+@command("show", example="mlwright artifacts show latest/train")
+@click.argument("reference", metavar="REF")
+def show_artifact(project: Project, reference: str, as_json: bool) -> None:
+    """Show one artifact, and what is known of its value without loading it.
+
+    REF is RUN/STEP/NAME, b3:DIGEST, or an artifact's id. NAME is an output's, or what was logged; it may be
+    left out where a step has one output.
+    """
+    found = project.artifacts.get(reference)
+    if as_json:
+        say_json(found)
+        return
+    artifact = found.artifact
+    say(f"artifact {found.reference}")
+    say(f"id         {artifact.id}")
+    say(f"digest     b3:{artifact.digest}")
+    say(f"type       {artifact.type}, by the codec {artifact.codec}")
+    say(f"size       {show_size(artifact.size_bytes)}")
+    say(f"made       {show_time(artifact.created_us)}")
+    if found.made_by:
+        say(f"made by    {project.lineage.label(End('attempt', found.made_by))}")
+    if artifact.about:
+        say("about")
+        say_table([(name, _told(value)) for name, value in artifact.about.items()], indent="  ")
+
+
+@artifacts.add_command
+@command("checkout", example="mlwright artifacts checkout latest/evaluate scores.json", changes=True)
+@click.argument("reference", metavar="REF")
+@click.argument("dest")
+@click.option("--force", is_flag=True, help="Write over what is there.")
+def checkout_artifact(
+    project: Project, reference: str, dest: str, force: bool, as_json: bool, dry_run: bool
+) -> None:
+    """Write the bytes of REF to the file DEST, or into the folder DEST: a table as Parquet, JSON as JSON."""
+    plan = project.artifacts.plan_checkout(reference, dest, force=force)
+    if not dry_run:
+        project.artifacts.checkout(reference, dest, force=force)
+    say_plan(plan, as_json, done=not dry_run)
 
 
 @click.group(epilog="Example: mlwright datasets list", context_settings=HELP)
@@ -162,6 +234,14 @@ def _say_lineage(tree: LineageNode) -> None:
         if last is not None:
             waiting.append((last, below + "`- ", below + "   "))
         waiting += [(child, below + "|- ", below + "|  ") for child in reversed(others)]
+
+
+def _told(value: object) -> str:
+    """What a codec told of a value; of columns the first ones."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) and "name" in each for each in value):
+        names = [" ".join(map(str, each.values())) for each in value]
+        return f"{len(names)}: {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"
+    return str(value)
 
 
 def _list(versions: Versions, as_json: bool) -> None:

@@ -114,6 +114,16 @@ class Datasets:
         """The stored file behind each path of a version."""
         return {entry.path: self._objects.path(entry.digest) for entry in self.tree(version).entries}
 
+    def verify(self, version: Version) -> None:
+        """Read every file of a version in full, whatever was found of it before.
+
+        Raises:
+            NotFound: a file is not in the store.
+            Corrupt: one is damaged.
+        """
+        for entry in self.tree(version).entries:
+            self._objects.path(entry.digest, verify=True)
+
     def tree(self, version: Version) -> Tree:
         """The manifest of a version."""
         return load_tree(self._objects, version.digest)

@@ -27,7 +27,7 @@ class ModelDetail:
         run: the id of the run that registered it.
         code: digest of the snapshot.
         data: the dataset versions the run read, by what asked for them.
-        environment: digest of the lock.
+        environment: digest of the lock of the environment that it can be loaded in.
     """
 
     version: Version
@@ -64,8 +64,12 @@ class Models:
         parameters: Mapping[str, Any],
         run: End,
         message: str,
+        environment: End | None = None,
     ) -> tuple[Version, str]:
         """Make an artifact a version, unless one holds the same bytes already.
+
+        Args:
+            environment: the lock it is loaded with, if that is not the run's own.
 
         Returns:
             The version, and what was done in words.
@@ -79,6 +83,8 @@ class Models:
         made_with = [Edge(made.end, "run", run), Edge(made.end, "signature", signature.end)]
         if scores is not None:
             made_with.append(Edge(made.end, "metrics", scores.end))
+        if environment is not None:
+            made_with.append(Edge(made.end, "environment", environment))
         edges.add(tx, made_with)
         if CHAMPION in self.versions.aliases(name):
             return made, f"{made.reference} registered"
@@ -127,6 +133,7 @@ class Models:
                 " what it was made from is recorded there"
             )
         run = runs[0].earlier
+        own = edges.made_from(self._database, version.end, "environment")
         aliases = self.versions.aliases(version.name)
         return ModelDetail(
             version=version,
@@ -143,7 +150,7 @@ class Models:
                 for edge in edges.made_from(self._database, run)
                 if edge.role.startswith("data:")
             },
-            environment=self._behind(run, "environment").id,
+            environment=own[0].earlier.id if own else self._behind(run, "environment").id,
         )
 
     def _behind(self, end: End, role: str) -> End:

@@ -7,6 +7,11 @@ VALUES (:id, :codec, :type, :digest, :size_bytes, :about, :ours, :created_us);
 -- One artifact.
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact WHERE id = :id;
 
+-- name: artifacts_by_prefix
+-- The artifacts an id can mean.
+SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact
+WHERE id >= :prefix AND id < :prefix || '~' LIMIT 2;
+
 -- name: artifact_with_digest
 -- The first artifact with these bytes, by a digest or its beginning.
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact

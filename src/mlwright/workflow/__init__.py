@@ -5,10 +5,12 @@ durable.
 """
 
 from mlwright.workflow.attempts import Attempt, Attempts, AttemptState
-from mlwright.workflow.discover import FoundPipeline
+from mlwright.workflow.found import FoundPipeline
 from mlwright.workflow.graph import Graph, Node
-from mlwright.workflow.pipelines import Pipelines, Prepared, Request
+from mlwright.workflow.pipelines import Pipelines
+from mlwright.workflow.prepare import Prepared
 from mlwright.workflow.reproduce import Comparison, Reproduction, reproduce
+from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms, open_rooms
 from mlwright.workflow.watch import NodeView, RunView, Watcher
 

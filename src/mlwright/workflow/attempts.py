@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -48,6 +49,12 @@ class Attempt:
         fingerprint: its cache key; None for a judgement, and for a step that is not cached.
         log: digest of what it printed, if anything.
         detail: how it ended: an error, a gate's findings, a registered version.
+        waited_s: from when it could have begun until it did.
+        worker: the process that ran it, and the name of its folder in the run's scratch.
+        cpus: processors it was given, and threads of BLAS and OpenMP.
+        gpus: the GPUs it had for itself, with commas.
+        bytes_in: of the artifacts that were passed to it.
+        bytes_out: of those it made.
     """
 
     id: AttemptId
@@ -64,11 +71,34 @@ class Attempt:
     peak_bytes: int | None = None
     created_us: int = 0
     finished_us: int | None = None
+    worker: str = ""
+    cpus: int = 1
+    gpus: str = ""
+    bytes_in: int | None = None
+    bytes_out: int | None = None
 
     @property
     def end(self) -> End:
         """The attempt as an end of edges."""
         return End("attempt", self.id)
+
+    @property
+    def error(self) -> str:
+        """What it failed of; empty when it did not."""
+        return str(self.detail.get("error", {}).get("message", ""))
+
+
+def begin(run: RunId, node: str, state: AttemptState, **known: Any) -> Attempt:
+    """A try that begins, or that was decided at once; `known` are fields of `Attempt`."""
+    assert state in MOVES[None]
+    identity = known.pop("id", None) or AttemptId(new_id())
+    return Attempt(identity, run, node, known.pop("number", 1), state, created_us=now_us(), **known)
+
+
+def finish(attempt: Attempt, state: AttemptState, **ended: Any) -> Attempt:
+    """A running try as it ended; `ended` are fields of `Attempt`."""
+    assert state in MOVES[attempt.state]
+    return replace(attempt, state=state, finished_us=now_us(), **ended)
 
 
 class Attempts:
@@ -77,64 +107,33 @@ class Attempts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(
-        self,
-        tx: Transaction,
-        run: RunId,
-        node: str,
-        state: AttemptState,
-        *,
-        number: int = 1,
-        fingerprint: Fingerprint | None = None,
-        detail: dict[str, Any] | None = None,
-    ) -> Attempt:
-        """Record that a try begins, or that it was decided at once."""
-        assert state in MOVES[None]
-        if fingerprint is not None:
-            self._keep(tx, fingerprint)
-        digest = None if fingerprint is None else fingerprint.digest
-        made = Attempt(
-            AttemptId(new_id()),
-            run,
-            node,
-            number,
-            state,
-            digest,
-            detail=detail or {},
-            created_us=now_us(),
-        )
-        tx.execute(
-            _SQL["add_attempt"],
-            id=made.id,
-            run_id=run,
-            node=node,
-            number=number,
-            state=state,
-            fingerprint=digest,
-            detail=json.dumps(made.detail, ensure_ascii=False),
-            created_us=made.created_us,
-        )
-        return made
+    def add(self, tx: Transaction, attempts: Iterable[Attempt]) -> None:
+        """Record tries as they begin. What their fingerprints were computed from must be kept before."""
+        tx.execute_many(_SQL["add_attempt"], [_row(attempt) for attempt in attempts])
 
-    def finish(self, tx: Transaction, attempt: Attempt, state: AttemptState, **ended: Any) -> Attempt:
-        """Record how a running try ended; `ended` are fields of `Attempt`."""
-        assert state in MOVES[attempt.state]
-        done = replace(attempt, state=state, finished_us=now_us(), **ended)
-        moved = tx.execute(
-            _SQL["move_attempt"],
-            id=done.id,
-            was=attempt.state,
-            state=state,
-            log=done.log,
-            detail=json.dumps(done.detail, ensure_ascii=False),
-            waited_s=done.waited_s,
-            wall_s=done.wall_s,
-            cpu_s=done.cpu_s,
-            peak_bytes=done.peak_bytes,
-            finished_us=done.finished_us,
+    def end(self, tx: Transaction, attempts: Iterable[Attempt]) -> None:
+        """Record how running tries ended; one that is recorded as ended stays as it is."""
+        tx.execute_many(_SQL["end_attempt"], [_row(attempt) for attempt in attempts])
+
+    def keep(self, tx: Transaction, fingerprints: Iterable[Fingerprint]) -> None:
+        """Record what fingerprints are computed from."""
+        fingerprints = list(fingerprints)
+        bases = {each.basis.digest: each.basis for each in fingerprints}
+        tx.execute_many(
+            _SQL["add_basis"],
+            [{"digest": each.digest, "step": each.step, "parts": each.text} for each in bases.values()],
         )
-        assert moved == 1, "an attempt ends once"
-        return done
+        tx.execute_many(
+            _SQL["add_fingerprint"],
+            [
+                {
+                    "digest": each.digest,
+                    "basis": each.basis.digest,
+                    "inputs": json.dumps(each.inputs, ensure_ascii=False),
+                }
+                for each in fingerprints
+            ],
+        )
 
     def fingerprint(self, digest: Digest) -> Fingerprint | None:
         """What a recorded fingerprint was computed from."""
@@ -145,43 +144,47 @@ class Attempts:
         basis = Basis(row["basis"], row["step"], json.loads(row["parts"]))
         return Fingerprint(digest, basis, json.loads(row["inputs"]))
 
-    def earlier_successes(self, attempt: Attempt, step: str, limit: int = 20) -> list[Attempt]:
-        """The newest successes of the same step in earlier runs, with another fingerprint."""
+    def successes(
+        self, step: str, *, but: Digest | None, before_us: int, not_in: str = "", limit: int = 20
+    ) -> list[Attempt]:
+        """The newest successes of a step before a moment, in other runs, with another fingerprint."""
         rows = self._database.read(
-            _SQL["earlier_successes"],
-            step=step,
-            digest=attempt.fingerprint,
-            before=attempt.created_us,
-            run_id=attempt.run_id,
-            limit=limit,
+            _SQL["successes"], step=step, but=but, before=before_us, run_id=not_in, limit=limit
         )
         return [_attempt(row) for row in rows]
 
-    def _keep(self, tx: Transaction, fingerprint: Fingerprint) -> None:
-        basis = fingerprint.basis
-        parts = json.dumps(basis.parts, ensure_ascii=False)
-        tx.execute(_SQL["add_basis"], digest=basis.digest, step=basis.step, parts=parts)
-        tx.execute(
-            _SQL["add_fingerprint"],
-            digest=fingerprint.digest,
-            basis=basis.digest,
-            inputs=json.dumps(fingerprint.inputs, ensure_ascii=False),
-        )
-
-    def reusable(self, fingerprint: Digest) -> AttemptId | None:
-        """The newest success with a fingerprint."""
-        rows = self._database.read(_SQL["reusable_attempt"], fingerprint=fingerprint)
-        return AttemptId(rows[0]["id"]) if rows else None
+    def reusable(self, fingerprint: Digest) -> tuple[AttemptId, dict[str, str]] | None:
+        """The newest success with a fingerprint, and the ids of its outputs' artifacts by name."""
+        rows = self._database.read(_SQL["reusable_outputs"], fingerprint=fingerprint)
+        if not rows:
+            return None
+        outputs = {
+            row["role"].removeprefix("output:"): row["artifact"] for row in rows if row["role"] is not None
+        }
+        return AttemptId(rows[0]["id"]), outputs
 
     def of_run(self, run: RunId, tx: Transaction | None = None) -> list[Attempt]:
         """Every try of a run, in the order they began."""
         source = tx or self._database
         return [_attempt(row) for row in source.read(_SQL["attempts_of_run"], run_id=run)]
 
+    def since(self, run: RunId, at_us: int) -> list[Attempt]:
+        """The tries of a run that are running, and those that ended or were decided from a moment on."""
+        return [_attempt(row) for row in self._database.read(_SQL["attempts_since"], run_id=run, since=at_us)]
+
     def find(self, prefix: str) -> Attempt | None:
         """The attempt with an id or a unique prefix of it."""
         rows = self._database.read(_SQL["attempts_by_prefix"], prefix=prefix)
         return _attempt(rows[0]) if len(rows) == 1 else None
+
+
+_FIELDS = tuple(each.name for each in fields(Attempt))
+
+
+def _row(attempt: Attempt) -> dict[str, Any]:
+    row = {name: getattr(attempt, name) for name in _FIELDS}
+    row["detail"] = json.dumps(attempt.detail, ensure_ascii=False) if attempt.detail else "{}"
+    return row
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:

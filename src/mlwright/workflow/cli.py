@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +18,9 @@ from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
     from mlwright.app import Project
-    from mlwright.workflow.pipelines import Request
     from mlwright.workflow.reproduce import Reproduction
+    from mlwright.workflow.request import Request
+    from mlwright.workflow.sections import Section
 
 _PARAMETERS = click.option(
     "-p",
@@ -26,28 +30,87 @@ _PARAMETERS = click.option(
     metavar="NAME=VALUE",
     help="Set a parameter; may be repeated.",
 )
+_FILE = click.option(
+    "-f",
+    "--parameters",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Set parameters as a TOML, YAML or JSON file says; `-p` wins over it.",
+)
 _SEED = click.option("--seed", type=int, default=0, help="The run's seed.")
 _NO_CACHE = click.option("--no-cache", is_flag=True, help="Run every step again.")
+_VERIFY = click.option(
+    "--verify-inputs",
+    "verify",
+    is_flag=True,
+    help="Read all code and data again, also files that look unchanged.",
+)
+
+_EXECUTOR = click.option(
+    "--executor",
+    default="",
+    metavar="NAME",
+    help="Where steps run: `local` in worker processes, `inline` in this one, for a debugger.",
+)
 
 
-@command("run", example="mlwright run diagnosis -p trees=200", changes=True)
-@click.argument("pipeline")
+class ScriptCommand(click.Command):
+    """A command whose first argument may be a script, and then the rest of the line is the script's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As always, with `--` put behind a script."""
+        valued = {
+            name
+            for each in self.params
+            if isinstance(each, click.Option) and not each.is_flag
+            for name in each.opts
+        }
+        for at, text in enumerate(args):
+            mine = text.endswith(".py") and not text.startswith("-") and args[at - 1 : at][:1] != ["--"]
+            if mine and not (at and args[at - 1] in valued):
+                rest = args[at + 1 :]
+                args = [*args[: at + 1], *([] if rest[:1] == ["--"] else ["--"]), *rest]
+                break
+        return super().parse_args(ctx, args)
+
+
+@command("run", example="mlwright run diagnosis -p trees=200", changes=True, kind=ScriptCommand)
+@click.argument("pipeline", metavar="PIPELINE|SCRIPT|NOTEBOOK")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]...")
 @_PARAMETERS
+@_FILE
 @_SEED
 @_NO_CACHE
+@_VERIFY
+@_EXECUTOR
 def run(
     project: Project,
     pipeline: str,
+    arguments: tuple[str, ...],
     given: tuple[str, ...],
+    file: Path | None,
     seed: int,
     no_cache: bool,
+    verify: bool,
+    executor: str,
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    """Run PIPELINE; steps whose code, packages, parameters and inputs are the same are reused."""
-    from mlwright.workflow import Request
+    """Run PIPELINE; steps whose code, packages, parameters and inputs are the same are reused.
 
-    request = Request(pipeline, _pairs(given), seed, cache=not no_cache)
+    A SCRIPT (.py) runs with the rest of the line as its arguments, a NOTEBOOK (.ipynb) cell by cell with its
+    parameters; either has a copy of the project, and what it writes there is kept.
+    """
+    request = project.request(
+        pipeline,
+        _parameters(given, file),
+        arguments,
+        seed=seed,
+        cache=not no_cache,
+        executor=executor,
+        verify=verify,
+    )
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)
     else:
@@ -58,7 +121,7 @@ def _run(project: Project, request: Request, as_json: bool) -> None:
     from mlwright.workflow.detail import run_detail
     from mlwright.workflow.screen import watching
 
-    with watching(quiet=as_json) as watcher:
+    with watching(quiet=as_json, alive=request.executor != "inline") as watcher:
         done, error = project.pipelines.run(request, watcher)
     if as_json:
         say_json(run_detail(project.rooms, done.id))
@@ -70,7 +133,7 @@ def _run(project: Project, request: Request, as_json: bool) -> None:
 
 @click.group(epilog="Example: mlwright pipelines list", context_settings=HELP)
 def pipelines() -> None:
-    """List and plan pipelines."""
+    """List, draw and plan pipelines."""
 
 
 @pipelines.add_command
@@ -87,18 +150,72 @@ def list_pipelines(project: Project, as_json: bool) -> None:
 
 
 @pipelines.add_command
+@command("show", example="mlwright pipelines show diagnosis --output diagnosis.svg")
+@click.argument("pipeline")
+@_PARAMETERS
+@_FILE
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "mermaid", "svg", "json"]),
+    help="How to draw it; by default what FILE ends with (.mmd, .svg, .json), else for the terminal.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Draw into a file."
+)
+def show_pipeline(
+    project: Project,
+    pipeline: str,
+    given: tuple[str, ...],
+    file: Path | None,
+    form: str | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Draw the graph of PIPELINE: its steps, and what they take from each other."""
+    from mlwright.workflow import Request
+    from mlwright.workflow.drawing import draw, form_of, picture_of, rails
+
+    if as_json and form not in {None, "json"}:
+        raise Invalid(f"--json and --format {form} are two answers", hint="leave out one of them")
+    form = "json" if as_json else form or form_of(output)
+    graph = project.pipelines.graph(Request(pipeline, _parameters(given, file)))
+    if output is not None:
+        output.write_text(draw(graph, form), encoding="utf-8")
+        if not as_json:
+            say(f"the graph of `{pipeline}` is in {output}")
+    elif form == "terminal":
+        width = shutil.get_terminal_size().columns
+        for row in rails(picture_of(graph), width=width, encoding=sys.stdout.encoding):
+            say(row.text.removesuffix(row.tail) + click.style(row.tail, dim=True) if row.tail else row.text)
+    else:
+        # What a program reads is UTF-8, whatever the terminal speaks.
+        click.echo(draw(graph, form).encode(), nl=False)
+
+
+@pipelines.add_command
 @command("plan", example="mlwright pipelines plan diagnosis -p trees=200")
 @click.argument("pipeline")
 @_PARAMETERS
+@_FILE
 @_SEED
 @_NO_CACHE
+@_VERIFY
 def plan(
-    project: Project, pipeline: str, given: tuple[str, ...], seed: int, no_cache: bool, as_json: bool
+    project: Project,
+    pipeline: str,
+    given: tuple[str, ...],
+    file: Path | None,
+    seed: int,
+    no_cache: bool,
+    verify: bool,
+    as_json: bool,
 ) -> None:
     """Show, for each step, whether it would be reused or run, and why."""
     from mlwright.workflow import Request
 
-    say_plan(project.pipelines.plan(Request(pipeline, _pairs(given), seed, cache=not no_cache)), as_json)
+    request = Request(pipeline, _parameters(given, file), seed, cache=not no_cache, verify=verify)
+    say_plan(project.pipelines.plan(request), as_json)
 
 
 @click.group(epilog="Example: mlwright runs list", context_settings=HELP)
@@ -107,78 +224,150 @@ def runs() -> None:
 
 
 @runs.add_command
-@command("list", example="mlwright runs list --state failed")
-@click.option("--pipeline", help="Only of this pipeline.")
+@command("list", example="mlwright runs list --metric 'auc>0.9' --sort metric:auc")
+@click.option("--pipeline", help="Only of this pipeline, script or notebook.")
 @click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost.")
+@click.option("--kind", help="Only of this kind: pipeline, script, notebook.")
+@click.option(
+    "--since", metavar="WHEN", help="None that began before: 30m, 2h, 3d, 2026-11-20, 2026-11-20T15:30."
+)
+@click.option("--until", metavar="WHEN", help="None that began then or later; a date is its beginning.")
+@click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", help="As trees=200, lr<0.1; may be repeated."
+)
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME>NUMBER", help="As auc>=0.9; may be repeated."
+)
+@click.option("--sort", default="created", metavar="ORDER", help="created, took or metric:NAME; most first.")
+@click.option("--reverse", is_flag=True, help="Least first.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="At most so many.")
-def list_runs(project: Project, pipeline: str | None, state: str | None, limit: int, as_json: bool) -> None:
-    """Show the newest runs."""
-    found = project.runs.list(pipeline=pipeline, state=state, limit=limit)
+def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
+    """Show the runs that fit all that is asked for, by default the newest."""
+    from mlwright.tracking import RunFilter
+
+    wanted = RunFilter(**nouns)
+    found = project.runs.list(wanted)
     if as_json:
         say_json(found)
         return
-    say_table(
-        [
+    rows = []
+    for each in found:
+        metrics = {metric.name: metric.value for metric in project.runs.metrics(each.id)}
+        parameters = project.runs.parameters(each.id) | project.runs.logged_parameters(each.id)
+        rows.append(
             (
                 short(each.id),
                 each.pipeline,
                 each.state,
                 show_time(each.created_us),
                 show_seconds(each.seconds),
+                *(parameters.get(name, "") for name in wanted.param_names),
+                *(f"{metrics[name]:.6g}" if name in metrics else "" for name in wanted.metric_names),
             )
-            for each in found
-        ],
-        ["run", "pipeline", "state", "began", "took"],
-    )
+        )
+    head = ["run", "pipeline", "state", "began", "took", *wanted.param_names, *wanted.metric_names]
+    say_table(rows, head)
 
 
 @runs.add_command
 @command("show", example="mlwright runs show latest")
 @click.argument("run_id", metavar="RUN")
-def show_run(project: Project, run_id: str, as_json: bool) -> None:
+@click.option("--all", "every", is_flag=True, help="Show each element of a mapped step.")
+def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
     """Show one run: parameters, steps, metrics, and what it was made with."""
     from mlwright.workflow.detail import run_detail
+    from mlwright.workflow.sections import detail_sections
 
     detail = run_detail(project.rooms, run_id)
     if as_json:
         say_json(detail)
         return
     found = detail.run
+    kind = "" if found.kind == "pipeline" else f"{found.kind} "
     took = f"{show_time(found.created_us)}, {show_seconds(found.seconds)}"
-    say(f"run {found.id} of {found.pipeline}: {found.state}, {took}")
-    say("parameters")
-    say_table([*detail.parameters.items(), ("seed", found.seed)], indent="  ")
-    say("made with")
-    say_table([(role, project.lineage.label(end)) for role, end in detail.made_with.items()], indent="  ")
-    say("steps")
-    say_table(
-        [
-            (
-                each.attempt.node,
-                each.attempt.state,
-                "" if each.attempt.wall_s is None else show_seconds(each.attempt.wall_s),
-                ", ".join(f"{name}=b3:{made.digest[:12]}" for name, made in each.outputs.items())
-                or _note(each.attempt.detail),
-            )
-            for each in detail.attempts
-        ],
-        indent="  ",
-    )
-    if detail.metrics:
-        say("metrics")
-        say_table([(each.name, f"{each.value:.6g}") for each in detail.metrics], indent="  ")
+    say(f"run {found.id} of {kind}{found.pipeline}: {found.state}, {took}")
+    if found.wanted and found.state == "running":
+        say(f"it is wanted {found.wanted}")
+    _say_sections(detail_sections(detail, project.lineage.label, every=every))
     if found.error:
         say(f"error      {found.error['message']}")
 
 
 @runs.add_command
-@command("logs", example="mlwright runs logs latest train")
+@command("diff", example="mlwright runs diff 01JD8A2B3C latest --diff")
+@click.argument("then")
+@click.argument("now")
+@click.option("--diff", "with_diff", is_flag=True, help="Show how the code differs, line by line.")
+@click.option("--all", "every", is_flag=True, help="Show each output, also of each element of a mapped step.")
+def diff_runs(project: Project, then: str, now: str, with_diff: bool, every: bool, as_json: bool) -> None:
+    """Show what differs between two runs: code, data, parameters, environment, machine, metrics, outputs."""
+    from mlwright.workflow.compare import compare_runs
+    from mlwright.workflow.sections import comparison_sections
+
+    compared = compare_runs(project.rooms, then, now, with_diff=with_diff)
+    if as_json:
+        say_json(compared)
+        return
+    for word, each in (("then", compared.then), ("now ", compared.now)):
+        say(f"{word}  run {short(each.id)} of {each.pipeline}: {each.state}, {show_time(each.created_us)}")
+    _say_sections(comparison_sections(compared, every=every))
+
+
+@runs.add_command
+@command("profile", example="mlwright runs profile latest")
+@click.argument("run_id", metavar="RUN")
+def profile_run(project: Project, run_id: str, as_json: bool) -> None:
+    """Show where the time of a run went: what took longest, how busy the workers were, what would help."""
+    from mlwright.workflow.gantt import gantt
+    from mlwright.workflow.profile import profile
+    from mlwright.workflow.sections import profile_sections
+
+    made = profile(project.rooms, run_id)
+    if as_json:
+        say_json(made)
+        return
+    say(f"run {short(made.run.id)} of {made.run.pipeline}: {made.run.state} in {show_seconds(made.wall_s)}")
+    width = shutil.get_terminal_size().columns
+    for row in gantt(made, width=width - 2, encoding=sys.stdout.encoding):
+        bar = "".join(click.style(text, fg=_INKS.get(ink)) for ink, text in row.bar)
+        say(f"  {row.label}  {bar}  {row.tail}".rstrip())
+    _say_sections(profile_sections(made))
+
+
+_INKS = {"critical": "red", "ran": "cyan", "failed": "magenta", "waiting": "yellow"}
+
+
+@runs.add_command
+@command("cancel", example="mlwright runs cancel latest", changes=True)
+@click.argument("run_id", metavar="RUN")
+@click.option("--wait/--no-wait", default=True, help="Wait until it has ended, 15 s at most.")
+def cancel_run(project: Project, run_id: str, wait: bool, as_json: bool, dry_run: bool) -> None:
+    """End a run that is running, here or elsewhere: its steps are stopped, and it can be resumed."""
+    from mlwright.workflow.cancel import cancel, plan_cancel
+
+    if dry_run:
+        say_plan(plan_cancel(project.rooms, run_id), as_json)
+        return
+    done = cancel(project.rooms, run_id, within_s=15.0 if wait else None)
+    if as_json:
+        say_json(done)
+    else:
+        say(f"run {short(done.id)} {done.state}" + (", and asked to end" if done.state == "running" else ""))
+
+
+@runs.add_command
+@command("logs", example="mlwright runs logs latest train --follow")
 @click.argument("run_id", metavar="RUN")
 @click.argument("step", required=False)
-def show_logs(project: Project, run_id: str, step: str | None, as_json: bool) -> None:
-    """Show what the steps of a run printed."""
+@click.option("--follow", "-f", "following", is_flag=True, help="Go on until the run has ended.")
+def show_logs(project: Project, run_id: str, step: str | None, following: bool, as_json: bool) -> None:
+    """Show what the steps of a run printed; STEP is one, or one element of a mapped one: fit[3]."""
     from mlwright.workflow.detail import logs
+    from mlwright.workflow.sections import attempt_label
 
+    if following:
+        _follow(project, run_id, step, as_json)
+        return
     told = logs(project.rooms, run_id, step)
     if as_json:
         say_json([{"step": attempt.node, "number": attempt.number, "text": text} for attempt, text in told])
@@ -186,9 +375,24 @@ def show_logs(project: Project, run_id: str, step: str | None, as_json: bool) ->
     if not told:
         say("nothing was printed")
     for attempt, text in told:
-        source = attempt.node if attempt.number == 1 else f"{attempt.node} (try {attempt.number})"
+        source = attempt_label(attempt)
         for line in text.splitlines():
             say(f"{source} | {line}")
+
+
+def _follow(project: Project, run_id: str, step: str | None, as_json: bool) -> None:
+    """Say lines as they come; in JSON each is a value of its own, in one line."""
+    import msgspec
+
+    from mlwright.workflow.follow import follow
+    from mlwright.workflow.sections import attempt_label
+
+    for attempt, line in follow(project.rooms, run_id, step):
+        if as_json:
+            told = {"step": attempt.node, "number": attempt.number, "line": line}
+            click.echo(msgspec.json.encode(told))
+        else:
+            say(f"{attempt_label(attempt)} | {line}")
 
 
 @runs.add_command
@@ -261,13 +465,29 @@ def _say_reproduction(done: Reproduction) -> None:
     say(f"{same} of {len(done.comparisons)} outputs are identical")
     if first is not None:
         say(f"the first that differs is `{first.output}` of step `{first.node}`")
+        for cause in done.causes:
+            say(f"what else differs: {cause}")
 
 
-def _note(detail: dict[str, Any]) -> str:
-    """How an attempt without outputs ended: a note, what a gate found, or an error."""
-    if "findings" in detail:
-        return "; ".join(each["text"] for each in detail["findings"])
-    return str(detail.get("note") or detail.get("error", {}).get("message", ""))
+def _say_sections(sections: Sequence[Section]) -> None:
+    for section in sections:
+        say(section.title)
+        if section.rows:
+            say_table(section.rows, section.head, indent="  ")
+        for line in section.more:
+            say(f"  {line}")
+        if not section.rows and not section.more:
+            say("  none")
+
+
+def _parameters(given: tuple[str, ...], file: Path | None) -> dict[str, Any]:
+    """What a file says, and above it what was typed."""
+    typed = _pairs(given)
+    if file is None:
+        return typed
+    from mlwright.workflow.parameter_files import read_parameters
+
+    return read_parameters(file) | typed
 
 
 def _pairs(given: tuple[str, ...]) -> dict[str, Any]:

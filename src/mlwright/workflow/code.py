@@ -36,25 +36,11 @@ from mlwright.workflow.modules import (
     sources_of,
     stars_of,
 )
-
-ANYTHING = "*"
-"""Stands among the libraries for code that imports by a name it computes."""
+from mlwright.workflow.reach import ANYTHING, Reach
 
 _IMPORTERS = {"import_module", "__import__", "runpy", "pkgutil"}
 _LOOKERS = {"globals", "vars", "eval", "exec", "__subclasses__"}
 """What finds names of a module without naming them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What a function reaches: units by `module:name`, each with a digest; top-level names of libraries.
-
-    Beside the statements stand `module:import NAME` for what a name is imported from, `module:order` where
-    the order of statements decides what a name means, and `file:PATH`.
-    """
-
-    units: dict[str, Digest]
-    libraries: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,28 @@ from dataclasses import dataclass
 
 from mlwright.kernel import edges
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import NotFound, nearest
+from mlwright.kernel.ids import short
 from mlwright.tracking import Metric, Run
-from mlwright.versioning import Artifact, artifacts_of
-from mlwright.workflow.attempts import Attempt
+from mlwright.versioning import Artifact, artifact
+from mlwright.workflow.attempts import Attempt, AttemptState
+from mlwright.workflow.group import attempts_at
+from mlwright.workflow.history import made_in, reused_in
 from mlwright.workflow.rooms import Rooms
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptDetail:
-    """An attempt and its outputs; `reuses` is the attempt whose outputs these are."""
+    """An attempt and what it made; `reuses` is the attempt whose outputs these are.
+
+    Args:
+        outputs: by name.
+        logged: the artifacts it logged beside, by name.
+    """
 
     attempt: Attempt
     outputs: dict[str, Artifact]
     reuses: str | None
+    logged: dict[str, Artifact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class RunDetail:
 
     run: Run
     parameters: dict[str, object]
+    logged_parameters: dict[str, object]
     metrics: tuple[Metric, ...]
     attempts: tuple[AttemptDetail, ...]
     made_with: dict[str, End]
@@ -40,11 +49,24 @@ def run_detail(rooms: Rooms, reference: str) -> RunDetail:
         NotFound: there is no such run.
     """
     run = rooms.runs.get(reference)
+    reused = reused_in(rooms.database, run.id)
+    details = []
+    for attempt in rooms.attempts.of_run(run.id):
+        source = reused.get(attempt.id)
+        details.append(AttemptDetail(attempt, {}, source.source if source else None, {}))
+    by_attempt = {each.attempt.id: each for each in details}
+    for made in made_in(rooms.database, run.id):
+        # An attempt that was recorded between the two reads is left out of both.
+        if (detail := by_attempt.get(made.attempt)) is not None:
+            what, _, name = made.role.partition(":")
+            kept = detail.outputs if what == "output" else detail.logged
+            kept[name] = artifact(rooms.database, made.artifact)
     return RunDetail(
         run,
         rooms.runs.parameters(run.id),
+        rooms.runs.logged_parameters(run.id),
         tuple(rooms.runs.metrics(run.id)),
-        tuple(_attempt_detail(rooms, attempt) for attempt in rooms.attempts.of_run(run.id)),
+        tuple(details),
         {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)},
     )
 
@@ -52,30 +74,26 @@ def run_detail(rooms: Rooms, reference: str) -> RunDetail:
 def logs(rooms: Rooms, reference: str, step: str | None = None) -> list[tuple[Attempt, str]]:
     """What the steps of a run printed, attempt by attempt; a reused step's is that of the run it ran in.
 
+    Args:
+        rooms: where it is recorded.
+        reference: the run.
+        step: only of this one; of a mapped one all elements (`fit`), or one of them (`fit[3]`).
+
     Raises:
         NotFound: no such run, or the run has no such step.
     """
     run = rooms.runs.get(reference)
     attempts = rooms.attempts.of_run(run.id)
-    if step is not None and step not in {attempt.node for attempt in attempts}:
-        known = sorted({attempt.node for attempt in attempts})
-        raise NotFound(f"run {reference} has no step `{step}`", hint=nearest(step, known))
-    told = []
-    for attempt in attempts:
-        if step not in {None, attempt.node}:
-            continue
-        reused = _reuses(rooms, attempt)
-        source = rooms.attempts.find(reused) if reused else attempt
-        if source is not None and source.log is not None:
-            told.append((attempt, rooms.objects.get(source.log).decode(errors="replace")))
-    return told
+    if step is not None:
+        attempts = attempts_at(attempts, step, short(run.id))
+    told = ((attempt, log_of(rooms, attempt)) for attempt in attempts)
+    return [(attempt, text.decode(errors="replace")) for attempt, text in told if text is not None]
 
 
-def _attempt_detail(rooms: Rooms, attempt: Attempt) -> AttemptDetail:
-    reused = _reuses(rooms, attempt)
-    return AttemptDetail(attempt, artifacts_of(rooms.database, reused or attempt.id), reused)
-
-
-def _reuses(rooms: Rooms, attempt: Attempt) -> str | None:
-    found = edges.made_from(rooms.database, attempt.end, "reuses")
-    return found[0].earlier.id if found else None
+def log_of(rooms: Rooms, attempt: Attempt) -> bytes | None:
+    """What an attempt that has ended printed, or the one it reuses; None when that is nothing."""
+    source: Attempt | None = attempt
+    if attempt.state is AttemptState.REUSED:
+        found = edges.made_from(rooms.database, attempt.end, "reuses")
+        source = rooms.attempts.find(found[0].earlier.id) if found else None
+    return None if source is None or source.log is None else rooms.objects.get(source.log)

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
 
 from mlwright.kernel.errors import Invalid, NotFound, nearest
 from mlwright.kernel.settings import ProjectFolder
-
-
-@dataclass(frozen=True, slots=True)
-class FoundPipeline:
-    """A function with `@pipeline`, and where it stands. `summary` is the first line of its docstring."""
-
-    name: str
-    module: str
-    file: str
-    line: int
-    summary: str
+from mlwright.workflow.found import FoundPipeline
 
 
 def discover(project: ProjectFolder, code: Path) -> list[FoundPipeline]:

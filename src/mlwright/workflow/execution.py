@@ -8,93 +8,102 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from mlwright.compute import Executor, Place, Report, Task
-from mlwright.kernel import edges, leases
+from mlwright.compute import Executor, Report, Task
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Conflict, MlwrightError, WorkFailed
-from mlwright.kernel.ids import short
+from mlwright.kernel.errors import Cancelled, Conflict, MlwrightError, WorkFailed
+from mlwright.kernel.ids import AttemptId, new_id, short
+from mlwright.kernel.leases import Lease
+from mlwright.kernel.writer import Writer
 from mlwright.sdk.frames import Frame
-from mlwright.sdk.report import JOURNAL
-from mlwright.storage.inline import put_inline
-from mlwright.tracking import Run, RunState, read_journal, record_metrics
-from mlwright.versioning import Artifact, Version, add_artifact
-from mlwright.workflow.attempts import Attempt, AttemptState
+from mlwright.tracking import Entry, JournalReader, LoggedArtifact, Progress, Run, RunState
+from mlwright.versioning import Artifact
+from mlwright.workflow.attempts import Attempt, AttemptState, begin, finish
+from mlwright.workflow.durations import Durations
 from mlwright.workflow.failures import in_words
-from mlwright.workflow.fingerprint import Fingerprint, Fingerprints, Known, seed_of
+from mlwright.workflow.fan import Fan, elements_of, learn_items
+from mlwright.workflow.fingerprint import Fingerprint, seed_of
 from mlwright.workflow.frontier import Frontier
-from mlwright.workflow.graph import Argument, Graph, Node
-from mlwright.workflow.judge import judge_gate, read_value
+from mlwright.workflow.graph import JUDGEMENTS, Node, with_defaults
+from mlwright.workflow.judge import Judge, read_value
+from mlwright.workflow.known import Known
+from mlwright.workflow.orders import Orders
+from mlwright.workflow.outcome import Outcome, Publisher
+from mlwright.workflow.records import Records
 from mlwright.workflow.rooms import Rooms
+from mlwright.workflow.sending import Sender, SmallValues
 from mlwright.workflow.watch import NodeView, RunView, Watcher
 
 _FIRST_PAUSE_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What an execution is given.
-
-    Args:
-        datasets: the version behind each dataset reference in the graph.
-        models: the artifact behind each pinned model reference, by pseudo-node name.
-        parameters: as they were recorded.
-        cache: whether earlier successes may be reused.
-        replay: judgements are made, but nothing is registered and no alias moves.
-    """
-
-    graph: Graph
-    place: Place
-    fingerprints: Fingerprints
-    datasets: Mapping[str, Version]
-    models: Mapping[str, Artifact]
-    parameters: Mapping[str, Any]
-    cache: bool
-    replay: bool
-
-    def known(self) -> Known:
-        """What arguments stand for before any step has run."""
-        return Known(
-            {(name, "model"): artifact for name, artifact in self.models.items()},
-            {name: version.digest for name, version in self.datasets.items()},
-        )
+_TICK_S = 0.5
+"""How often running steps' journals are read, and whether the run is wanted no longer is asked."""
 
 
 @dataclass(slots=True)
 class _Flight:
-    """An attempt that a worker has."""
+    """An attempt that a worker has, or will have next."""
 
     node: Node
     attempt: Attempt
-    scratch: Path
+    ready: float
+    began: float
+    journal: JournalReader
+    heard: list[Entry] = field(default_factory=list)
+    """The artifacts it has logged so far: their bytes are taken when it has ended."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A try that may begin."""
+
+    node: Node
+    number: int
+    key: Fingerprint | None
+    ready: float
+
+
 class Execution:
     """One run on its way; `go` takes it to its end."""
 
-    rooms: Rooms
-    executor: Executor
-    run: Run
-    lease: leases.Lease
-    orders: Orders
-    watcher: Watcher
-    _done: set[str] = field(default_factory=set)
-    _flights: dict[str, _Flight] = field(default_factory=dict)
-    _again: list[tuple[float, Node, int]] = field(default_factory=list)
-    _error: MlwrightError | None = None
-    _held: tuple[Node, int] | None = None
-    _known: Known = field(init=False)
-    _frontier: Frontier = field(init=False)
-    view: RunView = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._frontier = Frontier(self.orders.graph, self.orders.models)
-        self.view = RunView(self.run, {node.name: NodeView(node.name) for node in self.orders.graph.nodes})
-        self._known = self.orders.known()
+    def __init__(
+        self,
+        rooms: Rooms,
+        executor: Executor,
+        run: Run,
+        lease: Lease,
+        orders: Orders,
+        durations: Durations,
+        watcher: Watcher,
+    ) -> None:
+        self.run = run
+        self.view = RunView(run, {node.name: NodeView(node.name) for node in orders.graph.nodes})
+        self._rooms = rooms
+        self._executor = executor
+        self._orders = orders
+        self._durations = durations
+        self._watcher = watcher
+        self._lease = lease
+        self._writer = Writer(rooms.database)
+        self._records = Records(rooms.attempts, self._writer, run, lease)
+        self._known: Known = orders.known()
+        self._small = SmallValues(rooms, self._records)
+        self._sender = Sender(rooms, self._known, orders.datasets, self._small)
+        self._publisher = Publisher(rooms.objects)
+        self._judge = Judge(
+            rooms, self._records, run, orders.graph, self._known, set(), orders.parameters, orders.replay
+        )
+        self._frontier = Frontier(orders.graph, orders.models, durations.known)
+        self._scratch = rooms.workspace.scratch / run.id
+        self._absent: set[str] = set()
+        self._fans: dict[str, Fan] = {}
+        self._flights: dict[str, _Flight] = {}
+        self._again: list[tuple[float, Node, int]] = []
+        self._held: _Turn | None = None
+        self._made: dict[Digest, tuple[AttemptId, dict[str, Artifact]]] = {}
+        self._error: MlwrightError | None = None
+        self._next_tick = time.monotonic() + _TICK_S
 
     def go(self) -> MlwrightError | None:
         """Execute every node that can be; returns what failed first, if anything did.
@@ -103,357 +112,348 @@ class Execution:
             KeyboardInterrupt, Cancelled: the running attempts are recorded as cancelled.
             MlwrightError: the engine itself could not go on (a full disk).
         """
-        self.watcher.began(self.view)
+        self._watcher.began(self.view)
         try:
             self._start_ready()
             while self._flights or self._again:
-                for report in self.executor.wait(self._pause()):
+                for report in self._executor.wait(self._pause()):
                     self._hear(report)
                 self._start_ready()
+                self._records.collect()
+                self._tick()
         except BaseException:
             self._abandon()
             raise
         finally:
-            shutil.rmtree(self._scratch_root, ignore_errors=True)
+            shutil.rmtree(self._scratch, ignore_errors=True)
         return self._error
 
-    @property
-    def _scratch_root(self) -> Path:
-        return self.rooms.workspace.scratch / self.run.id
+    def end(self, state: RunState, error: MlwrightError | None) -> None:
+        """Record how the run ended, with what ended it: durable on return, and the last that is written."""
+        told = None if error is None else {"message": error.message, "where": error.where, "hint": error.hint}
+
+        def change(tx: Transaction) -> None:
+            self._rooms.runs.finish(tx, self.run, state, self._lease, told)
+            self._rooms.lose_attempts(tx, self.run.id)
+            self._durations.record(tx, self.run.project)
+
+        try:
+            self._records.send()
+            self._writer.write(change)
+            self._writer.close()
+        except Conflict:
+            return  # somebody declared it lost meanwhile, and that stays
+        except MlwrightError:
+            if error is None:
+                raise
+            # The writer could not go on, which is the error that is told; what can be is written without it.
+            with contextlib.suppress(MlwrightError), self._rooms.database.transaction() as tx:
+                change(tx)
 
     def _start_ready(self) -> None:
-        """Start what is ready while its processors are free: what is recorded as running can run."""
-        while (ready := self._next()) is not None:
-            if self._must_wait(ready[0]):
-                self._held = ready
+        """Start what is ready while there is room for it: what is recorded as running can run."""
+        while (turn := self._next()) is not None:
+            brief = self._durations.brief(turn.node.step)
+            if not self._executor.has_room(self._orders.place(turn.node), brief=brief):
+                self._held = turn
                 return
-            self._start(*ready)
+            self._try(turn, brief)
 
-    def _next(self) -> tuple[Node, int] | None:
-        """A node that may start, and which try: what was held back, a retry that is due, or a new one."""
+    def _next(self) -> _Turn | None:
+        """A try that needs a worker: what was held back, a retry that is due, or what cannot be reused."""
         if self._held is not None:
             held, self._held = self._held, None
             return held
-        due = [each for each in self._again if each[0] <= time.monotonic()]
-        if due:
-            self._again.remove(due[0])
-            return due[0][1:]
-        node = self._frontier.take()
-        return None if node is None else (node, 1)
+        now = time.monotonic()
+        for again in self._again:
+            if again[0] <= now:
+                self._again.remove(again)
+                key = self._orders.fingerprint(again[1], self._known, self.run.seed)
+                return _Turn(again[1], again[2], key, again[0])
+        while (node := self._new()) is not None:
+            key = self._orders.fingerprint(node, self._known, self.run.seed)
+            if key is None or not self._orders.cache or not self._reuse(node, key):
+                return _Turn(node, 1, key, time.monotonic())
+        return None
 
-    def _must_wait(self, node: Node) -> bool:
-        """A step that asks for more processors than there are runs alone."""
-        taken = sum(flight.node.cpus for flight in self._flights.values())
-        return node.kind == "step" and bool(taken) and taken + node.cpus > self.executor.slots
+    def _new(self) -> Node | None:
+        """The next step, or element of one, that has not begun."""
+        while True:
+            for name, fan in list(self._fans.items()):
+                if self._frontier.goes_before(fan.node):
+                    break
+                if (item := fan.take()) is not None:
+                    return item
+                if fan.over:
+                    del self._fans[name]
+            node = self._frontier.take()
+            if node is None:
+                return None
+            try:
+                ready = self._ready(node)
+            except WorkFailed as error:
+                self._refuse(node, error)
+                continue
+            if ready is not None:
+                return ready
 
-    def _start(self, node: Node, number: int) -> None:
-        if node.kind != "step":
-            self._judge(node)
-            return
-        key = self.orders.fingerprints.of(node, self._known, self.run.seed)
-        if key is not None and number == 1 and self.orders.cache and self._reuse(node, key):
-            return
-        self._try(node, number, key)
+    def _ready(self, node: Node) -> Node | None:
+        """A step that is to run as a whole; judgements are made, conditions looked at, maps begun."""
+        complete = with_defaults(node, self._absent)
+        if complete is None or not self._judge.holds(complete):
+            self._skip(node, "what it needs was skipped" if complete is None else "its condition is false")
+            # Nothing failed: what is behind it may have a default for what it would have given.
+            self._absent.add(node.name)
+            self._frontier.meet(node.name)
+            return None
+        if complete.kind in JUDGEMENTS:
+            verdict = self._judge.judge(complete)
+            self._show(node.name, verdict.state, note=verdict.note)
+            if verdict.error is None:
+                self._frontier.meet(node.name)
+            else:
+                self._stop_behind(node, verdict.error)
+            return None
+        if complete.mapped:
+            self._fan_out(complete)
+            return None
+        return complete
+
+    def _fan_out(self, node: Node) -> None:
+        if any(part.kind == "output" for name in node.mapped for part in node.inputs[name].parts()):
+            self._records.flush()
+        elements = elements_of(
+            node, self._known, lambda made, what: read_value(self._rooms.objects, made, what)
+        )
+        fan = Fan(node, elements, time.monotonic())
+        self.view.nodes[node.name].items = fan.count
+        if fan.count:
+            self._fans[node.name] = fan
+            self._show(node.name, AttemptState.RUNNING)
+        else:
+            self._all_items(fan)
 
     def _reuse(self, node: Node, key: Fingerprint) -> bool:
-        found = self.rooms.reusable(key.digest)
+        found = self._made.get(key.digest) or self._rooms.reusable(key.digest)
         if found is None:
             return False
         earlier, outputs = found
-        with self.rooms.database.transaction() as tx:
-            made = self.rooms.attempts.add(tx, self.run.id, node.name, AttemptState.REUSED, fingerprint=key)
-            edges.add(
-                tx, [Edge(made.end, "of", self.run.end), Edge(made.end, "reuses", End("attempt", earlier))]
-            )
+        made = begin(self.run.id, node.name, AttemptState.REUSED, fingerprint=key.digest, cpus=node.cpus)
+        self._records.begun(made, [Edge(made.end, "reuses", End("attempt", earlier))], key)
         self._finished(node, AttemptState.REUSED, outputs)
         return True
 
-    def _try(self, node: Node, number: int, key: Fingerprint | None) -> None:
-        parts: list[bytes] = []
-        arguments = {
-            name: self._sent(argument, node.accepts.get(name, ""), parts)
-            for name, argument in node.inputs.items()
-        }
-        with self.rooms.database.transaction() as tx:
-            attempt = self.rooms.attempts.add(
-                tx, self.run.id, node.name, AttemptState.RUNNING, number=number, fingerprint=key
-            )
-            edges.add(tx, [Edge(attempt.end, "of", self.run.end), *self._input_edges(attempt, node)])
-        scratch = self._scratch_root / attempt.id
-        self._flights[attempt.id] = _Flight(node, attempt, scratch)
-        scratch.mkdir(parents=True)
+    def _try(self, turn: _Turn, brief: bool) -> None:
+        node = turn.node
+        # What was made in this process, with its hash seed and its threads, is nothing to be reused.
+        key = turn.key if self._executor.isolates else None
+        parcel = self._sender.parcel(node)
+        identity = AttemptId(new_id())
+        journal = f"{self._scratch}/{identity}.jsonl"
         head = {
-            "id": attempt.id,
-            "op": "execute",
+            "id": identity,
+            "op": "execute" if node.kind == "step" else node.kind,
             "step": node.step,
             "node": node.name,
             "seed": seed_of(node, self.run.seed),
-            "scratch": str(scratch),
-            "arguments": arguments,
+            "scratch": str(self._scratch),
+            "journal": journal,
+            "arguments": parcel.arguments,
         }
-        self.executor.submit(
-            Task(
-                attempt.id,
-                replace(self.orders.place, cpus=node.cpus),
-                Frame(head, tuple(parts)),
-                timeout_s=node.timeout_s,
-            )
+        frame = Frame(head, tuple(parcel.parts))
+        place = self._orders.place(node)
+        self._executor.submit(Task(identity, place, frame, timeout_s=node.timeout_s, brief=brief))
+        attempt = begin(
+            self.run.id,
+            node.name,
+            AttemptState.RUNNING,
+            id=identity,
+            number=turn.number,
+            fingerprint=None if key is None else key.digest,
+            cpus=node.cpus,
+            bytes_in=parcel.bytes_in,
+            worker=self._executor.worker_of(identity),  # who follows its log must know where that is
         )
-        self._show(node, AttemptState.RUNNING)
-
-    def _sent(self, argument: Argument, wanted: str, parts: list[bytes]) -> dict[str, Any]:
-        """An argument as the worker takes it: a path to read, or the bytes of a small value."""
-        match argument.kind:
-            case "value":
-                return {"kind": "value", "value": argument.value}
-            case "dataset":
-                version = self.orders.datasets[argument.value]
-                files = {name: str(path) for name, path in self.rooms.datasets.files(version).items()}
-                return {"kind": "dataset", "value": version.reference, "files": files}
-            case "list":
-                return {"kind": "list", "items": [self._sent(item, "", parts) for item in argument.items]}
-            case "dict":
-                fields = {name: self._sent(item, "", parts) for name, item in argument.fields.items()}
-                return {"kind": "dict", "fields": fields}
-        artifact = self._known.outputs[argument.node, argument.output]
-        sent: dict[str, Any] = {
-            "kind": "artifact",
-            "codec": artifact.codec,
-            "wanted": wanted or artifact.type,
-        }
-        inline = self.rooms.objects.inline(artifact.digest)
-        if inline is None:
-            return {**sent, "path": str(self.rooms.objects.path(artifact.digest))}
-        parts.append(inline)
-        return {**sent, "part": len(parts) - 1}
-
-    def _input_edges(self, attempt: Attempt, node: Node) -> list[Edge]:
-        found = []
-        for name, argument in node.inputs.items():
-            for part in argument.parts():
-                if part.kind == "output":
-                    found.append(
-                        Edge(attempt.end, f"input:{name}", self._known.outputs[part.node, part.output].end)
-                    )
-                elif part.kind == "dataset":
-                    found.append(Edge(attempt.end, f"input:{name}", self.orders.datasets[part.value].end))
-        return found
+        self._records.begun(attempt, self._sender.input_edges(attempt.end, node), key, brief=brief)
+        self._flights[identity] = _Flight(
+            node, attempt, turn.ready, time.monotonic(), JournalReader(Path(journal))
+        )
+        if node.index is None:
+            self.view.nodes[node.name].worker = attempt.worker
+            self._show(node.name, AttemptState.RUNNING, number=turn.number)
 
     def _hear(self, report: Report) -> None:
-        flight = self._flights[report.task]
-        if report.state == "done":
-            self._succeeded(flight, report)
-        else:
-            self._failed(flight, report)
-        shutil.rmtree(flight.scratch, ignore_errors=True)
-
-    def _succeeded(self, flight: _Flight, report: Report) -> None:
-        """Bytes first, then the one transaction that names them."""
-        told = report.head["outputs"]
-        stored = {
-            each["name"]: self.rooms.objects.put(Path(each["path"]), take=True)
-            for each in told
-            if "path" in each
+        flight = self._flights.pop(report.task)
+        waited_s = max(0.0, time.monotonic() - report.ran_s - flight.ready)
+        outcome = self._publisher.publish(report, flight.journal, self._scratch, flight.heard)
+        ran = {
+            "worker": report.worker,
+            "gpus": ",".join(report.gpus),
+            "log": outcome.log,
+            "waited_s": waited_s,
+            "wall_s": report.ran_s,
+            **report.head.get("usage", {}),
         }
-        log = self._log(flight)
-        outputs = {}
-        with self.rooms.database.transaction() as tx:
-            done = self.rooms.attempts.finish(
-                tx,
-                flight.attempt,
-                AttemptState.SUCCEEDED,
-                log=log,
-                waited_s=report.waited_s,
-                **report.head["usage"],
-            )
-            for each in told:
-                where = stored.get(each["name"]) or put_inline(tx, report.parts[each["part"]])
-                artifact = add_artifact(
-                    tx,
-                    codec=each["codec"],
-                    type_text=each["type"],
-                    digest=where.digest,
-                    size_bytes=where.size_bytes,
-                    about=each["about"],
-                    ours=True,
-                )
-                outputs[each["name"]] = artifact
-                edges.add(tx, [Edge(artifact.end, f"output:{each['name']}", done.end)])
-            self._record_told(tx, done, flight)
-        del self._flights[done.id]
-        self._finished(flight.node, AttemptState.SUCCEEDED, outputs, seconds=done.wall_s)
-
-    def _failed(self, flight: _Flight, report: Report) -> None:
+        if report.state == "done":
+            done = finish(flight.attempt, AttemptState.SUCCEEDED, bytes_out=outcome.bytes_out, **ran)
+            self._record(done, outcome)
+            self._durations.saw(flight.node.step, done.wall_s or 0.0)
+            if done.fingerprint is not None:
+                self._made[done.fingerprint] = AttemptId(done.id), outcome.outputs
+            self._finished(flight.node, AttemptState.SUCCEEDED, outcome.outputs, seconds=done.wall_s)
+            return
         error = in_words(self.run, flight.node, report)
-        log = self._log(flight)
         detail = {"error": {"message": error.message, "where": error.where}}
-        with self.rooms.database.transaction() as tx:
-            done = self.rooms.attempts.finish(
-                tx,
-                flight.attempt,
-                AttemptState.FAILED,
-                log=log,
-                detail=detail,
-                waited_s=report.waited_s,
-                wall_s=report.ran_s,
-            )
-            self._record_told(tx, done, flight)
-        del self._flights[done.id]
-        number = flight.attempt.number
-        if number <= flight.node.retries:
+        self._record(finish(flight.attempt, AttemptState.FAILED, detail=detail, **ran), outcome)
+        self._failed(flight, error, report.ran_s)
+
+    def _record(self, done: Attempt, outcome: Outcome) -> None:
+        """Bytes first, then the one transaction that names them."""
+        self._small.learn(outcome.inline)
+        log = [] if done.log is None else [Edge(done.end, "log", End("object", done.log))]
+        self._records.ended(done, outcome.made, outcome.inline, log)
+        self._told(done.node, outcome.entries)
+
+    def _told(self, node: str, entries: list[Entry]) -> None:
+        self._records.told(node, entries)
+        steps = [each for each in entries if isinstance(each, Progress)]
+        if steps and node in self.view.nodes:
+            self.view.nodes[node].progress = steps[-1]
+            self._watcher.changed(self.view, self.view.nodes[node])
+
+    def _failed(self, flight: _Flight, error: MlwrightError, seconds: float) -> None:
+        node, number = flight.node, flight.attempt.number
+        if number <= node.retries:
             pause = _FIRST_PAUSE_S * 2 ** (number - 1)
-            self._again.append((time.monotonic() + pause, flight.node, number + 1))
-            self._show(flight.node, AttemptState.RUNNING, note=f"try {number} failed, again in {pause:g} s")
-            return
-        self._show(flight.node, AttemptState.FAILED, seconds=report.ran_s)
-        self._stop_behind(flight.node, error)
-
-    def _record_told(self, tx: Transaction, attempt: Attempt, flight: _Flight) -> None:
-        record_metrics(tx, self.run.id, read_journal(flight.scratch / JOURNAL))
-        if attempt.log is not None:
-            edges.add(tx, [Edge(attempt.end, "log", End("object", attempt.log))])
-
-    def _log(self, flight: _Flight) -> Digest | None:
-        path = flight.scratch / "log.txt"
-        if not path.exists() or not path.stat().st_size:
-            return None
-        return self.rooms.objects.put(path, take=True).digest
-
-    def _judge(self, node: Node) -> None:
-        values = {name: self._value(node, name) for name in node.inputs if name != "model"}
-        if node.kind == "gate":
-            self._judge_gate(node, values)
-        elif values.get("when", True):
-            self._register(node, values)
+            self._again.append((time.monotonic() + pause, node, number + 1))
+            if node.index is None:
+                note = f"try {number} failed, again in {pause:g} s"
+                self._show(node.name, AttemptState.RUNNING, note=note, number=number)
+        elif node.index is None:
+            self._show(node.name, AttemptState.FAILED, seconds=seconds, number=number)
+            self._stop_behind(node, error)
         else:
-            self._skip(node, "the gate is closed")
-
-    def _judge_gate(self, node: Node, values: Mapping[str, Any]) -> None:
-        verdict = judge_gate(node, values)
-        passed = verdict["passed"]
-        state = AttemptState.CHECKED if passed else AttemptState.FAILED
-        with self.rooms.database.transaction() as tx:
-            self._checked(tx, node, state, verdict)
-        note = "; ".join(each["text"] for each in verdict["findings"] if passed or not each["holds"])
-        self._show(node, state, note=note)
-        if passed:
-            self._met(node)
-            return
-        run = short(self.run.id)
-        error = WorkFailed(
-            f"gate `{node.name}` of run {run} is closed: {note}",
-            hint=f"look at the run: mlwright runs show {run}",
-        )
-        self._stop_behind(node, error)
-
-    def _register(self, node: Node, values: Mapping[str, Any]) -> None:
-        model, signature = self._artifact(node, "model"), self._artifact(node, "signature")
-        assert model is not None
-        assert signature is not None
-        with self.rooms.database.transaction() as tx:
-            if self.orders.replay:
-                note = "replayed: nothing is registered"
-                detail = {"note": note}
-            else:
-                version, note = self.rooms.models.register(
-                    tx,
-                    node.settings["name"],
-                    model,
-                    signature=signature,
-                    signature_value=values["signature"],
-                    scores=self._artifact(node, "scores"),
-                    metrics=values.get("scores", {}),
-                    parameters={**self.orders.parameters, "seed": self.run.seed},
-                    run=self.run.end,
-                    message=node.settings["message"],
-                )
-                detail = {"version": version.id, "reference": version.reference, "note": note}
-            self._checked(tx, node, AttemptState.CHECKED, detail)
-        self._show(node, AttemptState.CHECKED, note=note)
-        self._met(node)
-
-    def _checked(self, tx: Transaction, node: Node, state: AttemptState, detail: dict[str, Any]) -> None:
-        attempt = self.rooms.attempts.add(tx, self.run.id, node.name, state, detail=detail)
-        edges.add(tx, [Edge(attempt.end, "of", self.run.end), *self._judged_edges(attempt, node)])
-
-    def _judged_edges(self, attempt: Attempt, node: Node) -> list[Edge]:
-        """A gate's promise is no artifact: `when` leaves no edge."""
-        found = {name: self._artifact(node, name) for name in node.inputs}
-        return [
-            Edge(attempt.end, f"input:{name}", made.end) for name, made in found.items() if made is not None
-        ]
-
-    def _value(self, node: Node, name: str) -> Any:
-        argument = node.inputs[name]
-        if argument.kind == "output" and self.orders.graph[argument.node].kind == "gate":
-            return argument.node in self._done
-        artifact = self._artifact(node, name)
-        if artifact is None:
-            return argument.value
-        return read_value(self.rooms.objects, artifact, f"what `{node.name}` is given as {name}")
-
-    def _artifact(self, node: Node, name: str) -> Artifact | None:
-        argument = node.inputs.get(name)
-        return None if argument is None else self._known.outputs.get((argument.node, argument.output))
+            fan = self._fan_of(node)
+            fan.failed += 1
+            self._error = self._error or error
+            self._item_ended(fan)
 
     def _finished(
         self, node: Node, state: AttemptState, outputs: Mapping[str, Artifact], seconds: float | None = None
     ) -> None:
-        for name, artifact in outputs.items():
-            self._known.outputs[node.name, name] = artifact
-        self._met(node)
-        self._show(node, state, seconds=seconds)
+        self._known.learn(node.name, outputs)
+        if node.index is None:
+            self._frontier.meet(node.name)
+            self._show(node.name, state, seconds=seconds)
+            return
+        fan = self._fan_of(node)
+        fan.done += 1
+        fan.reused += state is AttemptState.REUSED
+        self._item_ended(fan)
 
-    def _met(self, node: Node) -> None:
-        self._done.add(node.name)
-        self._frontier.meet(node.name)
+    def _fan_of(self, item: Node) -> Fan:
+        return self._fans[item.name.rpartition("[")[0]]
+
+    def _item_ended(self, fan: Fan) -> None:
+        view = self.view.nodes[fan.node.name]
+        view.done, view.reused, view.failed = fan.done, fan.reused, fan.failed
+        if fan.over:
+            self._all_items(fan)
+        else:
+            self._watcher.changed(self.view, view)
+
+    def _all_items(self, fan: Fan) -> None:
+        self._fans.pop(fan.node.name, None)
+        seconds = time.monotonic() - fan.began
+        if fan.failed:
+            self._show(fan.node.name, AttemptState.FAILED, seconds=seconds)
+            assert self._error is not None
+            self._stop_behind(fan.node, self._error)
+            return
+        learn_items(self._known, fan.node, fan.count)
+        state = AttemptState.REUSED if fan.count and fan.reused == fan.count else AttemptState.SUCCEEDED
+        self._frontier.meet(fan.node.name)
+        self._show(fan.node.name, state, seconds=None if state is AttemptState.REUSED else seconds)
+
+    def _refuse(self, node: Node, error: WorkFailed) -> None:
+        """A node that cannot begin with what it was given has failed."""
+        detail = {"error": {"message": error.message, "where": error.where}}
+        self._records.begun(begin(self.run.id, node.name, AttemptState.FAILED, detail=detail), [])
+        self._show(node.name, AttemptState.FAILED)
+        told = WorkFailed(
+            f"step `{node.name}` of run {short(self.run.id)} failed: {error.message}", hint=error.hint
+        )
+        self._stop_behind(node, told)
 
     def _stop_behind(self, node: Node, error: MlwrightError) -> None:
         self._error = self._error or error
-        for behind in self._frontier.drop(self.orders.graph.behind({node.name})):
+        for behind in self._frontier.drop(self._orders.graph.behind({node.name})):
             self._skip(behind, f"behind `{node.name}`")
 
     def _skip(self, node: Node, why: str) -> None:
-        with self.rooms.database.transaction() as tx:
-            made = self.rooms.attempts.add(
-                tx, self.run.id, node.name, AttemptState.SKIPPED, detail={"note": why}
-            )
-            edges.add(tx, [Edge(made.end, "of", self.run.end)])
-        self._show(node, AttemptState.SKIPPED, note=why)
+        self._records.begun(begin(self.run.id, node.name, AttemptState.SKIPPED, detail={"note": why}), [])
+        self._show(node.name, AttemptState.SKIPPED, note=why)
+
+    def _tick(self) -> None:
+        """Once in a while: what running steps report is recorded, and who cancelled the run is heard."""
+        now = time.monotonic()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + _TICK_S
+        for flight in self._flights.values():
+            if now - flight.began >= _TICK_S and (worker := self._executor.worker_of(flight.attempt.id)):
+                flight.attempt = replace(flight.attempt, worker=worker)
+                self._records.still_running(flight.attempt)
+                entries = flight.journal.read()
+                flight.heard += [each for each in entries if isinstance(each, LoggedArtifact)]
+                self._told(flight.node.name, entries)
+        self._records.send()
+        if self._rooms.runs.is_cancelled(self.run.id):
+            raise Cancelled(f"run {short(self.run.id)} was cancelled", signal_number=15)
 
     def _abandon(self) -> None:
         """The run ends before its attempts do. What ended it is told, not what recording that may raise."""
-        self.executor.close()
-        with contextlib.suppress(MlwrightError), self.rooms.database.transaction() as tx:
+        workers = {
+            flight.attempt.id: self._executor.worker_of(flight.attempt.id)
+            for flight in self._flights.values()
+        }
+        self._executor.close()
+        with contextlib.suppress(MlwrightError):
             for flight in self._flights.values():
-                done = self.rooms.attempts.finish(tx, flight.attempt, AttemptState.CANCELLED)
-                self._record_told(tx, done, flight)
+                worker = workers[flight.attempt.id]
+                outcome = self._publisher.salvage(worker, flight.journal, self._scratch, flight.heard)
+                done = finish(flight.attempt, AttemptState.CANCELLED, worker=worker, log=outcome.log)
+                self._record(done, outcome)
+            self._records.send()
         for flight in self._flights.values():
-            self._show(flight.node, AttemptState.CANCELLED)
+            if flight.node.index is None:
+                self._show(flight.node.name, AttemptState.CANCELLED)
+        for name in self._fans:
+            self._show(name, AttemptState.CANCELLED)
 
     def _pause(self) -> float | None:
-        if not self._again or self._held is not None:
-            return None  # only a report lets anything start
-        pause = max(0.0, min(when for when, _, _ in self._again) - time.monotonic())
+        moments = [when for when, _, _ in self._again] if self._held is None else []
+        if self._flights:
+            moments.append(self._next_tick)
+        if self._records.due is not None:
+            moments.append(self._records.due)
+        pause = max(0.0, min(moments) - time.monotonic())
         if not self._flights:
-            time.sleep(pause)  # nothing else can happen until the next try is due
+            time.sleep(min(pause, _TICK_S))  # nothing else can happen until the next try is due
         return pause
 
-    def _show(self, node: Node, state: AttemptState, *, seconds: float | None = None, note: str = "") -> None:
-        view = self.view.nodes[node.name]
+    def _show(
+        self,
+        name: str,
+        state: AttemptState,
+        *,
+        seconds: float | None = None,
+        note: str = "",
+        number: int | None = None,
+    ) -> None:
+        view = self.view.nodes[name]
         if state is AttemptState.RUNNING and view.began is None:
             view.began = time.monotonic()
         view.state, view.seconds, view.note = state, seconds, note
-        self.watcher.changed(self.view, view)
-
-
-def end_run(execution: Execution, state: RunState, error: MlwrightError | None) -> None:
-    """Record how a run ended, with what ended it."""
-    rooms = execution.rooms
-    told = None if error is None else {"message": error.message, "where": error.where, "hint": error.hint}
-    try:
-        with rooms.database.transaction() as tx:
-            rooms.runs.finish(tx, execution.run, state, execution.lease, told)
-            rooms.lose_attempts(tx, execution.run.id)
-    except Conflict:
-        return  # somebody declared it lost meanwhile, and that stays
+        view.number = number or view.number
+        self._watcher.changed(self.view, view)

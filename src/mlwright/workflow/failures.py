@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlwright.compute import Report
+from mlwright.compute.limits import memory_words
 from mlwright.kernel.errors import MlwrightError, TimedOut, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.tracking import Run
@@ -32,5 +33,18 @@ def in_words(run: Run, node: Node, report: Report) -> MlwrightError:
             message, hint = cause["message"], f"{cause['hint']}; then: {resume}"
     else:
         message = "\n".join(part for part in (told["cause"], told.get("words")) if part)
+    if node.memory_bytes is not None and _wanted_more_memory(report):
+        peak = told.get("usage", {}).get("peak_bytes")
+        message = f"{message}\n{memory_words(node.memory_bytes, peak)}".strip()
+        hint = f"raise `memory` of the step, or let it hold less; then: {resume}"
+    if report.state == "timed out":
+        hint = f"raise `timeout` of the step, or let it do less; then: {resume}"
     kind = TimedOut if report.state == "timed out" else WorkFailed
     return kind(f"step `{node.name}` of run {identity} failed: {message}", where=where, hint=hint)
+
+
+def _wanted_more_memory(report: Report) -> bool:
+    """Whether a step with a limit was refused memory, or killed for it."""
+    if report.state == "failed":
+        return bool(report.head["error"]["type"] in {"MemoryError", "ArrayMemoryError", "_ArrayMemoryError"})
+    return report.state == "died" and "for more memory than its limit" in report.head["cause"]

@@ -3,42 +3,47 @@
 It covers the step's code and all first-party code that reaches, the distributions it imports and all that
 these require (by version and file hash), the interpreter and platform, the seed, and what is passed in:
 values as they are, artifacts and datasets by digest. What changes only how a step is run (retries,
-time-out, processors) does not count.
+time-out, processors) does not count. What the user adds counts: a version salt, and the values of the
+environment variables that a step says it reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlwright.environments import Environment
-from mlwright.kernel.digest import Digest, composite, digest_of_file
+from mlwright.kernel.digest import Digest, composite, digest_of, digest_of_file
 from mlwright.sdk import signature
 from mlwright.sdk.codecs import distributions_for
-from mlwright.versioning import Artifact
-from mlwright.workflow.code import ANYTHING, CodeIndex, Reach
 from mlwright.workflow.graph import Argument, Node
+from mlwright.workflow.known import Known, Made
+from mlwright.workflow.memory import Memory
+from mlwright.workflow.reach import ANYTHING, Reach
+
+if TYPE_CHECKING:
+    from mlwright.workflow.code import CodeIndex
 
 _ENGINE_STEP = "mlwright."
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the arguments of a node stand for: artifacts by (node, output), dataset digests by reference."""
-
-    outputs: dict[tuple[str, str], Artifact]
-    datasets: Mapping[str, Digest]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Basis:
     """What is the same for every call of a step: its address, code, packages, interpreter and platform."""
 
     digest: Digest
     step: str
     parts: dict[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        """The parts as they are recorded."""
+        return json.dumps(self.parts, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,10 @@ class Fingerprint:
 class Fingerprints:
     """Computes fingerprints for one snapshot of the code and one environment."""
 
-    def __init__(self, code: CodeIndex, environment: Environment) -> None:
+    def __init__(self, code: Callable[[], CodeIndex], environment: Environment, memory: Memory) -> None:
         self._code = code
         self._environment = environment
+        self._memory = memory
         self._bases: dict[str, Basis] = {}
 
     def of(self, node: Node, known: Known, seed: int) -> Fingerprint | None:
@@ -68,31 +74,39 @@ class Fingerprints:
         """
         if not node.cache:
             return None
-        inputs = {
+        inputs: dict[str, Any] = {
             "arguments": {name: _told(argument, known) for name, argument in node.inputs.items()},
-            "seed": [seed, base_name(node.name)] if node.seeded else None,
+            "seed": _seeded_by(node, seed),
         }
+        if node.salt:
+            inputs["salt"] = node.salt
+        if node.env_vars:
+            inputs["variables"] = {name: _variable(name) for name in node.env_vars}
         basis = self._basis(node)
         return Fingerprint(composite("fingerprint", [basis.digest, inputs]), basis, inputs)
 
     def _basis(self, node: Node) -> Basis:
         if node.step not in self._bases:
-            reach = self._reach(node.step)
-            names = [*node.accepts.values(), *node.outputs.values()]
-            codecs = {need for name in names for need in distributions_for(name)}
-            parts = {
-                "code": reach.units,
-                "packages": self._packages(reach, codecs),
-                "python": self._environment.lock.python,
-                "platform": self._environment.lock.platform,
-            }
+            types = sorted({*node.accepts.values(), *node.outputs.values()})
+            question = {"basis": node.step, "types": types, "lock": self._environment.lock.digest}
+            parts = self._memory.recall(question, lambda: self._parts(node.step, types))
             self._bases[node.step] = Basis(composite("basis", [node.step, parts]), node.step, parts)
         return self._bases[node.step]
+
+    def _parts(self, step: str, types: list[str]) -> dict[str, Any]:
+        reach = self._reach(step)
+        codecs = {need for name in types for need in distributions_for(name)}
+        return {
+            "code": reach.units,
+            "packages": self._packages(reach, codecs),
+            "python": self._environment.lock.python,
+            "platform": self._environment.lock.platform,
+        }
 
     def _reach(self, step: str) -> Reach:
         if step.startswith(_ENGINE_STEP):
             return Reach({step: digest_of_file(Path(signature.__file__))}, frozenset({ANYTHING}))
-        return self._code.reach(step)
+        return self._code().reach(step)
 
     def _packages(self, reach: Reach, codecs: set[str]) -> dict[str, str]:
         inventory = self._environment.inventory
@@ -109,22 +123,50 @@ def base_name(name: str) -> str:
 
 
 def seed_of(node: Node, seed: int) -> int | None:
-    """The seed of a step: from the run's seed and the step's name, never from what may be upgraded."""
+    """The seed of a step: from the run's seed, its name and map index, never from what may be upgraded."""
+    by = _seeded_by(node, seed)
+    return None if by is None else int(composite("seed", by)[:15], 16)
+
+
+def _seeded_by(node: Node, seed: int) -> list[Any] | None:
     if not node.seeded:
         return None
-    return int(composite("seed", [seed, base_name(node.name)])[:15], 16)
+    by: list[Any] = [seed, base_name(node.name)]
+    return by if node.index is None else [*by, node.index]
+
+
+def _variable(name: str) -> Digest | None:
+    """A variable's value by its digest: what it says may be a secret."""
+    value = os.environ.get(name)
+    return None if value is None else composite("variable", [name, value])
 
 
 def _told(argument: Argument, known: Known) -> Any:
     match argument.kind:
         case "value":
-            return {"value": argument.value}
+            return {"value": argument.value, **_order(argument.value)}
         case "dataset":
             return {"dataset": known.datasets[argument.value]}
         case "output":
-            artifact = known.outputs[argument.node, argument.output]
-            return {"artifact": artifact.digest, "codec": artifact.codec, "type": artifact.type}
+            return _told_made(known.outputs[argument.node, argument.output])
         case "list":
             return {"list": [_told(item, known) for item in argument.items]}
         case "dict":
-            return {"dict": {name: _told(item, known) for name, item in argument.fields.items()}}
+            names = list(argument.fields)
+            order = {} if names == sorted(names) else {"order": names}
+            return {"dict": {name: _told(item, known) for name, item in argument.fields.items()}, **order}
+
+
+def _order(value: Any) -> dict[str, str]:
+    """The order of a dictionary's keys, unless it is theirs by name: a step that goes through them sees it."""
+    if not isinstance(value, dict | list):
+        return {}
+    text = json.dumps(value)
+    return {} if text == json.dumps(value, sort_keys=True) else {"order": digest_of(text.encode())}
+
+
+def _told_made(made: Made) -> dict[str, Any]:
+    """An artifact by its digest; a list by how many it has and the digest of all: it may be long."""
+    if isinstance(made, tuple):
+        return {"elements": len(made), "digest": composite("elements", [_told_made(each) for each in made])}
+    return {"artifact": made.digest, "codec": made.codec, "type": made.type}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -34,46 +35,70 @@ class Argument:
             yield self
 
 
-@dataclass(frozen=True, slots=True)
+JUDGEMENTS = frozenset({"gate", "register"})
+
+
+@dataclass(frozen=True)
 class Node:
-    """One call of a step, or one judgement.
+    """One call of a step, all calls of a mapped one, one judgement, or a script as a whole.
 
     Args:
         step: `module:function`, for a step.
         line: where the function stands in its module.
-        outputs: names to annotated types.
-        accepts: annotated types of the arguments.
+        outputs: names to annotated types; of a mapped node, of what each element gives.
+        accepts: annotated types of the arguments; of a mapped one, of each element.
+        mapped: names of the inputs that are gone through element by element; empty for a plain call.
+        when: the condition of the call, if it has one.
+        fallbacks: what stands in for an input, should the step that gives it be skipped.
+        salt: the version that the user gave its cache entries.
+        environment: the name of the one it runs in; empty for the project's own.
+        env_vars: names of the environment variables it reads, sorted.
+        index: of an element of a mapped node, which is a node of its own while it runs.
         settings: of a judgement: the conditions of a gate, the name to register.
     """
 
+    # Without slots, so that what is derived can be kept.
     name: str
-    kind: Literal["step", "gate", "register"]
+    kind: Literal["step", "gate", "register", "script", "notebook"]
     inputs: dict[str, Argument]
     outputs: dict[str, str]
     step: str = ""
     line: int = 0
     several: bool = False
     accepts: dict[str, str] = field(default_factory=dict)
+    mapped: tuple[str, ...] = ()
+    when: Argument | None = None
+    fallbacks: dict[str, Argument] = field(default_factory=dict)
     retries: int = 0
     timeout_s: float | None = None
     cpus: int = 1
     memory_bytes: int | None = None
+    gpus: int = 0
     cache: bool = True
+    salt: str = ""
     seeded: bool = True
+    environment: str = ""
+    env_vars: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    index: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def needs(self) -> frozenset[str]:
-        """The nodes whose outputs it takes."""
-        return frozenset(
-            part.node
-            for argument in self.inputs.values()
-            for part in argument.parts()
-            if part.kind == "output"
-        )
+        """The nodes whose outputs it takes, its condition among them."""
+        return frozenset(part.node for part in self.parts() if part.kind == "output")
+
+    def parts(self) -> Iterator[Argument]:
+        """What its inputs, its condition and its fallbacks are put together of."""
+        for argument in self.inputs.values():
+            yield from argument.parts()
+        if self.when is not None:
+            yield from self.when.parts()
+        for argument in self.fallbacks.values():
+            yield from argument.parts()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Graph:
     """The nodes of a pipeline, each behind all that it needs."""
 
@@ -81,7 +106,11 @@ class Graph:
     nodes: tuple[Node, ...]
 
     def __getitem__(self, name: str) -> Node:
-        return next(node for node in self.nodes if node.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
 
     def behind(self, names: set[str]) -> set[str]:
         """Every node that needs one of these, directly or not."""
@@ -93,8 +122,53 @@ class Graph:
 
 
 def read_graph(pipeline: str, nodes: list[dict[str, Any]]) -> Graph:
-    """The graph a worker traced."""
-    return Graph(pipeline, msgspec.convert(nodes, tuple[Node, ...]))
+    """The graph a worker traced.
+
+    Raises:
+        Invalid: nodes of one name, or one that takes what no node before it gives.
+    """
+    graph = Graph(pipeline, msgspec.convert(nodes, tuple[Node, ...]))
+    before: dict[str, Node] = {}
+    for node in graph.nodes:
+        if node.name in before:
+            raise Invalid(f"pipeline `{pipeline}` has two nodes of the name `{node.name}`")
+        for part in node.parts():
+            if part.kind == "output":
+                _check_taken(graph, node, part, before)
+        before[node.name] = node
+    return graph
+
+
+def _check_taken(graph: Graph, node: Node, part: Argument, before: dict[str, Node]) -> None:
+    if part.node not in before:
+        known = any(each.name == part.node for each in graph.nodes)
+        why = "which does not stand before it" if known else "which is no node"
+        raise Invalid(f"`{node.name}` of pipeline `{graph.pipeline}` takes an output of `{part.node}`, {why}")
+    if part.output not in before[part.node].outputs:
+        gives = ", ".join(before[part.node].outputs) or "nothing"
+        raise Invalid(
+            f"`{node.name}` of pipeline `{graph.pipeline}` takes the output `{part.output}`"
+            f" of `{part.node}`, which gives {gives}"
+        )
+
+
+def with_defaults(node: Node, absent: set[str]) -> Node | None:
+    """A node with its defaults in place of what was skipped; None when there is none for something.
+
+    Args:
+        node: one of the graph.
+        absent: the nodes that were skipped, though nothing failed.
+    """
+    if not node.needs & absent:
+        return node
+    inputs = dict(node.inputs)
+    for name, argument in node.inputs.items():
+        if any(part.node in absent for part in argument.parts()):
+            if name not in node.fallbacks:
+                return None
+            inputs[name] = node.fallbacks[name]
+    changed = replace(node, inputs=inputs, fallbacks={})
+    return None if changed.needs & absent else changed
 
 
 def references_of(graph: Graph) -> dict[str, Node]:

@@ -4,14 +4,178 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from mlwright.kernel import edges
+from mlwright.kernel.database import Transaction
+from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import WorkFailed
+from mlwright.kernel.ids import short
 from mlwright.sdk.conditions import Finding, judge, judge_against, parse_condition
 from mlwright.storage import InlineObjects
+from mlwright.tracking import Run
 from mlwright.versioning import Artifact
-from mlwright.workflow.graph import Node
+from mlwright.workflow.attempts import Attempt, AttemptState, begin
+from mlwright.workflow.graph import Argument, Graph, Node
+from mlwright.workflow.known import Known
+from mlwright.workflow.records import Records
+from mlwright.workflow.rooms import Rooms
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a judgement: its state, what is shown beside it, and the error of a closed gate."""
+
+    state: AttemptState
+    note: str
+    error: WorkFailed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Makes the judgements of one run.
+
+    Args:
+        passed: the gates that are open.
+        replay: nothing is registered and no alias moves.
+    """
+
+    rooms: Rooms
+    records: Records
+    run: Run
+    graph: Graph
+    known: Known
+    passed: set[str]
+    parameters: Mapping[str, Any]
+    replay: bool
+
+    def judge(self, node: Node) -> Verdict:
+        """Make a judgement and record it; it is durable on return.
+
+        Raises:
+            WorkFailed: what it is given cannot be judged.
+        """
+        self.records.flush()
+        return self._gate(node) if node.kind == "gate" else self._register(node)
+
+    def holds(self, node: Node) -> bool:
+        """Whether the condition of a node is true; one that has none is.
+
+        Raises:
+            WorkFailed: what it is given is neither true nor false.
+        """
+        condition = node.when
+        if condition is None:
+            return True
+        if condition.kind != "output":
+            return bool(condition.value)
+        if self.graph[condition.node].kind == "gate":
+            return condition.node in self.passed
+        self.records.flush()
+        value = self._read(condition, f"the condition of `{node.name}`")
+        if not isinstance(value, bool):
+            raise WorkFailed(
+                f"the condition of `{node.name}` is {value!r}, neither true nor false",
+                hint=f"let `{condition.node}` return a bool",
+            )
+        return value
+
+    def _gate(self, node: Node) -> Verdict:
+        values = {name: self._value(node, name) for name in node.inputs}
+        verdict = judge_gate(node, values)
+        passed = verdict["passed"]
+        state = AttemptState.CHECKED if passed else AttemptState.FAILED
+        self.records.now(lambda tx: self._record(tx, node, state, verdict))
+        note = "; ".join(each["text"] for each in verdict["findings"] if passed or not each["holds"])
+        if passed:
+            self.passed.add(node.name)
+            return Verdict(state, note)
+        run = short(self.run.id)
+        error = WorkFailed(
+            f"gate `{node.name}` of run {run} is closed: {note}",
+            hint=f"look at the run: mlwright runs show {run}",
+        )
+        return Verdict(state, note, error)
+
+    def _register(self, node: Node) -> Verdict:
+        if not self._value(node, "when", absent=True):
+            note = "the gate is closed"
+            self.records.now(lambda tx: self._record(tx, node, AttemptState.SKIPPED, {"note": note}))
+            return Verdict(AttemptState.SKIPPED, note)
+        model, signature = self._artifact(node, "model"), self._artifact(node, "signature")
+        assert model is not None
+        assert signature is not None
+        described, scores = self._value(node, "signature"), self._value(node, "scores", absent={})
+        environment = self._environment(node)
+        told: list[str] = []
+
+        def change(tx: Transaction) -> None:
+            told.clear()
+            if self.replay:
+                told.append("replayed: nothing is registered")
+                self._record(tx, node, AttemptState.CHECKED, {"note": told[0]})
+                return
+            version, note = self.rooms.models.register(
+                tx,
+                node.settings["name"],
+                model,
+                signature=signature,
+                signature_value=described,
+                scores=self._artifact(node, "scores"),
+                metrics=scores,
+                parameters={**self.parameters, "seed": self.run.seed},
+                run=self.run.end,
+                message=node.settings["message"],
+                environment=environment,
+            )
+            told.append(note)
+            detail = {"version": version.id, "reference": version.reference, "note": note}
+            self._record(tx, node, AttemptState.CHECKED, detail)
+
+        self.records.now(change)
+        return Verdict(AttemptState.CHECKED, told[0])
+
+    def _environment(self, node: Node) -> End | None:
+        """The lock that a model is loaded with, if not the run's own: where its signature was read."""
+        name = self.graph[node.inputs["signature"].node].environment
+        made_with = edges.made_from(self.rooms.database, self.run.end, f"environment:{name}") if name else []
+        return made_with[0].earlier if made_with else None
+
+    def _record(self, tx: Transaction, node: Node, state: AttemptState, detail: dict[str, Any]) -> None:
+        attempt = begin(self.run.id, node.name, state, detail=detail)
+        self.rooms.attempts.add(tx, [attempt])
+        edges.add(tx, [Edge(attempt.end, "of", self.run.end), *self._edges(attempt, node)])
+
+    def _edges(self, attempt: Attempt, node: Node) -> list[Edge]:
+        """A gate's promise is no artifact: `when` leaves no edge."""
+        found = {name: self._artifact(node, name) for name in node.inputs}
+        return [
+            Edge(attempt.end, f"input:{name}", made.end) for name, made in found.items() if made is not None
+        ]
+
+    def _value(self, node: Node, name: str, absent: Any = None) -> Any:
+        argument = node.inputs.get(name)
+        if argument is None:
+            return absent
+        if argument.kind != "output":
+            return argument.value
+        if self.graph[argument.node].kind == "gate":
+            return argument.node in self.passed
+        return self._read(argument, f"what `{node.name}` is given as {name}")
+
+    def _read(self, argument: Argument, what: str) -> Any:
+        made = self.known.outputs[argument.node, argument.output]
+        if isinstance(made, tuple):
+            raise WorkFailed(
+                f"{what} is a list of {len(made)} values", hint="pass one of them, or reduce them"
+            )
+        return read_value(self.rooms.objects, made, what)
+
+    def _artifact(self, node: Node, name: str) -> Artifact | None:
+        argument = node.inputs.get(name)
+        made = None if argument is None else self.known.outputs.get((argument.node, argument.output))
+        return None if isinstance(made, tuple) else made
 
 
 def judge_gate(node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,9 +206,11 @@ def read_value(objects: InlineObjects, artifact: Artifact, what: str) -> Any:
     Raises:
         WorkFailed: the step gave something else.
     """
+    if artifact.codec == "text":
+        return objects.get(artifact.digest).decode("utf-8", "surrogatepass")
     if artifact.codec != "json":
         raise WorkFailed(
-            f"{what} must be numbers by name, and is a {artifact.type}",
-            hint="let the step return a dict[str, float]",
+            f"{what} must be numbers, text or lists of these, and is a {artifact.type}",
+            hint="return JSON values: numbers by name for a gate, a bool for a condition, a list to map over",
         )
     return json.loads(objects.get(artifact.digest))

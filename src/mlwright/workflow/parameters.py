@@ -56,7 +56,9 @@ def bind(pipeline: str, parameters: Sequence[Parameter], given: Mapping[str, Any
     known = {parameter.name: parameter for parameter in parameters}
     for name in given:
         if name not in known:
-            raise Invalid(f"pipeline `{pipeline}` has no parameter `{name}`", hint=nearest(name, list(known)))
+            seed = "the seed is the run's: --seed NUMBER" if name == "seed" else None
+            hint = seed or nearest(name, list(known))
+            raise Invalid(f"pipeline `{pipeline}` has no parameter `{name}`", hint=hint)
     values = {}
     for name, parameter in known.items():
         if name in given:

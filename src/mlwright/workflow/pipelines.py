@@ -2,80 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
-import msgspec
-
-from mlwright.compute import Executor, LocalExecutor, Place, Task
-from mlwright.environments import Environment, Lock
+from mlwright.compute import Executor, open_executor, this_machine
 from mlwright.kernel import edges, leases
 from mlwright.kernel.database import Transaction
-from mlwright.kernel.digest import Digest, composite
+from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge
-from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError, NotFound
-from mlwright.kernel.files import write_whole
+from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
-from mlwright.kernel.version import VERSION
-from mlwright.sdk.frames import Frame
+from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
-from mlwright.versioning import Artifact, Snapshot, Version, artifact, parse_reference
-from mlwright.workflow.code import CodeIndex
-from mlwright.workflow.discover import FoundPipeline, discover, find
-from mlwright.workflow.execution import Execution, Orders, end_run
-from mlwright.workflow.fingerprint import Fingerprints
-from mlwright.workflow.graph import Argument, Graph, read_graph, references_of, with_references
-from mlwright.workflow.parameters import Parameter, bind
+from mlwright.versioning import Artifact
+from mlwright.workflow.durations import durations_of
+from mlwright.workflow.execution import Execution
+from mlwright.workflow.fingerprint import Fingerprint
+from mlwright.workflow.found import FoundPipeline
+from mlwright.workflow.graph import Graph
+from mlwright.workflow.judge import read_value
+from mlwright.workflow.orders import Orders
 from mlwright.workflow.planner import plan_run
+from mlwright.workflow.prepare import Prepared, prepare, slots_of
+from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Unwatched, Watcher
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be run.
-
-    Args:
-        pipeline: its name.
-        given: parameters, as text or as values; the rest have their defaults.
-        seed: of the run.
-        cache: False runs every step again.
-        pins: what moving references mean, instead of what they mean now.
-        replay: judgements are made, but nothing is registered.
-        snapshot: the code, instead of the project's files as they are.
-        lock: the environment, instead of the project's own.
-        continues: the run whose work is taken up.
-    """
-
-    pipeline: str
-    given: Mapping[str, Any]
-    seed: int = 0
-    cache: bool = True
-    pins: Mapping[str, str] | None = None
-    replay: bool = False
-    snapshot: Snapshot | None = None
-    lock: Lock | None = None
-    continues: Run | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request with all that it means here and now: nothing is recorded yet."""
-
-    request: Request
-    snapshot: Snapshot
-    environment: Environment
-    parameters: dict[str, Any]
-    pins: dict[str, str]
-    orders: Orders
-    references: dict[str, Version]
 
 
 class Pipelines:
@@ -86,20 +42,36 @@ class Pipelines:
 
     def list(self) -> list[FoundPipeline]:
         """Every pipeline of the project, found without importing anything."""
+        from mlwright.workflow.discover import discover  # parses
+
         return discover(self._rooms.project, self._rooms.project.root)
 
     def plan(self, request: Request, watcher: Watcher | None = None) -> Plan:
         """What a run would do: which steps it would reuse, run, or decide when their inputs are there."""
-        prepared = self._prepare(request, watcher or Unwatched())
+        from mlwright.workflow.code import CodeIndex  # parses
+        from mlwright.workflow.why import why_not
+
+        prepared = prepare(self._rooms, request, watcher or Unwatched())
         orders = prepared.orders
 
         def lookup(key: Digest) -> Mapping[str, Artifact] | None:
             found = self._rooms.reusable(key)
             return None if found is None else found[1]
 
-        return plan_run(
-            orders.graph, orders.fingerprints, orders.known(), lookup, seed=request.seed, cache=request.cache
-        )
+        def read(artifact: Artifact, what: str) -> Any:
+            return read_value(self._rooms.objects, artifact, what)
+
+        code = CodeIndex(orders.code, orders.code / "src")
+        versions = {version.digest: version for version in orders.datasets.values()}
+
+        def explain(key: Fingerprint) -> str:
+            return why_not(self._rooms, key, code, versions)
+
+        return plan_run(orders, lookup, read, explain, seed=request.seed)
+
+    def graph(self, request: Request, watcher: Watcher | None = None) -> Graph:
+        """The graph of a pipeline for these parameters."""
+        return prepare(self._rooms, request, watcher or Unwatched()).orders.graph
 
     def run(self, request: Request, watcher: Watcher | None = None) -> tuple[Run, MlwrightError | None]:
         """Run a pipeline to its end.
@@ -112,22 +84,24 @@ class Pipelines:
             Cancelled: by Ctrl-C or a signal; the run is recorded so.
         """
         watcher = watcher or Unwatched()
-        with self._executor() as executor:
-            prepared = self._prepare(request, watcher)
+        with self._executor(request.executor) as executor:
+            prepared = prepare(self._rooms, request, watcher, executor)
             self._clear_lost()
             with self._rooms.database.transaction() as tx:
                 run, lease = self._begin(tx, prepared)
-            execution = Execution(self._rooms, executor, run, lease, prepared.orders, watcher)
+            orders = self._with_a_copy(prepared, run)
+            durations = durations_of(self._rooms.database, run.project)
+            execution = Execution(self._rooms, executor, run, lease, orders, durations, watcher)
             try:
                 error = execution.go()
             except (KeyboardInterrupt, Cancelled) as interrupt:
-                end_run(execution, RunState.CANCELLED, None)
+                execution.end(RunState.CANCELLED, None)
                 raise _cancelled(run, interrupt) from interrupt
             except MlwrightError as failure:
-                end_run(execution, RunState.FAILED, failure)
+                execution.end(RunState.FAILED, failure)
                 raise
-            end_run(execution, RunState.FAILED if error else RunState.SUCCEEDED, error)
-            return self._rooms.runs.get(run.id), error
+            execution.end(RunState.FAILED if error else RunState.SUCCEEDED, error)
+            return self._rooms.runs.recorded(run.id), error
 
     def resume(self, reference: str) -> Request:
         """The request that continues a run where it stopped, with today's code.
@@ -148,51 +122,20 @@ class Pipelines:
         )
 
     @contextmanager
-    def _executor(self) -> Iterator[Executor]:
-        executor = LocalExecutor(self._rooms.project.settings.slots)
+    def _executor(self, name: str) -> Iterator[Executor]:
+        executor = open_executor(name or self._rooms.project.settings.executor, slots_of(self._rooms))
         try:
             yield executor
         finally:
             executor.close()
 
-    def _prepare(self, request: Request, watcher: Watcher) -> Prepared:
-        rooms = self._rooms
-        if not 0 <= request.seed < 2**63:
-            raise Invalid(f"the seed {request.seed} is not between 0 and 2^63 - 1")
-        snapshot = request.snapshot or rooms.snapshots.take()
-        lock = request.lock or rooms.environments.current()
-        if not rooms.environments.built(lock):
-            watcher.preparing(f"installing the environment: {lock.packages} packages are locked")
-        environment = rooms.environments.build(lock)
-        code = rooms.materialise(snapshot)
-        found = find(rooms.project, code, request.pipeline)
-        place = Place(environment.python, code)
-        tracer = _Tracer(
-            place,
-            found,
-            {"tree": snapshot.tree, "lock": lock.digest, "mlwright": VERSION},
-            rooms.workspace.local,
-            watcher,
-        )
-        parameters = bind(found.name, tracer.parameters(), request.given)
-        graph = read_graph(found.name, tracer.nodes(parameters))
-        pins = dict(request.pins or {})
-        datasets = {name: self._pin_dataset(name, pins) for name in _dataset_references(graph)}
-        references = {name: self._pin_model(name, pins) for name in references_of(graph)}
-        present = {name: version for name, version in references.items() if version is not None}
-        graph = with_references(
-            graph, {name: Argument("output", node=f"@{name}", output="model") for name in present}
-        )
-        models = {
-            f"@{name}": artifact(rooms.database, version.artifact_id) for name, version in present.items()
-        }
-        files = {each.path: each.digest for each in rooms.snapshots.tree(snapshot).entries}
-        others = {path: digest for path, digest in files.items() if not path.endswith(".py")}
-        fingerprints = Fingerprints(CodeIndex(code, code / "src", files=others), environment)
-        orders = Orders(
-            graph, place, fingerprints, datasets, models, parameters, request.cache, request.replay
-        )
-        return Prepared(request, snapshot, environment, parameters, pins, orders, present)
+    def _with_a_copy(self, prepared: Prepared, run: Run) -> Orders:
+        """A script may write where it lies: it has a copy of the project."""
+        if prepared.request.kind == "pipeline":
+            return prepared.orders
+        folder = self._rooms.workspace.scratch / run.id / "project"
+        check_out(self._rooms.objects, self._rooms.snapshots.tree(prepared.snapshot), folder)
+        return replace(prepared.orders, code=folder)
 
     def _begin(self, tx: Transaction, prepared: Prepared) -> tuple[Run, leases.Lease]:
         rooms, continued = self._rooms, prepared.request.continues
@@ -205,7 +148,9 @@ class Pipelines:
                         hint=f"mlwright runs show {short(other.id)}",
                     )
         rooms.snapshots.record(tx, prepared.snapshot)
-        rooms.environments.record(tx, prepared.environment.lock)
+        locks = {name: environment.lock for name, environment in prepared.environments.items()}
+        for lock in locks.values():
+            rooms.environments.record(tx, lock)
         run, lease = rooms.runs.begin(
             tx,
             project=rooms.project.name,
@@ -213,10 +158,13 @@ class Pipelines:
             seed=prepared.request.seed,
             parameters=prepared.parameters,
             pins=prepared.pins,
+            kind=prepared.request.kind,
+            machine=asdict(this_machine()),
         )
         made_with = [
             Edge(run.end, "code", prepared.snapshot.end),
-            Edge(run.end, "environment", prepared.environment.lock.end),
+            Edge(run.end, "environment", locks[""].end),
+            *(Edge(run.end, f"environment:{name}", lock.end) for name, lock in locks.items() if name),
             *(Edge(run.end, f"data:{name}", each.end) for name, each in prepared.orders.datasets.items()),
             *(Edge(run.end, f"reference:{name}", each.end) for name, each in prepared.references.items()),
         ]
@@ -235,89 +183,6 @@ class Pipelines:
         for folder in folders:
             if looks_like_id(folder.name) and folder.name not in alive:
                 shutil.rmtree(folder, ignore_errors=True)
-
-    def _pin_dataset(self, reference: str, pins: dict[str, str]) -> Version:
-        version = self._rooms.datasets.versions.resolve(pins.get(reference) or reference)
-        pins[reference] = version.reference
-        return version
-
-    def _pin_model(self, reference: str, pins: dict[str, str]) -> Version | None:
-        """What a gate compares with; nothing, before there is a first version."""
-        if reference in pins and not pins[reference]:
-            return None
-        wanted = pins.get(reference) or reference
-        version = self._rooms.models.versions.find(parse_reference(wanted, "model"))
-        if version is None and parse_reference(wanted, "model").alias is None:
-            raise NotFound(f"there is no model `{wanted}` to compare with", hint="mlwright models list")
-        pins[reference] = version.reference if version else ""
-        return version
-
-
-@dataclass(frozen=True, slots=True)
-class _Tracer:
-    """Asks a worker what a pipeline looks like, and remembers the answer: importing takes seconds."""
-
-    place: Place
-    pipeline: FoundPipeline
-    key: Mapping[str, Any]
-    local: Path
-    watcher: Watcher
-
-    def parameters(self) -> list[Parameter]:
-        """The pipeline's parameters."""
-        return msgspec.convert(self._ask("parameters", {})["parameters"], list[Parameter])
-
-    def nodes(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The nodes of its graph for these values."""
-        return self._ask("trace", {"values": dict(values)})["nodes"]  # type: ignore[no-any-return]
-
-    def _ask(self, operation: str, more: dict[str, Any]) -> dict[str, Any]:
-        question = {"op": operation, "module": self.pipeline.module, "pipeline": self.pipeline.name, **more}
-        answered = self.local / "graphs" / f"{composite('graph', {**self.key, **question})}.json"
-        if answered.exists():
-            return json.loads(answered.read_bytes())  # type: ignore[no-any-return]
-        self.watcher.preparing(f"importing {self.pipeline.file}")
-        # In a worker of its own: what a pipeline's function does to its modules must not reach a step.
-        executor = LocalExecutor(slots=1)
-        try:
-            executor.submit(Task("trace", self.place, Frame({"id": "trace", **question})))
-            report = executor.wait()[0]
-        finally:
-            executor.close()
-        if report.state != "done":
-            raise self._refusal(report.head)
-        write_whole(answered, json.dumps(report.head).encode())
-        return report.head
-
-    def _refusal(self, told: Mapping[str, Any]) -> MlwrightError:
-        """A pipeline that cannot be traced, in the words of what its module raised."""
-        if "error" not in told:
-            return Invalid(
-                f"pipeline `{self.pipeline.name}` cannot be traced: {told['cause']}\n{told['words']}"
-            )
-        cause = told["error"]
-        where = (
-            f"{cause['file']}:{cause['line']}"
-            if "file" in cause
-            else f"{self.pipeline.file}:{self.pipeline.line}"
-        )
-        message = cause["message"] if cause.get("hint") else f"{cause['type']}: {cause['message']}"
-        hint = cause.get("hint")
-        if cause["type"] == "ModuleNotFoundError":
-            hint = "add the package to `dependencies` in pyproject.toml, then: mlwright environments lock"
-        return Invalid(f"pipeline `{self.pipeline.name}` cannot be traced: {message}", where=where, hint=hint)
-
-
-def _dataset_references(graph: Graph) -> list[str]:
-    return sorted(
-        {
-            part.value
-            for node in graph.nodes
-            for argument in node.inputs.values()
-            for part in argument.parts()
-            if part.kind == "dataset"
-        }
-    )
 
 
 def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:

@@ -18,7 +18,8 @@ from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import artifact, artifacts_of
 from mlwright.workflow.attempts import Attempt, AttemptState
-from mlwright.workflow.pipelines import Pipelines, Request
+from mlwright.workflow.pipelines import Pipelines
+from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Watcher
 
@@ -52,6 +53,8 @@ class Reproduction:
     folder: Path
     comparisons: tuple[Comparison, ...]
     error: MlwrightError | None
+    causes: tuple[str, ...] = ()
+    """What differs between the two beside their results: threads, the processor."""
 
     @property
     def identical(self) -> bool:
@@ -91,12 +94,17 @@ def reproduce(
         raise Conflict(f"{folder} is not empty", hint="name a new folder: --in DIR")
     made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
     snapshot = rooms.snapshots.get(made_with["code"].id)
-    lock = rooms.environments.get(made_with["environment"].id)
+    locks = {
+        role.removeprefix("environment").removeprefix(":"): rooms.environments.get(end.id)
+        for role, end in made_with.items()
+        if end.kind == "lock"
+    }
     check_out(rooms.objects, rooms.snapshots.tree(snapshot), folder)
     fresh = opener(folder)
     try:
         fresh.snapshots.adopt(snapshot, rooms.objects)
-        fresh.environments.adopt(lock, rooms.objects)
+        for lock in locks.values():
+            fresh.environments.adopt(lock, rooms.objects)
         for role, end in made_with.items():
             if role.startswith("data:"):
                 fresh.datasets.adopt(rooms.datasets.versions.by_id(end.id), rooms.objects)
@@ -112,13 +120,14 @@ def reproduce(
             pins=run.pins,
             replay=True,
             snapshot=snapshot,
-            lock=lock,
+            locks=locks,
         )
         again, error = Pipelines(fresh).run(request, watcher)
         comparisons = compare(outputs_of(rooms, run), outputs_of(fresh, again))
+        causes = (*_machines(run, again), *_threads(rooms, run, fresh, again))
     finally:
         fresh.workspace.close()
-    return Reproduction(run, again, folder, comparisons, error)
+    return Reproduction(run, again, folder, comparisons, error, causes)
 
 
 def plan_reproduction(rooms: Rooms, reference: str) -> Plan:
@@ -136,7 +145,10 @@ def plan_reproduction(rooms: Rooms, reference: str) -> Plan:
 
 
 def outputs_of(rooms: Rooms, run: Run) -> dict[tuple[str, str], str]:
-    """The digest of every output of a run by (node, output), in the order of the graph; verdicts too."""
+    """The digest of every output of a run by (node, output), in the order of the graph; verdicts too.
+
+    Of a script, what it logged counts as well: it promises no outputs.
+    """
     found: dict[tuple[str, str], str] = {}
     for attempt in rooms.attempts.of_run(run.id):
         if attempt.state in {AttemptState.SUCCEEDED, AttemptState.REUSED}:
@@ -144,6 +156,9 @@ def outputs_of(rooms: Rooms, run: Run) -> dict[tuple[str, str], str]:
                 found[attempt.node, name] = made.digest
         elif "passed" in attempt.detail:
             found[attempt.node, "verdict"] = composite("verdict", attempt.detail)
+    if run.kind != "pipeline":
+        for metric in rooms.runs.metrics(run.id):
+            found["metric", metric.name] = composite("metric", repr(metric.value))
     return found
 
 
@@ -152,6 +167,28 @@ def compare(then: dict[tuple[str, str], str], now: dict[tuple[str, str], str]) -
     return tuple(
         Comparison(*key, then.get(key, ""), now.get(key, "")) for key in [*then, *(now.keys() - then)]
     )
+
+
+def _machines(then: Run, now: Run) -> list[str]:
+    """Whether two runs had processors that choose other code for the same numbers."""
+    found = []
+    for name, what in (("processor", "the processor"), ("features", "its instruction sets")):
+        before, after = then.machine.get(name), now.machine.get(name)
+        if before != after:
+            found.append(f"{what}: {before or 'unknown'} -> {after or 'unknown'}")
+    return found
+
+
+def _threads(rooms: Rooms, then: Run, fresh: Rooms, now: Run) -> list[str]:
+    """The steps that had another number of threads: a reused result keeps those it was made with."""
+    again = {attempt.node: attempt.cpus for attempt in fresh.attempts.of_run(now.id)}
+    found = []
+    for attempt in rooms.attempts.of_run(then.id):
+        made = rooms.attempts.find(_maker(rooms, attempt).id)
+        cpus = again.get(attempt.node)
+        if made is not None and cpus is not None and made.cpus != cpus:
+            found.append(f"the threads of `{attempt.node}`: {made.cpus} -> {cpus}")
+    return found
 
 
 def _reproducible(rooms: Rooms, reference: str) -> Run:

@@ -13,11 +13,11 @@ from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.ids import AttemptId, RunId
 from mlwright.kernel.settings import ProjectFolder
-from mlwright.sdk.report import JOURNAL
 from mlwright.storage import InlineObjects, Tree, check_out
-from mlwright.tracking import Runs, read_journal, record_metrics
-from mlwright.versioning import Artifact, Datasets, Models, Snapshot, Snapshots, artifacts_of
-from mlwright.workflow.attempts import Attempts, AttemptState
+from mlwright.storage.inline import INLINE_BYTES
+from mlwright.tracking import Runs, read_journal, record_metrics, record_params
+from mlwright.versioning import Artifact, Datasets, Models, Snapshot, Snapshots, artifact
+from mlwright.workflow.attempts import Attempts, AttemptState, finish
 from mlwright.workspace import Workspace
 
 
@@ -40,6 +40,11 @@ class Rooms:
         return self.workspace.database
 
     @property
+    def inline_bytes(self) -> int:
+        """Up to this size a value is a record."""
+        return INLINE_BYTES
+
+    @property
     def objects(self) -> InlineObjects:
         """The bytes."""
         return self.workspace.objects
@@ -50,11 +55,13 @@ class Rooms:
 
     def reusable(self, key: Digest) -> tuple[AttemptId, dict[str, Artifact]] | None:
         """The newest success with a fingerprint, and its outputs; None when their bytes are gone."""
-        earlier = self.attempts.reusable(key)
-        outputs = artifacts_of(self.database, earlier) if earlier else {}
-        if earlier is None or any(made.digest not in self.objects for made in outputs.values()):
+        found = self.attempts.reusable(key)
+        if found is None:
             return None
-        return earlier, outputs
+        outputs = {name: artifact(self.database, identity) for name, identity in found[1].items()}
+        if any(made.digest not in self.objects for made in outputs.values()):
+            return None
+        return found[0], outputs
 
     def materialise(self, snapshot: Snapshot) -> Path:
         """The snapshot's files on disk, written once: an edit during a run changes nothing.
@@ -102,8 +109,10 @@ def _lose(attempts: Attempts, scratch: Path, tx: Transaction, run: RunId) -> Non
     """What still ran when a run ended is lost with it; what it had reported is not."""
     for attempt in attempts.of_run(run, tx):
         if attempt.state is AttemptState.RUNNING:
-            record_metrics(tx, run, read_journal(scratch / run / attempt.id / JOURNAL))
-            attempts.finish(tx, attempt, AttemptState.LOST)
+            entries = read_journal(scratch / run / f"{attempt.id}.jsonl")
+            record_metrics(tx, run, entries)
+            record_params(tx, run, attempt.node, entries)
+            attempts.end(tx, [finish(attempt, AttemptState.LOST)])
 
 
 def _intact(place: Path, tree: Tree) -> bool:

@@ -31,11 +31,16 @@ _COLOURS = {
 
 
 @contextmanager
-def watching(quiet: bool) -> Iterator[Watcher]:
-    """A watcher for the block; `quiet` for answers in JSON."""
+def watching(quiet: bool, *, alive: bool = True) -> Iterator[Watcher]:
+    """A watcher for the block.
+
+    Args:
+        quiet: for answers in JSON.
+        alive: whether a table may be drawn again and again: not where steps use the terminal themselves.
+    """
     if quiet:
         yield Unwatched()
-    elif interactive():
+    elif interactive() and alive:
         from rich.live import Live
 
         screen = LiveTable()
@@ -65,11 +70,10 @@ class Lines:
         """Say how a node ended, or that it is tried again."""
         if node.state is AttemptState.RUNNING and not node.note:
             return
+        note = "; ".join(part for part in (node.note, _items(node)) if part)
         width = max(map(len, run.nodes))
         took = "" if node.seconds is None else show_seconds(node.seconds)
-        click.echo(
-            f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {node.note}".rstrip()
-        )
+        click.echo(f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {note}".rstrip())
 
 
 class LiveTable:
@@ -107,9 +111,43 @@ class LiveTable:
                 Text(f"  {node.name}"),
                 Text(node.state or "waiting", style=style),
                 _took(node),
-                Text(node.note),
+                Text(node.worker if node.state is AttemptState.RUNNING else "", style="dim"),
+                _note(node),
             )
         return table
+
+
+def _note(node: NodeView) -> RenderableType:
+    """What there is to say of a node: the bar of its loop while it runs, else words."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    tries = f"try {node.number}" if node.number > 1 else ""
+    words = "; ".join(part for part in (node.note or tries, _items(node)) if part)
+    running = node.state is AttemptState.RUNNING
+    total, done, what = node.items, node.done + node.failed, ""
+    if running and node.progress is not None:
+        total, done = node.progress.total, node.progress.done
+        what = f"{node.progress.what} {done:,}" + (f"/{total:,}" if total else "")
+    if not running or not (total or what):
+        return Text(words)
+    row = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=total, completed=done, width=20) if total else Text("")
+    row.add_row(bar, Text(" ".join(part for part in (what.strip(), words) if part)))
+    return row
+
+
+def _items(node: NodeView) -> str:
+    """How far the elements of a mapped node are."""
+    if node.items is None:
+        return ""
+    told = [f"{node.done:,} of {node.items:,}" if node.done < node.items else f"{node.items:,} elements"]
+    if node.reused:
+        told.append(f"{node.reused:,} reused")
+    if node.failed:
+        told.append(f"{node.failed:,} failed")
+    return ", ".join(told)
 
 
 def _took(node: NodeView) -> str:

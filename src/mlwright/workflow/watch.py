@@ -5,19 +5,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mlwright.tracking import Run
+from mlwright.tracking import Progress, Run
 from mlwright.workflow.attempts import AttemptState
 
 
 @dataclass(slots=True)
 class NodeView:
-    """A node as it stands: waiting (None), or the state of its newest attempt."""
+    """A node as it stands: waiting (None), or the state of its newest attempt.
+
+    Args:
+        began: by the monotonic clock.
+        number: which try it is.
+        items: of a mapped node, how many elements there are; None before that is known.
+        done: how many of them have succeeded.
+        reused: how many of those were not run again.
+        failed: how many have failed.
+        progress: what the step last told of itself.
+    """
 
     name: str
     state: AttemptState | None = None
     began: float | None = None
     seconds: float | None = None
     note: str = ""
+    number: int = 1
+    worker: str = ""
+    items: int | None = None
+    done: int = 0
+    reused: int = 0
+    failed: int = 0
+    progress: Progress | None = None
 
 
 @dataclass(slots=True)

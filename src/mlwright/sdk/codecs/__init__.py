@@ -6,6 +6,7 @@ is said before anything is written.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,11 +26,20 @@ class Codec(Protocol):
         2. equal values have equal bytes, in any process
         3. matches() imports nothing that is not imported already
         4. decode of bytes that encode did not make raises, and runs none of them
+        5. dumps and loads, where there are any, give the bytes of encode and the value of decode
     """
 
     name: str
     distributions: tuple[str, ...]
     """What must be installed where the codec runs; part of the fingerprint of the step that uses it."""
+
+    @property
+    def dumps(self) -> Callable[[Any], bytes] | None:
+        """The value's bytes at once, where it is in memory anyway; None for a codec that needs a file."""
+
+    @property
+    def loads(self) -> Callable[[bytes], Any] | None:
+        """The value of these bytes; None likewise."""
 
     def matches(self, value: Any) -> bool:
         """Whether this codec takes the value."""
@@ -59,6 +69,7 @@ CODECS: tuple[Codec, ...] = (
     BytesCodec(),
     JsonCodec(),
 )
+_BY_NAME = {codec.name: codec for codec in CODECS}
 
 
 def codec_for(value: Any, what: str) -> Codec:

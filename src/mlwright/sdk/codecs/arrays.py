@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ class ArrayCodec:
     name = "array"
     libraries = ("numpy",)
     distributions: tuple[str, ...] = ("numpy",)
+    dumps = loads = None
 
     def matches(self, value: Any) -> bool:
         """Whether it is an array."""
@@ -41,11 +43,20 @@ class ArrayCodec:
             numpy.save(file, numpy.ascontiguousarray(value).reshape(value.shape), allow_pickle=False)
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Any:
-        """The array, mapped: its pages are shared by all processes that read it, until one writes to them."""
+        """The array, mapped: its pages are shared by all processes that read it, until one writes to them.
+
+        One that does not fit the step's limit of memory cannot be written to.
+        """
         from numpy.lib import format as npy
 
         if path.stat().st_size > _MAPPED_BYTES:  # a memory map cannot be of zero bytes
-            return npy.open_memmap(path, mode="c")
+            try:
+                return npy.open_memmap(path, mode="c")
+            except OSError as error:
+                # Under a limit of memory, what may be written to counts as a whole from the beginning.
+                if error.errno != errno.ENOMEM:
+                    raise
+                return npy.open_memmap(path, mode="r")
         with path.open("rb") as file:
             return npy.read_array(file, allow_pickle=False)
 

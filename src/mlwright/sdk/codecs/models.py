@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +69,7 @@ class SklearnCodec:
     name = "sklearn"
     libraries = ("sklearn",)
     distributions: tuple[str, ...] = ("scikit-learn", "skops")
+    dumps = loads = None
 
     def matches(self, value: Any) -> bool:
         """Whether it is an estimator."""
@@ -164,11 +164,15 @@ def _canonical_part(name: str, data: bytes) -> bytes:
 
 
 def _unzipped(raw: bytes) -> dict[str, bytes]:
+    import zipfile  # 8 ms that a step without a model need not wait for
+
     with zipfile.ZipFile(io.BytesIO(raw)) as source:
         return {name: source.read(name) for name in source.namelist()}
 
 
 def _zipped(entries: dict[str, bytes]) -> bytes:
+    import zipfile
+
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(entries):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
+
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=lambda scalar: scalar.item(), check_circular=False
+)
 
 
 class JsonCodec:
@@ -32,12 +34,19 @@ class JsonCodec:
 
     def encode(self, value: Any, path: Path) -> None:
         """One line of JSON; NaN and infinities as Python writes them."""
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=lambda item: item.item())
-        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        path.write_bytes(self.dumps(value))
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Any:
         """The value."""
-        return json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+        return self.loads(path.read_bytes())
+
+    def dumps(self, value: Any) -> bytes:
+        """The line."""
+        return _ENCODER.encode(value).encode("utf-8", "surrogatepass")
+
+    def loads(self, data: bytes) -> Any:
+        """The value of a line."""
+        return json.loads(data.decode("utf-8", "surrogatepass"))
 
     def describe(self, value: Any) -> dict[str, Any]:
         """How many entries it has, if it has any."""
@@ -65,11 +74,19 @@ class TextCodec:
 
     def encode(self, value: str, path: Path) -> None:
         """The text's bytes; lone surrogates pass."""
-        path.write_bytes(value.encode("utf-8", "surrogatepass"))
+        path.write_bytes(self.dumps(value))
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> str:
         """The text."""
-        return path.read_bytes().decode("utf-8", "surrogatepass")
+        return self.loads(path.read_bytes())
+
+    def dumps(self, value: str) -> bytes:
+        """The text's bytes."""
+        return value.encode("utf-8", "surrogatepass")
+
+    def loads(self, data: bytes) -> str:
+        """The text of these bytes."""
+        return data.decode("utf-8", "surrogatepass")
 
     def describe(self, value: str) -> dict[str, Any]:
         """How many characters."""
@@ -94,6 +111,14 @@ class BytesCodec:
         """The bytes."""
         return path.read_bytes()
 
+    def dumps(self, value: bytes) -> bytes:
+        """The bytes."""
+        return value
+
+    def loads(self, data: bytes) -> bytes:
+        """The bytes."""
+        return data
+
     def describe(self, value: bytes) -> dict[str, Any]:
         """Nothing that the size does not tell."""
         return {}
@@ -104,6 +129,7 @@ class FileCodec:
 
     name = "file"
     distributions: tuple[str, ...] = ()
+    dumps = loads = None
 
     def matches(self, value: Any) -> bool:
         """Whether it is a path."""
@@ -117,10 +143,15 @@ class FileCodec:
         """
         if not value.is_file():
             raise Invalid(f"a step returned the path {value}, which is not a file")
+        import shutil
+
         shutil.copyfile(value, path)
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Path:
         """A copy that may be written to."""
+        import shutil  # with tempfile 5 ms, for steps that take files
+        import tempfile
+
         copy = Path(tempfile.mkdtemp(dir=scratch)) / path.name
         shutil.copyfile(path, copy)
         return copy

@@ -19,6 +19,7 @@ class TableCodec:
     name = "table"
     libraries = ("pandas", "polars", "pyarrow")
     distributions: tuple[str, ...] = ("pandas", "polars", "pyarrow")
+    dumps = loads = None
 
     def matches(self, value: Any) -> bool:
         """Whether it is one of the three kinds of table."""

@@ -1,0 +1,74 @@
+"""Ending a run that somebody else executes: it is asked for, and whoever executes the run does it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from mlwright.kernel.errors import Conflict, TimedOut
+from mlwright.kernel.ids import short
+from mlwright.kernel.plan import Change, Plan
+from mlwright.tracking import Run, RunState
+from mlwright.workflow.rooms import Rooms
+
+_PAUSE_S = 0.1
+
+
+def plan_cancel(rooms: Rooms, reference: str) -> Plan:
+    """What cancelling a run would do.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it has ended.
+    """
+    run = _running(rooms, reference)
+    why = "asked for already" if run.wanted else "its steps are stopped; what succeeded can be resumed"
+    return Plan(f"end of run {short(run.id)}", (Change("cancel", f"run {short(run.id)}", why),))
+
+
+def cancel(
+    rooms: Rooms,
+    reference: str,
+    *,
+    within_s: float | None = 15.0,
+    pause: Callable[[float], object] = time.sleep,
+) -> Run:
+    """Ask for the end of a run.
+
+    Args:
+        rooms: where it is recorded.
+        reference: the run.
+        within_s: how long to wait for its end; None not to wait.
+        pause: waits between two looks.
+
+    Returns:
+        The run as it stands then: it may also have ended by itself meanwhile.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it has ended.
+        TimedOut: it has not ended in time.
+    """
+    run = _running(rooms, reference)
+    rooms.runs.cancel(run)
+    if within_s is None:
+        return rooms.runs.get(run.id)
+    deadline = time.monotonic() + within_s
+    while (run := rooms.runs.get(run.id)).state is RunState.RUNNING:
+        if time.monotonic() >= deadline:
+            raise TimedOut(
+                f"run {short(run.id)} has not ended within {within_s:g} s, though that was asked for",
+                hint=f"look again: mlwright runs show {short(run.id)}",
+            )
+        pause(_PAUSE_S)
+    return run
+
+
+def _running(rooms: Rooms, reference: str) -> Run:
+    run = rooms.runs.get(reference)
+    if run.state is not RunState.RUNNING:
+        raise Conflict(
+            f"run {short(run.id)} has ended already: {run.state}",
+            hint=f"mlwright runs show {short(run.id)}",
+        )
+    return run

@@ -1,0 +1,318 @@
+"""Two runs beside each other: what they were made with, what they made, and how long that took."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlwright.kernel import edges
+from mlwright.kernel.digest import Digest, composite
+from mlwright.kernel.edges import End
+from mlwright.storage import Tree
+from mlwright.tracking import Run
+from mlwright.workflow.attempts import Attempt
+from mlwright.workflow.group import Group, groups_of
+from mlwright.workflow.history import made_in
+from mlwright.workflow.reproduce import Comparison, compare
+from mlwright.workflow.rooms import Rooms
+
+_SHOWN_BYTES = 1 << 20
+"""A larger file is said to differ, and not how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A thing that differs; None where it is not there."""
+
+    name: str
+    then: Any
+    now: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file of the code that differs; `diff` is empty when it was not asked for or cannot be shown."""
+
+    path: str
+    verdict: Literal["added", "removed", "changed"]
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitChange:
+    """A statement of the code, by `module:name`, that differs and that these steps reach."""
+
+    unit: str
+    verdict: Literal["added", "removed", "changed"]
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricChange:
+    """A metric that both have, or one; `difference` is `now` less `then`."""
+
+    name: str
+    then: float | None
+    now: float | None
+    difference: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How long all that ran of a step took together; None when nothing did. The states are counted."""
+
+    step: str
+    then_s: float | None
+    now_s: float | None
+    then_states: dict[str, int]
+    now_states: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Two runs beside each other. What is the same is left out, but for metrics, outputs and durations.
+
+    Args:
+        then: the first.
+        now: the second.
+        code: whether their snapshots have the same files.
+        data: dataset versions, and those models that gates compared with, by what asked for them.
+        packages: by `NAME`, or `ENVIRONMENT/NAME` beside the project's own.
+        settings: of the runs: pipeline, kind, seed.
+    """
+
+    then: Run
+    now: Run
+    code: bool
+    files: tuple[FileChange, ...]
+    units: tuple[UnitChange, ...]
+    data: tuple[Changed, ...]
+    parameters: tuple[Changed, ...]
+    settings: tuple[Changed, ...]
+    packages: tuple[Changed, ...]
+    machine: tuple[Changed, ...]
+    metrics: tuple[MetricChange, ...]
+    outputs: tuple[Comparison, ...]
+    durations: tuple[Duration, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two runs, as it is recorded.
+
+    Args:
+        parameters: that it was given, and that its steps logged.
+        files: of its code, by path.
+        units: by step, what it reaches: units with their digests.
+        data: references by what asked for them.
+        packages: as `RunComparison`, each as it is shown.
+        outputs: digests by (node, output).
+    """
+
+    run: Run
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+    files: dict[str, Digest]
+    units: dict[str, dict[str, str]]
+    data: dict[str, str]
+    packages: dict[str, str]
+    outputs: dict[tuple[str, str], str]
+    groups: tuple[Group, ...]
+
+
+def compare_runs(rooms: Rooms, first: str, second: str, *, with_diff: bool = False) -> RunComparison:
+    """What differs between two runs.
+
+    Args:
+        rooms: where both are recorded.
+        first: a run.
+        second: another.
+        with_diff: also say how files differ, line by line.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    then, now = (_side(rooms, rooms.runs.get(reference)) for reference in (first, second))
+
+    def show(path: str) -> str:
+        return _diff(rooms, path, then.files.get(path), now.files.get(path)) if with_diff else ""
+
+    return compared(then, now, show)
+
+
+def compared(then: Side, now: Side, show: Callable[[str], str] = lambda path: "") -> RunComparison:
+    """What differs between two sides; `show` says how a file does."""
+    settings = [{"pipeline": run.pipeline, "kind": run.kind, "seed": run.seed} for run in (then.run, now.run)]
+    return RunComparison(
+        then=then.run,
+        now=now.run,
+        code=then.files == now.files,
+        files=tuple(
+            FileChange(each.name, _verdict(each), show(each.name)) for each in _changes(then.files, now.files)
+        ),
+        units=tuple(_unit_changes(then.units, now.units)),
+        data=tuple(_changes(then.data, now.data)),
+        parameters=tuple(_changes(then.parameters, now.parameters)),
+        settings=tuple(_changes(*settings)),
+        packages=tuple(_changes(then.packages, now.packages)),
+        machine=tuple(_changes(then.run.machine, now.run.machine)),
+        metrics=tuple(
+            _metric(name, then.metrics.get(name), now.metrics.get(name))
+            for name in sorted({*then.metrics, *now.metrics})
+        ),
+        outputs=compare(then.outputs, now.outputs),
+        durations=tuple(_durations(then.groups, now.groups)),
+    )
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
+    """What differs, by name. 1, 1.0 and true are three values."""
+    missing = object()
+    return [
+        Changed(name, then.get(name), now.get(name))
+        for name in sorted({*then, *now})
+        if repr(then.get(name, missing)) != repr(now.get(name, missing))
+    ]
+
+
+def _verdict(change: Changed) -> Literal["added", "removed", "changed"]:
+    if change.then is None:
+        return "added"
+    return "removed" if change.now is None else "changed"
+
+
+def _unit_changes(
+    then: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
+) -> list[UnitChange]:
+    """The units that differ, each with the steps that reach it; a step that only one has is no difference."""
+    found: dict[str, list[str]] = {}
+    verdicts = {}
+    for step in then:
+        for change in _changes(then[step], now[step]) if step in now else ():
+            found.setdefault(change.name, []).append(step)
+            verdicts[change.name] = _verdict(change)
+    return [UnitChange(unit, verdicts[unit], tuple(found[unit])) for unit in sorted(found)]
+
+
+def _metric(name: str, then: float | None, now: float | None) -> MetricChange:
+    known = then is not None and now is not None and math.isfinite(then) and math.isfinite(now)
+    return MetricChange(name, then, now, now - then if known else None)  # type: ignore[operator]
+
+
+def _durations(then: Iterable[Group], now: Iterable[Group]) -> list[Duration]:
+    before, after = ({group.name: group for group in groups} for groups in (then, now))
+    return [
+        Duration(
+            name,
+            _took_s(before.get(name)),
+            _took_s(after.get(name)),
+            _states(before.get(name)),
+            _states(after.get(name)),
+        )
+        for name in [*before, *(name for name in after if name not in before)]
+    ]
+
+
+def _took_s(group: Group | None) -> float | None:
+    told = [] if group is None else [each.wall_s for each in group.attempts if each.wall_s is not None]
+    return sum(told) if told else None
+
+
+def _states(group: Group | None) -> dict[str, int]:
+    return {} if group is None else {str(state): count for state, count in group.counts.items()}
+
+
+def _side(rooms: Rooms, run: Run) -> Side:
+    made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
+    attempts = rooms.attempts.of_run(run.id)
+    groups = tuple(groups_of(attempts))
+    return Side(
+        run=run,
+        parameters=rooms.runs.parameters(run.id) | rooms.runs.logged_parameters(run.id),
+        metrics={metric.name: metric.value for metric in rooms.runs.metrics(run.id)},
+        files={entry.path: entry.digest for entry in _tree(rooms, made_with).entries},
+        units={group.name: units for group in groups if (units := _units(rooms, group))},
+        data={
+            role: rooms.datasets.versions.by_id(end.id).reference
+            for role, end in made_with.items()
+            if role.startswith(("data:", "reference:"))
+        },
+        packages=_packages(rooms, made_with),
+        outputs=_outputs(rooms, run, attempts),
+        groups=groups,
+    )
+
+
+def _tree(rooms: Rooms, made_with: Mapping[str, End]) -> Tree:
+    code = made_with.get("code")
+    return Tree(()) if code is None else rooms.snapshots.tree(rooms.snapshots.get(code.id))
+
+
+def _units(rooms: Rooms, group: Group) -> dict[str, str]:
+    """What a step reaches; all its elements reach the same."""
+    digest = next((attempt.fingerprint for attempt in group.attempts if attempt.fingerprint), None)
+    fingerprint = rooms.attempts.fingerprint(digest) if digest else None
+    return {} if fingerprint is None else fingerprint.basis.parts["code"]
+
+
+def _packages(rooms: Rooms, made_with: Mapping[str, End]) -> dict[str, str]:
+    """Each package of each environment, with its version; and the interpreter of the project's own."""
+    found: dict[str, str] = {}
+    for role, end in made_with.items():
+        if not role.startswith("environment"):
+            continue
+        prefix = f"{role.partition(':')[2]}/" if ":" in role else ""
+        lock = rooms.environments.get(end.id)
+        found |= {f"{prefix}python": lock.python, f"{prefix}platform": lock.platform}
+        for entry in tomllib.loads(rooms.objects.get(lock.pylock).decode()).get("packages", []):
+            name = f"{prefix}{entry['name']}"
+            shown = _package(entry)
+            # One package may be locked more than once, for different platforms.
+            found[name] = f"{found[name]}, {shown}" if name in found else shown
+    return found
+
+
+def _package(entry: Mapping[str, Any]) -> str:
+    """A package's version, with a digest of all its files; or where it comes from."""
+    source = {name: entry[name] for name in ("vcs", "directory", "archive") if name in entry}
+    files = [*entry.get("wheels", []), *([entry["sdist"]] if "sdist" in entry else [])]
+    hashes = sorted(str(each.get("hashes", {})) for each in files)
+    version = entry.get("version", "no version")
+    return f"{version} b3:{composite('package', [source, hashes])[:8]}"
+
+
+def _outputs(rooms: Rooms, run: Run, attempts: Iterable[Attempt]) -> dict[tuple[str, str], str]:
+    """The digest of every output, and of every verdict, by (node, output), in the order of the attempts."""
+    made: dict[str, list[tuple[str, str]]] = {}
+    for each in made_in(rooms.database, run.id):
+        if each.role.startswith("output:"):
+            made.setdefault(each.attempt, []).append((each.role.removeprefix("output:"), each.digest))
+    found: dict[tuple[str, str], str] = {}
+    for attempt in attempts:
+        for output, digest in made.get(attempt.id, ()):
+            found[attempt.node, output] = digest
+        if "passed" in attempt.detail:
+            found[attempt.node, "verdict"] = composite("verdict", attempt.detail)
+    return found
+
+
+def _diff(rooms: Rooms, path: str, then: Digest | None, now: Digest | None) -> str:
+    sides = [_lines(rooms, digest) for digest in (then, now)]
+    if None in sides:
+        return "(not shown: it is large, or no text)"
+    names = [f"then/{path}" if then else "/dev/null", f"now/{path}" if now else "/dev/null"]
+    return "\n".join(difflib.unified_diff(sides[0] or [], sides[1] or [], names[0], names[1], lineterm=""))
+
+
+def _lines(rooms: Rooms, digest: Digest | None) -> list[str] | None:
+    data = b"" if digest is None else rooms.objects.get(digest)
+    if len(data) > _SHOWN_BYTES or b"\0" in data:
+        return None
+    try:
+        return data.decode().splitlines()
+    except UnicodeDecodeError:
+        return None

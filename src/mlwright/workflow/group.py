@@ -1,0 +1,91 @@
+"""The attempts of a run by step: all elements of a mapped one together, each with its tries."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlwright.kernel.errors import NotFound, nearest
+from mlwright.workflow.attempts import Attempt, AttemptState
+
+_ELEMENT = re.compile(r"(.+)\[([0-9]+)\]")
+
+
+def element_of(node: str) -> tuple[str, int | None]:
+    """The step of a node, and which element it is; None for a step as a whole."""
+    found = _ELEMENT.fullmatch(node)
+    return (found[1], int(found[2])) if found else (node, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A step of a run, with every attempt at it.
+
+    Args:
+        name: `fit`, also of `fit[0]`, `fit[1]`, ...
+        mapped: whether these are elements.
+        attempts: in the order they began.
+    """
+
+    name: str
+    mapped: bool
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def latest(self) -> tuple[Attempt, ...]:
+        """The last try of each element; of a step as a whole the one last try."""
+        return tuple({attempt.node: attempt for attempt in self.attempts}.values())
+
+    @property
+    def counts(self) -> dict[AttemptState, int]:
+        """How many elements stand how."""
+        return dict(Counter(attempt.state for attempt in self.latest))
+
+    @property
+    def retries(self) -> int:
+        """How many tries were made again."""
+        return len(self.attempts) - len(self.latest)
+
+    @property
+    def label(self) -> str:
+        """`fit`, or `fit[1000]` for that many elements."""
+        return f"{self.name}[{len(self.latest)}]" if self.mapped else self.name
+
+
+def groups_of(attempts: Iterable[Attempt]) -> list[Group]:
+    """The steps of a run, in the order in which each first began."""
+    found: dict[str, list[Attempt]] = {}
+    mapped = set()
+    for attempt in attempts:
+        name, index = element_of(attempt.node)
+        found.setdefault(name, []).append(attempt)
+        if index is not None:
+            mapped.add(name)
+    return [Group(name, name in mapped, tuple(each)) for name, each in found.items()]
+
+
+def attempts_at(attempts: Iterable[Attempt], step: str, run: str) -> list[Attempt]:
+    """The attempts at a step, at each of its elements when it is mapped, or at one element (`fit[3]`).
+
+    Args:
+        attempts: of a run.
+        step: a node, or the name of all elements.
+        run: how the run is called, for the message.
+
+    Raises:
+        NotFound: the run has no such step.
+    """
+    attempts = list(attempts)
+    found = [attempt for attempt in attempts if step in {attempt.node, element_of(attempt.node)[0]}]
+    if found:
+        return found
+    groups = groups_of(attempts)
+    known = [group.name for group in groups]
+    name, index = element_of(step)
+    of = next((group for group in groups if group.name == name), None)
+    if of is not None and index is not None:
+        count = f"{len(of.latest)} elements" if of.mapped else "no elements"
+        raise NotFound(f"step `{name}` of run {run} has {count}: there is no `{step}`")
+    raise NotFound(f"run {run} has no step `{step}`", hint=nearest(step, known))

@@ -1,0 +1,108 @@
+"""What an attempt left behind, taken into the store: outputs, logged artifacts, log, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlwright.compute import Report
+from mlwright.kernel.digest import Digest, digest_of
+from mlwright.sdk.workplace import LOG, shorten
+from mlwright.storage import InlineObjects, Stored
+from mlwright.tracking import Entry, JournalReader, LoggedArtifact
+from mlwright.versioning import Artifact, new_artifact
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an attempt left behind.
+
+    Args:
+        outputs: by name.
+        made: each artifact with its role: outputs, and what was logged.
+        inline: the bytes of those that are small, which the record of the attempt carries.
+        entries: what it reported and was not read before.
+    """
+
+    outputs: dict[str, Artifact] = field(default_factory=dict)
+    made: list[tuple[str, Artifact]] = field(default_factory=list)
+    inline: dict[Digest, bytes] = field(default_factory=dict)
+    log: Digest | None = None
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def bytes_out(self) -> int:
+        """Of all that it made."""
+        return sum(artifact.size_bytes for _, artifact in self.made)
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Takes what attempts left in their scratch folders into the store."""
+
+    objects: InlineObjects
+
+    def publish(
+        self, report: Report, journal: JournalReader, scratch: Path, heard: Sequence[Entry] = ()
+    ) -> Outcome:
+        """All that an attempt left; on return every byte that is not inline is durable.
+
+        Args:
+            heard: what was read from the journal before.
+        """
+        if report.state in {"died", "timed out"}:
+            return self.salvage(report.worker, journal, scratch, heard)
+        outcome = Outcome()
+        for told in report.head.get("outputs", ()):
+            artifact = self._output(told, report.parts, outcome)
+            outcome.outputs[told["name"]] = artifact
+            outcome.made.append((f"output:{told['name']}", artifact))
+        if "log" in report.head:
+            outcome.log = self.objects.put(Path(report.head["log"]), take=True).digest
+        if report.head.get("journal"):
+            self._reported(journal, outcome, heard)
+        return outcome
+
+    def salvage(
+        self, worker: str, journal: JournalReader, scratch: Path, heard: Sequence[Entry] = ()
+    ) -> Outcome:
+        """What is there of an attempt whose worker can no longer say."""
+        outcome = Outcome()
+        log = scratch / worker / LOG
+        if worker and log.exists() and log.stat().st_size:
+            shorten(log)
+            outcome.log = self.objects.put(log, take=True).digest
+        self._reported(journal, outcome, heard)
+        return outcome
+
+    def _output(self, told: dict[str, Any], parts: tuple[bytes, ...], outcome: Outcome) -> Artifact:
+        if "path" in told:
+            stored = self.objects.put(Path(told["path"]), take=True)
+        else:
+            data = parts[told["part"]]
+            stored = Stored(digest_of(data), len(data))
+            outcome.inline[stored.digest] = data
+        return self._artifact(told["codec"], told["type"], told["about"], stored)
+
+    def _reported(self, journal: JournalReader, outcome: Outcome, heard: Sequence[Entry]) -> None:
+        outcome.entries = journal.read()
+        told = [*heard, *outcome.entries]
+        logged = {each.name: each for each in told if isinstance(each, LoggedArtifact)}
+        for name, each in logged.items():
+            if each.path.exists():
+                stored = self.objects.put(each.path, take=True)
+                artifact = self._artifact(each.codec, each.type_text, each.about, stored)
+                outcome.made.append((f"logged:{name}", artifact))
+
+    @staticmethod
+    def _artifact(codec: str, type_text: str, about: dict[str, Any], stored: Stored) -> Artifact:
+        return new_artifact(
+            codec=codec,
+            type_text=type_text,
+            digest=stored.digest,
+            size_bytes=stored.size_bytes,
+            about=about,
+            ours=True,
+        )

@@ -1,0 +1,211 @@
+"""From a request to all that it means here and now: code, environments, graph, data. Nothing is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlwright.compute import Executor, Machine, Place, this_machine
+from mlwright.environments import Environment, Lock
+from mlwright.kernel import edges
+from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.versioning import Snapshot, Version, artifact, parse_reference
+from mlwright.workflow.fingerprint import Fingerprints
+from mlwright.workflow.found import FoundPipeline
+from mlwright.workflow.graph import Argument, Graph, read_graph, references_of, with_references
+from mlwright.workflow.memory import Memory
+from mlwright.workflow.orders import Ground, Orders
+from mlwright.workflow.parameters import bind
+from mlwright.workflow.request import Request
+from mlwright.workflow.rooms import Rooms
+from mlwright.workflow.scripts import bind_script, script_graph
+from mlwright.workflow.tracer import Tracer
+from mlwright.workflow.watch import Watcher
+
+if TYPE_CHECKING:
+    from mlwright.workflow.code import CodeIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with all that it means here and now: nothing is recorded yet."""
+
+    request: Request
+    snapshot: Snapshot
+    environments: Mapping[str, Environment]
+    parameters: dict[str, Any]
+    pins: dict[str, str]
+    orders: Orders
+    references: dict[str, Version]
+
+
+def slots_of(rooms: Rooms) -> int:
+    """How many processors the steps of a run may take together."""
+    return rooms.project.settings.workers or this_machine().cpus
+
+
+def prepare(rooms: Rooms, request: Request, watcher: Watcher, executor: Executor | None = None) -> Prepared:
+    """All that a request means.
+
+    Args:
+        executor: is warmed where something is likely to run.
+
+    Raises:
+        MlwrightError: what the request names is not there, or cannot be had.
+    """
+    return _Preparation(rooms, request, watcher, executor).prepared()
+
+
+@dataclass(slots=True)
+class _Preparation:
+    rooms: Rooms
+    request: Request
+    watcher: Watcher
+    executor: Executor | None
+
+    def prepared(self) -> Prepared:
+        rooms, request = self.rooms, self.request
+        if not 0 <= request.seed < 2**63:
+            raise Invalid(f"the seed {request.seed} is not between 0 and 2^63 - 1")
+        snapshot = request.snapshot or rooms.snapshots.take(verify=request.verify)
+        own = self._environment("")
+        code = rooms.materialise(snapshot)
+        self._warm(snapshot, own, code)
+        parameters, graph = self._trace(snapshot, own, code)
+        _refuse_impossible(graph, this_machine())
+        others = sorted({node.environment for node in graph.nodes} - {""})
+        if others and self.executor is not None and not self.executor.isolates:
+            raise Invalid(
+                f"a step runs in the environment `{others[0]}`, and one process cannot have two",
+                hint="use worker processes: leave out --executor inline",
+            )
+        environments = {"": own, **{name: self._environment(name) for name in others}}
+        pins = dict(request.pins or {})
+        datasets = {name: self._pin_dataset(name, pins) for name in _dataset_references(graph)}
+        if request.verify:
+            for version in datasets.values():
+                rooms.datasets.verify(version)
+        references = {name: self._pin_model(name, pins) for name in references_of(graph)}
+        present = {name: version for name, version in references.items() if version is not None}
+        graph = with_references(
+            graph, {name: Argument("output", node=f"@{name}", output="model") for name in present}
+        )
+        models = {
+            f"@{name}": artifact(rooms.database, version.artifact_id) for name, version in present.items()
+        }
+        grounds = self._grounds(snapshot, environments, code)
+        orders = Orders(graph, code, grounds, datasets, models, parameters, request.cache, request.replay)
+        return Prepared(request, snapshot, environments, parameters, pins, orders, present)
+
+    def _environment(self, name: str) -> Environment:
+        """One of the run's environments, built if it is not there."""
+        environments = self.rooms.environments
+        lock = self.request.locks.get(name) or environments.current(name)
+        if not environments.built(lock):
+            which = f"the environment `{name}`" if name else "the environment"
+            self.watcher.preparing(f"installing {which}: {lock.packages} packages are locked")
+        return environments.build(lock)
+
+    def _warm(self, snapshot: Snapshot, own: Environment, code: Path) -> None:
+        """Let a worker start while the rest is prepared, unless all of it will probably be reused."""
+        if self.executor is None or self.request.kind != "pipeline":
+            return
+        if not self._seems_cached(snapshot, own.lock):
+            self.executor.warm(Place(own.python, code))
+
+    def _seems_cached(self, snapshot: Snapshot, lock: Lock) -> bool:
+        """Whether the newest success of the pipeline had the same code, environment and seed."""
+        if not self.request.cache:
+            return False
+        newest = self.rooms.runs.newest_success(self.request.pipeline)
+        if newest is None or newest.seed != self.request.seed:
+            return False
+        made_with = {edge.earlier for edge in edges.made_from(self.rooms.database, newest.end)}
+        return {snapshot.end, lock.end} <= made_with
+
+    def _trace(self, snapshot: Snapshot, own: Environment, code: Path) -> tuple[dict[str, Any], Graph]:
+        """The parameters as they are recorded, and the graph for them."""
+        request = self.request
+        if request.kind != "pipeline":
+            parameters = bind_script(request.pipeline, request.kind, code, request.given)
+            return parameters, script_graph(request.pipeline, request.kind, parameters, slots_of(self.rooms))
+        memory = self._memory(snapshot)
+        folder = self.rooms.project.settings.pipelines
+        found = FoundPipeline(
+            **memory.recall({"find": request.pipeline, "in": folder}, lambda: self._find(code))
+        )
+        traced = self._memory(snapshot, lock=own.lock.digest)
+        with Tracer(Place(own.python, code), found, traced, self.watcher) as tracer:
+            parameters = bind(found.name, tracer.parameters(), request.given)
+            return parameters, read_graph(found.name, tracer.nodes(parameters))
+
+    def _find(self, code: Path) -> dict[str, Any]:
+        from mlwright.workflow.discover import find  # parses, which a known snapshot needs no more
+
+        return asdict(find(self.rooms.project, code, self.request.pipeline))
+
+    def _grounds(
+        self, snapshot: Snapshot, environments: Mapping[str, Environment], code: Path
+    ) -> dict[str, Ground]:
+        @cache
+        def index() -> CodeIndex:
+            from mlwright.workflow.code import CodeIndex  # as above
+
+            files = {each.path: each.digest for each in self.rooms.snapshots.tree(snapshot).entries}
+            others = {path: digest for path, digest in files.items() if not path.endswith(".py")}
+            return CodeIndex(code, code / "src", files=others)
+
+        memory = self._memory(snapshot)
+        return {
+            name: Ground(environment.python, Fingerprints(index, environment, memory))
+            for name, environment in environments.items()
+        }
+
+    def _memory(self, snapshot: Snapshot, **about: str) -> Memory:
+        return Memory(self.rooms.workspace.local / "graphs", {"tree": snapshot.tree, **about})
+
+    def _pin_dataset(self, reference: str, pins: dict[str, str]) -> Version:
+        version = self.rooms.datasets.versions.resolve(pins.get(reference) or reference)
+        pins[reference] = version.reference
+        return version
+
+    def _pin_model(self, reference: str, pins: dict[str, str]) -> Version | None:
+        """What a gate compares with; nothing, before there is a first version."""
+        if reference in pins and not pins[reference]:
+            return None
+        wanted = pins.get(reference) or reference
+        version = self.rooms.models.versions.find(parse_reference(wanted, "model"))
+        if version is None and parse_reference(wanted, "model").alias is None:
+            raise NotFound(f"there is no model `{wanted}` to compare with", hint="mlwright models list")
+        pins[reference] = version.reference if version else ""
+        return version
+
+
+def _refuse_impossible(graph: Graph, machine: Machine) -> None:
+    """What this machine cannot give. A step that asks for more processors than there are runs alone.
+
+    Raises:
+        Invalid: a step asks for more memory or GPUs than there are.
+    """
+    for node in graph.nodes:
+        where = node.step.partition(":")[0].replace(".", "/") + f".py:{node.line}"
+        if node.gpus > len(machine.gpus):
+            raise Invalid(
+                f"step `{node.name}` asks for {node.gpus} GPUs, and this machine has {len(machine.gpus)}",
+                where=where,
+                hint="run it where there are, or lower `gpus` in its resources",
+            )
+        if node.memory_bytes is not None and node.memory_bytes > machine.memory_bytes:
+            asked, there = (round(each / 2**30, 1) for each in (node.memory_bytes, machine.memory_bytes))
+            raise Invalid(
+                f"step `{node.name}` asks for {asked:g} GiB of memory, and this machine has {there:g} GiB",
+                where=where,
+                hint="run it where there is, or lower `memory` in its resources",
+            )
+
+
+def _dataset_references(graph: Graph) -> list[str]:
+    return sorted({part.value for node in graph.nodes for part in node.parts() if part.kind == "dataset"})

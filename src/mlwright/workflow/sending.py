@@ -1,0 +1,114 @@
+"""Arguments as a worker takes them: paths to read, the bytes of small values, or plain values."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlwright.kernel.digest import Digest
+from mlwright.kernel.edges import Edge, End
+from mlwright.versioning import Artifact, Version
+from mlwright.workflow.graph import Argument, Node
+from mlwright.workflow.known import Known, Made, artifacts_in
+from mlwright.workflow.records import Records
+from mlwright.workflow.rooms import Rooms
+
+_REMEMBERED = 4096
+
+
+class SmallValues:
+    """The newest inline values of a run: what was just made is wanted next, and may not be on disk."""
+
+    def __init__(self, rooms: Rooms, records: Records) -> None:
+        self._rooms = rooms
+        self._records = records
+        self._known: OrderedDict[Digest, bytes] = OrderedDict()
+
+    def learn(self, values: Mapping[Digest, bytes]) -> None:
+        """These were made."""
+        self._known |= values
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def get(self, artifact: Artifact) -> bytes | None:
+        """The bytes of an artifact when they are inline; None when they are a file."""
+        if artifact.digest in self._known:
+            return self._known[artifact.digest]
+        if artifact.size_bytes > self._rooms.inline_bytes:
+            return None
+        found = self._rooms.objects.inline(artifact.digest)
+        if found is None:
+            self._records.flush()
+            found = self._rooms.objects.inline(artifact.digest)
+        return found
+
+
+@dataclass(slots=True)
+class Parcel:
+    """The arguments of one attempt, on their way to a worker."""
+
+    arguments: dict[str, Any] = field(default_factory=dict)
+    parts: list[bytes] = field(default_factory=list)
+    bytes_in: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Puts parcels together for one run."""
+
+    rooms: Rooms
+    known: Known
+    datasets: Mapping[str, Version]
+    small: SmallValues
+
+    def parcel(self, node: Node) -> Parcel:
+        """The arguments of a node, all of which are known."""
+        parcel = Parcel()
+        for name, argument in node.inputs.items():
+            parcel.arguments[name] = self._argument(argument, node.accepts.get(name, ""), parcel)
+        return parcel
+
+    def input_edges(self, later: End, node: Node) -> list[Edge]:
+        """What a node takes, by the names of its arguments."""
+        found = []
+        for name, argument in node.inputs.items():
+            for part in argument.parts():
+                if part.kind == "output":
+                    made = self.known.outputs[part.node, part.output]
+                    found += [Edge(later, f"input:{name}", each.end) for each in artifacts_in(made)]
+                elif part.kind == "dataset":
+                    found.append(Edge(later, f"input:{name}", self.datasets[part.value].end))
+        return found
+
+    def _argument(self, argument: Argument, wanted: str, parcel: Parcel) -> dict[str, Any]:
+        match argument.kind:
+            case "value":
+                return {"kind": "value", "value": argument.value}
+            case "dataset":
+                version = self.datasets[argument.value]
+                files = self.rooms.datasets.files(version)
+                parcel.bytes_in += sum(path.stat().st_size for path in files.values())
+                paths = {name: str(path) for name, path in files.items()}
+                return {"kind": "dataset", "value": version.reference, "files": paths}
+            case "list":
+                return {
+                    "kind": "list",
+                    "items": [self._argument(item, "", parcel) for item in argument.items],
+                }
+            case "dict":
+                fields = {name: self._argument(item, "", parcel) for name, item in argument.fields.items()}
+                return {"kind": "dict", "fields": fields}
+        return self._made(self.known.outputs[argument.node, argument.output], wanted, parcel)
+
+    def _made(self, made: Made, wanted: str, parcel: Parcel) -> dict[str, Any]:
+        if isinstance(made, tuple):
+            return {"kind": "list", "items": [self._made(each, "", parcel) for each in made]}
+        parcel.bytes_in += made.size_bytes
+        sent = {"kind": "artifact", "codec": made.codec, "wanted": wanted or made.type}
+        inline = self.small.get(made)
+        if inline is None:
+            return {**sent, "path": str(self.rooms.objects.path(made.digest))}
+        parcel.parts.append(inline)
+        return {**sent, "part": len(parcel.parts) - 1}
