@@ -19,6 +19,7 @@ CHANGING = {
     "run",
     "serve",
     "runs resume",
+    "runs cancel",
     "runs reproduce",
     "datasets add",
     "artifacts checkout",

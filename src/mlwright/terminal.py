@@ -135,6 +135,8 @@ def interactive() -> bool:
 def run_command(root: click.Command, arguments: list[str]) -> int:
     """Run a command line; every failure becomes one message on standard error and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` wants it to go on
+        signal.signal(signal.SIGHUP, _terminated)
     try:
         for argument in arguments:
             if not argument.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in argument):

@@ -1,4 +1,4 @@
-"""`kill -9` of a run, of its engine or of a worker, at moments spread over the whole run, looked at from outside.
+"""`kill -9` of a run, its engine or a worker, at moments spread over the whole run, looked at from outside.
 
 Nothing of the engine's own code looks at the records here: they are read with SQL, the objects from their
 files, and what was executed from a file outside the project that every step appends a line to.
@@ -8,32 +8,29 @@ files, and what was executed from a file outside the project that every step app
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
-from blake3 import blake3
 
 from mlwright.app import Project
 from tests.conftest import COMMAND, PYPROJECT, write
 from tests.processes import alive, until
-
-pytestmark = pytest.mark.soak
+from tests.workflow.outside import Outside
 
 SOAK = os.environ.get("MLWRIGHT_SOAK") == "1"
 MOMENTS = 200 if SOAK else 20
 MARK = "MLWRIGHT_TEST_CRASH"
-LOOK_S = 15.0
+LOST_S = 15.0
 """After so long at most, whoever looks sees that a run is lost."""
 
 PIPELINE = '''
@@ -41,6 +38,7 @@ PIPELINE = '''
 
     import os
     import random
+    import subprocess
     import time
     from pathlib import Path
 
@@ -107,6 +105,7 @@ PIPELINE = '''
     @step
     def holds(link: int) -> int:
         began("holds")
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
         while not Path(os.environ["LEDGER"] + ".go").exists():
             time.sleep(0.002)
         return link
@@ -125,109 +124,8 @@ STEPS = {
     *("measure", *(f"measure-{number}" for number in range(2, 6))),
     *("spread", "shaky", "total", *(f"square[{index}]" for index in range(8))),
 }
-TERMINAL = {"succeeded", "failed", "cancelled", "lost", "reused", "checked", "skipped"}
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """An attempt as it is recorded."""
-
-    id: str
-    run: str
-    node: str
-    number: int
-    state: str
-    log: str | None
-
-
-class Outside:
-    """Looks at a workspace without any code of the engine's."""
-
-    def __init__(self, root: Path) -> None:
-        self.local = root / ".mlwright"
-
-    def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        """What the database answers."""
-        with closing(apsw.Connection(str(self.local / "metadata.db"))) as connection:
-            connection.set_busy_timeout(10_000)
-            return list(connection.execute(sql, values))
-
-    def runs(self, seed: int) -> dict[str, str]:
-        """The runs with a seed and their states, oldest first."""
-        found = self.rows("SELECT id, state FROM run WHERE seed = :seed ORDER BY created_us, id", seed=seed)
-        return dict(found)  # type: ignore[arg-type]
-
-    def tries(self, seed: int) -> list[Try]:
-        """The attempts of all those runs, in the order they began."""
-        return [
-            Try(*row)
-            for row in self.rows(
-                "SELECT id, run_id, node, number, state, log FROM attempt"
-                " WHERE run_id IN (SELECT id FROM run WHERE seed = :seed) ORDER BY created_us, id",
-                seed=seed,
-            )
-        ]
-
-    def states(self, seed: int) -> dict[str, str]:
-        """The state of each run and attempt that has come to its end."""
-        all_of_them = self.runs(seed) | {each.id: each.state for each in self.tries(seed)}
-        return {identity: state for identity, state in all_of_them.items() if state in TERMINAL}
-
-    def outputs(self, attempt: str) -> list[tuple[str, str, int]]:
-        """What an attempt made: role, digest, size."""
-        return self.rows(  # type: ignore[return-value]
-            "SELECT edge.role, artifact.digest, artifact.size_bytes FROM edge JOIN artifact"
-            " ON edge.from_kind = 'artifact' AND artifact.id = edge.from_id"
-            " WHERE edge.to_kind = 'attempt' AND edge.to_id = :attempt AND edge.role LIKE 'output:%'",
-            attempt=attempt,
-        )
-
-    def bytes_of(self, digest: str) -> bytes:
-        """An object, from its row or its file, whose name is looked at."""
-        rows = self.rows("SELECT data FROM inline WHERE digest = :digest", digest=digest)
-        data = rows[0][0] if rows else (self.local / "objects" / digest[:2] / digest[2:]).read_bytes()
-        assert blake3(data).hexdigest() == digest
-        return bytes(data)
-
-    def value(self, run: str, node: str) -> Any:
-        """The JSON value that a node has in a run, also one that it reuses."""
-        ((digest,),) = self.rows(
-            "SELECT artifact.digest FROM attempt"
-            " LEFT JOIN edge AS reuse ON reuse.from_id = attempt.id AND reuse.role = 'reuses'"
-            " JOIN edge AS made ON made.to_id = coalesce(reuse.to_id, attempt.id) AND made.role = 'output:result'"
-            " JOIN artifact ON artifact.id = made.from_id"
-            " WHERE attempt.run_id = :run AND attempt.node = :node AND attempt.state IN ('succeeded', 'reused')",
-            run=run,
-            node=node,
-        )
-        return json.loads(self.bytes_of(digest))
-
-    def check(self, seed: int) -> None:
-        """What is recorded is whole, and nothing is recorded twice."""
-        assert self.rows("PRAGMA quick_check") == [("ok",)]
-        assert self.rows("PRAGMA foreign_key_check") == []
-        tries = self.tries(seed)
-        numbers = Counter((each.run, each.node, each.number) for each in tries)
-        assert max(numbers.values(), default=1) == 1
-        succeeded = [each for each in tries if each.state == "succeeded"]
-        # Also over the runs that continue each other: what has succeeded is reused.
-        assert max(Counter(each.node for each in succeeded).values(), default=1) == 1
-        metrics = self.rows(
-            "SELECT run_id, name, value FROM metric WHERE run_id IN (SELECT id FROM run WHERE seed = :seed)",
-            seed=seed,
-        )
-        for each in succeeded:
-            outputs = self.outputs(each.id)
-            assert [role for role, _, _ in outputs] == ["output:result"]
-            for _, digest, size in outputs:
-                assert len(self.bytes_of(digest)) == size
-            if each.log is not None:
-                assert self.bytes_of(each.log).startswith(b"block ")
-            elif each.node.startswith("block"):
-                pytest.fail(f"{each.node} has lost what it printed")
-            if each.node.startswith("measure"):
-                number = int(each.node.partition("-")[2] or 1)
-                assert (each.run, f"measured {number}", 5000.0 * number) in metrics
+HELD = {*("link", *(f"link-{number}" for number in range(2, 11))), "block", "measure"}
+"""What does not stand behind the step that waits."""
 
 
 @dataclass(slots=True)
@@ -249,13 +147,20 @@ class Round:
 
 @dataclass(slots=True)
 class Case:
-    """A project, and the processes that were started in it for one seed."""
+    """A project, and the processes that were started in it for one seed.
+
+    Args:
+        ended: the terminal states that were seen so far, by run or attempt.
+        done: the steps that were recorded as succeeded so far.
+    """
 
     root: Path
     seed: int
     folder: Path
     pipeline: str = "crashing"
     rounds: list[Round] = field(default_factory=list)
+    ended: dict[str, str] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
 
     @property
     def mark(self) -> str:
@@ -291,35 +196,69 @@ class Case:
             return self.start("run", self.pipeline, "--seed", str(self.seed), **variables)
         return self.start("runs", "resume", rng.choice([known[-1], known[-1], known[0]]), **variables)
 
+    def resumed(self) -> Round:
+        """Resume the pipeline that waits, which waits no longer."""
+        Path(f"{self.folder / self.mark}-{len(self.rounds)}.ledger.go").touch()
+        resumed = self.go_on(random.Random(0))
+        assert resumed.process.wait(timeout=60) == 0, resumed.told()
+        self.look(resumed)
+        return resumed
+
+    def look(self, gone: Round) -> None:
+        """Look at what a process that has ended left behind."""
+        known = list(self.outside.runs(self.seed))
+        if known:
+            until(lambda: self.show(known[-1])["state"] != "running", within_s=LOST_S)
+        runs, tries = self.outside.runs(self.seed), self.outside.tries(self.seed)
+        assert "running" not in {*runs.values(), *(each.state for each in tries)}
+        self.outside.check(self.seed)
+        succeeded = [each for each in tries if each.state == "succeeded"]
+        # Also over the runs that continue each other: what has succeeded is reused.
+        assert max(Counter(each.node for each in succeeded).values(), default=1) == 1
+        assert not self.done & set(gone.executed()), "what was recorded is done again"
+        ended = self.outside.states(self.seed)
+        assert {identity: ended[identity] for identity in self.ended} == self.ended
+        self.ended, self.done = ended, {each.node for each in succeeded}
+        # What a step reported is recorded with its success.
+        for each in succeeded:
+            name, number = each.node.partition("-")[0], int(each.node.partition("-")[2] or 1)
+            if name == "block":
+                assert each.log is not None
+                assert self.outside.bytes_of(each.log) == f"block {number}\n".encode()
+            if name == "measure":
+                assert self.outside.metrics(each.run)[f"measured {number}"] == 5000 * number
+
     def show(self, run: str) -> dict[str, Any]:
         """What the next command says of a run."""
-        done = subprocess.run(
-            [str(COMMAND), "runs", "show", run, "--json"],
-            cwd=self.root,
-            capture_output=True,
-            timeout=60,
-        )
+        command = [str(COMMAND), "runs", "show", run, "--json"]
+        done = subprocess.run(command, cwd=self.root, capture_output=True, timeout=60)
         assert done.returncode == 0, done.stderr.decode()
         shown: dict[str, Any] = json.loads(done.stdout)["run"]
         return shown
+
+    def nothing_is_left(self) -> None:
+        """No process of any of the rounds, and no scratch folder."""
+        until(lambda: not self.processes(), within_s=LOST_S)
+        assert list((self.outside.local / "local/scratch").iterdir()) == []
 
     def processes(self) -> list[int]:
         """Those that are left of this case."""
         wanted = f"{MARK}={self.mark}\0".encode()
         return [pid for pid in everyone() if alive(pid) and wanted in about(pid, "environ")]
 
-    def workers(self, engine: int) -> list[int]:
-        """The workers of one of its processes."""
-        return [
-            pid
-            for pid in self.processes()
-            if b"mlwright.sdk.session" in about(pid, "cmdline")
-            and int(about(pid, "stat").rpartition(b")")[2].split()[1]) == engine
-        ]
+    def workers(self, engine: int, name: str = "") -> list[int]:
+        """The workers of an engine; only the one of a name, if that is given."""
+        found = []
+        for pid in self.processes():
+            words = about(pid, "cmdline").split(b"\0")
+            parent = int(about(pid, "stat").rpartition(b")")[2].split()[1])
+            if b"mlwright.sdk.session" in words and parent == engine and words[-2].endswith(name.encode()):
+                found.append(pid)
+        return found
 
 
 def everyone() -> Iterator[int]:
-    return (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
 
 
 def about(pid: int, what: str) -> bytes:
@@ -332,111 +271,128 @@ def about(pid: int, what: str) -> bytes:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with its environment made and its pipelines traced."""
-    root = write(
-        tmp_path_factory.mktemp("crashes") / "small", {"pyproject.toml": PYPROJECT, "pipelines/p.py": PIPELINE}
-    )
+    root = tmp_path_factory.mktemp("crashes") / "small"
+    write(root, {"pyproject.toml": PYPROJECT + "workers = 2\n", "pipelines/p.py": PIPELINE})
     with Project.open(root) as project:
         project.environments.lock()
-    case = Case(root, 1_000_000, root.parent)
     for pipeline in ("crashing", "holding"):
-        done = case.start("run", pipeline, "--seed", str(case.seed), GO="1")
-        Path(f"{done.ledger}.go").touch()
+        case = Case(root, 1_000_000, root.parent, pipeline)
+        Path(f"{root.parent / case.mark}-0.ledger.go").touch()
+        done = case.start("run", pipeline, "--seed", str(case.seed))
         assert done.process.wait(timeout=60) == 0, done.told()
     return root
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("moment", range(MOMENTS))
 def test_whatever_is_killed_at_any_moment_the_work_is_finished_and_nothing_is_done_twice(
     root: Path, tmp_path: Path, moment: int
 ) -> None:
-    """A killed run is lost for whoever looks next; resumed, it redoes only what was not yet recorded."""
+    """A killed run is lost for whoever looks next; resumed, it redoes only what was not recorded."""
     rng = random.Random(moment)
     case = Case(root, moment, tmp_path)
-    outside = case.outside
     variables = {"SHAKY": "1"} if moment % 3 == 0 else {}
-    # Most are killed once, many twice, some more often; the moments of the first kill are spread evenly.
+    # Many are killed more than once; the moments of the first kill are spread evenly over the whole run.
     cuts = [(moment + rng.random()) / MOMENTS, *(rng.random() for _ in range(rng.choice([0, 0, 1, 1, 2])))]
-    ended: dict[str, str] = {}
-    done: set[str] = set()
 
     for cut in cuts:
-        round = case.go_on(rng, **variables)
-        kill(case, round, cut, rng)
-        look(case, round, ended, done)
-        if "succeeded" in outside.runs(case.seed).values():
-            break
-    else:
-        round = case.go_on(rng, **variables)
-        assert round.process.wait(timeout=120) == 0, round.told()
-        look(case, round, ended, done)
+        if "succeeded" not in case.outside.runs(case.seed).values():
+            begun = case.go_on(rng, **variables)
+            kill(case, begun, cut, rng)
+            case.look(begun)
+    if "succeeded" not in case.outside.runs(case.seed).values():
+        begun = case.go_on(rng, **variables)
+        assert begun.process.wait(timeout=120) == 0, begun.told()
+        case.look(begun)
 
-    *cut_short, last = outside.runs(case.seed).items()
-    assert last[1] == "succeeded"
-    assert {state for _, state in cut_short} <= {"lost", "failed"}
-    assert STEPS <= done
-    assert outside.value(last[0], "total") == {
-        "link": outside.value(last[0], "link-10"),
+    *cut_short, (last, state) = case.outside.runs(case.seed).items()
+    assert state == "succeeded"
+    assert {each for _, each in cut_short} <= {"lost", "failed"}
+    assert case.done == STEPS
+    assert case.outside.value(last, "total") == {
+        "link": case.outside.value(last, "link-10"),
         "measured": 75_000,
         "squares": 140,
         "shaky": 1,
     }
-    until(lambda: not case.processes(), within_s=LOOK_S)
-    assert [each.name for each in (outside.local / "local/scratch").iterdir()] == []
+    case.nothing_is_left()
 
 
-def kill(case: Case, round: Round, cut: float, rng: random.Random) -> None:
-    """Kill the whole group, only the engine, or only a worker: a part `cut` of the way through the run.
+def kill(case: Case, begun: Round, cut: float, rng: random.Random) -> None:
+    """Kill the whole group, only the engine or only a worker, a part `cut` of the way through the work.
 
-    The way is counted in steps that have begun, so that it is as long on a busy machine.
+    The way is counted in steps that have begun, so that it is as long on a busy machine; the first tenth
+    of it lies before the first step.
     """
-    process, steps = round.process, len(STEPS) - len(set().union(*(each.executed() for each in case.rounds)))
-    at = round_up(cut, steps)
-    waited = rng.uniform(0.0, 0.35 if at == 0 else 0.03)
-    until(lambda: len(round.executed()) >= at or process.poll() is not None, within_s=60)
-    try:
-        process.wait(timeout=waited)
-    except subprocess.TimeoutExpired:
-        pass
-    match rng.choice(["group", "group", "engine", "worker"]):
-        case "group":
-            send(process.pid, os.killpg)
-        case "engine":
-            send(process.pid, os.kill)
-        case "worker":
-            workers = case.workers(process.pid)
-            send(rng.choice(workers) if workers else process.pid, os.kill)
+    process = begun.process
+    left = len(STEPS - {step for each in case.rounds for step in each.executed()})
+    steps = 0 if cut < 0.1 else 1 + int((cut - 0.1) / 0.9 * left)
+    until(lambda: len(begun.executed()) >= steps or process.poll() is not None, within_s=60)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=rng.uniform(0.0, 0.03 if steps else 0.3))
+    victim, how = process.pid, rng.choice([os.killpg, os.killpg, os.kill])
+    if rng.random() < 0.25 and (workers := case.workers(process.pid)):
+        victim, how = rng.choice(workers), os.kill
+    with contextlib.suppress(ProcessLookupError):
+        how(victim, signal.SIGKILL)
     process.wait(timeout=120)
 
 
-def round_up(cut: float, steps: int) -> int:
-    """Before how many steps have begun: for the first tenth of the way, before any has."""
-    return max(0, int((cut - 0.1) / 0.9 * (steps + 1)) + (cut > 0.1))
+@pytest.mark.parametrize("how", [os.killpg, os.kill])
+def test_only_what_was_in_flight_is_done_again(
+    root: Path, tmp_path: Path, how: Callable[[int, int], None]
+) -> None:
+    """When all but one step were recorded and the engine, or its group, is killed, that one is done again."""
+    case = Case(root, 2_000_000 + (how is os.kill), tmp_path, "holding")
+    begun = held(case)
+
+    how(begun.process.pid, signal.SIGKILL)
+    begun.process.wait(timeout=60)
+    case.look(begun)
+    resumed = case.resumed()
+
+    lost, last = case.outside.runs(case.seed).items()
+    assert (lost[1], last[1]) == ("lost", "succeeded")
+    assert case.outside.states_of(lost[0])["holds"] == "lost"
+    assert resumed.executed() == ["holds", "link-11"]
+    case.nothing_is_left()
 
 
-def send(pid: int, how: Any) -> None:
-    try:
-        how(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def test_a_killed_worker_takes_only_its_own_step_with_it(root: Path, tmp_path: Path) -> None:
+    """The run goes on to its end, says what became of the step, and is resumed with that step."""
+    case = Case(root, 3_000_000, tmp_path, "holding")
+    begun = held(case)
+    ((name,),) = case.outside.rows(
+        "SELECT worker FROM attempt WHERE node = 'holds' AND state = 'running' AND run_id = :run",
+        run=next(iter(case.outside.runs(case.seed))),
+    )
+
+    (victim,) = case.workers(begun.process.pid, name)
+    os.kill(victim, signal.SIGKILL)
+
+    assert begun.process.wait(timeout=60) == 1
+    assert "step `holds`" in begun.told() and "its process was ended by SIGKILL (killed: " in begun.told()
+    case.look(begun)
+    resumed = case.resumed()
+    failed, last = case.outside.runs(case.seed).items()
+    assert (failed[1], last[1]) == ("failed", "succeeded")
+    assert case.outside.states_of(failed[0]) == dict.fromkeys(HELD, "succeeded") | {
+        "holds": "failed",
+        "link-11": "skipped",
+    }
+    assert resumed.executed() == ["holds", "link-11"]
+    case.nothing_is_left()
 
 
-def look(case: Case, round: Round, ended: dict[str, str], done: set[str]) -> None:
-    """Look at what a process that is gone has left behind.
+def held(case: Case) -> Round:
+    """Start the pipeline that waits, until all that it need not wait for is recorded."""
+    begun = case.start("run", case.pipeline, "--seed", str(case.seed))
+    wanted = {**dict.fromkeys(HELD, "succeeded"), "holds": "running"}
 
-    Args:
-        ended: the terminal states that were seen before; those of now are added.
-        done: the steps that were recorded as succeeded before; those of now are added.
-    """
-    outside, known = case.outside, list(case.outside.runs(case.seed))
-    if known:
-        until(lambda: case.show(known[-1])["state"] != "running", within_s=LOOK_S)
-    runs, tries = outside.runs(case.seed), outside.tries(case.seed)
-    if round.process.returncode == -signal.SIGKILL and known:
-        assert runs[known[-1]] in {"lost", "succeeded", "failed"}
-    assert "running" not in {*runs.values(), *(each.state for each in tries)}
-    outside.check(case.seed)
-    assert not done & set(round.executed()), "it was done again"
-    now = outside.states(case.seed)
-    assert now | ended == now
-    ended |= now
-    done |= {each.node for each in tries if each.state == "succeeded"}
+    def recorded() -> bool:
+        assert begun.process.poll() is None, begun.told()
+        runs = list(case.outside.runs(case.seed))
+        return bool(runs) and case.outside.states_of(runs[0]) == wanted
+
+    until(recorded)
+    return begun

@@ -15,7 +15,7 @@ Opener = Callable[[dict[str, str]], Project]
 @pytest.mark.parametrize(
     ("resources", "words"),
     [
-        ('{"gpus": 64}', "asks for 64 GPUs, and this machine has"),
+        ('{"gpus": 64}', "asks for GPUs: 64, and this machine has"),
         ('{"memory": "1000000GiB"}', "asks for 1e\\+06 GiB of memory, and this machine has"),
     ],
 )

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from mlwright.app import Project
+from mlwright.compute import LocalExecutor, Task
 from mlwright.kernel import edges
-from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, TimedOut, WorkFailed
+from mlwright.kernel.errors import Cancelled, Conflict, Corrupt, Invalid, NotFound, TimedOut, WorkFailed
 from mlwright.tracking import Run, RunState
 from mlwright.workflow import Attempt, AttemptState, NodeView, Request, RunView
 from mlwright.workflow.detail import logs, run_detail
@@ -648,6 +649,29 @@ def test_a_signal_cancels_the_run(opened: Opener, number: signal.Signals, status
     assert run.state is RunState.CANCELLED
     assert states(project, run) == {"work": "cancelled"}
     assert [metric.value for metric in project.runs.metrics(run.id)] == [3.0]
+    assert workers_of(project.root) == []
+
+
+def test_an_interrupt_parts_no_attempt_from_its_record(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes when a step was just handed over, and stands in no list yet, waits for a better moment."""
+    project = opened(WAITING)
+    submit = LocalExecutor.submit
+
+    def submit_and_interrupt(executor: LocalExecutor, task: Task) -> None:
+        submit(executor, task)
+        if task.frame.head["op"] == "execute":
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(LocalExecutor, "submit", submit_and_interrupt)
+
+    with pytest.raises(Cancelled) as caught:
+        project.run("single")
+
+    run = project.runs.list()[0]
+    assert caught.value.exit_code == 130
+    assert (run.state, states(project, run)) == (RunState.CANCELLED, {"work": "cancelled"})
     assert workers_of(project.root) == []
 
 

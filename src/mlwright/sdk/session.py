@@ -304,7 +304,7 @@ def told(error: BaseException, root: str) -> dict[str, Any]:
     mine = [frame for frame in frames if frame.filename.startswith(root + os.sep)]
     said: dict[str, Any] = {"type": type(error).__name__, "message": _text(error)}
     if isinstance(error, MlwrightError):
-        said |= {"message": error.message, "hint": error.hint, "where": error.where}
+        said |= {"message": error.message, "hint": error.hint, "where": error.where, "ours": True}
     if isinstance(error, SyntaxError) and str(error.filename).startswith(root):
         file = str(Path(str(error.filename)).relative_to(root))
         said |= {"file": file, "line": error.lineno, "function": ""}

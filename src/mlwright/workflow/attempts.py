@@ -153,15 +153,15 @@ class Attempts:
         )
         return [_attempt(row) for row in rows]
 
-    def reusable(self, fingerprint: Digest) -> tuple[AttemptId, dict[str, str]] | None:
-        """The newest success with a fingerprint, and the ids of its outputs' artifacts by name."""
+    def reusable(self, fingerprint: Digest) -> tuple[AttemptId, dict[str, str], dict[str, Any]] | None:
+        """The newest success with a fingerprint, the ids of its outputs' artifacts by name, its detail."""
         rows = self._database.read(_SQL["reusable_outputs"], fingerprint=fingerprint)
         if not rows:
             return None
         outputs = {
             row["role"].removeprefix("output:"): row["artifact"] for row in rows if row["role"] is not None
         }
-        return AttemptId(rows[0]["id"]), outputs
+        return AttemptId(rows[0]["id"]), outputs, json.loads(rows[0]["detail"])
 
     def of_run(self, run: RunId, tx: Transaction | None = None) -> list[Attempt]:
         """Every try of a run, in the order they began."""

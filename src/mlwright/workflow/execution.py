@@ -15,10 +15,11 @@ from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Cancelled, Conflict, MlwrightError, WorkFailed
 from mlwright.kernel.ids import AttemptId, new_id, short
+from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.writer import Writer
 from mlwright.sdk.frames import Frame
-from mlwright.tracking import Entry, JournalReader, LoggedArtifact, Progress, Run, RunState
+from mlwright.tracking import Entry, JournalReader, Progress, Run, RunState
 from mlwright.versioning import Artifact
 from mlwright.workflow.attempts import Attempt, AttemptState, begin, finish
 from mlwright.workflow.durations import Durations
@@ -27,12 +28,13 @@ from mlwright.workflow.fan import Fan, elements_of, learn_items
 from mlwright.workflow.fingerprint import Fingerprint, seed_of
 from mlwright.workflow.frontier import Frontier
 from mlwright.workflow.graph import JUDGEMENTS, Node, with_defaults
+from mlwright.workflow.heard import Heard, reported
 from mlwright.workflow.judge import Judge, read_value
 from mlwright.workflow.known import Known
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.outcome import Outcome, Publisher
 from mlwright.workflow.records import Records
-from mlwright.workflow.rooms import Rooms
+from mlwright.workflow.rooms import Reusable, Rooms
 from mlwright.workflow.sending import Sender, SmallValues
 from mlwright.workflow.watch import NodeView, RunView, Watcher
 
@@ -50,8 +52,7 @@ class _Flight:
     ready: float
     began: float
     journal: JournalReader
-    heard: list[Entry] = field(default_factory=list)
-    """The artifacts it has logged so far: their bytes are taken when it has ended."""
+    heard: Heard = field(default_factory=Heard)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,15 @@ class Execution:
         self._flights: dict[str, _Flight] = {}
         self._again: list[tuple[float, Node, int]] = []
         self._held: _Turn | None = None
-        self._made: dict[Digest, tuple[AttemptId, dict[str, Artifact]]] = {}
+        self._made: dict[Digest, Reusable] = {}
         self._error: MlwrightError | None = None
         self._next_tick = time.monotonic() + _TICK_S
 
-    def go(self) -> MlwrightError | None:
+    def go(self, interrupts: Interrupts) -> MlwrightError | None:
         """Execute every node that can be; returns what failed first, if anything did.
+
+        Args:
+            interrupts: heard while it waits, so that they part no attempt from its record.
 
         Raises:
             KeyboardInterrupt, Cancelled: the running attempts are recorded as cancelled.
@@ -116,7 +120,9 @@ class Execution:
         try:
             self._start_ready()
             while self._flights or self._again:
-                for report in self._executor.wait(self._pause()):
+                with interrupts.heard():
+                    reports = self._executor.wait(self._pause())
+                for report in reports:
                     self._hear(report)
                 self._start_ready()
                 self._records.collect()
@@ -237,10 +243,11 @@ class Execution:
         found = self._made.get(key.digest) or self._rooms.reusable(key.digest)
         if found is None:
             return False
-        earlier, outputs = found
         made = begin(self.run.id, node.name, AttemptState.REUSED, fingerprint=key.digest, cpus=node.cpus)
-        self._records.begun(made, [Edge(made.end, "reuses", End("attempt", earlier))], key)
-        self._finished(node, AttemptState.REUSED, outputs)
+        self._records.begun(made, [Edge(made.end, "reuses", End("attempt", found.attempt))], key)
+        # What it reported then holds for this run as well.
+        self._records.told(node.name, reported(found.detail))
+        self._finished(node, AttemptState.REUSED, found.outputs)
         return True
 
     def _try(self, turn: _Turn, brief: bool) -> None:
@@ -295,11 +302,14 @@ class Execution:
             **report.head.get("usage", {}),
         }
         if report.state == "done":
-            done = finish(flight.attempt, AttemptState.SUCCEEDED, bytes_out=outcome.bytes_out, **ran)
+            detail = flight.heard.detail()
+            done = finish(
+                flight.attempt, AttemptState.SUCCEEDED, detail=detail, bytes_out=outcome.bytes_out, **ran
+            )
             self._record(done, outcome)
             self._durations.saw(flight.node.step, done.wall_s or 0.0)
             if done.fingerprint is not None:
-                self._made[done.fingerprint] = AttemptId(done.id), outcome.outputs
+                self._made[done.fingerprint] = Reusable(AttemptId(done.id), outcome.outputs, detail)
             self._finished(flight.node, AttemptState.SUCCEEDED, outcome.outputs, seconds=done.wall_s)
             return
         error = in_words(self.run, flight.node, report)
@@ -327,7 +337,8 @@ class Execution:
             pause = _FIRST_PAUSE_S * 2 ** (number - 1)
             self._again.append((time.monotonic() + pause, node, number + 1))
             if node.index is None:
-                note = f"try {number} failed, again in {pause:g} s"
+                cause = error.message.partition(" failed: ")[2].partition("\n")[0]
+                note = f"try {number} failed ({cause}), again in {pause:g} s"
                 self._show(node.name, AttemptState.RUNNING, note=note, number=number)
         elif node.index is None:
             self._show(node.name, AttemptState.FAILED, seconds=seconds, number=number)
@@ -405,7 +416,7 @@ class Execution:
                 flight.attempt = replace(flight.attempt, worker=worker)
                 self._records.still_running(flight.attempt)
                 entries = flight.journal.read()
-                flight.heard += [each for each in entries if isinstance(each, LoggedArtifact)]
+                flight.heard.learn(entries)
                 self._told(flight.node.name, entries)
         self._records.send()
         if self._rooms.runs.is_cancelled(self.run.id):

@@ -24,13 +24,16 @@ def in_words(run: Run, node: Node, report: Report) -> MlwrightError:
     hint = f"fix it, then continue where it stopped: {resume}"
     if report.state == "failed":
         cause = told["error"]
-        message = ": ".join(part for part in (cause["type"], cause["message"]) if part)
+        kind_of_error = "" if cause.get("ours") else cause["type"]
+        message = ": ".join(part for part in (kind_of_error, cause["message"]) if part)
         if "file" in cause:
             where = f"{cause['file']}:{cause['line']}" + (
                 f" in {cause['function']}" * bool(cause["function"])
             )
         if cause.get("hint"):
-            message, hint = cause["message"], f"{cause['hint']}; then: {resume}"
+            hint = f"{cause['hint']}; then: {resume}"
+        elif cause["type"] == "BdbQuit":
+            hint = "a debugger needs your terminal: run it again with --executor inline"
     else:
         message = "\n".join(part for part in (told["cause"], told.get("words")) if part)
     if node.memory_bytes is not None and _wanted_more_memory(report):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from mlwright.compute import Report
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.sdk.workplace import LOG, shorten
 from mlwright.storage import InlineObjects, Stored
-from mlwright.tracking import Entry, JournalReader, LoggedArtifact
+from mlwright.tracking import Entry, JournalReader
 from mlwright.versioning import Artifact, new_artifact
+from mlwright.workflow.heard import Heard
 
 
 @dataclass(slots=True)
@@ -44,13 +44,11 @@ class Publisher:
 
     objects: InlineObjects
 
-    def publish(
-        self, report: Report, journal: JournalReader, scratch: Path, heard: Sequence[Entry] = ()
-    ) -> Outcome:
+    def publish(self, report: Report, journal: JournalReader, scratch: Path, heard: Heard) -> Outcome:
         """All that an attempt left; on return every byte that is not inline is durable.
 
         Args:
-            heard: what was read from the journal before.
+            heard: what was read from the journal before; it learns the rest.
         """
         if report.state in {"died", "timed out"}:
             return self.salvage(report.worker, journal, scratch, heard)
@@ -65,9 +63,7 @@ class Publisher:
             self._reported(journal, outcome, heard)
         return outcome
 
-    def salvage(
-        self, worker: str, journal: JournalReader, scratch: Path, heard: Sequence[Entry] = ()
-    ) -> Outcome:
+    def salvage(self, worker: str, journal: JournalReader, scratch: Path, heard: Heard) -> Outcome:
         """What is there of an attempt whose worker can no longer say."""
         outcome = Outcome()
         log = scratch / worker / LOG
@@ -86,11 +82,10 @@ class Publisher:
             outcome.inline[stored.digest] = data
         return self._artifact(told["codec"], told["type"], told["about"], stored)
 
-    def _reported(self, journal: JournalReader, outcome: Outcome, heard: Sequence[Entry]) -> None:
+    def _reported(self, journal: JournalReader, outcome: Outcome, heard: Heard) -> None:
         outcome.entries = journal.read()
-        told = [*heard, *outcome.entries]
-        logged = {each.name: each for each in told if isinstance(each, LoggedArtifact)}
-        for name, each in logged.items():
+        heard.learn(outcome.entries)
+        for name, each in heard.logged.items():
             if each.path.exists():
                 stored = self.objects.put(each.path, take=True)
                 artifact = self._artifact(each.codec, each.type_text, each.about, stored)

@@ -16,6 +16,7 @@ from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError
 from mlwright.kernel.ids import looks_like_id, short
+from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.plan import Plan
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
@@ -56,7 +57,7 @@ class Pipelines:
 
         def lookup(key: Digest) -> Mapping[str, Artifact] | None:
             found = self._rooms.reusable(key)
-            return None if found is None else found[1]
+            return None if found is None else found.outputs
 
         def read(artifact: Artifact, what: str) -> Any:
             return read_value(self._rooms.objects, artifact, what)
@@ -87,21 +88,8 @@ class Pipelines:
         with self._executor(request.executor) as executor:
             prepared = prepare(self._rooms, request, watcher, executor)
             self._clear_lost()
-            with self._rooms.database.transaction() as tx:
-                run, lease = self._begin(tx, prepared)
-            orders = self._with_a_copy(prepared, run)
-            durations = durations_of(self._rooms.database, run.project)
-            execution = Execution(self._rooms, executor, run, lease, orders, durations, watcher)
-            try:
-                error = execution.go()
-            except (KeyboardInterrupt, Cancelled) as interrupt:
-                execution.end(RunState.CANCELLED, None)
-                raise _cancelled(run, interrupt) from interrupt
-            except MlwrightError as failure:
-                execution.end(RunState.FAILED, failure)
-                raise
-            execution.end(RunState.FAILED if error else RunState.SUCCEEDED, error)
-            return self._rooms.runs.recorded(run.id), error
+            with Interrupts() as interrupts:
+                return self._execute(prepared, executor, watcher, interrupts)
 
     def resume(self, reference: str) -> Request:
         """The request that continues a run where it stopped, with today's code.
@@ -120,6 +108,26 @@ class Pipelines:
         return Request(
             run.pipeline, self._rooms.runs.parameters(run.id), run.seed, pins=run.pins, continues=run
         )
+
+    def _execute(
+        self, prepared: Prepared, executor: Executor, watcher: Watcher, interrupts: Interrupts
+    ) -> tuple[Run, MlwrightError | None]:
+        """From the moment a run is recorded, whatever happens is recorded too."""
+        with self._rooms.database.transaction() as tx:
+            run, lease = self._begin(tx, prepared)
+        orders = self._with_a_copy(prepared, run)
+        durations = durations_of(self._rooms.database, run.project)
+        execution = Execution(self._rooms, executor, run, lease, orders, durations, watcher)
+        try:
+            error = execution.go(interrupts)
+        except (KeyboardInterrupt, Cancelled) as interrupt:
+            execution.end(RunState.CANCELLED, None)
+            raise _cancelled(run, interrupt) from interrupt
+        except MlwrightError as failure:
+            execution.end(RunState.FAILED, failure)
+            raise
+        execution.end(RunState.FAILED if error else RunState.SUCCEEDED, error)
+        return self._rooms.runs.recorded(run.id), error
 
     @contextmanager
     def _executor(self, name: str) -> Iterator[Executor]:

@@ -194,7 +194,7 @@ def _refuse_impossible(graph: Graph, machine: Machine) -> None:
         where = node.step.partition(":")[0].replace(".", "/") + f".py:{node.line}"
         if node.gpus > len(machine.gpus):
             raise Invalid(
-                f"step `{node.name}` asks for {node.gpus} GPUs, and this machine has {len(machine.gpus)}",
+                f"step `{node.name}` asks for GPUs: {node.gpus}, and this machine has {len(machine.gpus)}",
                 where=where,
                 hint="run it where there are, or lower `gpus` in its resources",
             )

@@ -37,7 +37,7 @@ ORDER BY attempt.created_us DESC LIMIT :limit;
 
 -- name: reusable_outputs
 -- The newest success with a fingerprint, beside each of its outputs (char(59) is what follows the colon).
-SELECT attempt.id AS id, edge.role AS role, edge.from_id AS artifact
+SELECT attempt.id AS id, attempt.detail AS detail, edge.role AS role, edge.from_id AS artifact
 FROM attempt LEFT JOIN edge ON edge.to_kind = 'attempt' AND edge.to_id = attempt.id
     AND edge.role >= 'output:' AND edge.role < 'output' || char(59)
 WHERE attempt.id = (

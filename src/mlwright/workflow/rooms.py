@@ -7,18 +7,31 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlwright.environments import Environments
+from mlwright.kernel import edges
 from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.digest import Digest
+from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.ids import AttemptId, RunId
 from mlwright.kernel.settings import ProjectFolder
+from mlwright.sdk.workplace import LOG
 from mlwright.storage import InlineObjects, Tree, check_out
 from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Runs, read_journal, record_metrics, record_params
 from mlwright.versioning import Artifact, Datasets, Models, Snapshot, Snapshots, artifact
 from mlwright.workflow.attempts import Attempts, AttemptState, finish
 from mlwright.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Reusable:
+    """An earlier success: its outputs, and what else is recorded of it."""
+
+    attempt: AttemptId
+    outputs: dict[str, Artifact]
+    detail: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +64,18 @@ class Rooms:
 
     def lose_attempts(self, tx: Transaction, run: RunId) -> None:
         """End whatever attempt of a run is still recorded as running."""
-        _lose(self.attempts, self.workspace.scratch, tx, run)
+        _lose(self.attempts, self.objects, self.workspace.scratch, tx, run)
 
-    def reusable(self, key: Digest) -> tuple[AttemptId, dict[str, Artifact]] | None:
+    def reusable(self, key: Digest) -> Reusable | None:
         """The newest success with a fingerprint, and its outputs; None when their bytes are gone."""
         found = self.attempts.reusable(key)
         if found is None:
             return None
-        outputs = {name: artifact(self.database, identity) for name, identity in found[1].items()}
-        if any(made.digest not in self.objects for made in outputs.values()):
+        attempt, made, detail = found
+        outputs = {name: artifact(self.database, identity) for name, identity in made.items()}
+        if any(each.digest not in self.objects for each in outputs.values()):
             return None
-        return found[0], outputs
+        return Reusable(attempt, outputs, detail)
 
     def materialise(self, snapshot: Snapshot) -> Path:
         """The snapshot's files on disk, written once: an edit during a run changes nothing.
@@ -94,7 +108,7 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     return Rooms(
         project=project,
         workspace=workspace,
-        runs=Runs(database, on_lost=lambda tx, run: _lose(attempts, workspace.scratch, tx, run)),
+        runs=Runs(database, on_lost=lambda tx, run: _lose(attempts, objects, workspace.scratch, tx, run)),
         attempts=attempts,
         datasets=Datasets(database, objects),
         models=Models(database),
@@ -105,14 +119,19 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     )
 
 
-def _lose(attempts: Attempts, scratch: Path, tx: Transaction, run: RunId) -> None:
-    """What still ran when a run ended is lost with it; what it had reported is not."""
+def _lose(attempts: Attempts, objects: InlineObjects, scratch: Path, tx: Transaction, run: RunId) -> None:
+    """What still ran when a run ended is lost with it; what it had reported and printed is not."""
     for attempt in attempts.of_run(run, tx):
         if attempt.state is AttemptState.RUNNING:
             entries = read_journal(scratch / run / f"{attempt.id}.jsonl")
             record_metrics(tx, run, entries)
             record_params(tx, run, attempt.node, entries)
-            attempts.end(tx, [finish(attempt, AttemptState.LOST)])
+            printed = scratch / run / attempt.worker / LOG
+            log = None
+            if attempt.worker and printed.exists() and printed.stat().st_size:
+                log = objects.put(printed).digest
+                edges.add(tx, [Edge(attempt.end, "log", End("object", log))])
+            attempts.end(tx, [finish(attempt, AttemptState.LOST, log=log)])
 
 
 def _intact(place: Path, tree: Tree) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,15 +57,20 @@ class Lines:
     def __init__(self) -> None:
         self._what = ""
 
+    def _say(self, text: str) -> None:
+        """Nobody may be listening any more (`| head`): the run goes on."""
+        with contextlib.suppress(OSError):
+            click.echo(text)
+
     def preparing(self, what: str) -> None:
         """Say it, once."""
         if what != self._what:
-            click.echo(what)
+            self._say(what)
         self._what = what
 
     def began(self, run: RunView) -> None:
         """Name the run."""
-        click.echo(_title(run))
+        self._say(_title(run))
 
     def changed(self, run: RunView, node: NodeView) -> None:
         """Say how a node ended, or that it is tried again."""
@@ -73,7 +79,7 @@ class Lines:
         note = "; ".join(part for part in (node.note, _items(node)) if part)
         width = max(map(len, run.nodes))
         took = "" if node.seconds is None else show_seconds(node.seconds)
-        click.echo(f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {note}".rstrip())
+        self._say(f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {note}".rstrip())
 
 
 class LiveTable:

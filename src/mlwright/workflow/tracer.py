@@ -76,7 +76,7 @@ class Tracer:
             return Invalid(f"pipeline `{pipeline.name}` cannot be traced: {told['cause']}\n{told['words']}")
         cause = told["error"]
         where = f"{cause['file']}:{cause['line']}" if "file" in cause else f"{pipeline.file}:{pipeline.line}"
-        message = cause["message"] if cause.get("hint") else f"{cause['type']}: {cause['message']}"
+        message = cause["message"] if cause.get("ours") else f"{cause['type']}: {cause['message']}"
         hint = cause.get("hint")
         if cause["type"] == "ModuleNotFoundError":
             hint = "add the package to `dependencies` in pyproject.toml, then: mlwright environments lock"

@@ -253,4 +253,6 @@ def _without_fingerprint(attempt: Attempt) -> str:
         return f"skipped: {attempt.detail.get('note', '')}"
     if attempt.state is AttemptState.CHECKED or "passed" in attempt.detail:
         return "a judgement: made every time"
+    if attempt.worker == "inline":
+        return "ran: what is made by the inline executor is not kept for reuse"
     return "ran: this step is never cached"
