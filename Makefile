@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check bench bench-peers docs clean setup-test
+.PHONY: help setup demo test soak check bench bench-peers docs clean setup-test
 
 # Prefect 3.8.8 does not start with a newer FastAPI than the one it was released with.
 PEERS := luigi==3.8.1 dagster==1.13.29 prefect==3.8.8,fastapi==0.139.2
@@ -25,6 +25,9 @@ demo: setup ## the demonstration, from nothing to an answering endpoint
 # One file's tests stay in one process: a story's steps and its server belong together.
 test: check ## the checks and every test
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile tests
+
+soak: setup-test ## the tests that kill what runs, ten times as long
+	MLWRIGHT_SOAK=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m soak tests
 
 check: setup-test ## lint, format, types and import rules
 	$(BIN)/ruff check

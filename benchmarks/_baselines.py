@@ -1,18 +1,19 @@
 """What the same work costs at the least, each in a process of its own: `_baselines.py NAME COUNT`.
 
-It works in the folder it is started in, and prints the seconds that the work itself took.
+It works in the folder it is started in, and prints the seconds that the work itself took. Imports stand in
+the functions: a process costs what its own work needs.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import random
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+
+TYPE_CHECKING = False  # what a type checker takes for true; `typing` would double the least process
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apsw import Connection
 
 _ROW = "INSERT INTO attempts VALUES (?, ?)"
 
@@ -32,6 +33,8 @@ def calls(count: int) -> float:
 
 def pool(count: int) -> float:
     """A task for each element in two forked processes, one by one, and the sum; the pool is made for it."""
+    import multiprocessing
+
     began = time.perf_counter()
     with multiprocessing.get_context("fork").Pool(2) as workers:
         total = sum(workers.map(one, range(count), chunksize=1))
@@ -42,36 +45,40 @@ def pool(count: int) -> float:
 
 def commits(count: int) -> float:
     """A durable transaction of one row for each step: write-ahead log, synchronous = FULL."""
-    with _database() as database:
-        began = time.perf_counter()
-        for number in range(count):
-            database.execute("BEGIN IMMEDIATE")
-            database.execute(_ROW, (f"{number:064}", b"x" * 200))
-            database.execute("COMMIT")
-        return time.perf_counter() - began
+    database = _database()
+    began = time.perf_counter()
+    for number in range(count):
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(_ROW, (f"{number:064}", b"x" * 200))
+        database.execute("COMMIT")
+    return time.perf_counter() - began
 
 
 def lookups(count: int) -> float:
     """A look-up through an index for each step, then one durable transaction with a row for each."""
-    with _database() as database:
-        database.execute("BEGIN")
-        for number in range(count):
-            database.execute(_ROW, (f"{number:064}", b"x" * 200))
-        database.execute("COMMIT")
-        began = time.perf_counter()
-        found = [
-            database.execute("SELECT row FROM attempts WHERE id = ?", (f"{number:064}",)).fetchall()
-            for number in range(count)
-        ]
-        database.execute("BEGIN IMMEDIATE")
-        for number, rows in enumerate(found):
-            database.execute(_ROW, (f"again {number:058}", rows[0][0]))
-        database.execute("COMMIT")
-        return time.perf_counter() - began
+    database = _database()
+    database.execute("BEGIN")
+    for number in range(count):
+        database.execute(_ROW, (f"{number:064}", b"x" * 200))
+    database.execute("COMMIT")
+    began = time.perf_counter()
+    found = [
+        database.execute("SELECT row FROM attempts WHERE id = ?", (f"{number:064}",)).fetchall()
+        for number in range(count)
+    ]
+    database.execute("BEGIN IMMEDIATE")
+    for number, rows in enumerate(found):
+        database.execute(_ROW, (f"again {number:058}", rows[0][0]))
+    database.execute("COMMIT")
+    return time.perf_counter() - began
 
 
 def write_and_hash(mebibytes: int) -> float:
     """Random bytes written to a file once, flushed to the disk, and hashed once on every core, mapped."""
+    import os
+    import random
+    from pathlib import Path
+
     from blake3 import blake3
 
     data = b"".join(random.randbytes(2**20) for _ in range(mebibytes))
@@ -81,25 +88,17 @@ def write_and_hash(mebibytes: int) -> float:
         file.write(data)
         os.fsync(file.fileno())
     blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
-    seconds = time.perf_counter() - began
-    path.unlink()
-    return seconds
+    return time.perf_counter() - began
 
 
-@contextmanager
-def _database() -> Iterator[object]:
+def _database() -> Connection:
     import apsw
 
-    path = Path("baseline.db")
-    connection = apsw.Connection(str(path))
-    try:
-        connection.pragma("journal_mode", "wal")
-        connection.pragma("synchronous", "full")
-        connection.execute("CREATE TABLE attempts (id TEXT PRIMARY KEY, row BLOB) STRICT")
-        yield connection
-    finally:
-        connection.close()
-        path.unlink()
+    connection = apsw.Connection("baseline.db")
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.execute("CREATE TABLE attempts (id TEXT PRIMARY KEY, row BLOB) STRICT")
+    return connection
 
 
 KINDS: dict[str, Callable[[int], float]] = {

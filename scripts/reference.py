@@ -181,10 +181,11 @@ def _exit_codes() -> list[tuple[str, str, str]]:
 def python_page() -> str:
     """Every public name with its signature and docstring, and what `Project` answers with."""
     names = [name for name in mlwright.__all__ if not name.startswith("__")]
+    listed = "".join(f"    {name},\n" for name in names)
     parts = [
         "# Python",
         "```python\n"
-        f"from mlwright import {', '.join(names)}\n"
+        f"from mlwright import (\n{listed})\n"
         f"from mlwright.steps import {', '.join(steps.__all__)}\n"
         "```",
         "`mlwright.__version__` is the version, as text. Errors are classes of `mlwright.kernel.errors`; each"

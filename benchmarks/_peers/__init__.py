@@ -49,7 +49,7 @@ class Peer:
     def measure(self, shape: str, count: int) -> Measure:
         """Measures the whole process that does the work, in a new folder."""
         variables = {"DAGSTER_HOME": str(self.home), "PREFECT_HOME": str(self.home), **_QUIET[self.name]}
-        command = [self.python, _HERE / f"{self.name}_work.py", shape, str(count)]
+        command: list[str | Path] = [self.python, _HERE / f"{self.name}_work.py", shape, str(count)]
 
         def once(number: int) -> Mapping[str, float]:
             with tempfile.TemporaryDirectory(prefix="mlwright-benchmark-") as folder:

@@ -69,15 +69,38 @@ def test_an_interrupt_that_comes_where_it_is_heard_is_raised_there() -> None:
     assert steps == ["nothing waits", "heard once"]
 
 
+def test_an_interrupt_that_comes_after_one_moment_waits_for_the_next() -> None:
+    """Having listened once is not to listen on; and what was raised does not come again."""
+    steps = []
+
+    with Interrupts() as interrupts:
+        with interrupts.heard():
+            pass
+        come(signal.SIGTERM)
+        steps.append("went on")
+        with pytest.raises(Terminated), interrupts.heard():
+            steps.append("never")
+        with interrupts.heard():
+            steps.append("heard once")
+
+    assert steps == ["went on", "heard once"]
+
+
 @pytest.mark.parametrize("heard", [False, True])
 def test_a_second_interrupt_is_raised_at_once(heard: bool) -> None:
     """Whether the first one still waits or was heard."""
+    steps = []
+
     with pytest.raises(KeyboardInterrupt), Interrupts() as interrupts:
         come(signal.SIGTERM)
         if heard:
             with pytest.raises(Terminated), interrupts.heard():
                 pass
+        steps.append("went on")
         come(signal.SIGINT)
+        steps.append("never")
+
+    assert steps == ["went on"]
 
 
 def test_what_still_waits_at_the_end_is_raised_there() -> None:

@@ -90,6 +90,7 @@ def fits(database: Database, run: RunId, **nouns: Any) -> bool:
         (math.inf, "Infinity", True),
         (-math.inf, "0", False),
         ("größe", "größe", True),
+        ("a", "=a", True),  # `==` is `=`
     ],
 )
 def test_what_a_parameter_was_is_compared_with_its_type(

@@ -101,7 +101,7 @@ class Outside:
         return json.loads(self.bytes_of(self.digests(run, node)["result"]))
 
     def check(self, seed: int) -> None:
-        """What is recorded of the runs with a seed is whole: a success has its outputs, nothing is there twice."""
+        """What is recorded of the runs with a seed is whole: successes have outputs, nothing is double."""
         assert self.rows("PRAGMA quick_check") == [("ok",)]
         assert self.rows("PRAGMA foreign_key_check") == []
         tries = self.tries(seed)

@@ -79,7 +79,8 @@ DEEDS = {
     ),
     "moves": Deed("os.chdir('/')", "succeeded"),
     "moves_to_nowhere": Deed("os.mkdir('x'); os.chdir('x'); os.rmdir(os.getcwd())", "succeeded"),
-    "takes_its_folder_away": Deed("print('x'); shutil.rmtree(Path.cwd().parent)", "succeeded"),
+    "takes_its_folder_away": Deed("shutil.rmtree(Path.cwd().parent)", "succeeded"),
+    "takes_its_log_away_too": Deed("print('x'); shutil.rmtree(Path.cwd().parent)", "succeeded"),
     "leaves_a_thread": Deed("threading.Thread(target=threading.Event().wait).start()", "succeeded"),
     "leaves_a_daemon_thread": Deed(
         "threading.Thread(target=threading.Event().wait, daemon=True).start()", "succeeded"
@@ -260,12 +261,20 @@ def test_of_a_gigabyte_of_words_the_beginning_and_the_end_are_kept(done: Done) -
     assert f"\n... {1_000_000_000 + 22 - LOG_BYTES:,} bytes are left out" in log
 
 
-def test_what_was_said_before_a_death_is_kept(done: Done) -> None:
-    """A traceback stands in the log, by the project's own paths; what is not the project's is not shown."""
-    log = done.logs["raises"]
+@pytest.mark.parametrize(
+    ("deed", "last"),
+    [
+        ("raises", "ValueError: no good"),
+        ("leaves_well", "SystemExit: 0"),
+        ("interrupts", "KeyboardInterrupt"),
+    ],
+)
+def test_what_a_step_raised_stands_in_its_log(done: Done, deed: str, last: str) -> None:
+    """The traceback is told by the project's own paths, and nothing in it that is not the project's."""
+    log = done.logs[deed]
 
     assert log.startswith('Traceback (most recent call last):\n  File "pipelines/p.py", line ')
-    assert log.endswith("ValueError: no good\n")
+    assert log.endswith(f"\n{last}\n")
     assert "session.py" not in log
 
 

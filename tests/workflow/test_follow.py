@@ -263,11 +263,10 @@ class Engine:
         self.log.touch()
         return self.project.rooms.objects.put(kept, take=True).digest
 
-    def end(self, attempt: Attempt, log: Digest | None) -> None:
+    def end(self, attempt: Attempt, log: Digest | None, state: AttemptState = AttemptState.SUCCEEDED) -> None:
+        done = finish(attempt, state, log=log, worker="w1")
         with self.project.rooms.database.transaction() as tx:
-            self.project.rooms.attempts.end(
-                tx, [finish(attempt, AttemptState.SUCCEEDED, log=log, worker="w1")]
-            )
+            self.project.rooms.attempts.end(tx, [done])
 
 
 @pytest.fixture
@@ -374,7 +373,28 @@ def test_what_was_told_is_not_told_again_in_later_looks(engine: Engine) -> None:
         assert told(follower, 3) == ["a one"]
 
 
-pieces = st.lists(st.text(alphabet="ab\n\r\x0b\x1c\x85\u2028é😀").map(str.encode), max_size=8)
+def test_what_a_lost_attempt_printed_is_told_to_its_end(engine: Engine) -> None:
+    """Where nobody kept a log, the file is read to its end, by whoever began to follow it before or after."""
+    with Follower(engine.project.rooms, engine.run) as follower:
+        attempt = engine.begin("a")
+        engine.print("one\n")
+        early = told(follower, 2)
+        engine.print("two\nthr")
+        engine.end(attempt, None, AttemptState.LOST)
+        last = told(follower, 2)
+    with Follower(engine.project.rooms, engine.run) as follower:
+        again = told(follower)
+
+    assert (early, last) == (["a one"], ["a two", "a thr"])
+    assert again == early + last
+
+
+pieces = st.lists(
+    st.sampled_from(["a", "b", "\n", "\r", "\r\n", "\x0b", "\x1c", "\x85", "\u2028", "é", "😀"]).map(
+        str.encode
+    ),
+    max_size=12,
+)
 
 
 @given(pieces, st.data())
@@ -393,7 +413,7 @@ def test_lines_come_out_as_if_all_had_come_at_once(parts: list[bytes], data: st.
     assert [*told, *splitter.end()] == whole.decode(errors="replace").splitlines()
 
 
-@given(printed=st.binary(max_size=300), told_bytes=st.integers(0, 300))
+@given(printed=st.binary(min_size=60, max_size=120), told_bytes=st.integers(0, 120))
 def test_the_rest_of_a_shortened_log_begins_where_it_was_told_to(
     printed: bytes, told_bytes: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -404,8 +424,7 @@ def test_the_rest_of_a_shortened_log_begins_where_it_was_told_to(
     limit, half = 1 << 6, 1 << 5
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workplace, "_LOG_BYTES", limit)
-        if len(printed) > limit:
-            workplace._shorten(log, len(printed))
+        workplace.shorten(log)
 
     rest = rest_of(log.read_bytes(), told_bytes)
 

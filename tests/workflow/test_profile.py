@@ -309,6 +309,13 @@ def test_each_rule_says_what_it_saw_and_what_to_do(rule: str, made: Profile, tol
     assert rules(made)[rule] == told
 
 
+def test_who_waited_for_one_step_is_told_so_once() -> None:
+    """Where two steps ran one after the other for want of room, that is all that is said of the wait."""
+    made = profiled(ran("a", 0, 12), WAITING)
+
+    assert [each.rule for each in made.suggestions if each.step == "fit"] == ["serial"]
+
+
 def test_a_good_run_gets_no_suggestion() -> None:
     """Two balanced steps, neither waiting nor idle, as fast as ever: nothing is to be said."""
     made = profiled(

@@ -28,6 +28,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.database import all_migrations
 from mlwright.kernel.digest import composite
 from mlwright.kernel.ids import new_id
+from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.settings import ProjectFolder, Settings
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import InlineObjects
@@ -423,7 +424,7 @@ def execute(rooms: Rooms, case: Case, keys: Keys, executor: Shuffled) -> tuple[s
     known = Durations(dict.fromkeys(case.brief, 0.0001))
     execution = Execution(rooms, executor, run, lease, orders, known, Unwatched())
     with mock.patch.object(execution_module, "_FIRST_PAUSE_S", 0.0):
-        error = execution.go()
+        error = execution.go(Interrupts())
     execution.end(RunState.FAILED if error else RunState.SUCCEEDED, error)
     return run.id, error is not None
 

@@ -19,8 +19,9 @@ from typing import IO, Any
 from mlwright.compute.executor import Place, Report, State, Task
 from mlwright.compute.limits import KillCounts, MemoryGroup, kill_counts, killer, open_group
 from mlwright.compute.process import cause_of_death, start_python
-from mlwright.compute.tree import end_tree, has_ended
+from mlwright.compute.tree import end_tree, engine_mark, has_ended
 from mlwright.kernel.errors import Unavailable
+from mlwright.kernel.leases import process_start
 from mlwright.sdk.frames import CUT_OFF, FrameReader
 
 _KEPT_WORDS = 2000
@@ -78,6 +79,7 @@ class LocalExecutor:
         self.slots = slots
         self._memory_bytes = memory_bytes
         self._gpus = tuple(gpus)
+        self._mark = engine_mark(os.getpid(), process_start(os.getpid()))
         self._names = itertools.count(1)
         self._workers: list[_Worker] = []
         """Those that were idle longest stand first."""
@@ -219,7 +221,7 @@ class LocalExecutor:
                 pass_fds=[theirs.fileno()],
                 memory_bytes=place.memory_bytes,
                 gpus=gpus,
-                token=token,
+                token=f"{self._mark}:{token}",
             )
         except Unavailable:
             ours.close()

@@ -59,6 +59,11 @@ def end_tree(pid: int, token: str) -> None:
                 os.waitpid(each.pid, os.WNOHANG)
 
 
+def engine_mark(pid: int, began: str) -> str:
+    """The token that the workers of an engine bear beside their own; `began` is its `process_start`."""
+    return f"engine-{pid}-{began}"
+
+
 def end_marked(token: str) -> None:
     """Kill what bears a worker's mark, the worker included: for one whose engine is gone."""
     _end_orphans(token, 0)

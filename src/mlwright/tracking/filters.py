@@ -262,9 +262,7 @@ def _add_order(query: _Query, wanted: RunFilter, now_us: int) -> None:
 def _spellings(wanted: Comparison) -> Iterable[str]:
     """How a parameter that is as wanted is kept: as that text, or as the value that it spells."""
     found = [json.dumps(wanted.text)]
-    if wanted.number is not None:
-        found.append(json.dumps(wanted.number))
-    else:
+    if wanted.number is None:
         with contextlib.suppress(ValueError, RecursionError):
             found.append(json.dumps(json.loads(wanted.text)))
     return dict.fromkeys(found)

@@ -83,13 +83,18 @@ class Runs:
 
     Args:
         on_lost: told, inside the transaction, of a run whose owner died.
+        on_gone: told before of that owner, perhaps more than once: to end what it has left running.
     """
 
     def __init__(
-        self, database: Database, on_lost: Callable[[Transaction, RunId], None] = lambda tx, run: None
+        self,
+        database: Database,
+        on_lost: Callable[[Transaction, RunId], None] = lambda tx, run: None,
+        on_gone: Callable[[leases.Lease], None] = lambda owner: None,
     ) -> None:
         self._database = database
         self._on_lost = on_lost
+        self._on_gone = on_gone
 
     def begin(
         self,
@@ -220,6 +225,8 @@ class Runs:
             owner = leases.owner(self._database, _subject(row["id"]))
             if owner is not None and owner.alive:
                 continue
+            if owner is not None:
+                self._on_gone(owner)
             with self._database.transaction() as tx:
                 owner = leases.owner(tx, _subject(row["id"]))
                 if owner is not None and owner.alive:

@@ -244,7 +244,8 @@ class Execution:
         if found is None:
             return False
         made = begin(self.run.id, node.name, AttemptState.REUSED, fingerprint=key.digest, cpus=node.cpus)
-        self._records.begun(made, [Edge(made.end, "reuses", End("attempt", found.attempt))], key)
+        # Its fingerprint is on record: with the success that it reuses.
+        self._records.begun(made, [Edge(made.end, "reuses", End("attempt", found.attempt))])
         # What it reported then holds for this run as well.
         self._records.told(node.name, reported(found.detail))
         self._finished(node, AttemptState.REUSED, found.outputs)

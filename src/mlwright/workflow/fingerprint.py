@@ -158,7 +158,7 @@ def _told(argument: Argument, known: Known) -> Any:
 
 
 def _order(value: Any) -> dict[str, str]:
-    """The order of a dictionary's keys, unless it is theirs by name: a step that goes through them sees it."""
+    """The order of a dictionary's keys, unless that is by name: a step that goes through them sees it."""
     if not isinstance(value, dict | list):
         return {}
     text = json.dumps(value)

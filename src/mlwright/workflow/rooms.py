@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlwright.compute.tree import end_marked, engine_mark
 from mlwright.environments import Environments
 from mlwright.kernel import edges
+from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.ids import AttemptId, RunId
+from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.sdk.workplace import LOG
 from mlwright.storage import InlineObjects, Tree, check_out
@@ -108,7 +111,11 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     return Rooms(
         project=project,
         workspace=workspace,
-        runs=Runs(database, on_lost=lambda tx, run: _lose(attempts, objects, workspace.scratch, tx, run)),
+        runs=Runs(
+            database,
+            on_lost=lambda tx, run: _lose(attempts, objects, workspace.scratch, tx, run),
+            on_gone=_end_left_behind,
+        ),
         attempts=attempts,
         datasets=Datasets(database, objects),
         models=Models(database),
@@ -117,6 +124,12 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
         ),
         environments=Environments(database, objects, project.root, local),
     )
+
+
+def _end_left_behind(owner: Lease) -> None:
+    """End what steps have started and their workers could not take with them when all were killed."""
+    if owner.boot == boot_id():
+        end_marked(engine_mark(owner.pid, owner.started))
 
 
 def _lose(attempts: Attempts, objects: InlineObjects, scratch: Path, tx: Transaction, run: RunId) -> None:

@@ -84,7 +84,7 @@ def profile_sections(profile: Profile) -> list[Section]:
     if profile.efficiency is not None:
         slots = "1 processor was" if profile.slots == 1 else f"{profile.slots} processors were"
         rows.append(("parallel", f"{slots} taken at most, at work {profile.efficiency:.0%} of the time"))
-    rows.append(("waited", f"{show_seconds(profile.waited_s)} for room"))
+    rows.append(("waited", f"{show_seconds(profile.waited_s)} for room, all attempts together"))
     reused = sum(step.reused for step in profile.steps)
     if reused:
         rows.append(("saved", f"{show_seconds(profile.saved_s)} by what was reused ({reused})"))
