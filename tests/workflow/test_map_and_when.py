@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mlwright.app import Project
+from mlwright.kernel import edges
 from mlwright.kernel.errors import WorkFailed
 from mlwright.tracking import Run, RunState
 from mlwright.workflow import Request
@@ -381,3 +382,25 @@ def test_what_was_logged_by_elements_is_found_again(opened: Opener, tmp_path: Pa
             id=attempt.id,
         )
         assert [row["role"] for row in rows] == ["logged:notes/depth.json"]
+
+
+def test_lineage_leads_through_maps_and_conditions(project: Project) -> None:
+    """An element is made from the list it was cut from, a step on a condition from that condition."""
+    given, branches = project.run("given", count=2), project.run("branches", value=20)
+
+    assert origins(project, given, "square[1]") == {"input:number": "numbers"}
+    assert origins(project, given, "twice[1]") == {"input:number": "square[1]"}
+    assert origins(project, branches, "square") == {"when": "is_large"}
+    assert origins(project, branches, "twice-2[0]") == {"when": "is_large"}
+
+
+def origins(project: Project, run: Run, node: str) -> dict[str, str]:
+    """What an attempt was made from: the node that gave it, by role."""
+    attempts = {each.id: each for each in project.rooms.attempts.of_run(run.id)}
+    attempt = next(each for each in attempts.values() if each.node == node)
+    database = project.rooms.database
+    return {
+        edge.role: attempts[edges.made_from(database, edge.earlier)[-1].earlier.id].node
+        for edge in edges.made_from(database, attempt.end)
+        if edge.earlier.kind == "artifact"
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlwright.app import Project
+from mlwright.workflow import Request
 from mlwright.workflow.why import why
 
 Opener = Callable[[dict[str, str]], Project]
@@ -101,3 +102,41 @@ def test_the_first_success_of_a_step_says_so(opened: Opener) -> None:
     project = prepared(opened)
 
     assert why(project.rooms, "latest", "shout").summary == "ran: this step has not succeeded before"
+
+
+def test_the_plan_says_before_what_will_have_differed(opened: Opener) -> None:
+    """In the words that `runs why` has afterwards; the version of a dataset is told too."""
+    project = prepared(opened)
+    (project.root / "note.txt").write_text("good-bye")
+    project.datasets.add(project.root / "note.txt", "notes")
+    (project.root / "features.py").write_text("def clean(text):\n    return text.upper()\n")
+
+    new, old = (
+        {
+            each.subject: (each.action, each.why)
+            for each in project.pipelines.plan(Request("loud", given)).changes
+        }
+        for given in ({"times": 2}, {"times": 2, "data": "notes@1"})
+    )
+    project.run("loud", times=2, data="notes@1")
+    shout = differences(project, "shout")
+    project.run("loud", times=2)
+    read = differences(project, "read")
+
+    assert new == {"read": ("run", read[0]), "shout": ("wait", "for read")}
+    assert old["read"][0] == "reuse"
+    assert old["shout"] == ("run", "; ".join(shout))
+    assert len(shout) == 2
+
+
+def test_a_step_that_stands_elsewhere_in_the_pipeline_is_told_by_its_names(opened: Opener) -> None:
+    """Its name decides what it draws, so it is not the same work."""
+    project = prepared(opened)
+    text = (project.root / "pipelines/p.py").read_text()
+    (project.root / "pipelines/p.py").write_text(
+        text.replace("shout(read(data), times)", "shout('x', 1); shout(read(data), times)")
+    )
+
+    project.run("loud")
+
+    assert differences(project, "shout-2") == ["the step is called `shout-2` here, and was `shout`"]

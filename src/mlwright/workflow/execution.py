@@ -282,7 +282,9 @@ class Execution:
             bytes_in=parcel.bytes_in,
             worker=self._executor.worker_of(identity),  # who follows its log must know where that is
         )
-        self._records.begun(attempt, self._sender.input_edges(attempt.end, node), key, brief=brief)
+        whole = None if node.index is None else self._fan_of(node).node
+        made_from = self._sender.input_edges(attempt.end, node, whole)
+        self._records.begun(attempt, made_from, key, brief=brief)
         self._flights[identity] = _Flight(
             node, attempt, turn.ready, time.monotonic(), JournalReader(Path(journal))
         )

@@ -70,9 +70,20 @@ class Sender:
             parcel.arguments[name] = self._argument(argument, node.accepts.get(name, ""), parcel)
         return parcel
 
-    def input_edges(self, later: End, node: Node) -> list[Edge]:
-        """What a node takes, by the names of its arguments."""
-        found = []
+    def input_edges(self, later: End, node: Node, whole: Node | None = None) -> list[Edge]:
+        """What a node takes, by the names of its arguments, and what its condition was.
+
+        Args:
+            whole: the mapped node that it is an element of. What it takes of a list that is one artifact is a
+                plain value, made from all of that artifact.
+        """
+        whole = whole or node
+        found = self._condition_edges(later, whole)
+        for name in whole.mapped:
+            argument = whole.inputs[name]
+            made = self.known.outputs.get((argument.node, argument.output))
+            if isinstance(made, Artifact):
+                found.append(Edge(later, f"input:{name}", made.end))
         for name, argument in node.inputs.items():
             for part in argument.parts():
                 if part.kind == "output":
@@ -81,6 +92,13 @@ class Sender:
                 elif part.kind == "dataset":
                     found.append(Edge(later, f"input:{name}", self.datasets[part.value].end))
         return found
+
+    def _condition_edges(self, later: End, node: Node) -> list[Edge]:
+        """A gate's promise is no artifact: it leaves no edge."""
+        if node.when is None:
+            return []
+        made = self.known.outputs.get((node.when.node, node.when.output))
+        return [Edge(later, "when", made.end)] if isinstance(made, Artifact) else []
 
     def _argument(self, argument: Argument, wanted: str, parcel: Parcel) -> dict[str, Any]:
         match argument.kind:
