@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -26,6 +27,12 @@ package = false
 
 [tool.mlwright]
 """
+
+# Whoever starts the tests in the background may have Ctrl-C ignored, which every process started here would
+# inherit; and whether output is buffered must not depend on who starts them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 # A timing is never asserted in a test: not by Hypothesis either.
 settings.register_profile("house", deadline=None)

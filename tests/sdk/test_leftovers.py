@@ -29,7 +29,7 @@ leftovers = Leftovers()
 told = sys.__stderr__
 children = []
 {code}
-print(leftovers.found(), end="", file=told)
+print(leftovers.found(), end="", file=told, flush=True)
 for each in children:
     each.kill()
     each.wait()

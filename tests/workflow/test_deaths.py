@@ -79,8 +79,8 @@ DEEDS = {
     ),
     "moves": Deed("os.chdir('/')", "succeeded"),
     "moves_to_nowhere": Deed("os.mkdir('x'); os.chdir('x'); os.rmdir(os.getcwd())", "succeeded"),
-    "takes_its_folder_away": Deed("shutil.rmtree(Path.cwd().parent)", "succeeded"),
-    "takes_its_log_away_too": Deed("print('x'); shutil.rmtree(Path.cwd().parent)", "succeeded"),
+    "takes_its_folder_away": Deed("take_away(Path.cwd().parent)", "succeeded"),
+    "takes_its_log_away_too": Deed("print('x'); take_away(Path.cwd().parent)", "succeeded"),
     "leaves_a_thread": Deed("threading.Thread(target=threading.Event().wait).start()", "succeeded"),
     "leaves_a_daemon_thread": Deed(
         "threading.Thread(target=threading.Event().wait, daemon=True).start()", "succeeded"
@@ -134,6 +134,11 @@ BEFORE = '''
     def keep(pid):
         with open(KEPT, "a") as kept:
             kept.write(f"{pid}\\n")
+
+    def take_away(folder):
+        if "scratch" not in folder.parts:  # should a step ever begin somewhere else, it stays there
+            raise RuntimeError(f"{folder} is no scratch folder")
+        shutil.rmtree(folder)
 
     def deeper(depth):
         return deeper(depth + 1)

@@ -265,6 +265,26 @@ def test_the_long_log_of_a_step_that_died_keeps_its_beginning_and_its_end(opened
     assert len(text) < 17 * 2**20
 
 
+def test_the_long_log_of_a_step_whose_run_was_killed_is_kept_so_too(opened: Opener) -> None:
+    """Whoever declares the run lost takes no more of it either."""
+    project = opened(
+        one_step(
+            "print('first'); os.write(1, b'x' * 20_000_000); print('last')\n"
+            "        Path('begun').touch()\n        time.sleep(60)"
+        )
+    )
+    process = running(project.root)
+    until(lambda: states(project, project.runs.list()[0]))
+
+    process.kill()
+    process.communicate()
+    run = project.runs.list()[0]
+
+    ((_, text),) = logs(project.rooms, run.id)
+    assert text.startswith("first\n") and text.endswith("last\n")
+    assert len(text) < 17 * 2**20
+
+
 def test_the_same_run_again_reuses_every_step(opened: Opener) -> None:
     """Nothing that is the same runs twice."""
     project = opened({"pipelines/p.py": CHAIN})

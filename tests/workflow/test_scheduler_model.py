@@ -89,8 +89,8 @@ def base(name: str) -> str:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """A graph of up to nine nodes, each behind those it needs."""
-    names = [f"n{index}" for index in range(draw(st.integers(1, 9)))]
+    """A graph of up to ten nodes, each behind those it needs."""
+    names = [f"n{index}" for index in range(draw(st.integers(2, 10)))]
     gives = {name: draw(st.sampled_from(["text", "list", "list", "bool"])) for name in names}
     nodes: list[Node] = []
     for name in names:
@@ -125,7 +125,7 @@ def calls(draw: st.DrawFn, name: str, nodes: list[Node], gives: dict[str, str]) 
         dict.fromkeys(draw(st.sampled_from([["result"], ["one", "two"]])), ""),
         step=f"steps:{name}",
         mapped=tuple(mapped),
-        when=draw(conditions(nodes, gives)) if draw(st.integers(0, 3)) == 3 else None,
+        when=draw(conditions(nodes, gives)) if draw(st.integers(0, 5)) == 5 else None,
         fallbacks={key: Argument("value", value="instead") for key in optional if draw(st.booleans())},
         retries=draw(st.integers(0, 2)),
         cpus=draw(st.sampled_from([1, 1, 1, 2, 3, 6])),
@@ -141,6 +141,8 @@ def arguments(nodes: Sequence[Node]) -> st.SearchStrategy[Argument]:
     """What a step may be given."""
     plain = st.integers(0, 9).map(lambda number: Argument("value", value=number))
     leaf = st.one_of(plain, *[st.sampled_from(outputs(nodes))] * 3) if nodes else plain
+    if lists := outputs(node for node in nodes if node.mapped):
+        leaf = st.one_of(leaf, st.sampled_from(lists), st.sampled_from(lists))
     return st.one_of(
         leaf,
         leaf,
@@ -450,7 +452,7 @@ def values(rooms: Rooms, run: str) -> dict[tuple[str, str], Any]:
     return found
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
 @given(case=cases(), rng=st.randoms(use_true_random=False))
 def test_every_graph_comes_to_what_a_simple_model_says(rooms: Rooms, case: Case, rng: random.Random) -> None:
     """In whatever order reports come: each node is tried as often as it may be, and nothing is lost.

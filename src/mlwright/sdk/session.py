@@ -54,8 +54,6 @@ def main(arguments: list[str]) -> None:
     os.register_at_fork(after_in_child=stream.close)
     sys.argv = [arguments[1]]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
-    for output in (sys.stdout, sys.stderr):
-        output.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # who follows a log sees whole lines at once
     try:
         _serve(stream, Worker(arguments[1], arguments[2]))
     except OSError as error:
@@ -93,6 +91,9 @@ class Worker:
         self._leftovers = Leftovers()
         self._peak = _opened("/proc/self/clear_refs", os.O_WRONLY)
         self._status = _opened("/proc/self/status", os.O_RDONLY)
+        if alone:
+            for output in (sys.stdout, sys.stderr):  # who follows a log sees whole lines at once
+                output.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         if root not in sys.path:
             sys.path.insert(0, root)
 

@@ -19,7 +19,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.ids import AttemptId, RunId
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import ProjectFolder
-from mlwright.sdk.workplace import LOG
+from mlwright.sdk.workplace import LOG, shorten
 from mlwright.storage import InlineObjects, Tree, check_out
 from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Runs, read_journal, record_metrics, record_params
@@ -142,6 +142,7 @@ def _lose(attempts: Attempts, objects: InlineObjects, scratch: Path, tx: Transac
             printed = scratch / run / attempt.worker / LOG
             log = None
             if attempt.worker and printed.exists() and printed.stat().st_size:
+                shorten(printed)
                 log = objects.put(printed).digest
                 edges.add(tx, [Edge(attempt.end, "log", End("object", log))])
             attempts.end(tx, [finish(attempt, AttemptState.LOST, log=log)])
