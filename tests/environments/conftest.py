@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a file that offers more offers it to itself alone
 def index() -> Iterator[Index]:
     """The index: `one` needs `two`, of which there are two versions; `three` needs the older one."""
     made = Index()
