@@ -475,7 +475,7 @@ def test_the_command_draws_without_colour_into_a_pipe_and_answers_in_json(make_p
 
     assert shown.returncode == 0, shown.stderr
     assert "\x1b" not in shown.stdout and shown.stdout.isascii()
-    assert re.search(r"^  fit\[5\] +[=#][ .=#]* +5 times ", shown.stdout, re.MULTILINE)
+    assert re.search(r"^  fit\[5\] [ .]*[=#][ .=#]* +5 times ", shown.stdout, re.MULTILINE)
     assert "critical path" in shown.stdout
     assert {"critical_path", "efficiency", "steps", "spans", "suggestions", "saved_s"} <= set(answer)
     assert {step["name"] for step in answer["steps"]} == {"load", "other", "fit", "total"}
