@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+import msgspec
 
 import mlwright
 from mlwright import steps
@@ -212,12 +213,18 @@ def _documented(name: str, thing: Any, module: str) -> Iterator[str]:
     yield _markdown(inspect.getdoc(thing) or "")
 
 
+def _fields(kind: type) -> dict[str, str]:
+    """The fields of a value and their types as they are written; none for what is no value."""
+    if dataclasses.is_dataclass(kind):
+        return {each.name: str(each.type) for each in dataclasses.fields(kind)}
+    return inspect.get_annotations(kind) if issubclass(kind, msgspec.Struct) else {}
+
+
 def _class(kind: type, level: str, *, brief: bool) -> Iterator[str]:
     """A class: what it is, its fields, its public methods; `brief` tells each method in one line."""
     told = _markdown(inspect.getdoc(kind) or "")
     yield f"{level} {kind.__name__}"
-    if dataclasses.is_dataclass(kind):
-        fields = "\n".join(f"{each.name}: {each.type}" for each in dataclasses.fields(kind))
+    if fields := "\n".join(f"{name}: {text}" for name, text in _fields(kind).items()):
         yield f"```python\n{fields}\n```"
     elif brief:
         told = told.partition("\n")[0]  # how it is made is the engine's
@@ -336,14 +343,14 @@ def _markdown(docstring: str) -> str:
 
 def settings_page() -> str:
     """`[tool.mlwright]`, each setting with its type, default and meaning."""
-    meanings = _arguments(Settings)
+    meanings, types = _arguments(Settings), _fields(Settings)
     rows = [
-        (f"`{each.name}`", f"`{each.type}`", f"`{json.dumps(each.default)}`", meanings[each.name])
-        for each in dataclasses.fields(Settings)
+        (f"`{each.name}`", f"`{types[each.name]}`", f"`{json.dumps(each.default)}`", meanings[each.name])
+        for each in msgspec.structs.fields(Settings)
     ]
     example = "\n".join(
         f"{each.name} = {json.dumps(list(each.default) if isinstance(each.default, tuple) else each.default)}"
-        for each in dataclasses.fields(Settings)
+        for each in msgspec.structs.fields(Settings)
     )
     return "\n\n".join(
         [

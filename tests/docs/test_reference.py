@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import importlib.util
 import re
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import click
+import msgspec
 import pytest
 
 from mlwright.cli import root
@@ -111,7 +111,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     """Each field of the settings stands in the table."""
     text = page("settings.md")
 
-    for each in dataclasses.fields(Settings):
+    for each in msgspec.structs.fields(Settings):
         assert re.search(rf"^\| `{each.name}` \| .+ \| `.+` \| .+ \|$", text, re.MULTILINE), each.name
 
 

@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mlwright.environments.locks import make_lock
 from mlwright.kernel.errors import Incompatible, Invalid, Unavailable

@@ -6,11 +6,11 @@ import json
 import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from mlwright.compute import Executor, Place, Report, Task
 from mlwright.sdk.frames import Frame

@@ -82,7 +82,7 @@ def test_an_unknown_setting_is_answered_with_the_known_ones(tmp_path: Path) -> N
     with pytest.raises(Invalid) as raised:
         find_project(project(tmp_path, "[tool.mlwright]\nworker = 2\n"))
 
-    assert raised.value.hint == f"known settings: {', '.join(Settings.__dataclass_fields__)}"
+    assert raised.value.hint == f"known settings: {', '.join(Settings.__struct_fields__)}"
 
 
 def test_a_file_that_is_not_utf8_is_said(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from mlwright.serving import ReplicaSpec, Server
 from mlwright.serving.openapi import openapi

@@ -12,12 +12,12 @@ import sys
 import textwrap
 import venv
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from mlwright.kernel.errors import Invalid, Unavailable, WorkFailed
 from mlwright.serving import Client, ReplicaSpec, Server, start_replica

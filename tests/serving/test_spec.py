@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.serving import ReplicaSpec, version_behind

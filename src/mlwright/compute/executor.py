@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 from mlwright.sdk.frames import Frame
 
 State = Literal["done", "failed", "died", "timed out"]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a task runs: an interpreter with its packages, a folder of code, and what it may use.
 
     Args:
@@ -28,8 +28,7 @@ class Place:
     memory_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """One request for a worker. `frame.head` holds what is asked; `id` comes back in the report.
 
     Args:
@@ -43,8 +42,7 @@ class Task:
     brief: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What became of a task.
 
     Args:

@@ -10,14 +10,14 @@ Source: cgroup v2, docs.kernel.org/admin-guide/cgroup-v2.html; setrlimit(2), RLI
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mlwright.compute import cgroups
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryGroup:
+class MemoryGroup(Struct, frozen=True):
     """A control group for one worker and all it starts."""
 
     folder: Path
@@ -81,8 +81,7 @@ def memory_words(limit_bytes: int, peak_bytes: int | None) -> str:
     return f"it asked for more than its limit of {_mebibytes(limit_bytes)}{peak}"
 
 
-@dataclass(frozen=True, slots=True)
-class KillCounts:
+class KillCounts(Struct, frozen=True):
     """How often the kernel has killed for memory, as far as it says; None where it does not.
 
     Args:

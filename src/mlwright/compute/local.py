@@ -13,8 +13,10 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import IO, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mlwright.compute.executor import Place, Report, State, Task
 from mlwright.compute.limits import KillCounts, MemoryGroup, kill_counts, killer, open_group
@@ -31,8 +33,7 @@ _AHEAD = 8
 """How many brief tasks a worker may have: enough that it never waits for the engine between two."""
 
 
-@dataclass(slots=True)
-class _Worker:
+class _Worker(Struct):
     name: str
     token: str
     place: Place

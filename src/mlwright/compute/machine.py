@@ -7,8 +7,9 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mlwright.compute import cgroups
 
@@ -16,8 +17,7 @@ _FEATURE = re.compile(r"sse4_2|avx\w*|fma|amx_\w+|asimd\w*|sve\w*|sme\d*|bf16|i8
 """Those instruction sets by which numerical libraries choose their code."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """What work on this machine can have.
 
     Args:

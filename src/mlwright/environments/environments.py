@@ -12,10 +12,11 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.environments.inventory import Inventory
 from mlwright.environments.locks import Lock, current_platform, current_python, make_lock
@@ -31,8 +32,7 @@ from mlwright.storage import InlineObjects
 _SQL = Queries.beside(__file__)
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True):
     """A virtual environment that is complete."""
 
     lock: Lock

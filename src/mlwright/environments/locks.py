@@ -6,15 +6,15 @@ import platform
 import sys
 import sysconfig
 import tomllib
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import End
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(Struct, frozen=True):
     """What an environment is made of.
 
     Args:

@@ -7,23 +7,22 @@ An edge is written in the same transaction as its later end (`from`), by whoever
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries, Transaction
 
 _SQL = Queries.beside(__file__)
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """A thing that edges meet in: `End("run", "01JD8...")`."""
 
     kind: str
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """`later` was made from, or with, `earlier`, in the role `role`."""
 
     later: End

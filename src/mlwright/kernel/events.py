@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import json
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
@@ -15,8 +16,7 @@ from mlwright.kernel.edges import End
 _SQL = Queries.beside(__file__)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Who did what to which thing, and when; `detail` holds what a reader needs to understand it."""
 
     id: int

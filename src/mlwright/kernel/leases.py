@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import Database, Queries, Transaction
@@ -17,8 +18,7 @@ from mlwright.kernel.database import Database, Queries, Transaction
 _SQL = Queries.beside(__file__)
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """An owner of a subject; `token` is the fencing token, larger for every new owner."""
 
     subject: str

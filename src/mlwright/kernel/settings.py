@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
 
 LOCAL_FOLDER = ".mlwright"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """`[tool.mlwright]`, each with its default.
 
     Args:
@@ -31,8 +30,7 @@ class Settings:
     ignore: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectFolder:
+class ProjectFolder(Struct, frozen=True):
     """A folder with `[tool.mlwright]` in its `pyproject.toml`."""
 
     root: Path
@@ -94,9 +92,9 @@ def _settings(section: Any, folder: Path) -> Settings:
     where = f"[tool.mlwright] in {folder / 'pyproject.toml'}"
     if not isinstance(section, dict):
         raise Invalid("`mlwright` is not a table", where=where, hint="write [tool.mlwright]")
-    unknown = sorted(set(section) - set(Settings.__dataclass_fields__))
+    unknown = sorted(set(section) - set(Settings.__struct_fields__))
     if unknown:
-        known = ", ".join(Settings.__dataclass_fields__)
+        known = ", ".join(Settings.__struct_fields__)
         raise Invalid(f"unknown setting `{unknown[0]}`", where=where, hint=f"known settings: {known}")
     try:
         settings = msgspec.convert(section, Settings)

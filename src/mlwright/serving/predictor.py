@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.codecs import codec_named
@@ -24,8 +24,7 @@ _TOLERANCE = 1e-6
 """Relative; another processor may round the last digits of a number differently."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One answer for each row.
 
     Args:

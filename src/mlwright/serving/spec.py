@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct, field
 
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import VersionId
@@ -20,16 +20,14 @@ _RANDOM = 12
 """Characters of 5 bits: two predictions of a version among a billion share one with a chance of one half."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one request may ask for at most."""
 
     body_bytes: int = 16 * 2**20
     rows: int = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaSpec:
+class ReplicaSpec(Struct, frozen=True):
     """Everything that a replica is told; it looks nothing else up.
 
     Args:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from mlwright.kernel.digest import Digest, canonical
 from mlwright.kernel.errors import Corrupt, Invalid
@@ -18,8 +19,7 @@ from mlwright.storage.objects import Objects
 KIND = "tree"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One file of a tree. `path` is relative, with `/`; `executable` is all that is kept of its mode."""
 
     path: str
@@ -28,8 +28,7 @@ class Entry:
     executable: bool = False
 
 
-@dataclass(frozen=True)
-class Tree:
+class Tree(Struct, frozen=True, dict=True):
     """Files by path. Equal files under equal paths are the same tree."""
 
     entries: tuple[Entry, ...]
@@ -44,8 +43,7 @@ class Tree:
         return canonical([asdict(entry) for entry in sorted(self.entries, key=lambda entry: entry.path)])
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A file on disk that is to become an entry."""
 
     path: str

@@ -7,9 +7,11 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from mlwright.kernel.errors import Invalid
 
@@ -38,8 +40,7 @@ _LARGEST = 2**63 - 1
 Moment = str | datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
+class RunFilter(Struct, frozen=True):
     """Which runs, and in which order.
 
     Args:
@@ -72,7 +73,7 @@ class RunFilter:
         for name in ("params", "metrics"):
             given = getattr(self, name)
             # One text alone is one comparison, not its letters.
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+            force_setattr(self, name, (given,) if isinstance(given, str) else tuple(given))
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -110,8 +111,7 @@ class Nouns(TypedDict, total=False):
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """`auc>0.9`, taken apart; `number` when the text on its right reads as one."""
 
     name: str
@@ -120,8 +120,7 @@ class Comparison:
     number: int | float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """SQL with the parameters it names."""
 
     sql: str
@@ -201,8 +200,7 @@ def compiled(wanted: RunFilter, now_us: int) -> Statement:
     return Statement(query.sql, query.parameters)
 
 
-@dataclass(slots=True)
-class _Query:
+class _Query(Struct):
     """A query that is being put together; every value becomes a parameter."""
 
     parameters: dict[str, Any]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+
+class Metric(Struct, frozen=True):
     """A value of a metric. `value` may be NaN."""
 
     name: str
@@ -19,8 +19,7 @@ class Metric:
     at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(Struct, frozen=True):
     """A setting that a step told of. `value` is a JSON value."""
 
     name: str
@@ -28,8 +27,7 @@ class Param:
     at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedArtifact:
+class LoggedArtifact(Struct, frozen=True):
     """Bytes that a step logged; they are complete, at a path that is kept until they are taken.
 
     Args:
@@ -46,8 +44,7 @@ class LoggedArtifact:
     at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a loop of a step is. `total` is None where nobody knows."""
 
     done: int

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Unpack
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mlwright.kernel import events, leases
 from mlwright.kernel.clock import now_us
@@ -41,8 +43,7 @@ MOVES: dict[RunState, frozenset[RunState]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """A run as it is recorded.
 
     Args:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
@@ -21,8 +22,7 @@ TREE = "tree"
 """The codec of a dataset: its digest names a tree, not an object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(Struct, frozen=True):
     """A value as it is recorded.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database
@@ -19,8 +20,7 @@ BYTES = {"object", "tree"}
 """Kinds that are only bytes: they are shown when asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineageNode:
+class LineageNode(Struct, frozen=True):
     """A thing on the walk; `role` says how it stands to the one above it. `again`: shown in full before."""
 
     end: End
@@ -98,8 +98,7 @@ class Lineage:
                 open_nodes.append(_Open(end, role, iter(steps.get(end, ()))))
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A node whose children are being collected."""
 
     end: End

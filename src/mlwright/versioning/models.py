@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database, Transaction
@@ -19,8 +20,7 @@ from mlwright.versioning.versions import AliasMove, Version, Versions
 CHAMPION = "champion"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelDetail:
+class ModelDetail(Struct, frozen=True):
     """A model version and what stands behind it.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mlwright.kernel.errors import Invalid
 
@@ -12,8 +13,7 @@ _DIGEST = re.compile(r"b3:[0-9a-f]{4,64}")
 LATEST = "latest"
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A name and which of its versions: a number, the beginning of a digest, or an alias."""
 
     name: str

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from mlwright.kernel.errors import Corrupt
 
 ColumnType = Literal["number", "integer", "boolean", "string"]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One input: its name and type, whether it may be missing, and what training saw of it."""
 
     name: str
@@ -24,24 +23,21 @@ class Column:
     categories: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """What one row is answered with; `classes` of a classifier."""
 
     type: ColumnType
     classes: tuple[Any, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(Struct, frozen=True):
     """A row of the test data and the model's own answer to it, as the pipeline computed it."""
 
     input: dict[str, Any]
     output: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(Struct, frozen=True):
     """Inputs in the model's order, output, whether it gives probabilities, and an example."""
 
     inputs: tuple[Column, ...]

@@ -7,8 +7,9 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
@@ -37,8 +38,7 @@ _NEVER_NAMES = re.compile(
 """Secrets, and what machines write beside code; no setting takes these in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """The code of a run.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
@@ -21,8 +22,7 @@ _SQL = Queries.beside(__file__)
 Kind = Literal["dataset", "model"]
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """One version, which never changes.
 
     Args:
@@ -51,8 +51,7 @@ class Version:
         return End("version", self.id)
 
 
-@dataclass(frozen=True, slots=True)
-class AliasMove:
+class AliasMove(Struct, frozen=True):
     """An alias was pointed elsewhere: from which number (None at first) to which, by whom, why, when."""
 
     alias: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
@@ -32,8 +33,7 @@ SUFFIXES = {
 _HINT = "give RUN/STEP, RUN/STEP/NAME, b3:DIGEST or an artifact's id: mlwright artifacts list RUN"
 
 
-@dataclass(frozen=True, slots=True)
-class NamedArtifact:
+class NamedArtifact(Struct, frozen=True):
     """An artifact, and what it is in a run.
 
     Args:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
@@ -40,8 +42,7 @@ MOVES: dict[AttemptState | None, frozenset[AttemptState]] = {
 """None: before there is a row. What is reused, checked or skipped, and a closed gate, is never running."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One try at one step.
 
     Args:
@@ -178,7 +179,7 @@ class Attempts:
         return _attempt(rows[0]) if len(rows) == 1 else None
 
 
-_FIELDS = tuple(each.name for each in fields(Attempt))
+_FIELDS = Attempt.__struct_fields__
 
 
 def _row(attempt: Attempt) -> dict[str, Any]:

@@ -20,8 +20,9 @@ import contextlib
 import symtable
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mlwright.kernel.digest import Digest, composite, digest_of
 from mlwright.workflow.modules import (
@@ -43,8 +44,7 @@ _LOOKERS = {"globals", "vars", "eval", "exec", "__subclasses__"}
 """What finds names of a module without naming them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """A statement at the top of a module: its file (relative to the project), its line, its source."""
 
     file: str

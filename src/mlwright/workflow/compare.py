@@ -6,8 +6,9 @@ import difflib
 import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.digest import Digest, composite
@@ -24,8 +25,7 @@ _SHOWN_BYTES = 1 << 20
 """A larger file is said to differ, and not how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changed:
+class Changed(Struct, frozen=True):
     """A thing that differs; None where it is not there."""
 
     name: str
@@ -33,8 +33,7 @@ class Changed:
     now: Any
 
 
-@dataclass(frozen=True, slots=True)
-class FileChange:
+class FileChange(Struct, frozen=True):
     """A file of the code that differs; `diff` is empty when it was not asked for or cannot be shown."""
 
     path: str
@@ -42,8 +41,7 @@ class FileChange:
     diff: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UnitChange:
+class UnitChange(Struct, frozen=True):
     """A statement of the code, by `module:name`, that differs and that these steps reach."""
 
     unit: str
@@ -51,8 +49,7 @@ class UnitChange:
     steps: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MetricChange:
+class MetricChange(Struct, frozen=True):
     """A metric that both have, or one; `difference` is `now` less `then`."""
 
     name: str
@@ -61,8 +58,7 @@ class MetricChange:
     difference: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Struct, frozen=True):
     """How long all that ran of a step took together; None when nothing did. The states are counted."""
 
     step: str
@@ -72,8 +68,7 @@ class Duration:
     now_states: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class RunComparison:
+class RunComparison(Struct, frozen=True):
     """Two runs beside each other. What is the same is left out, but for metrics, outputs and durations.
 
     Args:
@@ -100,8 +95,7 @@ class RunComparison:
     durations: tuple[Duration, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """One of the two runs, as it is recorded.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mlwright.kernel.ids import AttemptId
 from mlwright.workflow.attempts import AttemptState
@@ -12,8 +13,7 @@ from mlwright.workflow.history import Earlier, Reuse
 from mlwright.workflow.timeline import Span
 
 
-@dataclass(frozen=True, slots=True)
-class StepCost:
+class StepCost(Struct, frozen=True):
     """A step of a run, all elements and tries together.
 
     Args:

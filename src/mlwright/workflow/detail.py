@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.edges import End
@@ -15,8 +15,7 @@ from mlwright.workflow.history import made_in, reused_in
 from mlwright.workflow.rooms import Rooms
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptDetail:
+class AttemptDetail(Struct, frozen=True):
     """An attempt and what it made; `reuses` is the attempt whose outputs these are.
 
     Args:
@@ -30,8 +29,7 @@ class AttemptDetail:
     logged: dict[str, Artifact]
 
 
-@dataclass(frozen=True, slots=True)
-class RunDetail:
+class RunDetail(Struct, frozen=True):
     """A run and what stands behind it; `made_with` is by role: code, environment, data:NAME, ..."""
 
     run: Run

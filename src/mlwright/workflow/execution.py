@@ -6,8 +6,10 @@ import contextlib
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mlwright.compute import Executor, Report, Task
 from mlwright.kernel.database import Transaction
@@ -43,8 +45,7 @@ _TICK_S = 0.5
 """How often running steps' journals are read, and whether the run is wanted no longer is asked."""
 
 
-@dataclass(slots=True)
-class _Flight:
+class _Flight(Struct):
     """An attempt that a worker has, or will have next."""
 
     node: Node
@@ -55,8 +56,7 @@ class _Flight:
     heard: Heard = field(default_factory=Heard)
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
+class _Turn(Struct, frozen=True):
     """A try that may begin."""
 
     node: Node

@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from mlwright.environments import Environment
 from mlwright.kernel.digest import Digest, composite, digest_of, digest_of_file
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
 _ENGINE_STEP = "mlwright."
 
 
-@dataclass(frozen=True)
-class Basis:
+class Basis(Struct, frozen=True, dict=True):
     """What is the same for every call of a step: its address, code, packages, interpreter and platform."""
 
     digest: Digest
@@ -46,8 +46,7 @@ class Basis:
         return json.dumps(self.parts, ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True):
     """A cache key, and what it was computed from: the step's basis, and what is passed in with the seed."""
 
     digest: Digest

@@ -13,7 +13,8 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.ids import AttemptId, short
@@ -58,8 +59,7 @@ def follow(
         attempts_at(rooms.attempts.of_run(run.id), step, short(run.id))
 
 
-@dataclass(slots=True)
-class LineSplitter:
+class LineSplitter(Struct):
     """Takes bytes as they come and gives whole lines, as `str.splitlines` would of all together."""
 
     _rest: bytes = b""
@@ -78,8 +78,7 @@ class LineSplitter:
         return rest.decode(errors="replace").splitlines()
 
 
-@dataclass(slots=True)
-class _Tail:
+class _Tail(Struct):
     """The file of a running attempt, as far as it was read, and what of that was told.
 
     The file stays open: it can still be read when it was moved or taken away.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPipeline:
+class FoundPipeline(Struct, frozen=True):
     """A function with `@pipeline`, and where it stands. `summary` is the first line of its docstring."""
 
     name: str

@@ -10,10 +10,10 @@ What is on the critical path is solid, what is not is lighter; dots stand for wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
+from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 
 from mlwright.kernel.clock import show_seconds
@@ -34,8 +34,7 @@ _LONGEST_LABEL = 28
 _LEAST_BAR = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A line on the screen; `bar` is in pieces of one ink, as wide in every row."""
 
     label: str

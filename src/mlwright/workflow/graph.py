@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from mlwright.kernel.errors import Invalid
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """What is passed to a step; which fields are set depends on `kind`. See `mlwright.sdk.trace`."""
 
     kind: Literal["value", "output", "dataset", "list", "dict"]
@@ -38,8 +38,7 @@ class Argument:
 JUDGEMENTS = frozenset({"gate", "register"})
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Struct, frozen=True, dict=True):
     """One call of a step, all calls of a mapped one, one judgement, or a script as a whole.
 
     Args:
@@ -98,8 +97,7 @@ class Node:
             yield from argument.parts()
 
 
-@dataclass(frozen=True)
-class Graph:
+class Graph(Struct, frozen=True, dict=True):
     """The nodes of a pipeline, each behind all that it needs."""
 
     pipeline: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mlwright.kernel.errors import NotFound, nearest
 from mlwright.workflow.attempts import Attempt, AttemptState
@@ -19,8 +20,7 @@ def element_of(node: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (node, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """A step of a run, with every attempt at it.
 
     Args:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries
 from mlwright.kernel.ids import AttemptId, RunId
@@ -13,8 +14,7 @@ from mlwright.kernel.ids import AttemptId, RunId
 _SQL = Queries.beside(__file__)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """An artifact that an attempt made, or that the attempt made which it reuses.
 
     Args:
@@ -30,8 +30,7 @@ class Made:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reuse:
+class Reuse(Struct, frozen=True):
     """What an attempt of a run reuses, and how long that took when it was made."""
 
     attempt: AttemptId
@@ -39,8 +38,7 @@ class Reuse:
     wall_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """The successes of a step in an earlier run: how many (elements of a mapped one), how long together."""
 
     run: RunId

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Transaction
@@ -23,8 +25,7 @@ from mlwright.workflow.records import Records
 from mlwright.workflow.rooms import Rooms
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What became of a judgement: its state, what is shown beside it, and the error of a closed gate."""
 
     state: AttemptState
@@ -32,8 +33,7 @@ class Verdict:
     error: WorkFailed | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judge:
+class Judge(Struct, frozen=True):
     """Makes the judgements of one run.
 
     Args:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mlwright.kernel.digest import Digest
 from mlwright.versioning import Artifact
@@ -15,8 +16,7 @@ Made = Artifact | tuple["Made", ...]
 _ELEMENT = re.compile(r"(.+)\[(\d+)\]")
 
 
-@dataclass(slots=True)
-class Known:
+class Known(Struct):
     """What was made so far, by (node, output), and the digest behind each dataset reference.
 
     The elements of an output that is a list are known as outputs of their own: `parts[0]`.

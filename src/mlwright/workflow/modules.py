@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 ENGINE = "mlwright"
 DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -13,8 +14,7 @@ IMPORTS = ast.Import | ast.ImportFrom
 _COMPREHENSIONS = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Struct, frozen=True):
     """A name that an import binds: the module, and the name within it (None for the module itself)."""
 
     module: str
@@ -29,8 +29,7 @@ class Import:
         return f"{self.module}:{self.name or ''}"
 
 
-@dataclass
-class Module:
+class Module(Struct, dict=True):
     """A module as its source says it.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.compute import Place
 from mlwright.versioning import Artifact, Version
@@ -14,16 +15,14 @@ from mlwright.workflow.graph import Graph, Node
 from mlwright.workflow.known import Known
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(Struct, frozen=True):
     """An environment of the run, and the cache keys of steps in it."""
 
     python: Path
     fingerprints: Fingerprints
 
 
-@dataclass(frozen=True, slots=True)
-class Orders:
+class Orders(Struct, frozen=True):
     """What an execution is given.
 
     Args:

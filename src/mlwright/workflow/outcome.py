@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from mlwright.compute import Report
 from mlwright.kernel.digest import Digest, digest_of
@@ -15,8 +16,7 @@ from mlwright.versioning import Artifact, new_artifact
 from mlwright.workflow.heard import Heard
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What an attempt left behind.
 
     Args:
@@ -38,8 +38,7 @@ class Outcome:
         return sum(artifact.size_bytes for _, artifact in self.made)
 
 
-@dataclass(frozen=True, slots=True)
-class Publisher:
+class Publisher(Struct, frozen=True):
     """Takes what attempts left in their scratch folders into the store."""
 
     objects: InlineObjects

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from mlwright.kernel.errors import Invalid, nearest
 
@@ -32,8 +32,7 @@ _WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """A pipeline's parameter. `type` is as `mlwright.sdk.types.parameter_spec` says."""
 
     name: str

@@ -6,8 +6,9 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from typing import Any
+
+from msgspec.structs import asdict, replace
 
 from mlwright.compute import Executor, open_executor, this_machine
 from mlwright.kernel import edges, leases

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import WorkFailed
@@ -34,8 +35,7 @@ def plan_run(orders: Orders, lookup: Lookup, read: Reader, explain: Explain, *, 
     return Plan(f"run of {orders.graph.pipeline}", changes)
 
 
-@dataclass(slots=True)
-class _Planner:
+class _Planner(Struct):
     orders: Orders
     lookup: Lookup
     read: Reader

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from mlwright.compute import Executor, Machine, Place, this_machine
 from mlwright.environments import Environment, Lock
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
     from mlwright.workflow.code import CodeIndex
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A request with all that it means here and now: nothing is recorded yet."""
 
     request: Request
@@ -59,8 +60,7 @@ def prepare(rooms: Rooms, request: Request, watcher: Watcher, executor: Executor
     return _Preparation(rooms, request, watcher, executor).prepared()
 
 
-@dataclass(slots=True)
-class _Preparation:
+class _Preparation(Struct):
     rooms: Rooms
     request: Request
     watcher: Watcher

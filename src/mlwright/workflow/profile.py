@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.ids import AttemptId, RunId
 from mlwright.tracking import Run
@@ -30,8 +32,7 @@ _LEAST_S = 0.5
 """A step that took less is not worth to be looked at for what it could be spared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """Where the time of a run went.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from mlwright.kernel.digest import Digest
 
@@ -10,8 +10,7 @@ ANYTHING = "*"
 """Stands among the libraries for code that imports by a name it computes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """What a function reaches: units by `module:name`, each with a digest; top-level names of libraries.
 
     Beside the statements stand `module:import NAME` for what a name is imported from, `module:order` where

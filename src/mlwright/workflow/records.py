@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from mlwright.kernel import edges, leases
 from mlwright.kernel.database import Transaction
@@ -26,8 +27,7 @@ from mlwright.workflow.fingerprint import Fingerprint
 _COLLECT_S = 0.02
 
 
-@dataclass(slots=True)
-class _Burst:
+class _Burst(Struct):
     """What came together, by table. It is written in an order in which nothing names what is not there."""
 
     fingerprints: list[Fingerprint] = field(default_factory=list)

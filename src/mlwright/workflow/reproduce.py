@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.digest import composite
@@ -27,8 +28,7 @@ Opener = Callable[[Path], Rooms]
 """Opens a project's folder, in a workspace of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """One output of one step, then and now; the digest is empty where there is none."""
 
     node: str
@@ -44,8 +44,7 @@ class Comparison:
         return "identical" if self.then == self.now else "different"
 
 
-@dataclass(frozen=True, slots=True)
-class Reproduction:
+class Reproduction(Struct, frozen=True):
     """A run made again, and how every output compares."""
 
     original: Run

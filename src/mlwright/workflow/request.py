@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from mlwright.environments import Lock
 from mlwright.tracking import Run
@@ -12,8 +13,7 @@ from mlwright.versioning import Snapshot
 from mlwright.workflow.scripts import kind_of
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is to be run.
 
     Args:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.compute.tree import end_marked, engine_mark
 from mlwright.environments import Environments
@@ -28,8 +29,7 @@ from mlwright.workflow.attempts import Attempts, AttemptState, finish
 from mlwright.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Reusable:
+class Reusable(Struct, frozen=True):
     """An earlier success: its outputs, and what else is recorded of it."""
 
     attempt: AttemptId
@@ -37,8 +37,7 @@ class Reusable:
     detail: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Rooms:
+class Rooms(Struct, frozen=True):
     """One project and its workspace, room by room."""
 
     project: ProjectFolder

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.edges import End
@@ -23,8 +24,7 @@ _SLOWEST = 10
 _LISTED = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A table under a title; `more` are lines below it."""
 
     title: str

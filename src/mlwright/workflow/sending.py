@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
@@ -45,8 +46,7 @@ class SmallValues:
         return found
 
 
-@dataclass(slots=True)
-class Parcel:
+class Parcel(Struct):
     """The arguments of one attempt, on their way to a worker."""
 
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -54,8 +54,7 @@ class Parcel:
     bytes_in: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(Struct, frozen=True):
     """Puts parcels together for one run."""
 
     rooms: Rooms

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from mlwright.kernel.clock import show_seconds
 from mlwright.workflow.costs import StepCost
@@ -19,8 +20,7 @@ _TINY_S = 0.002
 _MANY = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True):
     """Something to do about a step.
 
     Args:
@@ -35,8 +35,7 @@ class Suggestion:
     saves_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What the rules look at.
 
     Args:

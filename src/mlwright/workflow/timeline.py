@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.ids import AttemptId
@@ -13,8 +15,7 @@ from mlwright.workflow.attempts import Attempt, AttemptState
 _DONE = {AttemptState.SUCCEEDED, AttemptState.REUSED, AttemptState.CHECKED}
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """An attempt that ran, in seconds since the run began.
 
     Args:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from mlwright.tracking import Progress, Run
 from mlwright.workflow.attempts import AttemptState
 
 
-@dataclass(slots=True)
-class NodeView:
+class NodeView(Struct):
     """A node as it stands: waiting (None), or the state of its newest attempt.
 
     Args:
@@ -37,8 +37,7 @@ class NodeView:
     progress: Progress | None = None
 
 
-@dataclass(slots=True)
-class RunView:
+class RunView(Struct):
     """A run as it goes, node by node in the graph's order."""
 
     run: Run

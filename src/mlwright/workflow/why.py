@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
@@ -21,8 +22,7 @@ from mlwright.workflow.fingerprint import Fingerprint
 from mlwright.workflow.rooms import Rooms
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One thing that differs.
 
     Args:
@@ -36,8 +36,7 @@ class Difference:
     diff: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Why an attempt ran or was reused, and the attempt it is compared with, if there is one."""
 
     attempt: Attempt
@@ -119,8 +118,7 @@ def _closest(
     return None if best is None else best[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
+class _Side(Struct, frozen=True):
     """One of the two that are compared: its code, and the dataset version behind an argument."""
 
     code: Callable[[], CodeIndex]
@@ -141,8 +139,7 @@ def _recorded(rooms: Rooms, attempt: Attempt) -> _Side:
     return _Side(cache(code), dataset)
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(Struct, frozen=True):
     kind: str
     name: str
     then: Any

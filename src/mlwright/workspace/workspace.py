@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, all_migrations
@@ -16,8 +17,7 @@ from mlwright.storage import InlineObjects, LocalObjects
 _SQL = Queries.beside(__file__)
 
 
-@dataclass(frozen=True, slots=True)
-class Workspace:
+class Workspace(Struct, frozen=True):
     """Where a project's records and bytes live.
 
     Args:

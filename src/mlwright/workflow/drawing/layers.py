@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 _GAP = 28.0
 _LANE = 10.0
@@ -24,8 +25,7 @@ _STRAIGHT = {0: 1.0, 1: 2.0, 2: 8.0}
 _MOST_LANES = 8_000
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
+class Layers(Struct, frozen=True):
     """A layout. Everything is placed by its middle.
 
     Args:
@@ -40,8 +40,7 @@ class Layers:
     ways: tuple[tuple[float, ...], ...]
 
 
-@dataclass(slots=True)
-class _Item:
+class _Item(Struct):
     """A box, or a piece of a lane, while it is being placed."""
 
     layer: int

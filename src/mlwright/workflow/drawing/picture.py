@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from mlwright.workflow.graph import Argument, Graph, Node
 
@@ -16,8 +17,7 @@ _SECONDS = (("h", 3600), ("min", 60))
 _BYTES = (("GiB", 2**30), ("MiB", 2**20), ("GB", 10**9), ("MB", 10**6), ("KiB", 2**10), ("KB", 10**3))
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(Struct, frozen=True):
     """A node, or a source that is none: a dataset, a model that a gate compares with.
 
     Args:
@@ -40,8 +40,7 @@ class Box:
         return f"{self.name} [{TIMES}{self.count}]" if self.count else self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """All that one box passes to another, conditions apart.
 
     Args:
@@ -57,8 +56,7 @@ class Line:
     conditional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """The boxes of a pipeline, each behind all that it needs, and a source right before its first use."""
 
     pipeline: str

@@ -16,8 +16,8 @@ rail that it bends into or meets in a `┼`; a rail that it merely crosses stays
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.cells import cell_len, chop_cells
 
 from mlwright.workflow.drawing.picture import TIMES, Box, Kind, Picture
@@ -38,8 +38,7 @@ _LONGEST_HEAD = 32
 _LEAST_TAIL = 24
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A line on the screen.
 
     Args:
@@ -58,8 +57,7 @@ class Row:
         return f"{self.rails} {self.head}{self.tail}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
+class _Stretch(Struct, frozen=True):
     """The rails at a box, and below it: where its words need another line, the rails go on."""
 
     here: str

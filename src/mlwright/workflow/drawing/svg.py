@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
+from msgspec import Struct
 from rich.cells import cell_len, set_cell_size
 
 from mlwright.workflow.drawing.layers import layered
@@ -49,8 +49,7 @@ text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",m
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
+class _Frame(Struct, frozen=True):
     """How large a box is, and what stands in it.
 
     Args:
@@ -65,8 +64,7 @@ class _Frame:
     labelled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(Struct, frozen=True):
     """A box where it stands: its upper left corner, and the lower edge of its layer."""
 
     x: float
