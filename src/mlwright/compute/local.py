@@ -262,7 +262,7 @@ class LocalExecutor:
 
     def _hear(self, speaker: _Worker) -> list[Report]:
         try:
-            data = speaker.stream.recv(1 << 20)
+            data = speaker.stream.recv(1 << 16)
         except BlockingIOError:
             return []
         except ConnectionResetError:

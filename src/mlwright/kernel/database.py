@@ -26,6 +26,23 @@ class Transaction(Protocol):
         """Run one statement for each row of parameters."""
 
 
+class Source(Protocol):
+    """Where rows can be read: a database, a transaction, a view."""
+
+    def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query, as dictionaries by column name."""
+
+
+class View(Source, Protocol):
+    """Reads of one moment, for who asks often and needs not the newest. One thread's."""
+
+    def renew(self) -> None:
+        """Let go of the moment: the next read sees what is committed then. Old ones take room on the disk."""
+
+    def close(self) -> None:
+        """Let go of the engine."""
+
+
 class Database(Protocol):
     """Where everything that changes or is asked for lives.
 
@@ -37,6 +54,7 @@ class Database(Protocol):
         5. a reader sees what was committed before it began, also from another process
         6. a schema newer than this code is refused with Incompatible, untouched
         7. a read does not wait for a transaction of another thread: it sees what was committed before
+        8. what a view sees does not change until it is renewed, whoever writes, and it holds up nobody
     """
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -44,6 +62,9 @@ class Database(Protocol):
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin a unit of change: `with database.transaction() as tx: ...`."""
+
+    def view(self) -> View:
+        """Look at one moment."""
 
     def migrate(self, migrations: Sequence[Migration]) -> None:
         """Bring the schema forward; Incompatible when the database is ahead of `migrations`."""

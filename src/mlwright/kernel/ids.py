@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import lru_cache
 from typing import NewType
 
 RunId = NewType("RunId", str)
@@ -16,15 +17,22 @@ VersionId = NewType("VersionId", str)
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
-_SHIFTS = range(120, -10, -10)
+_TIME_SHIFTS = range(40, -10, -10)
+_RANDOM_SHIFTS = range(70, -10, -10)
 _SHOWN = 10
 """The time part. Two runs of one workspace begin in the same millisecond only by accident."""
 
 
 def new_id() -> str:
     """A fresh id; one made a millisecond later sorts after it."""
-    number = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
-    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
+    number = int.from_bytes(os.urandom(10))
+    random = "".join([_PAIRS[(number >> shift) & 1023] for shift in _RANDOM_SHIFTS])
+    return _time(time.time_ns() // 1_000_000) + random
+
+
+@lru_cache(maxsize=1)
+def _time(at_ms: int) -> str:
+    return "".join([_PAIRS[(at_ms >> shift) & 1023] for shift in _TIME_SHIFTS])
 
 
 def short(identity: str) -> str:

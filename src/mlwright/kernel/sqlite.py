@@ -24,6 +24,10 @@ _SQL = Queries.beside(__file__)
 _BUSY_MS = 30_000
 _PAUSE_S = 0.01
 _KEPT_STATEMENTS = 256
+_CACHE_KIB = 32 * 1024
+"""At most, for a connection: changed pages that it cannot hold are written twice."""
+_LOG_PAGES = 10_000
+"""How long the write-ahead log grows: a page that changes often is copied to its place once for all."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs"}
 
@@ -63,6 +67,10 @@ class SqliteDatabase:
                 if tx.in_transaction:
                     tx.execute("ROLLBACK")
                 raise
+
+    def view(self) -> SqliteView:
+        """Look at one moment, through a connection of its own."""
+        return SqliteView(self)
 
     def migrate(self, migrations: Sequence[Migration]) -> None:
         """Bring the schema forward under the write lock, with a copy of the file before it is changed."""
@@ -107,6 +115,37 @@ class SqliteDatabase:
         return present
 
 
+class SqliteView:
+    """Reads of one moment: the pages that they need stay in memory, whoever writes meanwhile.
+
+    A connection that begins anew with each read drops all its pages whenever anybody has committed. The log
+    of what was written grows as long as one moment is kept. `:memory:` has one connection, and no view.
+    """
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self._connection: SqliteConnection | None = None
+
+    def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        """Rows of a query; the first read after a renewal sets the moment."""
+        if not isinstance(self._database.path, Path):
+            return self._database.read(sql, **parameters)
+        self._connection = self._connection or SqliteConnection(self._database.path)
+        if not self._connection.in_transaction:
+            self._connection.execute("BEGIN")
+        return self._connection.rows(sql, parameters)
+
+    def renew(self) -> None:
+        """Let go of the moment."""
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+
+
 class SqliteConnection:
     """One connection, used by one thread at a time; that which writes is what a transaction gives.
 
@@ -125,6 +164,8 @@ class SqliteConnection:
                 _write_ahead(self._connection)
             self._connection.pragma("synchronous", "full")
             self._connection.pragma("foreign_keys", "on")
+            self._connection.pragma("cache_size", -_CACHE_KIB)
+            self._connection.wal_autocheckpoint(_LOG_PAGES)
             self._cursor = self._connection.cursor()
         except apsw.Error as error:
             _say(error, path)

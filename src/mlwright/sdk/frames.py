@@ -57,7 +57,7 @@ class FrameReader:
         end = start + head_bytes + sum(lengths)
         if len(self._buffer) < end:
             return None
-        head = json.loads(self._buffer[start : start + head_bytes])
+        head = json.loads(self._buffer[start : start + head_bytes].decode())
         parts, at = [], start + head_bytes
         for length in lengths:
             parts.append(bytes(self._buffer[at : at + length]))

@@ -34,7 +34,7 @@ class Journal:
 
     __slots__ = ("_closed", "_descriptor", "loops", "path", "scratch")
 
-    def __init__(self, path: Path, scratch: Path) -> None:
+    def __init__(self, path: Path | str, scratch: Path) -> None:
         self.path = path
         self.scratch = scratch
         self._descriptor: _Descriptor | None = None
@@ -55,7 +55,7 @@ class Journal:
                 lines = lines[os.write(descriptor.number, lines) :]
         except OSError as error:
             if error.errno in _ON_A_FULL_DISK:
-                raise disk_full(self.path) from error
+                raise disk_full(Path(self.path)) from error
             raise
 
     def close(self) -> bool:
@@ -84,5 +84,5 @@ class Journal:
         try:
             return _Descriptor(os.open(self.path, flags, 0o644))
         except FileNotFoundError:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             return _Descriptor(os.open(self.path, flags, 0o644))

@@ -37,7 +37,7 @@ _PROGRESS_EVERY_S = 0.1
 _journal: Journal | None = None
 
 
-def open_journal(path: Path, scratch: Path) -> None:
+def open_journal(path: Path | str, scratch: Path) -> None:
     """Send what the step reports to `path`; the worker calls this before each attempt.
 
     It only remembers where: the file is made at the first report.

@@ -123,15 +123,13 @@ class Worker:
         """One attempt. What it raised is in the answer, so that what it used and printed is too."""
         head = frame.head
         place = self._place(head["scratch"])
-        files = place.begin()
-        report.open_journal(Path(head["journal"]), place.kept)
+        place.begin()
+        report.open_journal(head["journal"], place.kept)
         self._forget_peak()
         began, cpu_began = time.perf_counter(), _cpu_s()
         try:
             try:
-                answer = (
-                    self._call(frame, place, files) if head["op"] == "execute" else self._script(frame, place)
-                )
+                answer = self._call(frame, place) if head["op"] == "execute" else self._script(frame, place)
             except BaseException as error:
                 place.say(shown(error, self._root))
                 answer = Frame({"state": "failed", "error": told(error, self._root)})
@@ -151,12 +149,12 @@ class Worker:
             more["journal"] = True
         return Frame({**answer.head, **more}, answer.parts)
 
-    def _call(self, frame: Frame, place: Workplace, files: Path) -> Frame:
+    def _call(self, frame: Frame, place: Workplace) -> Frame:
         head = frame.head
         function, wanted = self._step(head["step"])
         seed_all(head["seed"])
         arguments = {
-            name: _decode(argument, frame.parts, files) for name, argument in head["arguments"].items()
+            name: _decode(argument, frame.parts, place.files) for name, argument in head["arguments"].items()
         }
         with children_end_here(lambda error: place.say(shown(error, self._root))):
             returned = function(**arguments)
@@ -221,26 +219,26 @@ def _pipeline(head: dict[str, Any]) -> Pipeline[Any, Any]:
     return found
 
 
-def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], files: Path) -> Any:
+def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], files: Callable[[], Path]) -> Any:
     match argument["kind"]:
         case "value":
             return argument["value"]
         case "dataset":
             paths = {name: Path(path) for name, path in argument["files"].items()}
-            return Dataset(argument["value"], files=paths, scratch=files / "datasets")
+            return Dataset(argument["value"], files=paths, scratch=files() / "datasets")
         case "list":
             return [_decode(item, parts, files) for item in argument["items"]]
         case "dict":
             return {name: _decode(item, parts, files) for name, item in argument["fields"].items()}
     codec = codec_named(argument["codec"])
     if "part" not in argument:
-        return codec.decode(Path(argument["path"]), argument["wanted"], files)
+        return codec.decode(Path(argument["path"]), argument["wanted"], files())
     part = parts[argument["part"]]
     if codec.loads is not None:
         return codec.loads(part)
-    path = files / f"input-{argument['part']}"
+    path = files() / f"input-{argument['part']}"
     path.write_bytes(part)
-    return codec.decode(path, argument["wanted"], files)
+    return codec.decode(path, argument["wanted"], files())
 
 
 class _Encoder:

@@ -32,24 +32,23 @@ class Workplace:
         self._log = home / LOG
         self._capture = capture
         self._heard = -1
+        self._lent = True
         self._make()
 
-    def begin(self) -> Path:
-        """Make the working directory empty and the attempt's own; returns a folder for copies of inputs."""
-        for folder in (self._work, self._files):
-            try:
-                used = bool(os.listdir(folder))  # noqa: PTH208 - a tenth of what a Path's iterdir costs
-            except OSError:  # the one before has taken it away, and perhaps the whole of this place
-                self._make()
-                used = False
-            if used:
-                import shutil  # 4 ms, for steps that leave files in their folder
-
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir(exist_ok=True)
+    def begin(self) -> None:
+        """Make the working directory empty and the attempt's own."""
+        self._empty(self._work)
+        if self._lent:
+            self._empty(self._files)
+            self._lent = False
         os.chdir(self._work)
         if self._heard >= 0:  # the one before may have closed or redirected them
             self._redirect()
+
+    def files(self) -> Path:
+        """A folder for copies of inputs, empty when the attempt began."""
+        self._lent = True
+        self._files.mkdir(exist_ok=True)  # the one before may have taken it away
         return self._files
 
     def say(self, text: str) -> None:
@@ -77,6 +76,18 @@ class Workplace:
         self._listen()
         shorten(kept)
         return kept
+
+    def _empty(self, folder: Path) -> None:
+        try:
+            used = bool(os.listdir(folder))  # noqa: PTH208 - a tenth of what a Path's iterdir costs
+        except OSError:  # the one before has taken it away, and perhaps the whole of this place
+            self._make()
+            return
+        if used:
+            import shutil  # 4 ms, for steps that leave files in their folder
+
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(exist_ok=True)
 
     def _make(self) -> None:
         for folder in (self._work, self._files, self.kept):

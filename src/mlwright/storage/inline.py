@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt
 from mlwright.storage.objects import Objects, Stored
@@ -19,9 +19,14 @@ INLINE_BYTES = 4096
 class InlineObjects:
     """A store that also answers for the rows of `inline`."""
 
-    def __init__(self, objects: Objects, database: Database) -> None:
+    def __init__(self, objects: Objects, database: Database, source: Source | None = None) -> None:
         self._objects = objects
         self._database = database
+        self._source = source or database
+
+    def seen_in(self, source: Source) -> InlineObjects:
+        """The same store, with the rows as they are seen there."""
+        return InlineObjects(self._objects, self._database, source)
 
     def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
         """Store in the store beneath; small values that belong to an attempt go through `put_inline`."""
@@ -47,7 +52,7 @@ class InlineObjects:
         return self._row(digest) is not None or digest in self._objects
 
     def __iter__(self) -> Iterator[Digest]:
-        seen = {Digest(row["digest"]) for row in self._database.read(_SQL["inline_digests"])}
+        seen = {Digest(row["digest"]) for row in self._source.read(_SQL["inline_digests"])}
         yield from seen
         yield from (digest for digest in self._objects if digest not in seen)
 
@@ -58,7 +63,7 @@ class InlineObjects:
         self._objects.remove(digest)
 
     def _row(self, digest: Digest) -> bytes | None:
-        rows = self._database.read(_SQL["inline_by_digest"], digest=digest)
+        rows = self._source.read(_SQL["inline_by_digest"], digest=digest)
         if not rows:
             return None
         data: bytes = rows[0]["data"]

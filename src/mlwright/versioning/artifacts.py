@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
-from mlwright.kernel.ids import ArtifactId, new_id
+from mlwright.kernel.ids import ArtifactId, AttemptId, new_id
 
 _SQL = Queries.beside(__file__)
 
@@ -100,16 +100,22 @@ def add_artifact(
     return made
 
 
-def artifact(database: Database, identity: str) -> Artifact:
+def artifact(source: Source, identity: str) -> Artifact:
     """One artifact by its whole id.
 
     Raises:
         NotFound: there is none.
     """
-    rows = database.read(_SQL["artifact_by_id"], id=identity)
+    rows = source.read(_SQL["artifact_by_id"], id=identity)
     if not rows:
         raise NotFound(f"there is no artifact {identity}")
     return _artifact(rows[0])
+
+
+def artifacts_between(source: Source, first: AttemptId, last: AttemptId) -> dict[str, Artifact]:
+    """By their ids, what the attempts of a range have made: of all runs that went on at the time."""
+    rows = source.read(_SQL["artifacts_between"], first=first, last=last)
+    return {row["id"]: _artifact(row) for row in rows}
 
 
 def artifact_by_digest(database: Database, digest: str) -> Artifact | None:

@@ -7,6 +7,12 @@ VALUES (:id, :codec, :type, :digest, :size_bytes, :about, :ours, :created_us);
 -- One artifact.
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact WHERE id = :id;
 
+-- name: artifacts_between
+-- What was made by the attempts of a range.
+SELECT artifact.id AS id, codec, type, digest, size_bytes, about, ours, created_us
+FROM edge CROSS JOIN artifact
+WHERE edge.to_kind = 'attempt' AND edge.to_id >= :first AND edge.to_id <= :last AND artifact.id = edge.from_id;
+
 -- name: artifacts_by_prefix
 -- The artifacts an id can mean.
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact
@@ -14,12 +20,16 @@ WHERE id >= :prefix AND id < :prefix || '~' LIMIT 2;
 
 -- name: artifact_with_digest
 -- The first artifact with these bytes, by a digest or its beginning.
-SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact
-WHERE digest >= :prefix AND digest < :prefix || '~' ORDER BY created_us LIMIT 1;
+SELECT artifact.id AS id, codec, type, digest, size_bytes, about, ours, created_us
+FROM edge CROSS JOIN artifact
+WHERE edge.to_kind IN ('object', 'tree') AND edge.to_id >= :prefix AND edge.to_id < :prefix || '~'
+    AND edge.role = 'bytes' AND artifact.id = edge.from_id
+ORDER BY created_us LIMIT 1;
 
 -- name: artifact_digests
 -- Whether the beginning of a digest fits one artifact's bytes or several.
-SELECT DISTINCT digest FROM artifact WHERE digest >= :prefix AND digest < :prefix || '~' LIMIT 2;
+SELECT DISTINCT to_id FROM edge
+WHERE to_kind IN ('object', 'tree') AND to_id >= :prefix AND to_id < :prefix || '~' AND role = 'bytes' LIMIT 2;
 
 -- name: add_version
 -- The next number under a name, or a given one.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import AttemptId, RunId, new_id
@@ -89,6 +89,15 @@ class Attempt(Struct, frozen=True):
         return str(self.detail.get("error", {}).get("message", ""))
 
 
+class Success(Struct, frozen=True):
+    """An attempt that may be reused: its outputs are ids of artifacts, by name."""
+
+    id: AttemptId
+    fingerprint: Digest
+    detail: dict[str, Any]
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
 def begin(run: RunId, node: str, state: AttemptState, **known: Any) -> Attempt:
     """A try that begins, or that was decided at once; `known` are fields of `Attempt`."""
     assert state in MOVES[None]
@@ -108,42 +117,35 @@ class Attempts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, tx: Transaction, attempts: Iterable[Attempt]) -> None:
-        """Record tries as they begin. What their fingerprints were computed from must be kept before."""
-        tx.execute_many(_SQL["add_attempt"], [_row(attempt) for attempt in attempts])
+    def add(
+        self, tx: Transaction, attempts: Iterable[Attempt], keys: Mapping[AttemptId, Fingerprint] = {}
+    ) -> None:
+        """Record tries as they begin.
 
-    def end(self, tx: Transaction, attempts: Iterable[Attempt]) -> None:
-        """Record how running tries ended; one that is recorded as ended stays as it is."""
-        tx.execute_many(_SQL["end_attempt"], [_row(attempt) for attempt in attempts])
-
-    def keep(self, tx: Transaction, fingerprints: Iterable[Fingerprint]) -> None:
-        """Record what fingerprints are computed from."""
-        fingerprints = list(fingerprints)
-        bases = {each.basis.digest: each.basis for each in fingerprints}
+        Args:
+            keys: what the fingerprints of those that run were computed from.
+        """
+        bases = {key.basis.digest: key.basis for key in keys.values()}
         tx.execute_many(
             _SQL["add_basis"],
             [{"digest": each.digest, "step": each.step, "parts": each.text} for each in bases.values()],
         )
         tx.execute_many(
-            _SQL["add_fingerprint"],
-            [
-                {
-                    "digest": each.digest,
-                    "basis": each.basis.digest,
-                    "inputs": json.dumps(each.inputs, ensure_ascii=False),
-                }
-                for each in fingerprints
-            ],
+            _SQL["add_attempt"], [{**_row(each), **_key_row(keys.get(each.id))} for each in attempts]
         )
 
-    def fingerprint(self, digest: Digest) -> Fingerprint | None:
-        """What a recorded fingerprint was computed from."""
-        rows = self._database.read(_SQL["fingerprint_by_digest"], digest=digest)
+    def end(self, tx: Transaction, attempts: Iterable[Attempt]) -> None:
+        """Record how running tries ended; one that is recorded as ended stays as it is."""
+        tx.execute_many(_SQL["end_attempt"], [_row(attempt) for attempt in attempts])
+
+    def fingerprint(self, attempt: AttemptId) -> Fingerprint | None:
+        """The fingerprint of a try with what it was computed from; None for one that has none."""
+        rows = self._database.read(_SQL["fingerprint_of"], id=attempt)
         if not rows:
             return None
         row = rows[0]
         basis = Basis(row["basis"], row["step"], json.loads(row["parts"]))
-        return Fingerprint(digest, basis, json.loads(row["inputs"]))
+        return Fingerprint(row["digest"], basis, row["inputs"])
 
     def successes(
         self, step: str, *, but: Digest | None, before_us: int, not_in: str = "", limit: int = 20
@@ -154,15 +156,20 @@ class Attempts:
         )
         return [_attempt(row) for row in rows]
 
-    def reusable(self, fingerprint: Digest) -> tuple[AttemptId, dict[str, str], dict[str, Any]] | None:
-        """The newest success with a fingerprint, the ids of its outputs' artifacts by name, its detail."""
-        rows = self._database.read(_SQL["reusable_outputs"], fingerprint=fingerprint)
-        if not rows:
-            return None
-        outputs = {
-            row["role"].removeprefix("output:"): row["artifact"] for row in rows if row["role"] is not None
-        }
-        return AttemptId(rows[0]["id"]), outputs, json.loads(rows[0]["detail"])
+    def reusable(self, fingerprint: Digest, source: Source, limit: int) -> list[Success]:
+        """The newest success with a fingerprint, and what began after it in its run; `limit` of them."""
+        newest = source.read(_SQL["newest_with_fingerprint"], fingerprint=fingerprint)
+        if not newest:
+            return []
+        found: dict[str, Success] = {}
+        for row in source.read(_SQL["successes_from"], **newest[0], limit=limit):
+            known = found.get(row["id"])
+            if known is None:
+                known = Success(row["id"], row["fingerprint"], json.loads(row["detail"]))
+                found[row["id"]] = known
+            if row["role"] is not None:
+                known.outputs[row["role"].removeprefix("output:")] = row["artifact"]
+        return list(found.values())
 
     def of_run(self, run: RunId, tx: Transaction | None = None) -> list[Attempt]:
         """Every try of a run, in the order they began."""
@@ -179,13 +186,16 @@ class Attempts:
         return _attempt(rows[0]) if len(rows) == 1 else None
 
 
-_FIELDS = Attempt.__struct_fields__
-
-
 def _row(attempt: Attempt) -> dict[str, Any]:
-    row = {name: getattr(attempt, name) for name in _FIELDS}
+    row = asdict(attempt)
     row["detail"] = json.dumps(attempt.detail, ensure_ascii=False) if attempt.detail else "{}"
     return row
+
+
+def _key_row(key: Fingerprint | None) -> dict[str, str | None]:
+    if key is None:
+        return {"basis": None, "inputs": None}
+    return {"basis": key.basis.digest, "inputs": key.text}
 
 
 def _attempt(row: dict[str, Any]) -> Attempt:

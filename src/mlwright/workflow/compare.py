@@ -248,8 +248,8 @@ def _tree(rooms: Rooms, made_with: Mapping[str, End]) -> Tree:
 
 def _units(rooms: Rooms, group: Group) -> dict[str, str]:
     """What a step reaches; all its elements reach the same."""
-    digest = next((attempt.fingerprint for attempt in group.attempts if attempt.fingerprint), None)
-    fingerprint = rooms.attempts.fingerprint(digest) if digest else None
+    cached = next((attempt for attempt in group.attempts if attempt.fingerprint), None)
+    fingerprint = rooms.attempts.fingerprint(cached.id) if cached else None
     return {} if fingerprint is None else fingerprint.basis.parts["code"]
 
 

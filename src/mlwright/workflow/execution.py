@@ -6,14 +6,12 @@ import contextlib
 import shutil
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mlwright.compute import Executor, Report, Task
 from mlwright.kernel.database import Transaction
-from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Cancelled, Conflict, MlwrightError, WorkFailed
 from mlwright.kernel.ids import AttemptId, new_id, short
@@ -24,6 +22,7 @@ from mlwright.sdk.frames import Frame
 from mlwright.tracking import Entry, JournalReader, Progress, Run, RunState
 from mlwright.versioning import Artifact
 from mlwright.workflow.attempts import Attempt, AttemptState, begin, finish
+from mlwright.workflow.cache import Cache, Reusable
 from mlwright.workflow.durations import Durations
 from mlwright.workflow.failures import in_words
 from mlwright.workflow.fan import Fan, elements_of, learn_items
@@ -36,7 +35,7 @@ from mlwright.workflow.known import Known
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.outcome import Outcome, Publisher
 from mlwright.workflow.records import Records
-from mlwright.workflow.rooms import Reusable, Rooms
+from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.sending import Sender, SmallValues
 from mlwright.workflow.watch import NodeView, RunView, Watcher
 
@@ -102,7 +101,7 @@ class Execution:
         self._flights: dict[str, _Flight] = {}
         self._again: list[tuple[float, Node, int]] = []
         self._held: _Turn | None = None
-        self._made: dict[Digest, Reusable] = {}
+        self._cache = Cache(rooms)
         self._error: MlwrightError | None = None
         self._next_tick = time.monotonic() + _TICK_S
 
@@ -131,6 +130,7 @@ class Execution:
             self._abandon()
             raise
         finally:
+            self._cache.close()
             shutil.rmtree(self._scratch, ignore_errors=True)
         return self._error
 
@@ -240,7 +240,7 @@ class Execution:
             self._all_items(fan)
 
     def _reuse(self, node: Node, key: Fingerprint) -> bool:
-        found = self._made.get(key.digest) or self._rooms.reusable(key.digest)
+        found = self._cache.find(key.digest)
         if found is None:
             return False
         made = begin(self.run.id, node.name, AttemptState.REUSED, fingerprint=key.digest, cpus=node.cpus)
@@ -285,9 +285,7 @@ class Execution:
         whole = None if node.index is None else self._fan_of(node).node
         made_from = self._sender.input_edges(attempt.end, node, whole)
         self._records.begun(attempt, made_from, key, brief=brief)
-        self._flights[identity] = _Flight(
-            node, attempt, turn.ready, time.monotonic(), JournalReader(Path(journal))
-        )
+        self._flights[identity] = _Flight(node, attempt, turn.ready, time.monotonic(), JournalReader(journal))
         if node.index is None:
             self.view.nodes[node.name].worker = attempt.worker
             self._show(node.name, AttemptState.RUNNING, number=turn.number)
@@ -312,7 +310,7 @@ class Execution:
             self._record(done, outcome)
             self._durations.saw(flight.node.step, done.wall_s or 0.0)
             if done.fingerprint is not None:
-                self._made[done.fingerprint] = Reusable(AttemptId(done.id), outcome.outputs, detail)
+                self._cache.learn(done.fingerprint, Reusable(done.id, outcome.outputs, detail))
             self._finished(flight.node, AttemptState.SUCCEEDED, outcome.outputs, seconds=done.wall_s)
             return
         error = in_words(self.run, flight.node, report)
@@ -422,6 +420,7 @@ class Execution:
                 flight.heard.learn(entries)
                 self._told(flight.node.name, entries)
         self._records.send()
+        self._cache.renew()
         if self._rooms.runs.is_cancelled(self.run.id):
             raise Cancelled(f"run {short(self.run.id)} was cancelled", signal_number=15)
 

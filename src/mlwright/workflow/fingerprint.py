@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from mlwright.environments import Environment
-from mlwright.kernel.digest import Digest, composite, digest_of, digest_of_file
+from mlwright.kernel.digest import Digest, canonical, composite, digest_of, digest_of_file
 from mlwright.sdk import signature
 from mlwright.sdk.codecs import distributions_for
 from mlwright.workflow.graph import Argument, Node
@@ -47,11 +47,21 @@ class Basis(Struct, frozen=True, dict=True):
 
 
 class Fingerprint(Struct, frozen=True):
-    """A cache key, and what it was computed from: the step's basis, and what is passed in with the seed."""
+    """A cache key, and what it was computed from: the step's basis, and what is passed in with the seed.
+
+    Args:
+        text: what is passed in, as canonical JSON: so it is recorded.
+    """
 
     digest: Digest
     basis: Basis
-    inputs: dict[str, Any]
+    text: str
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What is passed in: `arguments` and `seed`, and `salt` and `variables` where the step has them."""
+        made: dict[str, Any] = json.loads(self.text)
+        return made
 
 
 class Fingerprints:
@@ -81,8 +91,9 @@ class Fingerprints:
             inputs["salt"] = node.salt
         if node.env_vars:
             inputs["variables"] = {name: _variable(name) for name in node.env_vars}
-        basis = self._basis(node)
-        return Fingerprint(composite("fingerprint", [basis.digest, inputs]), basis, inputs)
+        basis, text = self._basis(node), canonical(inputs).decode()
+        # The composite of both, with the JSON of one of them put together once.
+        return Fingerprint(digest_of(f'["{basis.digest}",{text}]'.encode(), "fingerprint"), basis, text)
 
     def _basis(self, node: Node) -> Basis:
         if node.step not in self._bases:

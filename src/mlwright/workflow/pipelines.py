@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from msgspec.structs import asdict, replace
@@ -22,6 +22,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import Artifact
+from mlwright.workflow.cache import Cache
 from mlwright.workflow.durations import durations_of
 from mlwright.workflow.execution import Execution
 from mlwright.workflow.fingerprint import Fingerprint
@@ -57,7 +58,7 @@ class Pipelines:
         orders = prepared.orders
 
         def lookup(key: Digest) -> Mapping[str, Artifact] | None:
-            found = self._rooms.reusable(key)
+            found = cache.find(key)
             return None if found is None else found.outputs
 
         def read(artifact: Artifact, what: str) -> Any:
@@ -69,7 +70,8 @@ class Pipelines:
         def explain(key: Fingerprint) -> str:
             return why_not(self._rooms, key, code, versions)
 
-        return plan_run(orders, lookup, read, explain, seed=request.seed)
+        with closing(Cache(self._rooms)) as cache:
+            return plan_run(orders, lookup, read, explain, seed=request.seed)
 
     def graph(self, request: Request, watcher: Watcher | None = None) -> Graph:
         """The graph of a pipeline for these parameters."""

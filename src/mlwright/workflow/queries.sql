@@ -1,9 +1,9 @@
 -- name: add_attempt
 -- A try at a step begins, or is decided at once.
 INSERT INTO attempt (id, run_id, node, number, state, fingerprint, log, detail, waited_s, wall_s, cpu_s, peak_bytes,
-    created_us, finished_us, worker, cpus, gpus, bytes_in, bytes_out)
+    created_us, finished_us, worker, cpus, gpus, bytes_in, bytes_out, basis, inputs)
 VALUES (:id, :run_id, :node, :number, :state, :fingerprint, :log, :detail, :waited_s, :wall_s, :cpu_s, :peak_bytes,
-    :created_us, :finished_us, :worker, :cpus, :gpus, :bytes_in, :bytes_out);
+    :created_us, :finished_us, :worker, :cpus, :gpus, :bytes_in, :bytes_out, :basis, :inputs);
 
 -- name: end_attempt
 -- A try ends; nothing changes when it had ended before.
@@ -16,34 +16,39 @@ WHERE id = :id AND state = 'running';
 -- Keep what a step's fingerprints are computed from.
 INSERT INTO basis (digest, step, parts) VALUES (:digest, :step, :parts) ON CONFLICT DO NOTHING;
 
--- name: add_fingerprint
--- Keep what was passed to a step.
-INSERT INTO fingerprint (digest, basis, inputs) VALUES (:digest, :basis, :inputs) ON CONFLICT DO NOTHING;
-
--- name: fingerprint_by_digest
--- What a fingerprint was computed from.
-SELECT fingerprint.digest AS digest, basis.digest AS basis, step, parts, inputs
-FROM fingerprint JOIN basis ON basis.digest = fingerprint.basis WHERE fingerprint.digest = :digest;
+-- name: fingerprint_of
+-- What the fingerprint of a try was computed from; of one that is reused, with a success that has the same.
+SELECT attempt.fingerprint AS digest, basis.digest AS basis, step, parts, attempt.inputs AS inputs
+FROM attempt AS asked
+JOIN attempt ON attempt.id = asked.id
+    OR (attempt.fingerprint = asked.fingerprint AND attempt.state = 'succeeded')
+JOIN basis ON basis.digest = attempt.basis
+WHERE asked.id = :id LIMIT 1;
 
 -- name: successes
 -- The newest successes of a step before a moment, in other runs, with another fingerprint.
 SELECT attempt.id AS id, attempt.run_id AS run_id, node, number, state, fingerprint, log, detail, waited_s, wall_s,
     cpu_s, peak_bytes, created_us, finished_us, worker, cpus, gpus, bytes_in, bytes_out
-FROM basis JOIN fingerprint ON fingerprint.basis = basis.digest
-JOIN attempt ON attempt.fingerprint = fingerprint.digest AND attempt.state = 'succeeded'
+FROM basis JOIN attempt ON attempt.basis = basis.digest AND attempt.state = 'succeeded'
 WHERE basis.step = :step AND attempt.fingerprint IS NOT :but AND attempt.created_us < :before
     AND attempt.run_id <> :run_id
 ORDER BY attempt.created_us DESC LIMIT :limit;
 
--- name: reusable_outputs
--- The newest success with a fingerprint, beside each of its outputs (char(59) is what follows the colon).
-SELECT attempt.id AS id, attempt.detail AS detail, edge.role AS role, edge.from_id AS artifact
-FROM attempt LEFT JOIN edge ON edge.to_kind = 'attempt' AND edge.to_id = attempt.id
-    AND edge.role >= 'output:' AND edge.role < 'output' || char(59)
-WHERE attempt.id = (
-    SELECT id FROM attempt WHERE fingerprint = :fingerprint AND state = 'succeeded'
-    ORDER BY created_us DESC LIMIT 1
-);
+-- name: newest_with_fingerprint
+-- The newest success with a fingerprint.
+SELECT id, run_id FROM attempt WHERE fingerprint = :fingerprint AND state = 'succeeded'
+ORDER BY created_us DESC LIMIT 1;
+
+-- name: successes_from
+-- A success and those that began after it in its run, beside each of their outputs.
+SELECT attempt.id AS id, attempt.fingerprint AS fingerprint, attempt.detail AS detail, edge.role AS role,
+    edge.from_id AS artifact
+FROM (
+    SELECT id, fingerprint, detail FROM attempt
+    WHERE id >= :id AND run_id = :run_id AND state = 'succeeded' AND fingerprint IS NOT NULL
+    ORDER BY id LIMIT :limit
+) AS attempt
+LEFT JOIN edge ON edge.to_kind = 'attempt' AND edge.to_id = attempt.id AND edge.role LIKE 'output:%';
 
 -- name: attempts_of_run
 -- Every try of a run, in the order they began.

@@ -30,7 +30,7 @@ _COLLECT_S = 0.02
 class _Burst(Struct):
     """What came together, by table. It is written in an order in which nothing names what is not there."""
 
-    fingerprints: list[Fingerprint] = field(default_factory=list)
+    keys: dict[AttemptId, Fingerprint] = field(default_factory=dict)
     inline: dict[Digest, bytes] = field(default_factory=dict)
     begun: list[Attempt] = field(default_factory=list)
     ended: list[Attempt] = field(default_factory=list)
@@ -56,33 +56,27 @@ class Records:
         self._lease = lease
         self._burst = _Burst()
         self._since = time.monotonic()
-        self._kept: set[Digest] = set()
-        self._brief: dict[AttemptId, list[Edge]] = {}
+        self._brief: dict[AttemptId, tuple[list[Edge], Fingerprint | None]] = {}
 
     def begun(
         self,
         attempt: Attempt,
         made_from: Iterable[Edge],
-        fingerprint: Fingerprint | None = None,
+        key: Fingerprint | None = None,
         *,
         brief: bool = False,
     ) -> None:
         """A try begins, or was decided at once. A brief one is written when it is over or takes longer."""
-        if fingerprint is not None and fingerprint.digest not in self._kept:
-            self._kept.add(fingerprint.digest)
-            self._burst.fingerprints.append(fingerprint)
         made_from = [Edge(attempt.end, "of", self._run.end), *made_from]
         if brief:
-            self._brief[attempt.id] = made_from
+            self._brief[attempt.id] = made_from, key
         else:
-            self._burst.begun.append(attempt)
-            self._burst.edges += made_from
+            self._write_begun(attempt, made_from, key)
 
     def still_running(self, attempt: Attempt) -> None:
         """What was taken to be brief is not: it is written as it runs."""
         if attempt.id in self._brief:
-            self._burst.begun.append(attempt)
-            self._burst.edges += self._brief.pop(attempt.id)
+            self._write_begun(attempt, *self._brief.pop(attempt.id))
 
     def ended(
         self,
@@ -93,8 +87,7 @@ class Records:
     ) -> None:
         """A running try has ended, and made artifacts in these roles; their bytes are durable or `inline`."""
         if attempt.id in self._brief:
-            self._burst.begun.append(attempt)
-            self._burst.edges += self._brief.pop(attempt.id)
+            self._write_begun(attempt, *self._brief.pop(attempt.id))
         else:
             self._burst.ended.append(attempt)
         self._burst.inline |= inline or {}
@@ -129,9 +122,8 @@ class Records:
 
         def change(tx: Transaction) -> None:
             self._refuse_another(tx)
-            self._attempts.keep(tx, burst.fingerprints)
             put_all_inline(tx, burst.inline)
-            self._attempts.add(tx, burst.begun)
+            self._attempts.add(tx, burst.begun, burst.keys)
             self._attempts.end(tx, burst.ended)
             add_artifacts(tx, burst.artifacts)
             edges.add(tx, burst.edges)
@@ -156,6 +148,12 @@ class Records:
         """All that was collected is durable on return."""
         self.send()
         self._writer.flush()
+
+    def _write_begun(self, attempt: Attempt, made_from: list[Edge], key: Fingerprint | None) -> None:
+        self._burst.begun.append(attempt)
+        self._burst.edges += made_from
+        if key is not None:
+            self._burst.keys[attempt.id] = key
 
     def _refuse_another(self, tx: Transaction) -> None:
         owner = leases.owner(tx, self._lease.subject)

@@ -6,7 +6,6 @@ import contextlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -15,26 +14,17 @@ from mlwright.environments import Environments
 from mlwright.kernel import edges
 from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import Database, Transaction
-from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.ids import AttemptId, RunId
+from mlwright.kernel.ids import RunId
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.sdk.workplace import LOG, shorten
 from mlwright.storage import InlineObjects, Tree, check_out
 from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Runs, read_journal, record_metrics, record_params
-from mlwright.versioning import Artifact, Datasets, Models, Snapshot, Snapshots, artifact
+from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
 from mlwright.workflow.attempts import Attempts, AttemptState, finish
 from mlwright.workspace import Workspace
-
-
-class Reusable(Struct, frozen=True):
-    """An earlier success: its outputs, and what else is recorded of it."""
-
-    attempt: AttemptId
-    outputs: dict[str, Artifact]
-    detail: dict[str, Any]
 
 
 class Rooms(Struct, frozen=True):
@@ -67,17 +57,6 @@ class Rooms(Struct, frozen=True):
     def lose_attempts(self, tx: Transaction, run: RunId) -> None:
         """End whatever attempt of a run is still recorded as running."""
         _lose(self.attempts, self.objects, self.workspace.scratch, tx, run)
-
-    def reusable(self, key: Digest) -> Reusable | None:
-        """The newest success with a fingerprint, and its outputs; None when their bytes are gone."""
-        found = self.attempts.reusable(key)
-        if found is None:
-            return None
-        attempt, made, detail = found
-        outputs = {name: artifact(self.database, identity) for name, identity in made.items()}
-        if any(each.digest not in self.objects for each in outputs.values()):
-            return None
-        return Reusable(attempt, outputs, detail)
 
     def materialise(self, snapshot: Snapshot) -> Path:
         """The snapshot's files on disk, written once: an edit during a run changes nothing.

@@ -69,7 +69,7 @@ def why(rooms: Rooms, reference: str, step: str) -> Explanation:
         )
         summary = f"reused: code, packages, arguments and seed are those{where}{threads}"
         return Explanation(attempt, summary, made)
-    now = rooms.attempts.fingerprint(attempt.fingerprint) if attempt.fingerprint else None
+    now = rooms.attempts.fingerprint(attempt.id)
     if now is None:
         return Explanation(attempt, _without_fingerprint(attempt))
     found = _closest(rooms, now, attempt.created_us, attempt.run_id)
@@ -110,7 +110,7 @@ def _closest(
     """The earlier success that differs least."""
     best: tuple[int, Attempt, Fingerprint] | None = None
     for earlier in rooms.attempts.successes(now.basis.step, but=None, before_us=before_us, not_in=not_in):
-        then = rooms.attempts.fingerprint(earlier.fingerprint) if earlier.fingerprint else None
+        then = rooms.attempts.fingerprint(earlier.id)
         if then is not None:
             distance = sum(1 for _ in _changes(then, now))
             if best is None or distance < best[0]:
@@ -147,14 +147,15 @@ class _Change(Struct, frozen=True):
 
 
 def _changes(then: Fingerprint, now: Fingerprint) -> Iterator[_Change]:
+    passed_then, passed_now = then.inputs, now.inputs
     yield from _compare("code", then.basis.parts["code"], now.basis.parts["code"])
     yield from _compare("package", then.basis.parts["packages"], now.basis.parts["packages"])
     for name in ("python", "platform"):
         yield from _compare("interpreter", {name: then.basis.parts[name]}, {name: now.basis.parts[name]})
-    yield from _compare("argument", then.inputs["arguments"], now.inputs["arguments"])
+    yield from _compare("argument", passed_then["arguments"], passed_now["arguments"])
     for name in ("seed", "salt"):
-        yield from _compare(name, {name: then.inputs.get(name)}, {name: now.inputs.get(name)})
-    yield from _compare("variable", then.inputs.get("variables", {}), now.inputs.get("variables", {}))
+        yield from _compare(name, {name: passed_then.get(name)}, {name: passed_now.get(name)})
+    yield from _compare("variable", passed_then.get("variables", {}), passed_now.get("variables", {}))
 
 
 def _compare(kind: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[_Change]:
@@ -225,6 +226,8 @@ def _package(change: _Change) -> str:
 def _tell_argument(before: _Side, after: _Side, change: _Change) -> str:
     then, now = change.then or {}, change.now or {}
     if "value" in then and "value" in now:
+        if not _differ(then["value"], now["value"]):
+            return f"the keys of argument `{change.name}` stand in another order"
         return f"argument `{change.name}` {then['value']!r} -> {now['value']!r}"
     if "dataset" in then and "dataset" in now:
         versions = [side.dataset(change.name) for side in (before, after)]
