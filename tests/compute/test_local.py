@@ -110,9 +110,9 @@ class TestLocalExecutor(ExecutorExam):
     ) -> None:
         """`warm` starts one at most, and is silent about an interpreter that is not there."""
         executor = open_executor(2)
-        executor.warm(replace(place, python=tmp_path / "missing"))
-        executor.warm(place)
-        executor.warm(replace(place, cpus=2))
+        executor.warm(tmp_path / "missing")
+        executor.warm(place.python)
+        executor.warm(place.python)
 
         executor.submit(ask("who"))
         (report,) = all_of(executor, 1).values()

@@ -246,7 +246,9 @@ def request(scratch: Path, name: str, seed: int | None = None, **arguments: Any)
 @pytest.fixture
 def worker(root: Path) -> Worker:
     """A worker in this process: nothing is captured."""
-    return Worker(str(root), "w1", alone=False)
+    made = Worker("w1", alone=False)
+    made.enter(str(root))
+    return made
 
 
 @pytest.fixture
@@ -275,7 +277,8 @@ ALONE = """
     from mlwright.sdk.session import Worker
 
     root, answers, *heads = sys.argv[1:]
-    worker = Worker(root, "w1")
+    worker = Worker("w1")
+    worker.enter(root)
     told = [worker.answer(Frame(json.loads(head))) for head in heads]
     seen = [[each.head, "".join(part.decode() for part in each.parts)] for each in told]
     Path(answers).write_text(json.dumps(seen))

@@ -66,7 +66,7 @@ def test_the_worker_is_started_where_nothing_is_installed(tmp_path: Path) -> Non
         import os, socket, subprocess, sys
         ours, theirs = socket.socketpair()
         line = [sys.executable, "-I", "-S", sys.argv[1] + "/sdk/graft.py", sys.argv[1], str(os.getpid())]
-        line += ["mlwright.sdk.session", str(theirs.fileno()), "/", "w1"]
+        line += ["mlwright.sdk.session", str(theirs.fileno()), "w1"]
         worker = subprocess.Popen(line, pass_fds=[theirs.fileno()])
         theirs.close()
         ours.close()

@@ -78,8 +78,8 @@ class Executor(Protocol):
     isolates: bool
     """Whether tasks run in processes of their own, started the same way each time."""
 
-    def warm(self, place: Place) -> None:
-        """Begin to make ready what a first task at a place will need."""
+    def warm(self, python: Path) -> None:
+        """Begin to make ready what a first task will need, before it is known where its code lies."""
 
     def has_room(self, place: Place, *, brief: bool = False) -> bool:
         """Whether a task would begin at once, or be sent ahead behind brief ones."""

@@ -30,7 +30,7 @@ class InlineExecutor:
         self._path = list(sys.path)
         self._folder = Path.cwd()
 
-    def warm(self, place: Place) -> None:
+    def warm(self, python: Path) -> None:
         """Nothing: the process is there."""
 
     def has_room(self, place: Place, *, brief: bool = False) -> bool:
@@ -42,7 +42,8 @@ class InlineExecutor:
         if task.place not in self._workers:
             packages = _packages(task.place.python)
             sys.path.insert(0, str(packages))
-            self._workers[task.place] = Worker(str(task.place.code), NAME, alone=False)
+            self._workers[task.place] = Worker(NAME, alone=False)
+            self._workers[task.place].enter(str(task.place.code))
         self._waiting.append(task)
 
     def wait(self, timeout_s: float | None = None) -> list[Report]:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, Any
 
 from msgspec import Struct, field
@@ -24,11 +25,12 @@ from mlwright.compute.process import cause_of_death, start_python
 from mlwright.compute.tree import end_tree, engine_mark, has_ended
 from mlwright.kernel.errors import Unavailable
 from mlwright.kernel.leases import process_start
-from mlwright.sdk.frames import CUT_OFF, FrameReader
+from mlwright.sdk.frames import CUT_OFF, Frame, FrameReader
 
 _KEPT_WORDS = 2000
 _LAST_BREATH_S = 2.0
 _CUT_OFF = "it closed the connection to mlwright, a file descriptor that it had not opened"
+_NOWHERE = Path()
 _AHEAD = 8
 """How many brief tasks a worker may have: enough that it never waits for the engine between two."""
 
@@ -50,6 +52,16 @@ class _Worker(Struct):
     tasks: deque[Task] = field(default_factory=deque)
     """The first is the one that runs."""
     began: float = 0.0
+    entered: bool = False
+    """Whether it has been told where the code lies."""
+
+    def serves(self, place: Place) -> bool:
+        return self.place == place or self.place == replace(place, code=_NOWHERE)
+
+    def enter(self, place: Place) -> None:
+        if not self.entered:
+            self.place, self.entered = place, True
+            self.outbox += Frame({"op": "enter", "root": str(place.code)}).encode()
 
     @property
     def deadline(self) -> float | None:
@@ -89,12 +101,12 @@ class LocalExecutor:
         self._stillborn: list[Report] = []
         self._selector = selectors.DefaultSelector()
 
-    def warm(self, place: Place) -> None:
+    def warm(self, python: Path) -> None:
         """Start a worker, unless there is one, or none can be started: that is said when a task needs it."""
-        if self._workers or not os.access(place.python, os.X_OK):
+        if self._workers or not os.access(python, os.X_OK):
             return
         with contextlib.suppress(Unavailable):
-            self._spawn(place)
+            self._spawn(Place(python, _NOWHERE))
 
     def has_room(self, place: Place, *, brief: bool = False) -> bool:
         """Whether a task would begin at once, or be sent ahead behind brief ones."""
@@ -173,8 +185,10 @@ class LocalExecutor:
 
     def _worker_for(self, task: Task) -> _Worker | None:
         if self._fits(task.place):
-            idle = next((each for each in self._workers if not each.tasks and each.place == task.place), None)
-            return idle or self._spawn(task.place)
+            idle = next((each for each in self._workers if not each.tasks and each.serves(task.place)), None)
+            found = idle or self._spawn(task.place)
+            found.enter(task.place)
+            return found
         return self._behind_brief_ones(task.place) if task.brief else None
 
     def _fits(self, place: Place) -> bool:
@@ -216,7 +230,7 @@ class LocalExecutor:
             process = start_python(
                 place.python,
                 "mlwright.sdk.session",
-                [str(theirs.fileno()), str(place.code), name],
+                [str(theirs.fileno()), name],
                 cpus=place.cpus,
                 words=words,
                 pass_fds=[theirs.fileno()],

@@ -4,7 +4,7 @@ It serves requests over an inherited socket until the other side is gone. It rea
 writes into the scratch folder it is given.
 
 Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`. Answers: `done`, or `failed` with
-what the user's code raised and where.
+what the user's code raised and where. Before them, `enter` says where the user's code lies.
 """
 
 from __future__ import annotations
@@ -46,16 +46,15 @@ def main(arguments: list[str]) -> None:
     """Serve requests until the other side is gone, or a step has left something behind in this process.
 
     Args:
-        arguments: the socket's descriptor, the snapshot's folder, this worker's name.
+        arguments: the socket's descriptor, this worker's name.
     """
     stream = socket.socket(fileno=int(arguments[0]))
     stream.set_inheritable(False)
     # A child that outlives us would keep the connection open, and the engine would wait for its answer.
     os.register_at_fork(after_in_child=stream.close)
-    sys.argv = [arguments[1]]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
     try:
-        _serve(stream, Worker(arguments[1], arguments[2]))
+        _serve(stream, Worker(arguments[1]))
     except OSError as error:
         if error.errno not in {errno.EBADF, errno.ENOTSOCK}:
             raise
@@ -66,6 +65,9 @@ def _serve(stream: socket.socket, worker: Worker) -> None:
     reader = FrameReader()
     while (frames := receive(stream, reader)) is not None:
         for frame in frames:
+            if frame.head["op"] == "enter":  # the first one; it is not answered
+                worker.enter(frame.head["root"])
+                continue
             done = worker.answer(frame)
             stream.sendall(done.encode())
             if "retire" in done.head:
@@ -76,14 +78,13 @@ class Worker:
     """Does what requests ask.
 
     Args:
-        root: the folder of the user's code.
         name: of this worker, and of its folder in a run's scratch.
         alone: whether this process is a worker and nothing else. If not, what a step prints goes to where
             the process prints, and nobody looks for what it leaves behind.
     """
 
-    def __init__(self, root: str, name: str, *, alone: bool = True) -> None:
-        self._root = root
+    def __init__(self, name: str, *, alone: bool = True) -> None:
+        self._root = ""
         self._name = name
         self._alone = alone
         self._places: dict[str, Workplace] = {}
@@ -94,6 +95,12 @@ class Worker:
         if alone:
             for output in (sys.stdout, sys.stderr):  # who follows a log sees whole lines at once
                 output.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+    def enter(self, root: str) -> None:
+        """Take the folder of the user's code, before anything is asked."""
+        self._root = root
+        if self._alone:
+            sys.argv = [root]
         if root not in sys.path:
             sys.path.insert(0, root)
 

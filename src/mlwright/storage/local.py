@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlwright.kernel.clock import boot_id
@@ -15,6 +15,7 @@ from mlwright.kernel.digest import Digest, digest_of, digest_of_file, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full
 from mlwright.storage.objects import Stored
 
+_LARGE_BYTES = 8 * 2**20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN = {errno.EIO, errno.EROFS}
 
@@ -94,12 +95,15 @@ class LocalObjects:
                 descriptor = os.open(temporary, os.O_RDONLY)
             else:
                 shutil.copyfile(source, temporary)
-            # What is published is what was hashed: a file that changed meanwhile gets its own name.
-            digest = known if isinstance(source, bytes) else digest_of_file(temporary, kind)
-            size = os.fstat(descriptor).st_size
-            if not (moved and self._renewed(digest, kind)):
-                os.fchmod(descriptor, 0o444)
-                os.fsync(descriptor)
+            os.fchmod(descriptor, 0o444)
+            with _flushing(descriptor) as flushed:
+                # What is published is what was hashed: a file that changed meanwhile gets its own name.
+                digest = known if isinstance(source, bytes) else digest_of_file(temporary, kind)
+                size = os.fstat(descriptor).st_size
+                renewed = moved and self._renewed(digest, kind)
+                if not renewed:
+                    flushed()
+            if not renewed:
                 self._publish(temporary, digest)
                 self._remember(self._state(digest, self._place(digest)))
         finally:
@@ -183,6 +187,23 @@ class LocalObjects:
         with contextlib.suppress(OSError):  # a disk that cannot be written
             status = path.stat()
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # the time of change is now
+
+
+@contextlib.contextmanager
+def _flushing(descriptor: int) -> Iterator[Callable[[], None]]:
+    """Flush a file to the disk, a large one while it is hashed; what is given returns when that is done.
+
+    Raises:
+        OSError: it cannot be; nothing may rely on the file then.
+    """
+    if os.fstat(descriptor).st_size < _LARGE_BYTES:
+        yield lambda: os.fsync(descriptor)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # 16 ms, for those who have large files
+
+    with ThreadPoolExecutor(1) as pool:
+        flush = pool.submit(os.fsync, descriptor)
+        yield flush.result
 
 
 def _fsync_folder(folder: Path) -> None:

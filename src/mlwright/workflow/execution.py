@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -39,9 +40,16 @@ from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.sending import Sender, SmallValues
 from mlwright.workflow.watch import NodeView, RunView, Watcher
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 _FIRST_PAUSE_S = 0.5
 _TICK_S = 0.5
 """How often running steps' journals are read, and whether the run is wanted no longer is asked."""
+
+
+_ASIDE_S = 0.01
+"""How often it is asked whether a large output has been taken in."""
 
 
 class _Flight(Struct):
@@ -53,6 +61,7 @@ class _Flight(Struct):
     began: float
     journal: JournalReader
     heard: Heard = field(default_factory=Heard)
+    waited_s: float = 0.0
 
 
 class _Turn(Struct, frozen=True):
@@ -90,12 +99,13 @@ class Execution:
         self._known: Known = orders.known()
         self._small = SmallValues(rooms, self._records)
         self._sender = Sender(rooms, self._known, orders.datasets, self._small)
-        self._publisher = Publisher(rooms.objects)
         self._judge = Judge(
             rooms, self._records, run, orders.graph, self._known, set(), orders.parameters, orders.replay
         )
         self._frontier = Frontier(orders.graph, orders.models, durations.known)
         self._scratch = rooms.workspace.scratch / run.id
+        self._publisher = Publisher(rooms.objects, self._scratch)
+        self._aside: list[tuple[_Flight, Report, Future[Outcome]]] = []
         self._absent: set[str] = set()
         self._fans: dict[str, Fan] = {}
         self._flights: dict[str, _Flight] = {}
@@ -118,11 +128,12 @@ class Execution:
         self._watcher.began(self.view)
         try:
             self._start_ready()
-            while self._flights or self._again:
+            while self._flights or self._aside or self._again:
                 with interrupts.heard():
                     reports = self._executor.wait(self._pause())
                 for report in reports:
                     self._hear(report)
+                self._take_in()
                 self._start_ready()
                 self._records.collect()
                 self._tick()
@@ -292,13 +303,26 @@ class Execution:
 
     def _hear(self, report: Report) -> None:
         flight = self._flights.pop(report.task)
-        waited_s = max(0.0, time.monotonic() - report.ran_s - flight.ready)
-        outcome = self._publisher.publish(report, flight.journal, self._scratch, flight.heard)
+        flight.waited_s = max(0.0, time.monotonic() - report.ran_s - flight.ready)
+        if (aside := self._publisher.aside(report, flight.journal, flight.heard)) is not None:
+            self._aside.append((flight, report, aside))
+        else:
+            self._landed(flight, report, self._publisher.publish(report, flight.journal, flight.heard))
+
+    def _take_in(self, *, whole: bool = False) -> None:
+        """Record what was published aside; with `whole`, wait for all of it."""
+        for each in list(self._aside):
+            flight, report, outcome = each
+            if whole or outcome.done():
+                self._aside.remove(each)
+                self._landed(flight, report, outcome.result())
+
+    def _landed(self, flight: _Flight, report: Report, outcome: Outcome) -> None:
         ran = {
             "worker": report.worker,
             "gpus": ",".join(report.gpus),
             "log": outcome.log,
-            "waited_s": waited_s,
+            "waited_s": flight.waited_s,
             "wall_s": report.ran_s,
             **report.head.get("usage", {}),
         }
@@ -432,9 +456,10 @@ class Execution:
         }
         self._executor.close()
         with contextlib.suppress(MlwrightError):
+            self._take_in(whole=True)
             for flight in self._flights.values():
                 worker = workers[flight.attempt.id]
-                outcome = self._publisher.salvage(worker, flight.journal, self._scratch, flight.heard)
+                outcome = self._publisher.salvage(worker, flight.journal, flight.heard)
                 done = finish(flight.attempt, AttemptState.CANCELLED, worker=worker, log=outcome.log)
                 self._record(done, outcome)
             self._records.send()
@@ -450,6 +475,8 @@ class Execution:
             moments.append(self._next_tick)
         if self._records.due is not None:
             moments.append(self._records.due)
+        if self._aside:
+            moments.append(time.monotonic() + _ASIDE_S)
         pause = max(0.0, min(moments) - time.monotonic())
         if not self._flights:
             time.sleep(min(pause, _TICK_S))  # nothing else can happen until the next try is due

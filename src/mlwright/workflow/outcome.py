@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -14,6 +15,11 @@ from mlwright.storage import InlineObjects, Stored
 from mlwright.tracking import Entry, JournalReader
 from mlwright.versioning import Artifact, new_artifact
 from mlwright.workflow.heard import Heard
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+_LARGE_BYTES = 8 * 2**20
 
 
 class Outcome(Struct):
@@ -38,43 +44,56 @@ class Outcome(Struct):
         return sum(artifact.size_bytes for _, artifact in self.made)
 
 
-class Publisher(Struct, frozen=True):
+class Publisher:
     """Takes what attempts left in their scratch folders into the store."""
 
-    objects: InlineObjects
+    def __init__(self, objects: InlineObjects, scratch: Path) -> None:
+        self._objects = objects
+        self._scratch = scratch
+        self._pool: ThreadPoolExecutor | None = None
 
-    def publish(self, report: Report, journal: JournalReader, scratch: Path, heard: Heard) -> Outcome:
+    def aside(self, report: Report, journal: JournalReader, heard: Heard) -> Future[Outcome] | None:
+        """Publish in a thread what would hold up everything else; None for what takes no time."""
+        told = [each["path"] for each in report.head.get("outputs", ()) if "path" in each]
+        if not told or sum(os.stat(path).st_size for path in told) < _LARGE_BYTES:  # noqa: PTH116 - hot
+            return None
+        from concurrent.futures import ThreadPoolExecutor  # 16 ms, for those who have large outputs
+
+        self._pool = self._pool or ThreadPoolExecutor(1, "mlwright-publisher")
+        return self._pool.submit(self.publish, report, journal, heard)
+
+    def publish(self, report: Report, journal: JournalReader, heard: Heard) -> Outcome:
         """All that an attempt left; on return every byte that is not inline is durable.
 
         Args:
             heard: what was read from the journal before; it learns the rest.
         """
         if report.state in {"died", "timed out"}:
-            return self.salvage(report.worker, journal, scratch, heard)
+            return self.salvage(report.worker, journal, heard)
         outcome = Outcome()
         for told in report.head.get("outputs", ()):
             artifact = self._output(told, report.parts, outcome)
             outcome.outputs[told["name"]] = artifact
             outcome.made.append((f"output:{told['name']}", artifact))
         if "log" in report.head:
-            outcome.log = self.objects.put(Path(report.head["log"]), take=True).digest
+            outcome.log = self._objects.put(Path(report.head["log"]), take=True).digest
         if report.head.get("journal"):
             self._reported(journal, outcome, heard)
         return outcome
 
-    def salvage(self, worker: str, journal: JournalReader, scratch: Path, heard: Heard) -> Outcome:
+    def salvage(self, worker: str, journal: JournalReader, heard: Heard) -> Outcome:
         """What is there of an attempt whose worker can no longer say."""
         outcome = Outcome()
-        log = scratch / worker / LOG
+        log = self._scratch / worker / LOG
         if worker and log.exists() and log.stat().st_size:
             shorten(log)
-            outcome.log = self.objects.put(log, take=True).digest
+            outcome.log = self._objects.put(log, take=True).digest
         self._reported(journal, outcome, heard)
         return outcome
 
     def _output(self, told: dict[str, Any], parts: tuple[bytes, ...], outcome: Outcome) -> Artifact:
         if "path" in told:
-            stored = self.objects.put(Path(told["path"]), take=True)
+            stored = self._objects.put(Path(told["path"]), take=True)
         else:
             data = parts[told["part"]]
             stored = Stored(digest_of(data), len(data))
@@ -86,7 +105,7 @@ class Publisher(Struct, frozen=True):
         heard.learn(outcome.entries)
         for name, each in heard.logged.items():
             if each.path.exists():
-                stored = self.objects.put(each.path, take=True)
+                stored = self._objects.put(each.path, take=True)
                 artifact = self._artifact(each.codec, each.type_text, each.about, stored)
                 outcome.made.append((f"logged:{name}", artifact))
 

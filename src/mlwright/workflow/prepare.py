@@ -13,7 +13,9 @@ from msgspec.structs import asdict
 from mlwright.compute import Executor, Machine, Place, this_machine
 from mlwright.environments import Environment, Lock
 from mlwright.kernel import edges
+from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.tracking import Run
 from mlwright.versioning import Snapshot, Version, artifact, parse_reference
 from mlwright.workflow.fingerprint import Fingerprints
 from mlwright.workflow.found import FoundPipeline
@@ -70,10 +72,14 @@ class _Preparation(Struct):
         rooms, request = self.rooms, self.request
         if not 0 <= request.seed < 2**63:
             raise Invalid(f"the seed {request.seed} is not between 0 and 2^63 - 1")
-        snapshot = request.snapshot or rooms.snapshots.take(verify=request.verify)
         own = self._environment("")
+        newest = self._like_before(own.lock)
+        if newest is None:
+            self._warm(own)
+        snapshot = request.snapshot or rooms.snapshots.take(verify=request.verify)
+        if newest is not None and snapshot.end not in self._made_with(newest):
+            self._warm(own)
         code = rooms.materialise(snapshot)
-        self._warm(snapshot, own, code)
         parameters, graph = self._trace(snapshot, own, code)
         _refuse_impossible(graph, this_machine())
         others = sorted({node.environment for node in graph.nodes} - {""})
@@ -109,22 +115,20 @@ class _Preparation(Struct):
             self.watcher.preparing(f"installing {which}: {lock.packages} packages are locked")
         return environments.build(lock)
 
-    def _warm(self, snapshot: Snapshot, own: Environment, code: Path) -> None:
-        """Let a worker start while the rest is prepared, unless all of it will probably be reused."""
-        if self.executor is None or self.request.kind != "pipeline":
-            return
-        if not self._seems_cached(snapshot, own.lock):
-            self.executor.warm(Place(own.python, code))
+    def _warm(self, own: Environment) -> None:
+        """Let a worker start while the rest is prepared."""
+        if self.executor is not None and self.request.kind == "pipeline":
+            self.executor.warm(own.python)
 
-    def _seems_cached(self, snapshot: Snapshot, lock: Lock) -> bool:
-        """Whether the newest success of the pipeline had the same code, environment and seed."""
-        if not self.request.cache:
-            return False
-        newest = self.rooms.runs.newest_success(self.request.pipeline)
-        if newest is None or newest.seed != self.request.seed:
-            return False
-        made_with = {edge.earlier for edge in edges.made_from(self.rooms.database, newest.end)}
-        return {snapshot.end, lock.end} <= made_with
+    def _like_before(self, lock: Lock) -> Run | None:
+        """The newest success, if it had the same environment and seed: all of it may be reused."""
+        newest = self.rooms.runs.newest_success(self.request.pipeline) if self.request.cache else None
+        if newest is None or newest.seed != self.request.seed or lock.end not in self._made_with(newest):
+            return None
+        return newest
+
+    def _made_with(self, run: Run) -> set[End]:
+        return {edge.earlier for edge in edges.made_from(self.rooms.database, run.end)}
 
     def _trace(self, snapshot: Snapshot, own: Environment, code: Path) -> tuple[dict[str, Any], Graph]:
         """The parameters as they are recorded, and the graph for them."""
