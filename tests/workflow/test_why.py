@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mlwright.app import Project
 from mlwright.workflow import Request
 from mlwright.workflow.why import why
+from tests.conftest import mlwright
 
 Opener = Callable[[dict[str, str]], Project]
 
@@ -140,3 +141,65 @@ def test_a_step_that_stands_elsewhere_in_the_pipeline_is_told_by_its_names(opene
     project.run("loud")
 
     assert differences(project, "shout-2") == ["the step is called `shout-2` here, and was `shout`"]
+
+
+MAPPED = {
+    "pipelines/p.py": """
+        from mlwright import pipeline, step
+
+        @step
+        def fit(size: int, plus: int = 0) -> int:
+            return size + plus
+
+        @pipeline
+        def fits(sizes: list[int], plus: int = 0):
+            fit.map(sizes, plus=plus)
+    """
+}
+
+
+def test_a_mapped_step_is_explained_by_the_first_element_that_ran(opened: Opener) -> None:
+    """How many were reused and ran is told; each is compared with the success of the same index."""
+    project = opened(MAPPED)
+    project.run("fits", sizes=[1, 2, 3])
+    project.run("fits", sizes=[1, 5, 6])
+
+    told = why(project.rooms, "latest", "fit")
+
+    assert told.elements == {"reused": 1, "ran": 2}
+    assert told.attempt.node == "fit[1]"
+    assert [each.text for each in told.differences] == ["argument `size` 2 -> 5"]
+    assert told.others == ()
+    assert differences(project, "fit[2]") == ["argument `size` 3 -> 6"]
+
+
+def test_elements_that_ran_for_another_reason_are_named(opened: Opener) -> None:
+    """Those with the same reason stand together, told by their first."""
+    project = opened(MAPPED)
+    project.run("fits", sizes=[1, 2, 3, 4])
+    project.run("fits", sizes=[1, 7, 8, 9], plus=1)
+
+    told = why(project.rooms, "latest", "fit")
+
+    assert told.elements == {"ran": 4}
+    assert [each.text for each in told.differences] == ["argument `plus` 0 -> 1"]
+    (others,) = told.others
+    assert others.nodes == ("fit[1]", "fit[2]", "fit[3]")
+    assert others.text == "argument `plus` 0 -> 1; argument `size` 2 -> 7"
+
+
+def test_the_command_explains_a_mapped_step(opened: Opener) -> None:
+    """A line for the step, one for the element, one for the others; an element that is not there is told."""
+    project = opened(MAPPED)
+    project.run("fits", sizes=[1, 2, 3, 4])
+    project.run("fits", sizes=[1, 2, 8, 9, 3], plus=0)
+
+    told = mlwright("runs", "why", "latest", "fit", cwd=project.root)
+    missing = mlwright("runs", "why", "latest", "fit[9]", cwd=project.root)
+
+    lines = told.stdout.splitlines()
+    assert lines[0] == "fit: 2 reused, 3 ran"
+    assert lines[1].startswith("fit[2]: ran: this differs from run ")
+    assert lines[2] == "  argument `size` 3 -> 8"
+    assert lines[3:] == ["fit[4]: the map index 2 -> 4"]
+    assert "has 5 elements: there is no `fit[9]`" in missing.stderr

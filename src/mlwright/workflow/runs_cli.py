@@ -205,18 +205,27 @@ def _follow(project: Project, run_id: str, step: str | None, as_json: bool) -> N
 @click.argument("step")
 @click.option("--diff", "with_diff", is_flag=True, help="Show how the code differs.")
 def show_why(project: Project, run_id: str, step: str, with_diff: bool, as_json: bool) -> None:
-    """Say why STEP ran or was reused: what differs from the closest earlier success."""
+    """Say why STEP ran or was reused: what differs from the closest earlier success.
+
+    STEP may be one element of a mapped one, fit[3]; of all together, the first that ran is explained.
+    """
     from mlwright.workflow.why import why
 
     found = why(project.rooms, run_id, step)
     if as_json:
         say_json(found)
         return
+    if found.elements:
+        say(f"{step}: " + ", ".join(f"{count} {word}" for word, count in found.elements.items()))
     say(f"{found.attempt.node}: {found.summary}")
     for difference in found.differences:
         say(f"  {difference.text}")
         if with_diff and difference.diff:
             say("\n".join(f"    {line}" for line in difference.diff.splitlines()))
+    for others in found.others:
+        say(f"{others.label}: {others.text}")
+    if found.unread:
+        say(f"{found.unread} more ran, and were not looked at")
 
 
 @runs.add_command
