@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,14 +51,16 @@ def list_artifacts(project: Project, run: str, as_json: bool) -> None:
 @command("show", example="mlwright artifacts show latest/train")
 @click.argument("reference", metavar="REF")
 def show_artifact(project: Project, reference: str, as_json: bool) -> None:
-    """Show one artifact, and what is known of its value without loading it.
+    """Show one artifact, and what is known of its value without loading it; small JSON and text as it is.
 
     REF is RUN/STEP/NAME, b3:DIGEST, or an artifact's id. NAME is an output's, or what was logged; it may be
     left out where a step has one output.
     """
     found = project.artifacts.get(reference)
+    value = project.artifacts.value(found)
     if as_json:
-        say_json(found)
+        told = {each.name: getattr(found, each.name) for each in fields(found)}
+        say_json(told | ({"value": value.json} if value else {}))
         return
     artifact = found.artifact
     say(f"artifact {found.reference}")
@@ -70,7 +73,11 @@ def show_artifact(project: Project, reference: str, as_json: bool) -> None:
         say(f"made by    {project.lineage.label(End('attempt', found.made_by))}")
     if artifact.about:
         say("about")
-        say_table([(name, _told(value)) for name, value in artifact.about.items()], indent="  ")
+        say_table([(name, _told(each)) for name, each in artifact.about.items()], indent="  ")
+    if value:
+        say("value")
+        for line in value.lines:
+            say(f"  {line}")
 
 
 @artifacts.add_command
