@@ -19,6 +19,11 @@ def element_of(node: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (node, None)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 element`, `2 elements`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """A step of a run, with every attempt at it.
@@ -44,6 +49,17 @@ class Group:
         return dict(Counter(attempt.state for attempt in self.latest))
 
     @property
+    def elements(self) -> int:
+        """How many elements there are, also those that have not begun; of a step as a whole 1."""
+        told = (int(each.detail.get("elements", 0)) for each in self.attempts)
+        return max(len(self.latest), *told)
+
+    @property
+    def waiting(self) -> int:
+        """How many elements have not begun."""
+        return self.elements - len(self.latest)
+
+    @property
     def retries(self) -> int:
         """How many tries were made again."""
         return len(self.attempts) - len(self.latest)
@@ -51,7 +67,7 @@ class Group:
     @property
     def label(self) -> str:
         """`fit`, or `fit[1000]` for that many elements."""
-        return f"{self.name}[{len(self.latest)}]" if self.mapped else self.name
+        return f"{self.name}[{self.elements}]" if self.mapped else self.name
 
 
 def groups_of(attempts: Iterable[Attempt]) -> list[Group]:
@@ -86,6 +102,8 @@ def attempts_at(attempts: Iterable[Attempt], step: str, run: str) -> list[Attemp
     name, index = element_of(step)
     of = next((group for group in groups if group.name == name), None)
     if of is not None and index is not None:
-        count = f"{len(of.latest)} elements" if of.mapped else "no elements"
+        if of.mapped and index < of.elements:
+            raise NotFound(f"`{step}` of run {run} has not begun", hint=f"mlwright runs show {run} --all")
+        count = counted(of.elements, "element") if of.mapped else "no elements"
         raise NotFound(f"step `{name}` of run {run} has {count}: there is no `{step}`")
     raise NotFound(f"run {run} has no step `{step}`", hint=nearest(step, known))

@@ -68,7 +68,8 @@ class Explanation:
 
     Args:
         elements: of a mapped step that was asked for as a whole: how many were `reused`, `skipped`, or `ran`,
-            however that ended. The attempt is then of the first that ran, or of the first.
+            however that ended, or have `not begun`. The attempt is then of the first that ran, or of the
+            first.
         others: likewise, those that ran for another reason.
         unread: likewise, how many more ran, and were not looked at.
     """
@@ -121,7 +122,8 @@ def _explain_elements(past: _Past, group: Group) -> Explanation:
         for same in reasons.values()
     )
     unread = max(0, len(ran) - _EXPLAINED)
-    return replace(first, elements=dict(Counter(told)), others=others, unread=unread)
+    counts = Counter(told) + Counter({"not begun": group.waiting})
+    return replace(first, elements=dict(counts), others=others, unread=unread)
 
 
 def _reason(found: Explanation) -> object:
