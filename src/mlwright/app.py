@@ -22,6 +22,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.settings import find_project
 from mlwright.sdk.dataset import Dataset
 from mlwright.tracking import Run, Runs
+from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
@@ -273,7 +274,7 @@ class Project:
 
     def _run(self, text: str) -> End | None:
         run_text, slash, step = text.partition("/")
-        if run_text != "latest" and not looks_like_id(run_text):
+        if not counts_back(run_text) and not looks_like_id(run_text):
             return None
         try:
             run = self.runs.get(run_text)

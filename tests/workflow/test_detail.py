@@ -254,6 +254,25 @@ def test_a_running_run_counts_the_elements_that_have_not_begun(opened: Opener, t
     assert column(rows(project, "steps"), "state")[label] == f"1 reused, {len(numbers) - 1} succeeded"
 
 
+def test_the_run_before_the_latest_is_named_wherever_a_run_is(opened: Opener, tmp_path: Path) -> None:
+    """In commands about runs, artifacts and lineage."""
+    project = opened({"pipelines/p.py": FAN})
+    first = project.run("fan", mark=str(tmp_path / "mark"), numbers=[0])
+    project.run("fan", mark=str(tmp_path / "mark"), numbers=[1])
+
+    told = [
+        mlwright(*line.split(), cwd=project.root).stdout
+        for line in (
+            *("runs show latest~1", "runs logs latest~1 --json", "runs profile latest~1"),
+            *("runs diff latest~1 latest", "artifacts list latest~1", "artifacts show latest~1/total"),
+            *("lineage latest~1", "lineage latest~1/total"),
+        )
+    ]
+
+    del told[1]
+    assert [first.id[:10] in each for each in told] == [True] * 7
+
+
 def test_tags_of_a_step_are_recorded_and_shown(opened: Opener, tmp_path: Path) -> None:
     """Of an attempt that ran and one that was reused; without tags there is no column and no word."""
     project = opened({"pipelines/p.py": HALTING})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -20,6 +21,7 @@ from mlwright.tracking.metrics import metrics_of
 
 _SQL = Queries.beside(__file__)
 _NEWEST = RunFilter()
+_LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
 
 
 class RunState(StrEnum):
@@ -76,6 +78,11 @@ class Run:
     def seconds(self) -> float:
         """How long it has taken, so far or in all."""
         return ((self.finished_us or now_us()) - self.created_us) / 1e6
+
+
+def counts_back(reference: str) -> bool:
+    """Whether a reference is `latest`, `latest~1`, ..., and no id."""
+    return _LATEST.fullmatch(reference) is not None
 
 
 class Runs:
@@ -171,19 +178,22 @@ class Runs:
         return bool(self._database.read(_SQL["wanted_cancelled"], id=run))
 
     def get(self, reference: str) -> Run:
-        """The run with an id or a unique prefix of one; `latest` is the newest.
+        """The run with an id or a unique prefix of one; `latest` is the newest, `latest~1` the one before it.
 
         Raises:
             NotFound: there is none.
             Invalid: the prefix fits several.
         """
         self.bury_lost()
-        if reference == "latest":
-            rows = self._database.read(_SQL["newest_run"])
+        back = _LATEST.fullmatch(reference)
+        if back:
+            rows = self._database.read(_SQL["newest_run"], back=int(back[1] or 0))
         else:
             rows = self._database.read(_SQL["runs_by_prefix"], prefix=reference.upper())
         if not rows or not reference:
-            raise NotFound(f"there is no run {reference!r}", hint="mlwright runs list")
+            count = self._database.read(_SQL["count_runs"])[0]["runs"] if back else 0
+            told = f": there {'is 1' if count == 1 else f'are {count}'}" if count else ""
+            raise NotFound(f"there is no run {reference!r}{told}", hint="mlwright runs list")
         if len(rows) > 1:
             raise Invalid(
                 f"{reference!r} fits several runs: {', '.join(row['id'] for row in rows)}",

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: mlwright runs list", context_settings=HELP)
 def runs() -> None:
-    """List, show, continue and reproduce runs."""
+    """List, show, continue and reproduce runs.
+
+    RUN is an id or the beginning of one, `latest`, or `latest~1` for the run before that.
+    """
 
 
 @runs.add_command
