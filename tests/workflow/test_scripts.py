@@ -83,7 +83,7 @@ def test_a_script_is_a_run_with_everything_recorded(project: Project) -> None:
 
 
 def test_a_script_runs_every_time_and_is_made_again(project: Project) -> None:
-    """Nothing of it is reused; a reproduction compares what it wrote and its metrics."""
+    """Nothing of it is reused; a reproduction compares what it wrote and logged."""
     first, second = project.run("train.py", "--epochs", "4"), project.run("train.py", "--epochs", "4")
 
     again = project.reproduce(second.id)
@@ -93,6 +93,7 @@ def test_a_script_runs_every_time_and_is_made_again(project: Project) -> None:
     assert again.identical
     assert {(each.node, each.output) for each in again.comparisons} == {
         ("train", "out/model.txt"),
+        ("train", "logged:history"),
         ("metric", "loss"),
     }
 
