@@ -82,13 +82,14 @@ def groups_of(attempts: Iterable[Attempt]) -> list[Group]:
     return [Group(name, name in mapped, tuple(each)) for name, each in found.items()]
 
 
-def attempts_at(attempts: Iterable[Attempt], step: str, run: str) -> list[Attempt]:
+def attempts_at(attempts: Iterable[Attempt], step: str, run: str, *, running: bool = False) -> list[Attempt]:
     """The attempts at a step, at each of its elements when it is mapped, or at one element (`fit[3]`).
 
     Args:
         attempts: of a run.
         step: a node, or the name of all elements.
         run: how the run is called, for the message.
+        running: whether it goes on, so that a step may still begin.
 
     Raises:
         NotFound: the run has no such step.
@@ -106,4 +107,7 @@ def attempts_at(attempts: Iterable[Attempt], step: str, run: str) -> list[Attemp
             raise NotFound(f"`{step}` of run {run} has not begun", hint=f"mlwright runs show {run} --all")
         count = counted(of.elements, "element") if of.mapped else "no elements"
         raise NotFound(f"step `{name}` of run {run} has {count}: there is no `{step}`")
-    raise NotFound(f"run {run} has no step `{step}`", hint=nearest(step, known))
+    hint = nearest(step, known)
+    if running and not hint.startswith("did you mean"):
+        hint = f"if it is still to begin, wait for it: mlwright runs logs {run} {step} --follow"
+    raise NotFound(f"run {run} has no step `{step}`{' so far' * running}", hint=hint)

@@ -168,7 +168,7 @@ def cancel_run(project: Project, run_id: str, wait: bool, as_json: bool, dry_run
 @click.argument("step", required=False)
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on until the run has ended.")
 def show_logs(project: Project, run_id: str, step: str | None, following: bool, as_json: bool) -> None:
-    """Show what the steps of a run printed; STEP is one, or one element of a mapped one: fit[3]."""
+    """Show what the steps of a run printed, so far; STEP is one, or one element of a mapped one: fit[3]."""
     from mlwright.workflow.detail import logs
     from mlwright.workflow.sections import attempt_label
 
@@ -180,7 +180,8 @@ def show_logs(project: Project, run_id: str, step: str | None, following: bool, 
         say_json([{"step": attempt.node, "number": attempt.number, "text": text} for attempt, text in told])
         return
     if not told:
-        say("nothing was printed")
+        goes_on = project.runs.get(run_id).state == "running"
+        say("nothing was printed" + " yet" * goes_on)
     for attempt, text in told:
         source = attempt_label(attempt)
         for line in text.splitlines():
