@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -59,6 +59,17 @@ def prepare(rooms: Rooms, request: Request, watcher: Watcher, executor: Executor
     return _Preparation(rooms, request, watcher, executor).prepared()
 
 
+def draw_up(rooms: Rooms, request: Request, watcher: Watcher) -> Graph:
+    """The graph of a request, from its code alone: nothing that it names need be there.
+
+    What a gate compares with is evaluated beside it if it is there.
+
+    Raises:
+        MlwrightError: the pipeline cannot be traced.
+    """
+    return _Preparation(rooms, request, watcher, None).graph()
+
+
 @dataclass(slots=True)
 class _Preparation:
     rooms: Rooms
@@ -90,15 +101,21 @@ class _Preparation:
                 rooms.datasets.verify(version)
         references = {name: self._pin_model(name, pins) for name in references_of(graph)}
         present = {name: version for name, version in references.items() if version is not None}
-        graph = with_references(
-            graph, {name: Argument("output", node=f"@{name}", output="model") for name in present}
-        )
+        graph = _with_models(graph, present)
         models = {
             f"@{name}": artifact(rooms.database, version.artifact_id) for name, version in present.items()
         }
         grounds = self._grounds(snapshot, environments, code)
         orders = Orders(graph, code, grounds, datasets, models, parameters, request.cache, request.replay)
         return Prepared(request, snapshot, environments, parameters, pins, orders, present)
+
+    def graph(self) -> Graph:
+        snapshot = self.request.snapshot or self.rooms.snapshots.take(verify=self.request.verify)
+        _, graph = self._trace(snapshot, self._environment(""), self.rooms.materialise(snapshot))
+        find = self.rooms.models.versions.find
+        return _with_models(
+            graph, [name for name in references_of(graph) if find(parse_reference(name, "model"))]
+        )
 
     def _environment(self, name: str) -> Environment:
         """One of the run's environments, built if it is not there."""
@@ -182,6 +199,13 @@ class _Preparation:
             raise NotFound(f"there is no model `{wanted}` to compare with", hint="mlwright models list")
         pins[reference] = version.reference if version else ""
         return version
+
+
+def _with_models(graph: Graph, references: Iterable[str]) -> Graph:
+    """The graph in which these references are evaluated too, each standing for its model."""
+    return with_references(
+        graph, {name: Argument("output", node=f"@{name}", output="model") for name in references}
+    )
 
 
 def _refuse_impossible(graph: Graph, machine: Machine) -> None:
