@@ -20,6 +20,7 @@ from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.settings import find_project
+from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
@@ -303,7 +304,7 @@ class Project:
 
     def _label_artifact(self, identity: str) -> str:
         found = artifact(self.rooms.database, identity)
-        return f"artifact b3:{found.digest[:12]} ({found.type}, {found.size_bytes:,} bytes)"
+        return f"artifact b3:{found.digest[:12]} ({found.type}, {counted(found.size_bytes, 'byte')})"
 
     def _label_attempt(self, identity: str) -> str:
         attempt = self.rooms.attempts.find(identity)
@@ -319,4 +320,4 @@ class Project:
         snapshot = self.rooms.snapshots.get(digest)
         commit = f", commit {snapshot.git_commit[:10]}" if snapshot.git_commit else ", no Git commit"
         changed = " with changes" if snapshot.dirty and snapshot.git_commit else ""
-        return f"code b3:{digest[:12]} ({snapshot.files} files{commit}{changed})"
+        return f"code b3:{digest[:12]} ({counted(snapshot.files, 'file')}{commit}{changed})"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from mlwright.app import Project
+from mlwright.kernel.errors import NotFound
 from mlwright.workflow import Request
 from mlwright.workflow.why import why
 from tests.conftest import mlwright
@@ -171,6 +174,29 @@ def test_a_mapped_step_is_explained_by_the_first_element_that_ran(opened: Opener
     assert [each.text for each in told.differences] == ["argument `size` 2 -> 5"]
     assert told.others == ()
     assert differences(project, "fit[2]") == ["argument `size` 3 -> 6"]
+
+
+def test_one_element_is_not_several(opened: Opener) -> None:
+    """A list that grew from one element says so."""
+    project = opened(
+        {
+            "pipelines/p.py": MAPPED["pipelines/p.py"]
+            .replace("fit.map(", "total(fit.map(")
+            .replace("plus=plus)\n", "plus=plus))\n")
+            + """
+        @step
+        def total(parts: list[int]) -> int:
+            return sum(parts)
+"""
+        }
+    )
+    project.run("fits", sizes=[1])
+    with pytest.raises(NotFound, match=r"has 1 element: there is no `fit\[1\]`"):
+        why(project.rooms, "latest", "fit[1]")
+
+    project.run("fits", sizes=[1, 2])
+
+    assert differences(project, "total") == ["input `parts` differs: 1 element -> 2 elements"]
 
 
 def test_elements_that_ran_for_another_reason_are_named(opened: Opener) -> None:

@@ -20,6 +20,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, looks_like_id, short
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.words import counted
 from mlwright.sdk.promise import RESULT
 from mlwright.storage import check_out, load_tree
 from mlwright.versioning import Artifact
@@ -154,7 +155,7 @@ class Artifacts:
         """
         found = self.get(reference)
         target = _target(found, dest, force=force)
-        why = f"{found.artifact.size_bytes:,} bytes of {found.artifact.type}"
+        why = f"{counted(found.artifact.size_bytes, 'byte')} of {found.artifact.type}"
         return Plan(f"checkout of {found.reference}", (Change("write", str(target), why),))
 
     def checkout(self, reference: str, dest: str | Path, *, force: bool = False) -> Path:

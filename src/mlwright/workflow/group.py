@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlwright.kernel.errors import NotFound, nearest
+from mlwright.kernel.words import counted
 from mlwright.workflow.attempts import Attempt, AttemptState
 
 _ELEMENT = re.compile(r"(.+)\[([0-9]+)\]")
@@ -17,11 +18,6 @@ def element_of(node: str) -> tuple[str, int | None]:
     """The step of a node, and which element it is; None for a step as a whole."""
     found = _ELEMENT.fullmatch(node)
     return (found[1], int(found[2])) if found else (node, None)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 element`, `2 elements`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)

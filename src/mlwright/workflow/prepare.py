@@ -12,6 +12,7 @@ from mlwright.compute import Executor, Machine, Place, this_machine
 from mlwright.environments import Environment, Lock
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.kernel.words import are_counted
 from mlwright.versioning import Snapshot, Version, artifact, parse_reference
 from mlwright.workflow.fingerprint import Fingerprints
 from mlwright.workflow.found import FoundPipeline
@@ -123,7 +124,7 @@ class _Preparation:
         lock = self.request.locks.get(name) or environments.current(name)
         if not environments.built(lock):
             which = f"the environment `{name}`" if name else "the environment"
-            self.watcher.preparing(f"installing {which}: {lock.packages} packages are locked")
+            self.watcher.preparing(f"installing {which}: {are_counted(lock.packages, 'package')} locked")
         return environments.build(lock)
 
     def _warm(self, snapshot: Snapshot, own: Environment, code: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
+from mlwright.kernel.words import counted
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import Group, element_of, groups_of
 
@@ -65,7 +66,7 @@ def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bo
         metrics = tuple((each.name, f"{each.value:.6g}") for each in detail.metrics)
         sections.append(Section("metrics", metrics))
     logged = [
-        (name, made.type, f"b3:{made.digest[:12]}", f"{made.size_bytes:,} bytes", f"by {each.attempt.node}")
+        (name, made.type, f"b3:{made.digest[:12]}", counted(made.size_bytes, "byte"), _by(each))
         for each in detail.attempts
         for name, made in each.logged.items()
     ]
@@ -160,6 +161,10 @@ def _attempt_row(detail: AttemptDetail) -> tuple[str, ...]:
         made or note_of(attempt),
         tags_of(attempt),
     )
+
+
+def _by(detail: AttemptDetail) -> str:
+    return f"by {detail.attempt.node}"
 
 
 def _group_row(group: Group) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.ids import RunId, short
+from mlwright.kernel.words import counted
 from mlwright.versioning import Version
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.code import CodeIndex, Unit
@@ -337,7 +338,8 @@ def _tell_argument(before: _Side, after: _Side, change: _Change) -> str:
         return f"input `{change.name}` differs: b3:{then['artifact'][:12]} -> b3:{now['artifact'][:12]}"
     if "elements" in then and "elements" in now:
         counts = [each["elements"] for each in (then, now)]
-        told = f"{counts[0]} elements -> {counts[1]}" if counts[0] != counts[1] else "other elements"
+        both = " -> ".join(counted(count, "element") for count in counts)
+        told = both if counts[0] != counts[1] else "other elements"
         return f"input `{change.name}` differs: {told}"
     if not change.then or not change.now:
         return f"argument `{change.name}` is {'new' if change.now else 'gone'}"
@@ -345,7 +347,7 @@ def _tell_argument(before: _Side, after: _Side, change: _Change) -> str:
 
 
 def _processors(cpus: int) -> str:
-    return "1 processor" if cpus == 1 else f"{cpus} processors"
+    return counted(cpus, "processor")
 
 
 def _without_fingerprint(attempt: Attempt) -> str:
