@@ -147,7 +147,7 @@ def vector() -> Any:
 @pytest.mark.parametrize("value", ["0.5", b"1", None, 1j, [0.5], {}, 10**400, vector()], ids=repr)
 def test_what_is_no_number_is_no_metric(journal: Path, value: Any) -> None:
     """It is refused with what it is and what to do, in the step that says it."""
-    with pytest.raises(Invalid, match="the metric 'auc' must be a number, not (an? |None)") as raised:
+    with pytest.raises(Invalid, match=r"the metric 'auc' must be a number, not (an? |None)") as raised:
         log_metric("auc", value)
 
     assert "log_param" in str(raised.value.hint)

@@ -75,6 +75,12 @@ class Run:
         return End("run", self.id)
 
     @property
+    def go_on(self) -> str:
+        """What to do when it did not get to its end; of a script nothing is kept that could be reused."""
+        what = "continue where it stopped" if self.kind == "pipeline" else "run it again"
+        return f"{what}: mlwright runs resume {short(self.id)}"
+
+    @property
     def seconds(self) -> float:
         """How long it has taken, so far or in all."""
         return ((self.finished_us or now_us()) - self.created_us) / 1e6
@@ -241,11 +247,12 @@ class Runs:
                 owner = leases.owner(tx, _subject(row["id"]))
                 if owner is not None and owner.alive:
                     continue
+                run = _run(tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0])
                 told = {
-                    "message": f"the process of run {short(row['id'])} ended without a word",
-                    "hint": f"continue where it stopped: mlwright runs resume {short(row['id'])}",
+                    "message": f"the process of run {short(run.id)} ended without a word",
+                    "hint": run.go_on,
                 }
-                if tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0]["state"] == RunState.RUNNING:
+                if run.state is RunState.RUNNING:
                     self._move(tx, row["id"], RunState.RUNNING, RunState.LOST, told)
                     self._on_lost(tx, RunId(row["id"]))
                 if owner is not None:

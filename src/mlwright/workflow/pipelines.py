@@ -195,9 +195,4 @@ class Pipelines:
 
 def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:
     number = interrupt.exit_code - 128 if isinstance(interrupt, Cancelled) else signal.SIGINT
-    identity = short(run.id)
-    return Cancelled(
-        f"run {identity} was cancelled",
-        signal_number=number,
-        hint=f"continue where it stopped: mlwright runs resume {identity}",
-    )
+    return Cancelled(f"run {short(run.id)} was cancelled", signal_number=number, hint=run.go_on)

@@ -17,7 +17,7 @@ from mlwright.kernel.plan import Change, Plan
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import artifact
-from mlwright.workflow.attempts import Attempt, AttemptState
+from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.history import Made, made_in
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
@@ -150,7 +150,7 @@ def outputs_of(
 ) -> dict[tuple[str, str], str]:
     """The digest of all that a run gave by (node, output), in the order of the attempts; verdicts too.
 
-    What a step logged is called `logged:NAME`; what a try logged that did not succeed is left out.
+    What a step logged is called `logged:NAME`. Of several tries the last one counts.
 
     Args:
         rooms: where it is recorded.
@@ -160,14 +160,13 @@ def outputs_of(
     made: dict[AttemptId, list[Made]] = {}
     for each in made_in(rooms.database, run.id):
         made.setdefault(each.attempt, []).append(each)
-    found: dict[tuple[str, str], str] = {}
+    found: dict[str, dict[str, str]] = {}
     for attempt in rooms.attempts.of_run(run.id) if attempts is None else attempts:
-        if attempt.state in {AttemptState.SUCCEEDED, AttemptState.REUSED}:
-            for each in sorted(made.get(attempt.id, ()), key=lambda each: each.role.startswith("logged:")):
-                found[attempt.node, each.role.removeprefix("output:")] = each.digest
-        elif "passed" in attempt.detail:
-            found[attempt.node, "verdict"] = composite("verdict", attempt.detail)
-    return found
+        mine = sorted(made.get(attempt.id, ()), key=lambda each: each.role.startswith("logged:"))
+        found[attempt.node] = {each.role.removeprefix("output:"): each.digest for each in mine}
+        if "passed" in attempt.detail:
+            found[attempt.node]["verdict"] = composite("verdict", attempt.detail)
+    return {(node, name): digest for node, each in found.items() for name, digest in each.items()}
 
 
 def _results_of(rooms: Rooms, run: Run) -> dict[tuple[str, str], str]:

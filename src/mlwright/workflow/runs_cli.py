@@ -236,7 +236,10 @@ def show_why(project: Project, run_id: str, step: str, with_diff: bool, as_json:
 @command("resume", example="mlwright runs resume latest", changes=True)
 @click.argument("run_id", metavar="RUN")
 def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
-    """Continue a run that failed, was cancelled or lost, with today's code: what succeeded is reused."""
+    """Continue a run that failed, was cancelled or lost, with today's code: what succeeded is reused.
+
+    A script or a notebook is run again, as it was.
+    """
     request = project.pipelines.resume(run_id)
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)
