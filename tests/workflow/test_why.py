@@ -59,6 +59,35 @@ def test_a_changed_helper_is_named_with_its_file_and_line_and_shown(opened: Open
     assert "-    return text.strip()" in difference.diff and "+    return text.upper()" in difference.diff
 
 
+def test_an_import_is_new_or_from_elsewhere(opened: Opener) -> None:
+    """What a name is imported from counts, and is told by what became of it."""
+    project = prepared(opened)
+    told = []
+    for line in ("from os.path import join", "from posixpath import join"):
+        body = "\n\ndef clean(text):\n    return join(text.strip())\n"
+        (project.root / "features.py").write_text(line + body)
+        project.run("loud", times=len(told) + 5)
+        told.append([each for each in differences(project, "shout") if "imported" in each])
+
+    assert told == [
+        ["`join` in features is imported now"],
+        ["`join` in features is imported from elsewhere"],
+    ]
+
+
+def test_an_import_that_is_gone_is_told(opened: Opener) -> None:
+    """A step that no longer uses a name."""
+    project = opened(FILES)
+    (project.root / "note.txt").write_text("hello")
+    project.datasets.add(project.root / "note.txt", "notes")
+    (project.root / "features.py").write_text("import os\n\ndef clean(text):\n    return os.fspath(text)\n")
+    project.run("loud")
+    (project.root / "features.py").write_text("def clean(text):\n    return text.strip()\n")
+    project.run("loud")
+
+    assert "`os` in features is imported no more" in differences(project, "shout")
+
+
 def test_a_changed_argument_is_told_by_its_two_values(opened: Opener) -> None:
     """A parameter is named with what it was and what it is."""
     project = prepared(opened)

@@ -275,7 +275,7 @@ def _differ(then: Any, now: Any) -> bool:
 def _tell(then: _Side, now: _Side, change: _Change) -> Difference:
     match change.kind:
         case "code":
-            return _tell_code(then, now, change.name)
+            return _tell_code(then, now, change)
         case "package":
             return Difference("package", f"{change.name} {_package(change)}")
         case "argument":
@@ -300,14 +300,16 @@ def _tell_seed(then: list[Any] | None, now: list[Any] | None) -> str:
     return f"the map index {before} -> {after}"
 
 
-def _tell_code(before: _Side, after: _Side, key: str) -> Difference:
+def _tell_code(before: _Side, after: _Side, change: _Change) -> Difference:
+    key = change.name
     if key.startswith("file:"):
         return Difference("code", f"the file {key.removeprefix('file:')}, which the step names, differs")
     module, _, label = key.partition(":")
     if label == "order":
         return Difference("code", f"the order of statements in {module} differs")
     if label.startswith("import "):
-        return Difference("code", f"`{label.removeprefix('import ')}` in {module} is imported from elsewhere")
+        became = "from elsewhere" if change.then and change.now else "now" if change.now else "no more"
+        return Difference("code", f"`{label.removeprefix('import ')}` in {module} is imported {became}")
     then, now = before.code().unit(key), after.code().unit(key)
     name = label.replace("effect#", "effect ")
     place = now or then
