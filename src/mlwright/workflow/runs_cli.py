@@ -125,7 +125,7 @@ def diff_runs(project: Project, then: str, now: str, with_diff: bool, every: boo
 @click.argument("run_id", metavar="RUN")
 def profile_run(project: Project, run_id: str, as_json: bool) -> None:
     """Show where the time of a run went: what took longest, how busy the workers were, what would help."""
-    from mlwright.workflow.gantt import gantt
+    from mlwright.workflow.gantt import gantt, legend
     from mlwright.workflow.profile import profile
     from mlwright.workflow.sections import profile_sections
 
@@ -134,10 +134,14 @@ def profile_run(project: Project, run_id: str, as_json: bool) -> None:
         say_json(made)
         return
     say(f"run {short(made.run.id)} of {made.run.pipeline}: {made.run.state} in {show_seconds(made.wall_s)}")
-    width = shutil.get_terminal_size().columns
-    for row in gantt(made, width=width - 2, encoding=sys.stdout.encoding):
+    width, encoding = shutil.get_terminal_size().columns, sys.stdout.encoding
+    rows = gantt(made, width=width - 2, encoding=encoding)
+    for row in rows:
         bar = "".join(click.style(text, fg=_INKS.get(ink)) for ink, text in row.bar)
         say(f"  {row.label}  {bar}  {row.tail}".rstrip())
+    if rows:
+        marks = (f"{click.style(mark, fg=_INKS.get(ink))} {word}" for ink, mark, word in legend(encoding))
+        say("  " + "  ".join(marks))
     _say_sections(profile_sections(made))
 
 

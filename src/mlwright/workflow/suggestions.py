@@ -190,17 +190,21 @@ def _failing(seen: Seen) -> list[Suggestion]:
 
 
 def _full(seen: Seen) -> list[Suggestion]:
-    """A step comes near the end of the memory."""
-    return [
-        Suggestion(
-            "full",
-            each.name,
-            f"`{each.name}` held {each.peak_bytes / 2**30:.1f} GiB of the machine's"
-            f" {seen.machine_bytes / 2**30:.1f} GiB: two at once would not fit; give it a `memory` limit",
+    """A step comes near the end of the memory: of what it may have, or of the machine's."""
+    found = []
+    for each in seen.costs:
+        held, most = each.peak_bytes or 0, each.memory_bytes or seen.machine_bytes
+        if not most or held <= _FULL * most:
+            continue
+        text = (
+            f"`{each.name}` held {held / 2**30:.2f} of the {most / 2**30:.2f} GiB of its `memory`:"
+            " raise it before an attempt fails"
+            if each.memory_bytes
+            else f"`{each.name}` held {held / 2**30:.1f} GiB of the machine's {most / 2**30:.1f} GiB:"
+            " two at once would not fit; give it a `memory` limit"
         )
-        for each in seen.costs
-        if each.peak_bytes is not None and seen.machine_bytes and each.peak_bytes > _FULL * seen.machine_bytes
-    ]
+        found.append(Suggestion("full", each.name, text))
+    return found
 
 
 def _heavy(seen: Seen) -> list[Suggestion]:
