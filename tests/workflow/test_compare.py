@@ -332,6 +332,15 @@ def test_many_outputs_of_a_mapped_step_are_one_line() -> None:
     assert len(section(several, "outputs", every=True).rows) == 1000
 
 
+def test_one_identical_output_is_not_several() -> None:
+    """The verb follows the number."""
+    outputs = {("fit", "a"): "a" * 64, ("fit", "b"): "b" * 64}
+
+    found = compared(side(outputs=outputs), side(outputs=outputs | {("fit", "b"): "c" * 64}))
+
+    assert section(found, "outputs").more == ("1 of 2 is identical",)
+
+
 values = (
     st.none()
     | st.booleans()

@@ -252,7 +252,7 @@ BUSY = [ran(f"a[{place}]", place, place + 1, worker="w1", waited_s=0.0) for plac
             "serial",
             profiled(ran("a", 0, 12), WAITING),
             "`a` and `fit` do not depend on each other but ran one after the other: `fit` waited 12.0 s;"
-            " 1 of 8 processors were taken at once: raise `workers`",
+            " 1 of 8 processors was taken at once: raise `workers`",
         ),
         (
             "repeated",

@@ -13,6 +13,7 @@ import click
 from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
+from mlwright.kernel.words import is_or_are
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 from mlwright.workflow.cli import run_request
 
@@ -233,7 +234,7 @@ def show_why(project: Project, run_id: str, step: str, with_diff: bool, as_json:
     for others in found.others:
         say(f"{others.label}: {others.text}")
     if found.unread:
-        say(f"{found.unread} more ran, and were not looked at")
+        say(f"more that ran, and were not looked at: {found.unread}")
 
 
 @runs.add_command
@@ -286,7 +287,7 @@ def _say_reproduction(done: Reproduction) -> None:
     )
     first = done.first_different
     same = sum(each.verdict == "identical" for each in done.comparisons)
-    say(f"{same} of {len(done.comparisons)} outputs are identical")
+    say(f"{same} of {len(done.comparisons)} outputs {is_or_are(same)} identical")
     if first is not None:
         say(f"the first that differs is `{first.output}` of step `{first.node}`")
         for cause in done.causes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import counted
+from mlwright.kernel.words import counted, is_or_are
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import Group, element_of, groups_of
 
@@ -254,7 +254,9 @@ def _output_section(outputs: Sequence[Comparison], every: bool) -> Section:
         elif different:
             told = ", ".join(f"{len(found)} {verdict}" for verdict, found in verdicts.items())
             rows.append((step, output, "", "", told))
-    return Section("outputs", tuple(rows), more=(f"{identical} of {len(outputs)} are identical",))
+    return Section(
+        "outputs", tuple(rows), more=(f"{identical} of {len(outputs)} {is_or_are(identical)} identical",)
+    )
 
 
 def _output_row(each: Comparison) -> tuple[str, ...]:

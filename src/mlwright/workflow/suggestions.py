@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlwright.kernel.clock import show_seconds
+from mlwright.kernel.words import counted
 from mlwright.workflow.costs import StepCost
 
 _LEAST_S = 1.0
@@ -69,8 +70,11 @@ class Seen:
     def room(self) -> str:
         """How there would be more room."""
         if not self.taken:
-            of = f" of {self.machine_cpus}" if self.machine_cpus else ""
-            return f"{self.slots}{of} processors were taken at once: raise `workers`"
+            known = f"{self.slots} of {self.machine_cpus} processors" if self.machine_cpus else ""
+            taken = (
+                f"{known or counted(self.slots, 'processor')} {'was' if self.slots == 1 else 'were'} taken"
+            )
+            return f"{taken} at once: raise `workers`"
         have = f"all {self.slots} processors were" if self.slots > 1 else "the one processor was"
         greedy = [each.name for each in self.costs if each.cpus > 1]
         fewer = f"lower `cpus` of `{greedy[0]}`, or take" if greedy else "take"
