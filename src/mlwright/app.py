@@ -20,8 +20,10 @@ from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.settings import find_project
+from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.tracking import Run, Runs
+from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
@@ -273,7 +275,7 @@ class Project:
 
     def _run(self, text: str) -> End | None:
         run_text, slash, step = text.partition("/")
-        if run_text != "latest" and not looks_like_id(run_text):
+        if not counts_back(run_text) and not looks_like_id(run_text):
             return None
         try:
             run = self.runs.get(run_text)
@@ -302,7 +304,7 @@ class Project:
 
     def _label_artifact(self, identity: str) -> str:
         found = artifact(self.rooms.database, identity)
-        return f"artifact b3:{found.digest[:12]} ({found.type}, {found.size_bytes:,} bytes)"
+        return f"artifact b3:{found.digest[:12]} ({found.type}, {counted(found.size_bytes, 'byte')})"
 
     def _label_attempt(self, identity: str) -> str:
         attempt = self.rooms.attempts.find(identity)
@@ -318,4 +320,4 @@ class Project:
         snapshot = self.rooms.snapshots.get(digest)
         commit = f", commit {snapshot.git_commit[:10]}" if snapshot.git_commit else ", no Git commit"
         changed = " with changes" if snapshot.dirty and snapshot.git_commit else ""
-        return f"code b3:{digest[:12]} ({snapshot.files} files{commit}{changed})"
+        return f"code b3:{digest[:12]} ({counted(snapshot.files, 'file')}{commit}{changed})"

@@ -17,7 +17,7 @@ _COMMANDS = {
     "lineage": ("mlwright.versioning.cli:lineage", "Show what a thing was made from, or what came of it."),
     "events": ("mlwright.workspace.cli:events", "Show what happened in the workspace."),
     "pipelines": ("mlwright.workflow.cli:pipelines", "List and plan pipelines."),
-    "runs": ("mlwright.workflow.cli:runs", "List, show, continue and reproduce runs."),
+    "runs": ("mlwright.workflow.runs_cli:runs", "List, show, continue and reproduce runs."),
     "artifacts": ("mlwright.versioning.cli:artifacts", "List, show and write out what steps made."),
     "datasets": ("mlwright.versioning.cli:datasets", "Version data."),
     "models": ("mlwright.versioning.cli:models", "List, show and alias models."),

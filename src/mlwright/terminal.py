@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlwright.kernel.errors import Cancelled, Invalid, MlwrightError, Unavailable, disk_full
+from mlwright.kernel.words import counted
 
 if TYPE_CHECKING:
     from mlwright.kernel.plan import Plan
@@ -122,7 +123,7 @@ def show_size(size_bytes: float) -> str:
     """`12.3 KiB`."""
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size_bytes < 1024 or unit == "GiB":
-            return f"{size_bytes:.0f} bytes" if unit == "bytes" else f"{size_bytes:.1f} {unit}"
+            return counted(round(size_bytes), "byte") if unit == "bytes" else f"{size_bytes:.1f} {unit}"
         size_bytes /= 1024
     raise AssertionError
 

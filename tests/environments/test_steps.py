@@ -210,7 +210,7 @@ def test_each_step_runs_in_its_own_environment(project: Project) -> None:
     }
     assert all(project.environments.get(end.id).end == end for end in locks.values())
     assert [what for what in listener.told if what.startswith("installing")] == [
-        "installing the environment: 1 packages are locked",
+        "installing the environment: 1 package is locked",
         "installing the environment `new_one`: 3 packages are locked",
         "installing the environment `old`: 2 packages are locked",
     ]

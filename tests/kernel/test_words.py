@@ -14,6 +14,8 @@ from mlwright.kernel import errors
 from mlwright.kernel.clock import boot_id, iso, now_us, show, show_seconds
 from mlwright.kernel.errors import Cancelled, Invalid, MlwrightError, disk_full, nearest
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.words import are_counted, counted
+from mlwright.terminal import show_size
 
 KINDS = [
     kind
@@ -108,3 +110,23 @@ def test_a_plan_is_empty_when_nothing_would_change() -> None:
     assert Plan("x", ()).empty
     assert Plan("x", (keep, Change("reuse", "c"), Change("skip", "d"))).empty
     assert not Plan("x", (keep, add)).empty
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "sentence"),
+    [
+        (0, "0 files", "0 files are"),
+        (1, "1 file", "1 file is"),
+        (2, "2 files", "2 files are"),
+        (12_345, "12,345 files", "12,345 files are"),
+    ],
+)
+def test_one_thing_is_not_several(count: int, words: str, sentence: str) -> None:
+    """The noun and the verb follow the number."""
+    assert counted(count, "file") == words
+    assert are_counted(count, "file") == sentence
+
+
+def test_one_byte_is_not_several() -> None:
+    """A size in bytes has a noun as well."""
+    assert [show_size(size) for size in (0, 1, 2, 1536)] == ["0 bytes", "1 byte", "2 bytes", "1.5 KiB"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mlwright import Dataset, step
@@ -45,6 +46,42 @@ def best(models: list[dict[str, float]], names: dict[str, int] = {}) -> dict[str
 def drifted(table: pd.DataFrame) -> bool:
     """Gives a condition."""
     return bool(len(table))
+
+
+@step
+def count(table: pd.DataFrame) -> int:
+    """Gives a number, which is no condition."""
+    return len(table)
+
+
+@step
+def share(table: pd.DataFrame) -> float:
+    """Gives another."""
+    return 0.5
+
+
+@step
+def truth() -> np.bool_:
+    """Gives NumPy's truth."""
+    return np.True_
+
+
+@step
+def perhaps() -> bool | None:
+    """Gives a condition, or nothing."""
+    return None
+
+
+@step
+def anything() -> Any:
+    """May give a condition."""
+    return True
+
+
+@step
+def choose(first: bool) -> int:
+    """Takes a bool."""
+    return int(first)
 
 
 @step

@@ -147,7 +147,7 @@ def vector() -> Any:
 @pytest.mark.parametrize("value", ["0.5", b"1", None, 1j, [0.5], {}, 10**400, vector()], ids=repr)
 def test_what_is_no_number_is_no_metric(journal: Path, value: Any) -> None:
     """It is refused with what it is and what to do, in the step that says it."""
-    with pytest.raises(Invalid, match="the metric 'auc' must be a number, not a ") as raised:
+    with pytest.raises(Invalid, match=r"the metric 'auc' must be a number, not (an? |None)") as raised:
         log_metric("auc", value)
 
     assert "log_param" in str(raised.value.hint)
@@ -223,7 +223,7 @@ def test_a_parameter_is_any_json_value(journal: Path, name: str, value: Any) -> 
 )
 def test_another_value_is_no_parameter(journal: Path, value: Any) -> None:
     """A tuple, which would come back as a list, included."""
-    with pytest.raises(Invalid, match=r"the parameter 'p' is a .*, which is not a JSON value") as raised:
+    with pytest.raises(Invalid, match=r"the parameter 'p' is an? .*, which is not a JSON value") as raised:
         log_param("p", value)
 
     assert "log_artifact" in str(raised.value.hint)
@@ -458,7 +458,7 @@ def test_a_name_stays_in_its_folder(journal: Path, tmp_path: Path, name: Any) ->
     ("value", "message", "hint"),
     [
         (Path("nowhere/a"), "there is no file nowhere/a", "working folder"),
-        (object(), "the artifact `x` is a object, which no codec can store", "log_figure"),
+        (object(), "the artifact `x` is an object, which no codec can store", "log_figure"),
         (None, "which is not a file|no files to log", "write them"),
     ],
     ids=["missing", "object", "empty"],
@@ -571,7 +571,7 @@ def test_a_figure_of_plotly_has_no_random_id(journal: Path) -> None:
         (Drawn(), "roc.gif", "cannot be logged as 'roc.gif'", ".png or .svg or .pdf"),
         (WritesPage(), "roc.png", "cannot be logged as 'roc.png'", ".html"),
         (Picture(), "roc.svg", "cannot be logged as 'roc.svg'", ".png or .jpg"),
-        (3, "roc", "log_figure cannot write a int", "log_artifact"),
+        (3, "roc", "log_figure cannot write an int", "log_artifact"),
         (Drawn(), "a" * 197, "an artifact cannot be named", "at most 200"),
     ],
 )

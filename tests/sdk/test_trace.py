@@ -17,8 +17,8 @@ from mlwright.sdk import trace
 from mlwright.sdk.pipeline import Pipeline
 from mlwright.sdk.step import StepOptions
 from mlwright.sdk.trace import tracing
-from mlwright.steps import gate
-from tests.sdk import made
+from mlwright.steps import gate, register
+from tests.sdk import made, steps
 from tests.sdk.steps import drifted, fit, late, output, silent, table, traced, unwritten
 
 
@@ -240,6 +240,8 @@ def test_a_call_has_a_condition() -> None:
         (lambda train: 1, "the condition `when` of step `fit` is an int, neither"),
         (lambda train: "yes", "the condition `when` of step `fit` is a str, neither"),
         (lambda train: train, "`table` gives a pandas.DataFrame, `fit` takes `when` as a bool"),
+        (steps.count, "`count` gives an int, `fit` takes `when` as a bool"),
+        (steps.share, "`share` gives a float, `fit` takes `when` as a bool"),
         (lambda train: drifted.map([train]), r"`drifted` is mapped, and gives a list\[bool\], `fit` takes"),
         (lambda train: silent.map([train]), "`silent` is mapped, and gives a list, `fit` takes `when`"),
         (lambda train: made.split([1]), "condition `when` of step `fit` is all outputs of `split`"),
@@ -256,6 +258,27 @@ def test_what_is_no_condition_is_said(condition: Callable[[Any], Any], said: str
 
     assert (raised.value.where or "").startswith(__file__)
     assert "fit" not in [node["name"] for node in tracer.nodes]
+
+
+def test_what_may_be_a_condition_is_taken() -> None:
+    """Whatever its annotation leaves open; a parameter that is a bool still takes a number."""
+
+    def calls() -> None:
+        for may_be in (steps.truth, steps.perhaps, steps.anything):
+            fit(table(), when=may_be())
+        steps.choose(steps.count(table()))
+
+    assert [node["when"]["node"] for node in traced(calls) if node["name"].startswith("fit")] == [
+        "truth",
+        "perhaps",
+        "anything",
+    ]
+
+
+def test_a_registration_on_no_condition_is_refused() -> None:
+    """As the condition of a step is."""
+    with pytest.raises(Invalid, match="`count` gives an int, `register` takes `when` as a bool"):
+        traced(lambda: register("m", table(), when=steps.count(table()), example=table()))
 
 
 def test_defaults_stand_in_for_outputs_that_are_missing() -> None:

@@ -118,6 +118,8 @@ def test_a_type_that_a_command_line_cannot_give_is_refused(annotation: Any) -> N
         (int | None, "int | None"),
         (made.Split, "tests.Split"),
         (pathlib.PurePosixPath, "pathlib.PurePosixPath"),
+        (pathlib.PosixPath, "pathlib.Path"),
+        (type(pathlib.Path()), "pathlib.Path"),
     ],
 )
 def test_a_type_has_the_name_people_write(annotation: Any, name: str) -> None:

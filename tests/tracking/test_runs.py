@@ -260,6 +260,27 @@ def test_what_fits_no_run_is_not_found(reference: str, database: Database, runs:
         runs.get(reference)
 
 
+def test_a_number_counts_back_from_the_latest(database: Database, runs: Runs) -> None:
+    """`latest~1` is the run that began before the newest, and so on; how many there are is told."""
+    first, second, third = (begin(database)[0] for _ in range(3))
+
+    found = [runs.get(f"latest~{back}").id for back in range(3)]
+
+    assert found == [third.id, second.id, first.id]
+    with pytest.raises(NotFound, match="there is no run 'latest~3': there are 3"):
+        runs.get("latest~3")
+
+
+@pytest.mark.parametrize("reference", ["latest~", "latest~-1", "latest~x", "latest~1~1", "latest~1 ", "~1"])
+def test_what_does_not_count_back_is_no_run(database: Database, runs: Runs, reference: str) -> None:
+    """Only a whole number stands behind the tilde."""
+    for _ in range(2):
+        begin(database)
+
+    with pytest.raises(NotFound, match="there is no run"):
+        runs.get(reference)
+
+
 def test_there_is_no_latest_of_none(runs: Runs) -> None:
     """Without a run, `latest` is not found."""
     with pytest.raises(NotFound, match="there is no run 'latest'"):

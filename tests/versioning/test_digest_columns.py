@@ -25,9 +25,8 @@ NO_EDGE = {
     ("snapshot", "digest"): "the row's own name, made of its tree and commit",
     ("lock", "digest"): "the row's own name, made of its pylock, interpreter and platform",
     ("attempt", "fingerprint"): "a cache key, made of what the attempt's edges lead to",
-    ("fingerprint", "digest"): "a cache key",
-    ("fingerprint", "basis"): "a part of a cache key",
-    ("fingerprint", "inputs"): "explains a cache key; the edges of its attempts lead to the bytes",
+    ("attempt", "basis"): "a part of a cache key",
+    ("attempt", "inputs"): "explains a cache key; the attempt's edges lead to the bytes",
     ("basis", "digest"): "a part of a cache key",
     ("basis", "parts"): "explains a cache key; the source itself is in the snapshots",
 }

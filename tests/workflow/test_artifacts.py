@@ -342,3 +342,69 @@ def test_the_doors_list_show_and_check_out(project: Project, tmp_path: Path) -> 
     )
     assert (before, written) == ([], planned.removeprefix("plan: "))
     assert (refused.returncode, refused.stderr.splitlines()[1][:5]) == (4, "hint:")
+
+
+def test_a_small_value_is_shown_with_what_is_known_of_it(project: Project) -> None:
+    """JSON and text up to 4 KiB; in JSON as a value, and of bytes and files nothing."""
+    shown = mlwright("artifacts", "show", "latest/talk/words", cwd=project.root).stdout
+    text = mlwright("artifacts", "show", "latest/wide/plots/roc", cwd=project.root).stdout
+    low = json.loads(mlwright("artifacts", "show", "latest/halve/low", "--json", cwd=project.root).stdout)
+    html = json.loads(mlwright("artifacts", "show", "latest/report", "--json", cwd=project.root).stdout)
+
+    assert shown.endswith('\nvalue\n  {\n    "step": "talk"\n  }\n')
+    assert text.endswith("\nvalue\n  a figure\n")
+    assert low["value"] == [0, 1] and low["name"] == "low"
+    assert "value" not in html
+
+
+@pytest.mark.parametrize(
+    ("codec", "data", "lines", "as_json"),
+    [
+        (
+            "json",
+            b'{"a":NaN,"b":[1e400]}',
+            ["{", '  "a": NaN,', '  "b": [', "    Infinity", "  ]", "}"],
+            None,
+        ),
+        ("json", b"123456789012345678901234567890", ["123456789012345678901234567890"], None),
+        ("text", b"a\x1b[31m\tb\r\nc", ["a\\x1b[31m\tb\\r", "c"], "a\x1b[31m\tb\r\nc"),
+        ("text", "\ud800".encode("utf-8", "surrogatepass"), ["\\ud800"], None),
+        ("text", b"", [], ""),
+    ],
+)
+def test_no_value_disturbs_the_terminal_or_the_json(
+    project: Project, codec: str, data: bytes, lines: list[str], as_json: object
+) -> None:
+    """What no terminal or JSON can show is escaped; NaN and infinities are null in JSON, as everywhere."""
+    found = recorded(project, codec, data)
+
+    value = project.artifacts.value(found)
+
+    assert value is not None and value.lines == lines
+    decoded = json.loads(bytes(value.json))
+    assert as_json is None or decoded == as_json
+
+
+@pytest.mark.parametrize(
+    ("codec", "size"),
+    [("json", 4097), ("text", 4097), ("bytes", 3), ("file", 3), ("pickle", 3), ("skops", 3)],
+)
+def test_only_small_json_and_text_is_read(project: Project, codec: str, size: int) -> None:
+    """Whatever else an artifact is, its bytes are not looked at."""
+    assert project.artifacts.value(recorded(project, codec, b"1" * size)) is None
+
+
+def recorded(project: Project, codec: str, data: bytes) -> NamedArtifact:
+    """An artifact with these bytes."""
+    stored = project.rooms.objects.put(data)
+    with project.rooms.database.transaction() as tx:
+        made = add_artifact(
+            tx,
+            codec=codec,
+            type_text="str",
+            digest=stored.digest,
+            size_bytes=len(data),
+            about={},
+            ours=False,
+        )
+    return project.artifacts.get(made.id)

@@ -22,6 +22,7 @@ from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.tracking import Run, RunState
 from mlwright.workflow.compare import Changed, MetricChange, RunComparison, Side, compare_runs, compared
+from mlwright.workflow.reproduce import plan_reproduction
 from mlwright.workflow.sections import Section, comparison_sections
 from tests.conftest import Maker, mlwright, write
 
@@ -260,6 +261,60 @@ def test_a_metric_of_one_side_or_that_is_no_number_has_no_difference() -> None:
     assert found == {"auc": 0.25, "loss": None, "old": None}
 
 
+LOGGING = {
+    "pipelines/p.py": """
+        import os
+        from mlwright import log_artifact, pipeline, step
+
+        @step(retries=1, cache=False)
+        def talk(word: str, mark: str) -> int:
+            try:
+                os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                log_artifact(word, "notes/word")
+                log_artifact(os.environ["MLWRIGHT_TEST_LUCK"], "luck")
+                return 1
+            log_artifact("of a try that failed", "lost")
+            raise ValueError("once")
+
+        @pipeline
+        def talking(mark: str, word: str = "a"):
+            talk(word, mark)
+    """,
+}
+
+
+def test_what_was_logged_is_compared_like_outputs(
+    opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name it was logged as, of the try that succeeded; also when a run is made again."""
+    project = opened(LOGGING)
+    monkeypatch.setenv("MLWRIGHT_TEST_LUCK", "1")
+    project.run("talking", mark=str(tmp_path / "mark"))
+    second = project.run("talking", mark=str(tmp_path / "mark"), word="b")
+    monkeypatch.setenv("MLWRIGHT_TEST_LUCK", "2")
+
+    found = compare_runs(project.rooms, "latest~1", "latest")
+    again = project.reproduce(second.id)
+    planned = plan_reproduction(project.rooms, second.id)
+
+    assert verdicts(found) == {
+        ("talk", "result"): "identical",
+        ("talk", "logged:luck"): "identical",
+        ("talk", "logged:notes/word"): "different",
+    }
+    assert [(each.output, each.verdict) for each in again.comparisons] == [
+        ("result", "identical"),
+        ("logged:luck", "different"),
+        ("logged:notes/word", "identical"),
+    ]
+    assert [change.why.partition(" ")[0] for change in planned.changes if change.action == "run"] == [
+        "result",
+        "logged:luck",
+        "logged:notes/word",
+    ]
+
+
 def test_many_outputs_of_a_mapped_step_are_one_line() -> None:
     """Elements are counted by what became of them; a single one that differs is shown; `all` shows each."""
     outputs = {(f"fit[{index}]", "result"): "a" * 64 for index in range(1000)}
@@ -275,6 +330,15 @@ def test_many_outputs_of_a_mapped_step_are_one_line() -> None:
     assert section(several, "outputs").rows == (("fit[]", "result", "", "", "998 identical, 2 different"),)
     assert section(several, "outputs").more == ("998 of 1000 are identical",)
     assert len(section(several, "outputs", every=True).rows) == 1000
+
+
+def test_one_identical_output_is_not_several() -> None:
+    """The verb follows the number."""
+    outputs = {("fit", "a"): "a" * 64, ("fit", "b"): "b" * 64}
+
+    found = compared(side(outputs=outputs), side(outputs=outputs | {("fit", "b"): "c" * 64}))
+
+    assert section(found, "outputs").more == ("1 of 2 is identical",)
 
 
 values = (

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlwright.app import Project
+from mlwright.compute import this_machine
 from mlwright.kernel.errors import NotFound, WorkFailed
 from mlwright.workflow.attempts import AttemptState
-from mlwright.workflow.detail import run_detail
+from mlwright.workflow.detail import AttemptDetail, logs, run_detail
 from mlwright.workflow.group import attempts_at, element_of, groups_of
 from mlwright.workflow.sections import detail_sections
-from tests.conftest import Maker, mlwright
+from mlwright.workflow.why import why
+from tests.conftest import COMMAND, Maker, mlwright
+from tests.processes import until
 
 Opener = Callable[[dict[str, str]], Project]
 
@@ -194,6 +198,95 @@ def test_elements_are_nodes_of_their_step(opened: Opener, tmp_path: Path) -> Non
     with pytest.raises(NotFound, match="run R has no step `fat`") as refusal:
         attempts_at(attempts, "fat", "R")
     assert refusal.value.hint == "did you mean `fit`?"
+
+
+HALTING = """
+    import time
+    from pathlib import Path
+    from mlwright import pipeline, step
+
+    @step(tags={"owner": "ml", "kind": "slow"})
+    def fit(x: int, folder: str) -> int:
+        if x >= 2:
+            Path(folder, f"begun-{x}").touch()
+        while x >= 2 and not Path(folder, "go").exists():
+            time.sleep(0.005)
+        return x
+
+    @step
+    def total(parts: list[int]) -> int:
+        return sum(parts)
+
+    @pipeline
+    def halting(folder: str, numbers: list[int]):
+        total(fit.map(numbers, folder=folder))
+"""
+
+
+def test_a_running_run_counts_the_elements_that_have_not_begun(opened: Opener, tmp_path: Path) -> None:
+    """The label has all elements; those that wait are counted, and found not to have begun."""
+    project = opened({"pipelines/p.py": HALTING})
+    project.run("halting", folder=str(tmp_path), numbers=[0])
+    running = this_machine().cpus
+    numbers = [0, 1, *range(2, 2 + running + 3)]
+    label, last = f"fit[{len(numbers)}]", f"fit[{len(numbers) - 1}]"
+    expected = {"1 reused", "1 succeeded", "3 not begun", f"{running} running"}
+
+    def steps() -> list[tuple[str, ...]]:
+        return rows(project, "steps")[1:]
+
+    with subprocess.Popen(
+        [str(COMMAND), "run", "halting", "-p", f"folder={tmp_path}", "-p", f"numbers={numbers}"],
+        cwd=project.root,
+        stdout=subprocess.DEVNULL,
+    ) as engine:
+        try:
+            # What is taken to be brief is recorded when it turns out not to be.
+            until(lambda: any(row[0] == label and set(row[1].split(", ")) == expected for row in steps()))
+            told = why(project.rooms, "latest", "fit")
+            with pytest.raises(NotFound, match=rf"`{re.escape(last)}` of run \w+ has not begun"):
+                logs(project.rooms, "latest", last)
+        finally:
+            (tmp_path / "go").touch()
+
+    assert engine.returncode == 0
+    assert told.elements["not begun"] == 3
+    assert column(rows(project, "steps"), "state")[label] == f"1 reused, {len(numbers) - 1} succeeded"
+
+
+def test_the_run_before_the_latest_is_named_wherever_a_run_is(opened: Opener, tmp_path: Path) -> None:
+    """In commands about runs, artifacts and lineage."""
+    project = opened({"pipelines/p.py": FAN})
+    first = project.run("fan", mark=str(tmp_path / "mark"), numbers=[0])
+    project.run("fan", mark=str(tmp_path / "mark"), numbers=[1])
+
+    told = [
+        mlwright(*line.split(), cwd=project.root).stdout
+        for line in (
+            *("runs show latest~1", "runs logs latest~1 --json", "runs profile latest~1"),
+            *("runs diff latest~1 latest", "artifacts list latest~1", "artifacts show latest~1/total"),
+            *("lineage latest~1", "lineage latest~1/total"),
+        )
+    ]
+
+    del told[1]
+    assert [first.id[:10] in each for each in told] == [True] * 7
+
+
+def test_tags_of_a_step_are_recorded_and_shown(opened: Opener, tmp_path: Path) -> None:
+    """Of an attempt that ran and one that was reused; without tags there is no column and no word."""
+    project = opened({"pipelines/p.py": HALTING})
+    for _ in range(2):
+        project.run("halting", folder=str(tmp_path), numbers=[0, 1])
+
+        details = {each.attempt.node: each.attempt.detail for each in attempts_of(project)}
+        assert column(rows(project, "steps"), "tags") == {"fit[2]": "owner=ml, kind=slow", "total": ""}
+        assert details["fit[1]"] == {"tags": {"owner": "ml", "kind": "slow"}}
+        assert details["total"] == {}
+
+
+def attempts_of(project: Project) -> tuple[AttemptDetail, ...]:
+    return run_detail(project.rooms, "latest").attempts
 
 
 @pytest.mark.parametrize(

@@ -560,6 +560,38 @@ def test_a_pipeline_is_shown_in_the_terminal(root: Path) -> None:
     assert json.loads(mlwright("runs", "list", "--json", cwd=root).stdout) == []
 
 
+WISHES = {
+    "pipelines/p.py": """
+        from mlwright import Dataset, pipeline, step
+        from mlwright.steps import gate
+
+        @step(environment="nowhere", resources={"memory": "1000000GiB", "gpus": 100})
+        def fit(data: Dataset) -> bytes:
+            return b""
+
+        @step
+        def evaluate(model: bytes) -> dict[str, float]:
+            return {"auc": 1.0}
+
+        @pipeline
+        def wishes(data: Dataset = Dataset("nothing@7")):
+            gate(evaluate(fit(data)), "auc > 0.5", not_worse_than="wish@3")
+    """,
+}
+
+
+def test_what_is_drawn_need_not_be_there(make_project: Maker) -> None:
+    """Neither data nor models, nor the environments of steps, nor a machine that has what they ask for."""
+    root = make_project(WISHES)
+
+    shown = mlwright("pipelines", "show", "wishes", "--json", cwd=root)
+    planned = mlwright("pipelines", "plan", "wishes", cwd=root)
+
+    assert shown.stderr == ""
+    assert [node["name"] for node in json.loads(shown.stdout)["nodes"]] == ["fit", "evaluate", "gate"]
+    assert planned.returncode == 2 and "asks for GPUs: 100" in planned.stderr
+
+
 def test_a_file_is_drawn_as_its_name_says(root: Path) -> None:
     """What is printed in a form is what a file of that form gets."""
     for name in ("loud.svg", "loud.mmd", "loud.json", "loud.txt"):

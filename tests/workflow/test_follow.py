@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlwright.app import Project
+from mlwright.compute import this_machine
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import NotFound
 from mlwright.sdk import workplace
@@ -134,6 +136,28 @@ def test_what_is_printed_is_told_before_the_run_has_ended_and_each_line_once(
         assert [each for each in told if each.startswith(source)] == [
             each for each in shown if each.startswith(source)
         ]
+
+
+def test_what_was_printed_so_far_is_shown_without_following(
+    running: tuple[Path, Path, subprocess.Popen[str]],
+) -> None:
+    """`runs logs` of a run that goes on has the lines of its running steps; a step may not have begun."""
+    root, folder, engine = running
+
+    def shown() -> set[str]:
+        return set(mlwright("runs", "logs", "latest", cwd=root).stdout.splitlines())
+
+    workers = min(3, this_machine().cpus)
+    until(lambda: shown() == {f"talk[{n}] | first {n}" for n in range(workers)})
+    one = mlwright("runs", "logs", "latest", "talk[0]", "--json", cwd=root)
+    silent = mlwright("runs", "logs", "latest", "after", cwd=root)
+    assert engine.poll() is None
+    (folder / "go").touch()
+
+    assert [each["text"] for each in json.loads(one.stdout)] == ["first 0\n"]
+    assert silent.returncode == 3
+    assert "has no step `after` so far" in silent.stderr
+    assert "mlwright runs logs " in silent.stderr and "after --follow" in silent.stderr
 
 
 def test_one_element_can_be_followed(running: tuple[Path, Path, subprocess.Popen[str]]) -> None:
@@ -294,6 +318,43 @@ def test_what_the_next_attempt_prints_is_not_told_as_this_ones(engine: Engine) -
         after = told(follower, 2)
 
     assert (before, meanwhile, after) == ([], ["a one", "b two"], ["b three"])
+
+
+def test_what_was_printed_so_far_is_told_of_whoever_still_runs_a_moment_later(engine: Engine) -> None:
+    """What stands in the file of an attempt that ended meanwhile may be the next one's: its log is told."""
+    rooms, run = engine.project.rooms, engine.run
+    first = engine.begin("a")
+    engine.print("one\nhalf a li")
+    still = logs(rooms, run.id, pause=lambda _: None)
+    ended = logs(rooms, run.id, pause=lambda _: engine.end(first, engine.take()))
+    silent = engine.begin("b")
+    nothing = logs(rooms, run.id, "b", pause=_never)
+
+    assert [(attempt.node, text) for attempt, text in still] == [("a", "one\nhalf a li")]
+    assert [(attempt.node, text) for attempt, text in ended] == [("a", "one\nhalf a li")]
+    assert nothing == []
+    assert silent.state is AttemptState.RUNNING
+
+
+def test_of_what_was_printed_so_far_a_long_one_has_its_end(engine: Engine) -> None:
+    """Whole lines, 1 MiB at most."""
+    engine.begin("a")
+    engine.print("".join(f"{index:099}\n" for index in range(12_000)))
+
+    ((_, text),) = logs(engine.project.rooms, engine.run.id, pause=lambda _: None)
+
+    lines = text.splitlines()
+    assert len(text) <= 2**20 < len(text) + 100
+    assert (lines[0], lines[-1]) == (f"{12_000 - len(lines):099}", f"{11_999:099}")
+
+
+def test_nothing_printed_yet_is_not_nothing_printed(engine: Engine) -> None:
+    """Of a run that goes on, something may still come."""
+    engine.begin("a")
+
+    yet = mlwright("runs", "logs", "latest", cwd=engine.project.root)
+
+    assert yet.stdout == "nothing was printed yet\n"
 
 
 def test_no_line_is_told_twice_when_records_lag_behind_a_silent_attempt(engine: Engine) -> None:

@@ -20,7 +20,7 @@ from mlwright.kernel.digest import Digest
 from mlwright.kernel.ids import AttemptId, RunId
 from mlwright.tracking import Run, RunState
 from mlwright.workflow.attempts import Attempt, AttemptState
-from mlwright.workflow.gantt import gantt
+from mlwright.workflow.gantt import gantt, legend
 from mlwright.workflow.history import Earlier, Reuse
 from mlwright.workflow.profile import Profile, profile, profile_of
 from mlwright.workflow.sections import profile_sections
@@ -252,7 +252,7 @@ BUSY = [ran(f"a[{place}]", place, place + 1, worker="w1", waited_s=0.0) for plac
             "serial",
             profiled(ran("a", 0, 12), WAITING),
             "`a` and `fit` do not depend on each other but ran one after the other: `fit` waited 12.0 s;"
-            " 1 of 8 processors were taken at once: raise `workers`",
+            " 1 of 8 processors was taken at once: raise `workers`",
         ),
         (
             "repeated",
@@ -371,6 +371,57 @@ def test_the_picture_shows_when_each_step_ran() -> None:
         "fit[2]      ====########      2 times 4.0 s",
         "bad                   ..xxxx  2.0 s",
     ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "line"),
+    [
+        ("utf-8", "█ critical path  ▒ other  · waiting  ▞ failed"),
+        ("ascii", "# critical path  = other  . waiting  x failed"),
+        ("latin-1", "# critical path  = other  . waiting  x failed"),
+    ],
+)
+def test_the_picture_has_a_legend(encoding: str, line: str) -> None:
+    """What each mark means, in the marks of the picture."""
+    assert "  ".join(f"{mark} {word}" for _, mark, word in legend(encoding)) == line
+
+
+def test_a_limit_of_memory_is_what_the_peak_is_held_against() -> None:
+    """Not the machine's, which the step cannot have; without a limit, the machine's."""
+    limited = {"detail": {"memory_bytes": 2**30}}
+
+    near = profiled(ran("fit", peak_bytes=950 * 2**20, **limited))
+    far = profiled(ran("fit", peak_bytes=500 * 2**20, **limited))
+    large = profiled(ran("fit", peak_bytes=15 * 2**30, detail={"memory_bytes": 30 * 2**30}))
+
+    assert rules(near)["full"] == (
+        "`fit` held 0.93 of the 1.00 GiB of its `memory`: raise it before an attempt fails"
+    )
+    assert "full" not in rules(far)
+    assert "full" not in rules(large)
+
+
+def test_a_limit_of_memory_is_recorded_with_the_attempt(opened: Opener) -> None:
+    """So that a profile knows it; a step without one records nothing."""
+    limited = FAN.replace("@step\n    def total", '@step(resources={"memory": "1GiB"})\n    def total')
+    project = opened({"pipelines/p.py": limited})
+
+    run = project.run("fan")
+
+    costs = {each.name: each.memory_bytes for each in profile(project.rooms, run.id).steps}
+    details = {each.node: each.detail for each in project.rooms.attempts.of_run(run.id)}
+    assert costs == {"load": None, "other": None, "fit": None, "total": 2**30}
+    assert details["total"] == {"memory_bytes": 2**30} and details["load"] == {}
+
+
+def test_the_command_shows_the_legend_below_the_picture(opened: Opener) -> None:
+    """Between the bars and the table of times."""
+    project = opened({"pipelines/p.py": FAN})
+    project.run("fan")
+
+    lines = mlwright("runs", "profile", "latest", cwd=project.root, PYTHONIOENCODING="ascii").stdout
+
+    assert "\n  # critical path  = other  . waiting  x failed\ntime\n" in lines
 
 
 @given(

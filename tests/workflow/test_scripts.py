@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from mlwright.app import Project
+from mlwright.kernel import leases
 from mlwright.kernel.errors import Invalid, NotFound, WorkFailed
+from mlwright.workflow.compare import compare_runs
 from mlwright.workflow.detail import logs, run_detail
 from tests.conftest import Maker, mlwright
 
@@ -83,7 +86,7 @@ def test_a_script_is_a_run_with_everything_recorded(project: Project) -> None:
 
 
 def test_a_script_runs_every_time_and_is_made_again(project: Project) -> None:
-    """Nothing of it is reused; a reproduction compares what it wrote and its metrics."""
+    """Nothing of it is reused; a reproduction compares what it wrote and logged."""
     first, second = project.run("train.py", "--epochs", "4"), project.run("train.py", "--epochs", "4")
 
     again = project.reproduce(second.id)
@@ -93,6 +96,7 @@ def test_a_script_runs_every_time_and_is_made_again(project: Project) -> None:
     assert again.identical
     assert {(each.node, each.output) for each in again.comparisons} == {
         ("train", "out/model.txt"),
+        ("train", "logged:history"),
         ("metric", "loss"),
     }
 
@@ -109,6 +113,49 @@ def test_a_script_that_fails_keeps_what_it_wrote(project: Project) -> None:
     assert str(raised.value.where).startswith("train.py:")
     assert "out/model.txt" in attempt.outputs
     assert [metric.name for metric in project.runs.metrics(run.id)] == ["loss"]
+
+
+def test_what_a_script_wrote_is_compared_also_when_it_failed(project: Project) -> None:
+    """`runs diff` shows what two runs left behind, however they ended."""
+    project.run("train.py", "--epochs", "4")
+    with pytest.raises(WorkFailed):
+        project.run("train.py", "--epochs", "13")
+
+    found = compare_runs(project.rooms, "latest~1", "latest")
+
+    assert {each.output: each.verdict for each in found.outputs} == {
+        "out/model.txt": "different",
+        "logged:history": "identical",
+    }
+
+
+def test_a_script_that_did_not_succeed_is_begun_again(project: Project) -> None:
+    """Nothing of it could be continued: the hint says so, whether it failed or was lost."""
+    with pytest.raises(WorkFailed) as raised:
+        project.run("train.py", "--epochs", "13")
+    failed = project.runs.get("latest")
+    with project.rooms.database.transaction() as tx:
+        run, lease = project.runs.begin(
+            tx, project="small", pipeline="train.py", seed=0, parameters={}, pins={}, kind="script"
+        )
+        leases.release(tx, lease)
+    lost = project.runs.get("latest")
+
+    assert raised.value.hint == f"fix it, then run it again: mlwright runs resume {failed.id[:10]}"
+    assert (lost.id, lost.state.value) == (run.id, "lost")
+    assert (lost.error or {})["hint"] == f"run it again: mlwright runs resume {run.id[:10]}"
+
+
+def test_a_script_is_resumed_by_running_it_again(project: Project) -> None:
+    """With the same arguments, and the code of today."""
+    with pytest.raises(WorkFailed):
+        project.run("train.py", "--epochs", "13")
+    (project.root / "train.py").write_text(dedent(TRAIN).replace("== 13", "== 12"))
+
+    again, error = project.pipelines.run(project.pipelines.resume("latest"))
+
+    assert (again.state.value, error) == ("succeeded", None)
+    assert project.runs.parameters(again.id) == {"arguments": ["--epochs", "13"]}
 
 
 def test_a_notebook_is_run_cell_by_cell_with_its_parameters(project: Project) -> None:

@@ -268,14 +268,14 @@ MISSES = {
         given={"value": ["1"]},
     ),
     "the order of a dictionary": Row(
-        "argument `value` {'a': 1, 'b': 2} -> {'b': 2, 'a': 1}",
+        "the keys of argument `value` stand in another order",
         node="echo",
         pipeline="given",
         before={"value": {"a": 1, "b": 2}},
         given={"value": {"b": 2, "a": 1}},
     ),
     "the order of a dictionary in a list": Row(
-        "argument `value` [{'a': 1, 'b': 2}] -> [{'b': 2, 'a': 1}]",
+        "the keys of argument `value` stand in another order",
         node="echo",
         pipeline="given",
         before={"value": [{"a": 1, "b": 2}]},

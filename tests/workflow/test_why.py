@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from mlwright.app import Project
+from mlwright.kernel.errors import NotFound
 from mlwright.workflow import Request
 from mlwright.workflow.why import why
+from tests.conftest import mlwright
 
 Opener = Callable[[dict[str, str]], Project]
 
@@ -53,6 +57,35 @@ def test_a_changed_helper_is_named_with_its_file_and_line_and_shown(opened: Open
     (difference,) = why(project.rooms, "latest", "shout").differences
     assert difference.text == "`clean` in features.py (line 3) changed"
     assert "-    return text.strip()" in difference.diff and "+    return text.upper()" in difference.diff
+
+
+def test_an_import_is_new_or_from_elsewhere(opened: Opener) -> None:
+    """What a name is imported from counts, and is told by what became of it."""
+    project = prepared(opened)
+    told = []
+    for line in ("from os.path import join", "from posixpath import join"):
+        body = "\n\ndef clean(text):\n    return join(text.strip())\n"
+        (project.root / "features.py").write_text(line + body)
+        project.run("loud", times=len(told) + 5)
+        told.append([each for each in differences(project, "shout") if "imported" in each])
+
+    assert told == [
+        ["`join` in features is imported now"],
+        ["`join` in features is imported from elsewhere"],
+    ]
+
+
+def test_an_import_that_is_gone_is_told(opened: Opener) -> None:
+    """A step that no longer uses a name."""
+    project = opened(FILES)
+    (project.root / "note.txt").write_text("hello")
+    project.datasets.add(project.root / "note.txt", "notes")
+    (project.root / "features.py").write_text("import os\n\ndef clean(text):\n    return os.fspath(text)\n")
+    project.run("loud")
+    (project.root / "features.py").write_text("def clean(text):\n    return text.strip()\n")
+    project.run("loud")
+
+    assert "`os` in features is imported no more" in differences(project, "shout")
 
 
 def test_a_changed_argument_is_told_by_its_two_values(opened: Opener) -> None:
@@ -140,3 +173,88 @@ def test_a_step_that_stands_elsewhere_in_the_pipeline_is_told_by_its_names(opene
     project.run("loud")
 
     assert differences(project, "shout-2") == ["the step is called `shout-2` here, and was `shout`"]
+
+
+MAPPED = {
+    "pipelines/p.py": """
+        from mlwright import pipeline, step
+
+        @step
+        def fit(size: int, plus: int = 0) -> int:
+            return size + plus
+
+        @pipeline
+        def fits(sizes: list[int], plus: int = 0):
+            fit.map(sizes, plus=plus)
+    """
+}
+
+
+def test_a_mapped_step_is_explained_by_the_first_element_that_ran(opened: Opener) -> None:
+    """How many were reused and ran is told; each is compared with the success of the same index."""
+    project = opened(MAPPED)
+    project.run("fits", sizes=[1, 2, 3])
+    project.run("fits", sizes=[1, 5, 6])
+
+    told = why(project.rooms, "latest", "fit")
+
+    assert told.elements == {"reused": 1, "ran": 2}
+    assert told.attempt.node == "fit[1]"
+    assert [each.text for each in told.differences] == ["argument `size` 2 -> 5"]
+    assert told.others == ()
+    assert differences(project, "fit[2]") == ["argument `size` 3 -> 6"]
+
+
+def test_one_element_is_not_several(opened: Opener) -> None:
+    """A list that grew from one element says so."""
+    project = opened(
+        {
+            "pipelines/p.py": MAPPED["pipelines/p.py"]
+            .replace("fit.map(", "total(fit.map(")
+            .replace("plus=plus)\n", "plus=plus))\n")
+            + """
+        @step
+        def total(parts: list[int]) -> int:
+            return sum(parts)
+"""
+        }
+    )
+    project.run("fits", sizes=[1])
+    with pytest.raises(NotFound, match=r"has 1 element: there is no `fit\[1\]`"):
+        why(project.rooms, "latest", "fit[1]")
+
+    project.run("fits", sizes=[1, 2])
+
+    assert differences(project, "total") == ["input `parts` differs: 1 element -> 2 elements"]
+
+
+def test_elements_that_ran_for_another_reason_are_named(opened: Opener) -> None:
+    """Those with the same reason stand together, told by their first."""
+    project = opened(MAPPED)
+    project.run("fits", sizes=[1, 2, 3, 4])
+    project.run("fits", sizes=[1, 7, 8, 9], plus=1)
+
+    told = why(project.rooms, "latest", "fit")
+
+    assert told.elements == {"ran": 4}
+    assert [each.text for each in told.differences] == ["argument `plus` 0 -> 1"]
+    (others,) = told.others
+    assert others.nodes == ("fit[1]", "fit[2]", "fit[3]")
+    assert others.text == "argument `plus` 0 -> 1; argument `size` 2 -> 7"
+
+
+def test_the_command_explains_a_mapped_step(opened: Opener) -> None:
+    """A line for the step, one for the element, one for the others; an element that is not there is told."""
+    project = opened(MAPPED)
+    project.run("fits", sizes=[1, 2, 3, 4])
+    project.run("fits", sizes=[1, 2, 8, 9, 3], plus=0)
+
+    told = mlwright("runs", "why", "latest", "fit", cwd=project.root)
+    missing = mlwright("runs", "why", "latest", "fit[9]", cwd=project.root)
+
+    lines = told.stdout.splitlines()
+    assert lines[0] == "fit: 2 reused, 3 ran"
+    assert lines[1].startswith("fit[2]: ran: this differs from run ")
+    assert lines[2] == "  argument `size` 3 -> 8"
+    assert lines[3:] == ["fit[4]: the map index 2 -> 4"]
+    assert "has 5 elements: there is no `fit[9]`" in missing.stderr

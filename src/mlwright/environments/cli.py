@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.words import are_counted, counted
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
@@ -31,9 +32,8 @@ def show(project: Project, digest: str | None, as_json: bool) -> None:
         say_json({"lock": lock, "built": built, "packages": pins})
         return
     say(lock.label)
-    say(
-        f"locks {lock.packages} packages; {'built' if built else 'not built yet: mlwright environments sync'}"
-    )
+    state = "built" if built else "not built yet: mlwright environments sync"
+    say(f"locks {counted(lock.packages, 'package')}; {state}")
     say_table([(name, pin.partition(" ")[0]) for name, pin in pins.items()], indent="  ")
 
 
@@ -55,7 +55,7 @@ def sync(project: Project, as_json: bool, dry_run: bool) -> None:
     change = (
         Change("keep", current.label, "it is built")
         if found.built(current)
-        else Change("write", current.label, f"{current.packages} packages are locked")
+        else Change("write", current.label, f"{are_counted(current.packages, 'package')} locked")
     )
     if not dry_run:
         found.build(current)

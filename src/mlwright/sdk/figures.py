@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
-from mlwright.sdk.types import type_name
+from mlwright.sdk.types import a_type
 
 Write = Callable[[Path], object]
 
@@ -45,7 +45,7 @@ def writer_of(figure: Any, name: str) -> tuple[str, Write]:
         format_ = _format(figure, name, _IMAGES)
         return f".{format_}", lambda path: figure.save(path, format=_IMAGES[format_])
     raise Invalid(
-        f"log_figure cannot write a {type_name(type(figure))}",
+        f"log_figure cannot write {a_type(type(figure))}",
         hint="give a figure of matplotlib or plotly, or an image of PIL; log_artifact takes files and values",
     )
 
@@ -56,7 +56,7 @@ def _format(figure: Any, name: str, known: Any) -> str:
     wanted = PurePosixPath(name).suffix.lower().removeprefix(".") or formats[0]
     if wanted not in formats:
         raise Invalid(
-            f"a {type_name(type(figure))} cannot be logged as {name!r}",
+            f"{a_type(type(figure))} cannot be logged as {name!r}",
             hint=f"end the name in {' or '.join(f'.{each}' for each in formats)}",
         )
     return wanted

@@ -115,6 +115,25 @@ def refuse_misfit(value: Any, wanted: Any, taker: str, parameter: str, *, maps: 
         )
 
 
+def refuse_no_condition(value: Any, taker: str) -> None:
+    """A promise is the condition of a call, and can never be true or false: named with both ends.
+
+    A number may be passed as a bool elsewhere, but says nothing about whether a step is called.
+
+    Raises:
+        Invalid: it is an output of a type that no bool has.
+    """
+    refuse_misfit(value, bool, taker, "when", maps=False)
+    if isinstance(value, Promise):
+        given = _concrete(value._of.whole)
+        if given is not None and _kind(given) == "number" and given is not bool:
+            raise Invalid(
+                f"{value._of} gives {a_type(given)}, `{taker}` takes `when` as a bool",
+                where=caller(),
+                hint="let a step compare it, and pass on the bool that this gives",
+            )
+
+
 def refuse_misfit_of_each(value: Any, wanted: Any, taker: str, parameter: str) -> None:
     """Like `refuse_misfit`, for what is taken element by element.
 

@@ -9,7 +9,7 @@ from mlwright.kernel.errors import Invalid
 from mlwright.sdk import trace
 from mlwright.sdk.caller import caller
 from mlwright.sdk.conditions import judge, parse_condition
-from mlwright.sdk.joins import refuse_mapped, refuse_misfit
+from mlwright.sdk.joins import refuse_mapped, refuse_misfit, refuse_no_condition
 from mlwright.sdk.promise import RESULT, Output, Promise
 from mlwright.sdk.signature import SIGNATURE_STEP
 
@@ -84,6 +84,7 @@ def register(
     refuse_mapped(model, "register", "model")
     refuse_mapped(example, "register", "example")
     refuse_mapped(when, "register", "when")
+    refuse_no_condition(when, "register")
     measured = {} if scores is None else {"scores": _scores(scores, "the scores to register", "register")}
     signature = tracer.add(
         name="signature",

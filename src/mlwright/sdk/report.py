@@ -245,7 +245,7 @@ def _param_line(name: str, value: Any) -> bytes:
     _named(name, "a parameter")
     if not JsonCodec().matches(value):
         raise Invalid(
-            f"the parameter {name!r} is a {_type_name(type(value))}, which is not a JSON value",
+            f"the parameter {name!r} is {_a_type(type(value))}, which is not a JSON value",
             hint="give a number, text, boolean, None, or lists and dictionaries of these;"
             " for other values use log_artifact",
         )
@@ -348,7 +348,7 @@ def _number(value: Any, name: str) -> float:
     except (TypeError, ValueError, OverflowError, RuntimeError):  # torch raises RuntimeError for a vector
         pass
     raise Invalid(
-        f"the metric {name!r} must be a number, not a {_type_name(type(value))}",
+        f"the metric {name!r} must be a number, not {_a_type(type(value))}",
         hint="take one number of it, as float(value.mean()); text and other settings go to log_param",
     )
 
@@ -366,7 +366,7 @@ def _whole(value: Any, what: str) -> int:
 def _refuse_no_mapping(values: Any, call: str) -> None:
     if not isinstance(values, Mapping):
         raise Invalid(
-            f"{call} takes names with their values, not a {_type_name(type(values))}",
+            f"{call} takes names with their values, not {_a_type(type(values))}",
             hint=f'as in {call}({{"name": 0.5}})',
         )
 
@@ -375,6 +375,12 @@ def _type_name(kind: type) -> str:
     from mlwright.sdk.types import type_name
 
     return type_name(kind)
+
+
+def _a_type(kind: type) -> str:
+    from mlwright.sdk.types import a_type
+
+    return a_type(kind)
 
 
 def _now_us() -> int:

@@ -34,7 +34,7 @@ from mlwright.sdk.leftovers import Leftovers
 from mlwright.sdk.pipeline import Pipeline
 from mlwright.sdk.seeds import seed_all
 from mlwright.sdk.step import Step
-from mlwright.sdk.types import output_types, type_name
+from mlwright.sdk.types import a_type, output_types, type_name
 from mlwright.sdk.workplace import Workplace
 
 INLINE_BYTES = 4096
@@ -300,7 +300,7 @@ def _named_outputs(value: Any, wanted: Outputs, node: str) -> dict[str, Any]:
     if all(hasattr(value, name) for name in wanted):
         return {name: getattr(value, name) for name in wanted}
     raise Invalid(
-        f"step `{node}` promises the outputs {', '.join(wanted)}, but returned a {type_name(type(value))}"
+        f"step `{node}` promises the outputs {', '.join(wanted)}, but returned {a_type(type(value))}"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk.types import with_article
 
 SIGNATURE_STEP = "mlwright.sdk.signature:signature"
 
@@ -31,7 +32,7 @@ def signature(model: Any, example: Any) -> dict[str, Any]:
         Invalid: the model cannot predict, or the example does not fit it.
     """
     if not hasattr(model, "predict"):
-        raise Invalid(f"a {type(model).__name__} cannot be registered: it has no predict method")
+        raise Invalid(f"{with_article(type(model).__name__)} cannot be registered: it has no predict method")
     if hasattr(example, "to_pandas"):
         example = example.to_pandas()
     if not hasattr(example, "columns") or not len(example):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk.caller import caller
 from mlwright.sdk.dataset import Dataset
-from mlwright.sdk.joins import refuse_misfit, refuse_misfit_of_each
+from mlwright.sdk.joins import refuse_misfit, refuse_misfit_of_each, refuse_no_condition
 from mlwright.sdk.promise import Output, Promise, Promises, promises_in
 from mlwright.sdk.types import a_type, type_name
 
@@ -270,7 +270,7 @@ def _condition(when: Any, step: Step[Any, Any]) -> dict[str, Any] | None:
     if not isinstance(when, Promise | Promises):
         return None if truth(when, step) else {"kind": "value", "value": False}
     written = argument(when, what)
-    refuse_misfit(when, bool, step.name, "when", maps=False)
+    refuse_no_condition(when, step.name)
     return written
 
 

@@ -76,6 +76,8 @@ def type_name(annotation: Any) -> str:
     if isinstance(annotation, type):
         if annotation.__module__ == "builtins":
             return annotation.__qualname__
+        if annotation.__qualname__ in {"PosixPath", "WindowsPath"}:
+            return "pathlib.Path"  # what people write, whatever the system makes of it
         # The library's first name is what people write: pandas.DataFrame, not pandas.core.frame.DataFrame.
         return f"{annotation.__module__.partition('.')[0]}.{annotation.__qualname__}".removeprefix("typing.")
     return str(annotation).replace("typing.", "")
@@ -85,8 +87,12 @@ def a_type(annotation: Any) -> str:
     """An annotation in a sentence: `a pandas.DataFrame`, `an int`, `None`."""
     if annotation is type(None):
         return "None"
-    name = type_name(annotation)
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return with_article(type_name(annotation))
+
+
+def with_article(name: str) -> str:
+    """`an int`, `a pandas.DataFrame`."""
+    return f"{'an' if name[:1].lower() in set('aeiou') else 'a'} {name}"
 
 
 def output_types(annotation: Any) -> dict[str, str] | None:

@@ -138,7 +138,9 @@ def _plain(value: Any) -> Any:
     """NumPy's scalars by their value."""
     if hasattr(value, "item"):
         return value.item()
-    raise TypeError(f"a {type(value).__name__} is not a number, text, true, false or null")
+    from mlwright.sdk.types import with_article  # whose imports only this message needs
+
+    raise TypeError(f"{with_article(type(value).__name__)} is not a number, text, true, false or null")
 
 
 def _refusal(url: str, status: int, answer: bytes) -> MlwrightError:

@@ -7,6 +7,7 @@ import shlex
 from html import escape
 from typing import Any
 
+from mlwright.sdk.types import with_article
 from mlwright.serving.openapi import example_answer, example_request, seen
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.versioning.signatures import Column
@@ -73,7 +74,7 @@ def _row(column: Column) -> str:
 def _answers(spec: ReplicaSpec) -> str:
     output = spec.signature.output
     if output.classes is None:
-        return f"Answers each row with a {output.type}."
+        return f"Answers each row with {with_article(output.type)}."
     classes = ", ".join(json.dumps(each, ensure_ascii=False) for each in output.classes)
     return f"Answers each row with one of {classes}."
 

@@ -23,10 +23,14 @@ SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins,
 WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 5;
 
 -- name: newest_run
--- The run that began last.
+-- The run that began last, or so many before it.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
     wanted, machine FROM run
-ORDER BY created_us DESC, id DESC LIMIT 1;
+ORDER BY created_us DESC, id DESC LIMIT 1 OFFSET :back;
+
+-- name: count_runs
+-- How many runs there are.
+SELECT count(*) AS runs FROM run;
 
 -- name: newest_success
 -- The newest run of a pipeline that succeeded.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Unpack
@@ -22,6 +23,7 @@ from mlwright.tracking.metrics import metrics_of
 
 _SQL = Queries.beside(__file__)
 _NEWEST = RunFilter()
+_LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
 
 
 class RunState(StrEnum):
@@ -74,9 +76,20 @@ class Run(Struct, frozen=True):
         return End("run", self.id)
 
     @property
+    def go_on(self) -> str:
+        """What to do when it did not get to its end; of a script nothing is kept that could be reused."""
+        what = "continue where it stopped" if self.kind == "pipeline" else "run it again"
+        return f"{what}: mlwright runs resume {short(self.id)}"
+
+    @property
     def seconds(self) -> float:
         """How long it has taken, so far or in all."""
         return ((self.finished_us or now_us()) - self.created_us) / 1e6
+
+
+def counts_back(reference: str) -> bool:
+    """Whether a reference is `latest`, `latest~1`, ..., and no id."""
+    return _LATEST.fullmatch(reference) is not None
 
 
 class Runs:
@@ -172,19 +185,22 @@ class Runs:
         return bool(self._database.read(_SQL["wanted_cancelled"], id=run))
 
     def get(self, reference: str) -> Run:
-        """The run with an id or a unique prefix of one; `latest` is the newest.
+        """The run with an id or a unique prefix of one; `latest` is the newest, `latest~1` the one before it.
 
         Raises:
             NotFound: there is none.
             Invalid: the prefix fits several.
         """
         self.bury_lost()
-        if reference == "latest":
-            rows = self._database.read(_SQL["newest_run"])
+        back = _LATEST.fullmatch(reference)
+        if back:
+            rows = self._database.read(_SQL["newest_run"], back=int(back[1] or 0))
         else:
             rows = self._database.read(_SQL["runs_by_prefix"], prefix=reference.upper())
         if not rows or not reference:
-            raise NotFound(f"there is no run {reference!r}", hint="mlwright runs list")
+            count = self._database.read(_SQL["count_runs"])[0]["runs"] if back else 0
+            told = f": there {'is 1' if count == 1 else f'are {count}'}" if count else ""
+            raise NotFound(f"there is no run {reference!r}{told}", hint="mlwright runs list")
         if len(rows) > 1:
             raise Invalid(
                 f"{reference!r} fits several runs: {', '.join(row['id'] for row in rows)}",
@@ -232,11 +248,12 @@ class Runs:
                 owner = leases.owner(tx, _subject(row["id"]))
                 if owner is not None and owner.alive:
                     continue
+                run = _run(tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0])
                 told = {
-                    "message": f"the process of run {short(row['id'])} ended without a word",
-                    "hint": f"continue where it stopped: mlwright runs resume {short(row['id'])}",
+                    "message": f"the process of run {short(run.id)} ended without a word",
+                    "hint": run.go_on,
                 }
-                if tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0]["state"] == RunState.RUNNING:
+                if run.state is RunState.RUNNING:
                     self._move(tx, row["id"], RunState.RUNNING, RunState.LOST, told)
                     self._on_lost(tx, RunId(row["id"]))
                 if owner is not None:

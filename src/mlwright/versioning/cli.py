@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import asdict
 
 from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.edges import End
@@ -50,14 +51,15 @@ def list_artifacts(project: Project, run: str, as_json: bool) -> None:
 @command("show", example="mlwright artifacts show latest/train")
 @click.argument("reference", metavar="REF")
 def show_artifact(project: Project, reference: str, as_json: bool) -> None:
-    """Show one artifact, and what is known of its value without loading it.
+    """Show one artifact, and what is known of its value without loading it; small JSON and text as it is.
 
     REF is RUN/STEP/NAME, b3:DIGEST, or an artifact's id. NAME is an output's, or what was logged; it may be
     left out where a step has one output.
     """
     found = project.artifacts.get(reference)
+    value = project.artifacts.value(found)
     if as_json:
-        say_json(found)
+        say_json(asdict(found) | ({"value": value.json} if value else {}))
         return
     artifact = found.artifact
     say(f"artifact {found.reference}")
@@ -70,7 +72,11 @@ def show_artifact(project: Project, reference: str, as_json: bool) -> None:
         say(f"made by    {project.lineage.label(End('attempt', found.made_by))}")
     if artifact.about:
         say("about")
-        say_table([(name, _told(value)) for name, value in artifact.about.items()], indent="  ")
+        say_table([(name, _told(each)) for name, each in artifact.about.items()], indent="  ")
+    if value:
+        say("value")
+        for line in value.lines:
+            say(f"  {line}")
 
 
 @artifacts.add_command

@@ -11,6 +11,7 @@ from mlwright.kernel.database import Database
 from mlwright.kernel.digest import digest_of, digest_of_file
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.storage import InlineObjects, Tree, load_tree, scan, store_tree
 from mlwright.storage.trees import KIND as TREE_KIND
@@ -42,7 +43,7 @@ class Datasets:
                 f"dataset {name}", (Change("keep", newest.reference, "the same bytes are there already"),)
             )
         number = newest.number + 1 if newest else 1
-        what = f"{len(sources)} file{'s' * (len(sources) != 1)}, {tree.size_bytes:,} bytes"
+        what = f"{counted(len(sources), 'file')}, {counted(tree.size_bytes, 'byte')}"
         return Plan(f"dataset {name}", (Change("add", f"{name}@{number}", what),))
 
     def add(self, path: Path, name: str, *, message: str = "") -> tuple[Version, bool]:

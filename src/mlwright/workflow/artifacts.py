@@ -1,18 +1,26 @@
-"""Artifacts by reference: what steps made and logged, written out as it is stored, and never decoded."""
+"""Artifacts by reference: what steps made and logged, written out as it is stored.
+
+Nothing but small JSON and text is decoded, to be shown.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, looks_like_id, short
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.words import counted
 from mlwright.sdk.promise import RESULT
 from mlwright.storage import check_out, load_tree
 from mlwright.versioning import Artifact
@@ -29,6 +37,9 @@ SUFFIXES = {
     "file": "",
 }
 """What a file is called by the codec that wrote it; one that a step wrote itself has a suffix of its own."""
+
+_SHOWN_BYTES = 4096
+"""A larger value is written out, and not shown."""
 
 _HINT = "give RUN/STEP, RUN/STEP/NAME, b3:DIGEST or an artifact's id: mlwright artifacts list RUN"
 
@@ -70,6 +81,18 @@ class NamedArtifact(Struct, frozen=True):
         return stem.replace("/", "-").removesuffix(suffix) + suffix
 
 
+class SmallValue(Struct, frozen=True):
+    """A value that is short enough to be shown: JSON or text.
+
+    Args:
+        lines: for a terminal; what it would not show, or obey, is escaped.
+        json: for a program. NaN and infinities are null.
+    """
+
+    lines: list[str]
+    json: msgspec.Raw
+
+
 class Artifacts:
     """What is recorded of values, and their bytes."""
 
@@ -99,6 +122,28 @@ class Artifacts:
             raise NotFound(f"there is no artifact {reference!r}", hint=_HINT)
         return self._named(found)
 
+    def value(self, found: NamedArtifact) -> SmallValue | None:
+        """The value of an artifact, if it is JSON or text, small, and there; nothing else is ever read.
+
+        Raises:
+            Corrupt: its bytes are damaged.
+        """
+        artifact = found.artifact
+        objects, digest = self._rooms.objects, artifact.digest
+        if (
+            artifact.codec not in {"json", "text"}
+            or artifact.size_bytes > _SHOWN_BYTES
+            or digest not in objects
+        ):
+            return None
+        text = value = objects.get(digest).decode("utf-8", "surrogatepass")
+        if artifact.codec == "json":
+            value = json.loads(text)
+            text = json.dumps(value, ensure_ascii=False, indent=2)
+        lines = ["".join(map(_printable, line)) for line in text.removesuffix("\n").split("\n")]
+        # In ASCII, so that half a character of UTF-16 can be written too.
+        return SmallValue(lines if text else [], msgspec.Raw(json.dumps(_finite(value)).encode()))
+
     def plan_checkout(self, reference: str, dest: str | Path, *, force: bool = False) -> Plan:
         """What `checkout` would write.
 
@@ -108,7 +153,7 @@ class Artifacts:
         """
         found = self.get(reference)
         target = _target(found, dest, force=force)
-        why = f"{found.artifact.size_bytes:,} bytes of {found.artifact.type}"
+        why = f"{counted(found.artifact.size_bytes, 'byte')} of {found.artifact.type}"
         return Plan(f"checkout of {found.reference}", (Change("write", str(target), why),))
 
     def checkout(self, reference: str, dest: str | Path, *, force: bool = False) -> Path:
@@ -196,6 +241,24 @@ class Artifacts:
             if made is not None:
                 return _named(made.run_id, made.node, name, role, made.id, artifact)
         return NamedArtifact(f"b3:{artifact.digest[:12]}", "", "", "", "data", "", artifact)
+
+
+def _printable(letter: str) -> str:
+    if letter.isprintable() or letter == "\t":
+        return letter
+    return letter.encode("unicode_escape", "backslashreplace").decode()
+
+
+def _finite(value: Any) -> Any:
+    """A JSON value as every reader of JSON takes it."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case list():
+            return [_finite(item) for item in value]
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+    return value
 
 
 def _named(run: RunId, step: str, name: str, role: str, made_by: str, artifact: Artifact) -> NamedArtifact:

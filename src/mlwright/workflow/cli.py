@@ -1,16 +1,14 @@
-"""Doors: `run`, `pipelines`, `runs`."""
+"""Doors: `run`, `pipelines`."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.ids import short
@@ -18,9 +16,7 @@ from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
     from mlwright.app import Project
-    from mlwright.workflow.reproduce import Reproduction
     from mlwright.workflow.request import Request
-    from mlwright.workflow.sections import Section
 
 _PARAMETERS = click.option(
     "-p",
@@ -114,10 +110,11 @@ def run(
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)
     else:
-        _run(project, request, as_json)
+        run_request(project, request, as_json)
 
 
-def _run(project: Project, request: Request, as_json: bool) -> None:
+def run_request(project: Project, request: Request, as_json: bool) -> None:
+    """Run it while the terminal shows how far it is, and say how it ended."""
     from mlwright.workflow.detail import run_detail
     from mlwright.workflow.screen import watching
 
@@ -216,268 +213,6 @@ def plan(
 
     request = Request(pipeline, _parameters(given, file), seed, cache=not no_cache, verify=verify)
     say_plan(project.pipelines.plan(request), as_json)
-
-
-@click.group(epilog="Example: mlwright runs list", context_settings=HELP)
-def runs() -> None:
-    """List, show, continue and reproduce runs."""
-
-
-@runs.add_command
-@command("list", example="mlwright runs list --metric 'auc>0.9' --sort metric:auc")
-@click.option("--pipeline", help="Only of this pipeline, script or notebook.")
-@click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost.")
-@click.option("--kind", help="Only of this kind: pipeline, script, notebook.")
-@click.option(
-    "--since", metavar="WHEN", help="None that began before: 30m, 2h, 3d, 2026-11-20, 2026-11-20T15:30."
-)
-@click.option("--until", metavar="WHEN", help="None that began then or later; a date is its beginning.")
-@click.option(
-    "--param", "params", multiple=True, metavar="NAME=VALUE", help="As trees=200, lr<0.1; may be repeated."
-)
-@click.option(
-    "--metric", "metrics", multiple=True, metavar="NAME>NUMBER", help="As auc>=0.9; may be repeated."
-)
-@click.option("--sort", default="created", metavar="ORDER", help="created, took or metric:NAME; most first.")
-@click.option("--reverse", is_flag=True, help="Least first.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="At most so many.")
-def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
-    """Show the runs that fit all that is asked for, by default the newest."""
-    from mlwright.tracking import RunFilter
-
-    wanted = RunFilter(**nouns)
-    found = project.runs.list(wanted)
-    if as_json:
-        say_json(found)
-        return
-    rows = []
-    for each in found:
-        metrics = {metric.name: metric.value for metric in project.runs.metrics(each.id)}
-        parameters = project.runs.parameters(each.id) | project.runs.logged_parameters(each.id)
-        rows.append(
-            (
-                short(each.id),
-                each.pipeline,
-                each.state,
-                show_time(each.created_us),
-                show_seconds(each.seconds),
-                *(parameters.get(name, "") for name in wanted.param_names),
-                *(f"{metrics[name]:.6g}" if name in metrics else "" for name in wanted.metric_names),
-            )
-        )
-    head = ["run", "pipeline", "state", "began", "took", *wanted.param_names, *wanted.metric_names]
-    say_table(rows, head)
-
-
-@runs.add_command
-@command("show", example="mlwright runs show latest")
-@click.argument("run_id", metavar="RUN")
-@click.option("--all", "every", is_flag=True, help="Show each element of a mapped step.")
-def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
-    """Show one run: parameters, steps, metrics, and what it was made with."""
-    from mlwright.workflow.detail import run_detail
-    from mlwright.workflow.sections import detail_sections
-
-    detail = run_detail(project.rooms, run_id)
-    if as_json:
-        say_json(detail)
-        return
-    found = detail.run
-    kind = "" if found.kind == "pipeline" else f"{found.kind} "
-    took = f"{show_time(found.created_us)}, {show_seconds(found.seconds)}"
-    say(f"run {found.id} of {kind}{found.pipeline}: {found.state}, {took}")
-    if found.wanted and found.state == "running":
-        say(f"it is wanted {found.wanted}")
-    _say_sections(detail_sections(detail, project.lineage.label, every=every))
-    if found.error:
-        say(f"error      {found.error['message']}")
-
-
-@runs.add_command
-@command("diff", example="mlwright runs diff 01JD8A2B3C latest --diff")
-@click.argument("then")
-@click.argument("now")
-@click.option("--diff", "with_diff", is_flag=True, help="Show how the code differs, line by line.")
-@click.option("--all", "every", is_flag=True, help="Show each output, also of each element of a mapped step.")
-def diff_runs(project: Project, then: str, now: str, with_diff: bool, every: bool, as_json: bool) -> None:
-    """Show what differs between two runs: code, data, parameters, environment, machine, metrics, outputs."""
-    from mlwright.workflow.compare import compare_runs
-    from mlwright.workflow.sections import comparison_sections
-
-    compared = compare_runs(project.rooms, then, now, with_diff=with_diff)
-    if as_json:
-        say_json(compared)
-        return
-    for word, each in (("then", compared.then), ("now ", compared.now)):
-        say(f"{word}  run {short(each.id)} of {each.pipeline}: {each.state}, {show_time(each.created_us)}")
-    _say_sections(comparison_sections(compared, every=every))
-
-
-@runs.add_command
-@command("profile", example="mlwright runs profile latest")
-@click.argument("run_id", metavar="RUN")
-def profile_run(project: Project, run_id: str, as_json: bool) -> None:
-    """Show where the time of a run went: what took longest, how busy the workers were, what would help."""
-    from mlwright.workflow.gantt import gantt
-    from mlwright.workflow.profile import profile
-    from mlwright.workflow.sections import profile_sections
-
-    made = profile(project.rooms, run_id)
-    if as_json:
-        say_json(made)
-        return
-    say(f"run {short(made.run.id)} of {made.run.pipeline}: {made.run.state} in {show_seconds(made.wall_s)}")
-    width = shutil.get_terminal_size().columns
-    for row in gantt(made, width=width - 2, encoding=sys.stdout.encoding):
-        bar = "".join(click.style(text, fg=_INKS.get(ink)) for ink, text in row.bar)
-        say(f"  {row.label}  {bar}  {row.tail}".rstrip())
-    _say_sections(profile_sections(made))
-
-
-_INKS = {"critical": "red", "ran": "cyan", "failed": "magenta", "waiting": "yellow"}
-
-
-@runs.add_command
-@command("cancel", example="mlwright runs cancel latest", changes=True)
-@click.argument("run_id", metavar="RUN")
-@click.option("--wait/--no-wait", default=True, help="Wait until it has ended, 15 s at most.")
-def cancel_run(project: Project, run_id: str, wait: bool, as_json: bool, dry_run: bool) -> None:
-    """End a run that is running, here or elsewhere: its steps are stopped, and it can be resumed."""
-    from mlwright.workflow.cancel import cancel, plan_cancel
-
-    if dry_run:
-        say_plan(plan_cancel(project.rooms, run_id), as_json)
-        return
-    done = cancel(project.rooms, run_id, within_s=15.0 if wait else None)
-    if as_json:
-        say_json(done)
-    else:
-        say(f"run {short(done.id)} {done.state}" + (", and asked to end" if done.state == "running" else ""))
-
-
-@runs.add_command
-@command("logs", example="mlwright runs logs latest train --follow")
-@click.argument("run_id", metavar="RUN")
-@click.argument("step", required=False)
-@click.option("--follow", "-f", "following", is_flag=True, help="Go on until the run has ended.")
-def show_logs(project: Project, run_id: str, step: str | None, following: bool, as_json: bool) -> None:
-    """Show what the steps of a run printed; STEP is one, or one element of a mapped one: fit[3]."""
-    from mlwright.workflow.detail import logs
-    from mlwright.workflow.sections import attempt_label
-
-    if following:
-        _follow(project, run_id, step, as_json)
-        return
-    told = logs(project.rooms, run_id, step)
-    if as_json:
-        say_json([{"step": attempt.node, "number": attempt.number, "text": text} for attempt, text in told])
-        return
-    if not told:
-        say("nothing was printed")
-    for attempt, text in told:
-        source = attempt_label(attempt)
-        for line in text.splitlines():
-            say(f"{source} | {line}")
-
-
-def _follow(project: Project, run_id: str, step: str | None, as_json: bool) -> None:
-    """Say lines as they come; in JSON each is a value of its own, in one line."""
-    import msgspec
-
-    from mlwright.workflow.follow import follow
-    from mlwright.workflow.sections import attempt_label
-
-    for attempt, line in follow(project.rooms, run_id, step):
-        if as_json:
-            told = {"step": attempt.node, "number": attempt.number, "line": line}
-            click.echo(msgspec.json.encode(told))
-        else:
-            say(f"{attempt_label(attempt)} | {line}")
-
-
-@runs.add_command
-@command("why", example="mlwright runs why latest train --diff")
-@click.argument("run_id", metavar="RUN")
-@click.argument("step")
-@click.option("--diff", "with_diff", is_flag=True, help="Show how the code differs.")
-def show_why(project: Project, run_id: str, step: str, with_diff: bool, as_json: bool) -> None:
-    """Say why STEP ran or was reused: what differs from the closest earlier success."""
-    from mlwright.workflow.why import why
-
-    found = why(project.rooms, run_id, step)
-    if as_json:
-        say_json(found)
-        return
-    say(f"{found.attempt.node}: {found.summary}")
-    for difference in found.differences:
-        say(f"  {difference.text}")
-        if with_diff and difference.diff:
-            say("\n".join(f"    {line}" for line in difference.diff.splitlines()))
-
-
-@runs.add_command
-@command("resume", example="mlwright runs resume latest", changes=True)
-@click.argument("run_id", metavar="RUN")
-def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
-    """Continue a run that failed, was cancelled or lost, with today's code: what succeeded is reused."""
-    request = project.pipelines.resume(run_id)
-    if dry_run:
-        say_plan(project.pipelines.plan(request), as_json)
-    else:
-        _run(project, request, as_json)
-
-
-@runs.add_command
-@command("reproduce", example="mlwright runs reproduce latest", changes=True)
-@click.argument("run_id", metavar="RUN")
-@click.option("--in", "folder", type=click.Path(path_type=Path), help="A new folder to do it in.")
-def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool, dry_run: bool) -> None:
-    """Make RUN again from what was recorded, without the cache, and compare every output to the bit."""
-    from mlwright.workflow.reproduce import plan_reproduction
-    from mlwright.workflow.screen import watching
-
-    if dry_run:
-        say_plan(plan_reproduction(project.rooms, run_id), as_json)
-        return
-    with watching(quiet=as_json) as watcher:
-        done = project.reproduce(run_id, folder, watcher)
-    if as_json:
-        say_json(done)
-    else:
-        _say_reproduction(done)
-    if done.error is not None:
-        raise done.error
-    if not done.identical:
-        raise click.exceptions.Exit(1)
-
-
-def _say_reproduction(done: Reproduction) -> None:
-    say(f"run {short(done.original.id)} made again in {done.folder}")
-    say_table(
-        [
-            (each.node, each.output, f"b3:{each.then[:16]}", f"b3:{each.now[:16]}", each.verdict)
-            for each in done.comparisons
-        ],
-        ["step", "output", "then", "now", "verdict"],
-    )
-    first = done.first_different
-    same = sum(each.verdict == "identical" for each in done.comparisons)
-    say(f"{same} of {len(done.comparisons)} outputs are identical")
-    if first is not None:
-        say(f"the first that differs is `{first.output}` of step `{first.node}`")
-        for cause in done.causes:
-            say(f"what else differs: {cause}")
-
-
-def _say_sections(sections: Sequence[Section]) -> None:
-    for section in sections:
-        say(section.title)
-        if section.rows:
-            say_table(section.rows, section.head, indent="  ")
-        for line in section.more:
-            say(f"  {line}")
-        if not section.rows and not section.more:
-            say("  none")
 
 
 def _parameters(given: tuple[str, ...], file: Path | None) -> dict[str, Any]:

@@ -15,10 +15,8 @@ from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import End
 from mlwright.storage import Tree
 from mlwright.tracking import Run
-from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.group import Group, groups_of
-from mlwright.workflow.history import made_in
-from mlwright.workflow.reproduce import Comparison, compare
+from mlwright.workflow.reproduce import Comparison, compare, outputs_of
 from mlwright.workflow.rooms import Rooms
 
 _SHOWN_BYTES = 1 << 20
@@ -104,7 +102,7 @@ class Side(Struct, frozen=True):
         units: by step, what it reaches: units with their digests.
         data: references by what asked for them.
         packages: as `RunComparison`, each as it is shown.
-        outputs: digests by (node, output).
+        outputs: digests by (node, output); what was logged is an output too.
     """
 
     run: Run
@@ -236,7 +234,7 @@ def _side(rooms: Rooms, run: Run) -> Side:
             if role.startswith(("data:", "reference:"))
         },
         packages=_packages(rooms, made_with),
-        outputs=_outputs(rooms, run, attempts),
+        outputs=outputs_of(rooms, run, attempts),
         groups=groups,
     )
 
@@ -277,21 +275,6 @@ def _package(entry: Mapping[str, Any]) -> str:
     hashes = sorted(str(each.get("hashes", {})) for each in files)
     version = entry.get("version", "no version")
     return f"{version} b3:{composite('package', [source, hashes])[:8]}"
-
-
-def _outputs(rooms: Rooms, run: Run, attempts: Iterable[Attempt]) -> dict[tuple[str, str], str]:
-    """The digest of every output, and of every verdict, by (node, output), in the order of the attempts."""
-    made: dict[str, list[tuple[str, str]]] = {}
-    for each in made_in(rooms.database, run.id):
-        if each.role.startswith("output:"):
-            made.setdefault(each.attempt, []).append((each.role.removeprefix("output:"), each.digest))
-    found: dict[tuple[str, str], str] = {}
-    for attempt in attempts:
-        for output, digest in made.get(attempt.id, ()):
-            found[attempt.node, output] = digest
-        if "passed" in attempt.detail:
-            found[attempt.node, "verdict"] = composite("verdict", attempt.detail)
-    return found
 
 
 def _diff(rooms: Rooms, path: str, then: Digest | None, now: Digest | None) -> str:

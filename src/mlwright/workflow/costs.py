@@ -32,6 +32,7 @@ class StepCost(Struct, frozen=True):
         cpus: processors that each had.
         used_cpus: processors that were busy while it ran, on the mean; None when it is not known.
         peak_bytes: the most memory that one held.
+        memory_bytes: the limit of its memory; None when it has none.
         gpus: whether it had any.
         saved_s: what the reused ones took when they were made.
         cached: whether it has a fingerprint.
@@ -56,6 +57,7 @@ class StepCost(Struct, frozen=True):
     cpus: int
     used_cpus: float | None
     peak_bytes: int | None
+    memory_bytes: int | None
     gpus: bool
     saved_s: float
     cached: bool
@@ -103,6 +105,8 @@ def cost_of(
         cpus=max(attempt.cpus for attempt in group.attempts),
         used_cpus=cpu_s / told_s if told_s else None,
         peak_bytes=max((attempt.peak_bytes or 0 for attempt in group.attempts), default=0) or None,
+        memory_bytes=max((attempt.detail.get("memory_bytes", 0) for attempt in group.attempts), default=0)
+        or None,
         gpus=any(attempt.gpus for attempt in group.attempts),
         saved_s=sum(reused[each.id].wall_s for each in group.attempts if each.id in reused),
         cached=any(attempt.fingerprint for attempt in group.attempts),

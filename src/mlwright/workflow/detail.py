@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
-from mlwright.tracking import Metric, Run
+from mlwright.tracking import Metric, Run, RunState
 from mlwright.versioning import Artifact, artifact
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import attempts_at
 from mlwright.workflow.history import made_in, reused_in
+from mlwright.workflow.printed import printed_so_far
 from mlwright.workflow.rooms import Rooms
 
 
@@ -69,22 +73,36 @@ def run_detail(rooms: Rooms, reference: str) -> RunDetail:
     )
 
 
-def logs(rooms: Rooms, reference: str, step: str | None = None) -> list[tuple[Attempt, str]]:
-    """What the steps of a run printed, attempt by attempt; a reused step's is that of the run it ran in.
+def logs(
+    rooms: Rooms, reference: str, step: str | None = None, pause: Callable[[float], object] = time.sleep
+) -> list[tuple[Attempt, str]]:
+    """What the steps of a run printed, attempt by attempt; of one that still runs, so far.
+
+    A reused step's is that of the run it ran in.
 
     Args:
         rooms: where it is recorded.
         reference: the run.
         step: only of this one; of a mapped one all elements (`fit`), or one of them (`fit[3]`).
+        pause: waits a moment, to be sure whose it is what running ones have printed.
 
     Raises:
         NotFound: no such run, or the run has no such step.
     """
     run = rooms.runs.get(reference)
-    attempts = rooms.attempts.of_run(run.id)
-    if step is not None:
-        attempts = attempts_at(attempts, step, short(run.id))
-    told = ((attempt, log_of(rooms, attempt)) for attempt in attempts)
+    goes_on = run.state is RunState.RUNNING
+
+    def asked() -> list[Attempt]:
+        attempts = rooms.attempts.of_run(run.id)
+        return attempts if step is None else attempts_at(attempts, step, short(run.id), running=goes_on)
+
+    attempts = asked()
+    so_far = printed_so_far(rooms, run.id, attempts, pause) if goes_on else {}
+    # One that has ended meanwhile has all of its log.
+    told = (
+        (attempt, so_far.get(attempt.id) if attempt.state is AttemptState.RUNNING else log_of(rooms, attempt))
+        for attempt in (asked() if goes_on else attempts)
+    )
     return [(attempt, text.decode(errors="replace")) for attempt, text in told if text is not None]
 
 

@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -254,7 +254,14 @@ class Execution:
         found = self._cache.find(key.digest)
         if found is None:
             return False
-        made = begin(self.run.id, node.name, AttemptState.REUSED, fingerprint=key.digest, cpus=node.cpus)
+        made = begin(
+            self.run.id,
+            node.name,
+            AttemptState.REUSED,
+            fingerprint=key.digest,
+            detail=self._noted(node),
+            cpus=node.cpus,
+        )
         # Its fingerprint is on record: with the success that it reuses.
         self._records.begun(made, [Edge(made.end, "reuses", End("attempt", found.attempt))])
         # What it reported then holds for this run as well.
@@ -289,6 +296,7 @@ class Execution:
             id=identity,
             number=turn.number,
             fingerprint=None if key is None else key.digest,
+            detail=self._noted(node),
             cpus=node.cpus,
             bytes_in=parcel.bytes_in,
             worker=self._executor.worker_of(identity),  # who follows its log must know where that is
@@ -327,7 +335,7 @@ class Execution:
             **report.head.get("usage", {}),
         }
         if report.state == "done":
-            detail = flight.heard.detail()
+            detail = flight.attempt.detail | flight.heard.detail()
             done = finish(
                 flight.attempt, AttemptState.SUCCEEDED, detail=detail, bytes_out=outcome.bytes_out, **ran
             )
@@ -338,7 +346,7 @@ class Execution:
             self._finished(flight.node, AttemptState.SUCCEEDED, outcome.outputs, seconds=done.wall_s)
             return
         error = in_words(self.run, flight.node, report)
-        detail = {"error": {"message": error.message, "where": error.where}}
+        detail = flight.attempt.detail | {"error": {"message": error.message, "where": error.where}}
         self._record(finish(flight.attempt, AttemptState.FAILED, detail=detail, **ran), outcome)
         self._failed(flight, error, report.ran_s)
 
@@ -387,6 +395,15 @@ class Execution:
         fan.reused += state is AttemptState.REUSED
         self._item_ended(fan)
 
+    def _noted(self, node: Node) -> dict[str, Any]:
+        """What is kept with an attempt however it ends: tags; with a first element, how many there are."""
+        noted: dict[str, Any] = {"tags": node.tags} if node.tags else {}
+        if node.memory_bytes is not None:
+            noted["memory_bytes"] = node.memory_bytes
+        if node.index == 0:
+            noted["elements"] = self._fan_of(node).count
+        return noted
+
     def _fan_of(self, item: Node) -> Fan:
         return self._fans[item.name.rpartition("[")[0]]
 
@@ -413,7 +430,7 @@ class Execution:
 
     def _refuse(self, node: Node, error: WorkFailed) -> None:
         """A node that cannot begin with what it was given has failed."""
-        detail = {"error": {"message": error.message, "where": error.where}}
+        detail = self._noted(node) | {"error": {"message": error.message, "where": error.where}}
         self._records.begun(begin(self.run.id, node.name, AttemptState.FAILED, detail=detail), [])
         self._show(node.name, AttemptState.FAILED)
         told = WorkFailed(
@@ -427,7 +444,8 @@ class Execution:
             self._skip(behind, f"behind `{node.name}`")
 
     def _skip(self, node: Node, why: str) -> None:
-        self._records.begun(begin(self.run.id, node.name, AttemptState.SKIPPED, detail={"note": why}), [])
+        detail = self._noted(node) | {"note": why}
+        self._records.begun(begin(self.run.id, node.name, AttemptState.SKIPPED, detail=detail), [])
         self._show(node.name, AttemptState.SKIPPED, note=why)
 
     def _tick(self) -> None:

@@ -21,7 +21,7 @@ def in_words(run: Run, node: Node, report: Report) -> MlwrightError:
     told, identity = report.head, short(run.id)
     where = f"{node.step.partition(':')[0].replace('.', '/')}.py:{node.line} in {node.name}"
     resume = f"mlwright runs resume {identity}"
-    hint = f"fix it, then continue where it stopped: {resume}"
+    hint = f"fix it, then {run.go_on}"
     if report.state == "failed":
         cause = told["error"]
         kind_of_error = "" if cause.get("ours") else cause["type"]

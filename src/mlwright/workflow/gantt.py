@@ -30,6 +30,12 @@ Ink = Literal["idle", "waiting", "ran", "critical", "failed"]
 _INKS: tuple[Ink, ...] = ("idle", "waiting", "ran", "critical", "failed")
 _FANCY: dict[Ink, str] = {"idle": " ", "waiting": "·", "ran": "▒", "critical": "█", "failed": "▞"}
 _PLAIN: dict[Ink, str] = {"idle": " ", "waiting": ".", "ran": "=", "critical": "#", "failed": "x"}
+_WORDS: dict[Ink, str] = {
+    "critical": "critical path",
+    "ran": "other",
+    "waiting": "waiting",
+    "failed": "failed",
+}
 _LONGEST_LABEL = 28
 _LEAST_BAR = 10
 
@@ -73,6 +79,16 @@ def gantt(profile: Profile, *, width: int = 80, encoding: str = "utf-8") -> list
         bar = tuple((ink, glyphs[ink] * len(list(run))) for ink, run in groupby(inks))
         rows.append(Row(label, bar, tail))
     return rows
+
+
+def legend(encoding: str = "utf-8") -> list[tuple[Ink, str, str]]:
+    """What the marks mean, as (ink, mark, word).
+
+    Args:
+        encoding: of the screen.
+    """
+    glyphs = _FANCY if _can_show(encoding) else _PLAIN
+    return [(ink, glyphs[ink], word) for ink, word in _WORDS.items()]
 
 
 def _inks(spans: Iterable[Span], critical: set[AttemptId], total_s: float, cells: int) -> list[Ink]:

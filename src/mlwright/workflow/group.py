@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from mlwright.kernel.errors import NotFound, nearest
+from mlwright.kernel.words import counted
 from mlwright.workflow.attempts import Attempt, AttemptState
 
 _ELEMENT = re.compile(r"(.+)\[([0-9]+)\]")
@@ -44,6 +45,17 @@ class Group(Struct, frozen=True):
         return dict(Counter(attempt.state for attempt in self.latest))
 
     @property
+    def elements(self) -> int:
+        """How many elements there are, also those that have not begun; of a step as a whole 1."""
+        told = (int(each.detail.get("elements", 0)) for each in self.attempts)
+        return max(len(self.latest), *told)
+
+    @property
+    def waiting(self) -> int:
+        """How many elements have not begun."""
+        return self.elements - len(self.latest)
+
+    @property
     def retries(self) -> int:
         """How many tries were made again."""
         return len(self.attempts) - len(self.latest)
@@ -51,7 +63,7 @@ class Group(Struct, frozen=True):
     @property
     def label(self) -> str:
         """`fit`, or `fit[1000]` for that many elements."""
-        return f"{self.name}[{len(self.latest)}]" if self.mapped else self.name
+        return f"{self.name}[{self.elements}]" if self.mapped else self.name
 
 
 def groups_of(attempts: Iterable[Attempt]) -> list[Group]:
@@ -66,13 +78,14 @@ def groups_of(attempts: Iterable[Attempt]) -> list[Group]:
     return [Group(name, name in mapped, tuple(each)) for name, each in found.items()]
 
 
-def attempts_at(attempts: Iterable[Attempt], step: str, run: str) -> list[Attempt]:
+def attempts_at(attempts: Iterable[Attempt], step: str, run: str, *, running: bool = False) -> list[Attempt]:
     """The attempts at a step, at each of its elements when it is mapped, or at one element (`fit[3]`).
 
     Args:
         attempts: of a run.
         step: a node, or the name of all elements.
         run: how the run is called, for the message.
+        running: whether it goes on, so that a step may still begin.
 
     Raises:
         NotFound: the run has no such step.
@@ -86,6 +99,11 @@ def attempts_at(attempts: Iterable[Attempt], step: str, run: str) -> list[Attemp
     name, index = element_of(step)
     of = next((group for group in groups if group.name == name), None)
     if of is not None and index is not None:
-        count = f"{len(of.latest)} elements" if of.mapped else "no elements"
+        if of.mapped and index < of.elements:
+            raise NotFound(f"`{step}` of run {run} has not begun", hint=f"mlwright runs show {run} --all")
+        count = counted(of.elements, "element") if of.mapped else "no elements"
         raise NotFound(f"step `{name}` of run {run} has {count}: there is no `{step}`")
-    raise NotFound(f"run {run} has no step `{step}`", hint=nearest(step, known))
+    hint = nearest(step, known)
+    if running and not hint.startswith("did you mean"):
+        hint = f"if it is still to begin, wait for it: mlwright runs logs {run} {step} --follow"
+    raise NotFound(f"run {run} has no step `{step}`{' so far' * running}", hint=hint)

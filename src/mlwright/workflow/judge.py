@@ -15,6 +15,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.sdk.conditions import Finding, judge, judge_against, parse_condition
+from mlwright.sdk.types import with_article
 from mlwright.storage import InlineObjects
 from mlwright.tracking import Run
 from mlwright.versioning import Artifact
@@ -210,7 +211,7 @@ def read_value(objects: InlineObjects, artifact: Artifact, what: str) -> Any:
         return objects.get(artifact.digest).decode("utf-8", "surrogatepass")
     if artifact.codec != "json":
         raise WorkFailed(
-            f"{what} must be numbers, text or lists of these, and is a {artifact.type}",
+            f"{what} must be numbers, text or lists of these, and is {with_article(artifact.type)}",
             hint="return JSON values: numbers by name for a gate, a bool for a condition, a list to map over",
         )
     return json.loads(objects.get(artifact.digest))

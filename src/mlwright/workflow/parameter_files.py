@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.sdk.types import with_article
 
 _WORDS: dict[type, str] = {
     list: "a list",
@@ -165,7 +166,7 @@ def _check(value: Any, name: str, above: tuple[int, ...]) -> None:
         case None | bool() | int() | float() | str():
             pass
         case _:
-            what = _WORDS.get(type(value), f"a {type(value).__name__}")
+            what = _WORDS.get(type(value), with_article(type(value).__name__))
             raise _Refused(f"`{name}` is {what}, which no parameter can be", hint="put it in quotes: as text")
 
 

@@ -31,7 +31,7 @@ from mlwright.workflow.graph import Graph
 from mlwright.workflow.judge import read_value
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.planner import plan_run
-from mlwright.workflow.prepare import Prepared, prepare, slots_of
+from mlwright.workflow.prepare import Prepared, draw_up, prepare, slots_of
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Unwatched, Watcher
@@ -74,8 +74,8 @@ class Pipelines:
             return plan_run(orders, lookup, read, explain, seed=request.seed)
 
     def graph(self, request: Request, watcher: Watcher | None = None) -> Graph:
-        """The graph of a pipeline for these parameters."""
-        return prepare(self._rooms, request, watcher or Unwatched()).orders.graph
+        """The graph of a pipeline for these parameters; what it names need not be there."""
+        return draw_up(self._rooms, request, watcher or Unwatched())
 
     def run(self, request: Request, watcher: Watcher | None = None) -> tuple[Run, MlwrightError | None]:
         """Run a pipeline to its end.
@@ -198,9 +198,4 @@ class Pipelines:
 
 def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:
     number = interrupt.exit_code - 128 if isinstance(interrupt, Cancelled) else signal.SIGINT
-    identity = short(run.id)
-    return Cancelled(
-        f"run {identity} was cancelled",
-        signal_number=number,
-        hint=f"continue where it stopped: mlwright runs resume {identity}",
-    )
+    return Cancelled(f"run {short(run.id)} was cancelled", signal_number=number, hint=run.go_on)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from mlwright.environments import Environment, Lock
 from mlwright.kernel import edges
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.kernel.words import are_counted
 from mlwright.tracking import Run
 from mlwright.versioning import Snapshot, Version, artifact, parse_reference
 from mlwright.workflow.fingerprint import Fingerprints
@@ -62,6 +63,17 @@ def prepare(rooms: Rooms, request: Request, watcher: Watcher, executor: Executor
     return _Preparation(rooms, request, watcher, executor).prepared()
 
 
+def draw_up(rooms: Rooms, request: Request, watcher: Watcher) -> Graph:
+    """The graph of a request, from its code alone: nothing that it names need be there.
+
+    What a gate compares with is evaluated beside it if it is there.
+
+    Raises:
+        MlwrightError: the pipeline cannot be traced.
+    """
+    return _Preparation(rooms, request, watcher, None).graph()
+
+
 class _Preparation(Struct):
     rooms: Rooms
     request: Request
@@ -96,9 +108,7 @@ class _Preparation(Struct):
                 rooms.datasets.verify(version)
         references = {name: self._pin_model(name, pins) for name in references_of(graph)}
         present = {name: version for name, version in references.items() if version is not None}
-        graph = with_references(
-            graph, {name: Argument("output", node=f"@{name}", output="model") for name in present}
-        )
+        graph = _with_models(graph, present)
         models = {
             f"@{name}": artifact(rooms.database, version.artifact_id) for name, version in present.items()
         }
@@ -106,13 +116,21 @@ class _Preparation(Struct):
         orders = Orders(graph, code, grounds, datasets, models, parameters, request.cache, request.replay)
         return Prepared(request, snapshot, environments, parameters, pins, orders, present)
 
+    def graph(self) -> Graph:
+        snapshot = self.request.snapshot or self.rooms.snapshots.take(verify=self.request.verify)
+        _, graph = self._trace(snapshot, self._environment(""), self.rooms.materialise(snapshot))
+        find = self.rooms.models.versions.find
+        return _with_models(
+            graph, [name for name in references_of(graph) if find(parse_reference(name, "model"))]
+        )
+
     def _environment(self, name: str) -> Environment:
         """One of the run's environments, built if it is not there."""
         environments = self.rooms.environments
         lock = self.request.locks.get(name) or environments.current(name)
         if not environments.built(lock):
             which = f"the environment `{name}`" if name else "the environment"
-            self.watcher.preparing(f"installing {which}: {lock.packages} packages are locked")
+            self.watcher.preparing(f"installing {which}: {are_counted(lock.packages, 'package')} locked")
         return environments.build(lock)
 
     def _warm(self, own: Environment) -> None:
@@ -186,6 +204,13 @@ class _Preparation(Struct):
             raise NotFound(f"there is no model `{wanted}` to compare with", hint="mlwright models list")
         pins[reference] = version.reference if version else ""
         return version
+
+
+def _with_models(graph: Graph, references: Iterable[str]) -> Graph:
+    """The graph in which these references are evaluated too, each standing for its model."""
+    return with_references(
+        graph, {name: Argument("output", node=f"@{name}", output="model") for name in references}
+    )
 
 
 def _refuse_impossible(graph: Graph, machine: Machine) -> None:

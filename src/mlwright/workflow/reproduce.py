@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +13,13 @@ from mlwright.kernel import edges
 from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
-from mlwright.kernel.ids import short
+from mlwright.kernel.ids import AttemptId, short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
-from mlwright.versioning import artifact, artifacts_of
-from mlwright.workflow.attempts import Attempt, AttemptState
+from mlwright.versioning import artifact
+from mlwright.workflow.attempts import Attempt
+from mlwright.workflow.history import Made, made_in
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
@@ -122,7 +123,7 @@ def reproduce(
             locks=locks,
         )
         again, error = Pipelines(fresh).run(request, watcher)
-        comparisons = compare(outputs_of(rooms, run), outputs_of(fresh, again))
+        comparisons = compare(_results_of(rooms, run), _results_of(fresh, again))
         causes = (*_machines(run, again), *_threads(rooms, run, fresh, again))
     finally:
         fresh.workspace.close()
@@ -138,23 +139,38 @@ def plan_reproduction(rooms: Rooms, reference: str) -> Plan:
     ]
     compared = [
         Change("run", node, f"{output} must be b3:{digest[:12]}")
-        for (node, output), digest in outputs_of(rooms, run).items()
+        for (node, output), digest in _results_of(rooms, run).items()
     ]
     return Plan(f"reproduction of run {short(run.id)}", (*restored, *compared))
 
 
-def outputs_of(rooms: Rooms, run: Run) -> dict[tuple[str, str], str]:
-    """The digest of every output of a run by (node, output), in the order of the graph; verdicts too.
+def outputs_of(
+    rooms: Rooms, run: Run, attempts: Iterable[Attempt] | None = None
+) -> dict[tuple[str, str], str]:
+    """The digest of all that a run gave by (node, output), in the order of the attempts; verdicts too.
 
-    Of a script, what it logged counts as well: it promises no outputs.
+    What a step logged is called `logged:NAME`. Of several tries the last one counts.
+
+    Args:
+        rooms: where it is recorded.
+        run: whose.
+        attempts: all of the run's, if they are known.
     """
-    found: dict[tuple[str, str], str] = {}
-    for attempt in rooms.attempts.of_run(run.id):
-        if attempt.state in {AttemptState.SUCCEEDED, AttemptState.REUSED}:
-            for name, made in artifacts_of(rooms.database, _maker(rooms, attempt).id).items():
-                found[attempt.node, name] = made.digest
-        elif "passed" in attempt.detail:
-            found[attempt.node, "verdict"] = composite("verdict", attempt.detail)
+    made: dict[AttemptId, list[Made]] = {}
+    for each in made_in(rooms.database, run.id):
+        made.setdefault(each.attempt, []).append(each)
+    found: dict[str, dict[str, str]] = {}
+    for attempt in rooms.attempts.of_run(run.id) if attempts is None else attempts:
+        mine = sorted(made.get(attempt.id, ()), key=lambda each: each.role.startswith("logged:"))
+        found[attempt.node] = {each.role.removeprefix("output:"): each.digest for each in mine}
+        if "passed" in attempt.detail:
+            found[attempt.node]["verdict"] = composite("verdict", attempt.detail)
+    return {(node, name): digest for node, each in found.items() for name, digest in each.items()}
+
+
+def _results_of(rooms: Rooms, run: Run) -> dict[tuple[str, str], str]:
+    """What must come out again; of a script also its metrics, since it promises no outputs."""
+    found = outputs_of(rooms, run)
     if run.kind != "pipeline":
         for metric in rooms.runs.metrics(run.id):
             found["metric", metric.name] = composite("metric", repr(metric.value))

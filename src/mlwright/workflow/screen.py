@@ -12,6 +12,7 @@ import click
 
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
+from mlwright.kernel.words import counted
 from mlwright.terminal import interactive
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.watch import NodeView, RunView, Unwatched, Watcher
@@ -148,7 +149,7 @@ def _items(node: NodeView) -> str:
     """How far the elements of a mapped node are."""
     if node.items is None:
         return ""
-    told = [f"{node.done:,} of {node.items:,}" if node.done < node.items else f"{node.items:,} elements"]
+    told = [f"{node.done:,} of {node.items:,}" if node.done < node.items else counted(node.items, "element")]
     if node.reused:
         told.append(f"{node.reused:,} reused")
     if node.failed:

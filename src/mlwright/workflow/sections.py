@@ -10,6 +10,7 @@ from msgspec import Struct
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
+from mlwright.kernel.words import counted, is_or_are
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import Group, element_of, groups_of
 
@@ -65,7 +66,7 @@ def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bo
         metrics = tuple((each.name, f"{each.value:.6g}") for each in detail.metrics)
         sections.append(Section("metrics", metrics))
     logged = [
-        (name, made.type, f"b3:{made.digest[:12]}", f"{made.size_bytes:,} bytes", f"by {each.attempt.node}")
+        (name, made.type, f"b3:{made.digest[:12]}", counted(made.size_bytes, "byte"), _by(each))
         for each in detail.attempts
         for name, made in each.logged.items()
     ]
@@ -144,7 +145,7 @@ def comparison_sections(compared: RunComparison, *, every: bool = False) -> list
     return sections
 
 
-_STEP_HEAD = ("step", "state", "took", "waited", "peak", "worker", "made")
+_STEP_HEAD = ("step", "state", "took", "waited", "peak", "worker", "made", "tags")
 
 
 def _attempt_row(detail: AttemptDetail) -> tuple[str, ...]:
@@ -158,7 +159,12 @@ def _attempt_row(detail: AttemptDetail) -> tuple[str, ...]:
         _size(attempt.peak_bytes),
         attempt.worker,
         made or note_of(attempt),
+        tags_of(attempt),
     )
+
+
+def _by(detail: AttemptDetail) -> str:
+    return f"by {detail.attempt.node}"
 
 
 def _group_row(group: Group) -> tuple[str, ...]:
@@ -166,17 +172,21 @@ def _group_row(group: Group) -> tuple[str, ...]:
     waited_s = sum(attempt.waited_s or 0.0 for attempt in group.attempts)
     workers = {attempt.worker for attempt in group.attempts if attempt.worker}
     notes = [f"{group.retries} tried again"] if group.retries else []
+    states = [f"{count} {state}" for state, count in group.counts.items()]
+    if group.waiting:
+        states.append(f"{group.waiting} not begun")
     failed = next((each for each in group.latest if each.state is AttemptState.FAILED), None)
     if failed is not None:
         notes.append(f"{failed.node}: {note_of(failed)}")
     return (
         group.label,
-        ", ".join(f"{count} {state}" for state, count in group.counts.items()),
+        ", ".join(states),
         f"{show_seconds(sum(ran_s) / len(ran_s))} each" if ran_s else "",
         _waited(waited_s),
         _size(max((attempt.peak_bytes or 0 for attempt in group.attempts), default=0)),
         f"{len(workers)} workers" if len(workers) > 1 else "".join(workers),
         "; ".join(notes),
+        tags_of(group.attempts[0]),
     )
 
 
@@ -190,6 +200,11 @@ def note_of(attempt: Attempt) -> str:
     if "findings" in attempt.detail:
         return "; ".join(each["text"] for each in attempt.detail["findings"])
     return str(attempt.detail.get("note") or attempt.error)
+
+
+def tags_of(attempt: Attempt) -> str:
+    """What the user says of the step: `owner=ml, kind=slow`."""
+    return ", ".join(f"{name}={value}" for name, value in attempt.detail.get("tags", {}).items())
 
 
 def _machine_rows(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -239,7 +254,9 @@ def _output_section(outputs: Sequence[Comparison], every: bool) -> Section:
         elif different:
             told = ", ".join(f"{len(found)} {verdict}" for verdict, found in verdicts.items())
             rows.append((step, output, "", "", told))
-    return Section("outputs", tuple(rows), more=(f"{identical} of {len(outputs)} are identical",))
+    return Section(
+        "outputs", tuple(rows), more=(f"{identical} of {len(outputs)} {is_or_are(identical)} identical",)
+    )
 
 
 def _output_row(each: Comparison) -> tuple[str, ...]:

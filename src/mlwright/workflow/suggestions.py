@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from mlwright.kernel.clock import show_seconds
+from mlwright.kernel.words import counted
 from mlwright.workflow.costs import StepCost
 
 _LEAST_S = 1.0
@@ -68,8 +69,11 @@ class Seen(Struct, frozen=True):
     def room(self) -> str:
         """How there would be more room."""
         if not self.taken:
-            of = f" of {self.machine_cpus}" if self.machine_cpus else ""
-            return f"{self.slots}{of} processors were taken at once: raise `workers`"
+            known = f"{self.slots} of {self.machine_cpus} processors" if self.machine_cpus else ""
+            taken = (
+                f"{known or counted(self.slots, 'processor')} {'was' if self.slots == 1 else 'were'} taken"
+            )
+            return f"{taken} at once: raise `workers`"
         have = f"all {self.slots} processors were" if self.slots > 1 else "the one processor was"
         greedy = [each.name for each in self.costs if each.cpus > 1]
         fewer = f"lower `cpus` of `{greedy[0]}`, or take" if greedy else "take"
@@ -189,17 +193,21 @@ def _failing(seen: Seen) -> list[Suggestion]:
 
 
 def _full(seen: Seen) -> list[Suggestion]:
-    """A step comes near the end of the memory."""
-    return [
-        Suggestion(
-            "full",
-            each.name,
-            f"`{each.name}` held {each.peak_bytes / 2**30:.1f} GiB of the machine's"
-            f" {seen.machine_bytes / 2**30:.1f} GiB: two at once would not fit; give it a `memory` limit",
+    """A step comes near the end of the memory: of what it may have, or of the machine's."""
+    found = []
+    for each in seen.costs:
+        held, most = each.peak_bytes or 0, each.memory_bytes or seen.machine_bytes
+        if not most or held <= _FULL * most:
+            continue
+        text = (
+            f"`{each.name}` held {held / 2**30:.2f} of the {most / 2**30:.2f} GiB of its `memory`:"
+            " raise it before an attempt fails"
+            if each.memory_bytes
+            else f"`{each.name}` held {held / 2**30:.1f} GiB of the machine's {most / 2**30:.1f} GiB:"
+            " two at once would not fit; give it a `memory` limit"
         )
-        for each in seen.costs
-        if each.peak_bytes is not None and seen.machine_bytes and each.peak_bytes > _FULL * seen.machine_bytes
-    ]
+        found.append(Suggestion("full", each.name, text))
+    return found
 
 
 def _heavy(seen: Seen) -> list[Suggestion]:

@@ -15,7 +15,7 @@ from mlwright.sdk.codecs.arrays import ArrayCodec
 from mlwright.sdk.codecs.models import SklearnCodec
 from mlwright.sdk.codecs.plain import BytesCodec, FileCodec, JsonCodec, TextCodec
 from mlwright.sdk.codecs.tables import TableCodec
-from mlwright.sdk.types import type_name
+from mlwright.sdk.types import a_type
 
 
 class Codec(Protocol):
@@ -86,7 +86,7 @@ def codec_for(value: Any, what: str) -> Codec:
         if codec.matches(value):
             return codec
     raise Invalid(
-        f"{what} is a {type_name(type(value))}, which no codec can store",
+        f"{what} is {a_type(type(value))}, which no codec can store",
         hint="return a table, an array, a scikit-learn model, text, bytes, a Path or JSON values",
     )
 

@@ -1,5 +1,5 @@
--- What a cache key was computed from stands with the attempt: a row less to write for each. One that is reused
--- has none of its own: the success with the same fingerprint has it.
+-- What a cache key was computed from stands with the attempt, which is a row less to write for each.
+-- One that is reused has none of its own: the success with the same fingerprint has it.
 ALTER TABLE attempt ADD COLUMN basis TEXT REFERENCES basis (digest);
 ALTER TABLE attempt ADD COLUMN inputs TEXT;
 
