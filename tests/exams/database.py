@@ -40,6 +40,9 @@ class DatabaseExam:
     `open_database()` opens the one database of the test once more, as another process would.
     """
 
+    has_moments = True
+    """Whether what a view sees stays as it is. One connection alone has nothing but now."""
+
     @pytest.fixture
     def schema(self, tmp_path: Path) -> list[Migration]:
         """The kernel's own tables, and one more."""
@@ -201,6 +204,22 @@ class DatabaseExam:
 
         assert meanwhile == [[]]
         assert names(database) == ["one"]
+
+    def test_a_view_sees_one_moment(self, database: Database) -> None:
+        """Law 8: what is committed meanwhile is seen after a renewal, and committing does not wait for it."""
+        view = database.view()
+        before = view.read(NAMES)
+        with database.transaction() as tx:
+            tx.execute(ADD, name="one")
+
+        meanwhile = view.read(NAMES)
+        view.renew()
+        after = view.read(NAMES)
+        view.close()
+
+        assert before == []
+        assert meanwhile == ([] if self.has_moments else after)
+        assert after == [{"name": "one"}]
 
     def test_a_newer_schema_is_refused(
         self, database: Database, open_database: Opener, schema: list[Migration]

@@ -36,6 +36,8 @@ class TestSqliteInAFile(DatabaseExam):
 class TestSqliteInMemory(DatabaseExam):
     """What tests use: nobody else can open it."""
 
+    has_moments = False
+
     @pytest.fixture
     def open_database(self) -> Iterator[Opener]:
         """The same object again: there is no other way in."""

@@ -54,7 +54,8 @@ class Database(Protocol):
         5. a reader sees what was committed before it began, also from another process
         6. a schema newer than this code is refused with Incompatible, untouched
         7. a read does not wait for a transaction of another thread: it sees what was committed before
-        8. what a view sees does not change until it is renewed, whoever writes, and it holds up nobody
+        8. what a view sees does not change until it is renewed, whoever writes, and it holds up nobody (in
+           memory, with one connection, it sees what is there)
     """
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
