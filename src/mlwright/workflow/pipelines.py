@@ -57,10 +57,6 @@ class Pipelines:
         prepared = prepare(self._rooms, request, watcher or Unwatched())
         orders = prepared.orders
 
-        def lookup(key: Digest) -> Mapping[str, Artifact] | None:
-            found = cache.find(key)
-            return None if found is None else found.outputs
-
         def read(artifact: Artifact, what: str) -> Any:
             return read_value(self._rooms.objects, artifact, what)
 
@@ -71,6 +67,11 @@ class Pipelines:
             return why_not(self._rooms, key, code, versions)
 
         with closing(Cache(self._rooms)) as cache:
+
+            def lookup(key: Digest) -> Mapping[str, Artifact] | None:
+                found = cache.find(key)
+                return None if found is None else found.outputs
+
             return plan_run(orders, lookup, read, explain, seed=request.seed)
 
     def graph(self, request: Request, watcher: Watcher | None = None) -> Graph:
