@@ -17,7 +17,19 @@ from mlwright.workflow.detail import run_detail
 Opener = Callable[[dict[str, str]], Project]
 
 PIPELINES = """
+import os
+
 from mlwright import pipeline, step
+
+
+@step(seed=None)
+def unique(text: str) -> str:
+    return text + os.urandom(300).hex()
+
+
+@pipeline
+def drawn():
+    unique(longer(""))
 
 
 @step
@@ -86,6 +98,19 @@ def test_a_step_whose_bytes_are_gone_runs_again(project: Project) -> None:
     again = project.run("texts")
 
     assert states(project, again) == ["reused"] * 14 + ["succeeded"] + ["reused"] * 15
+
+
+def test_what_was_made_again_is_reused_though_its_first_bytes_are_gone(project: Project) -> None:
+    """A success that was read with what came before it, and has lost its bytes, hides no newer one."""
+    first = project.run("drawn")
+    project.rooms.objects.remove(made(project, first, "unique"))
+    second = project.run("drawn")
+
+    third = project.run("drawn")
+
+    assert states(project, second) == ["reused", "succeeded"]
+    assert states(project, third) == ["reused", "reused"]
+    assert made(project, third, "unique") == made(project, second, "unique") != made(project, first, "unique")
 
 
 def test_what_another_run_made_is_found_after_a_renewal(project: Project) -> None:

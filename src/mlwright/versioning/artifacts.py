@@ -14,7 +14,7 @@ from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
-from mlwright.kernel.ids import ArtifactId, AttemptId, new_id
+from mlwright.kernel.ids import ArtifactId, new_id
 
 _SQL = Queries.beside(__file__)
 
@@ -110,12 +110,6 @@ def artifact(source: Source, identity: str) -> Artifact:
     if not rows:
         raise NotFound(f"there is no artifact {identity}")
     return _artifact(rows[0])
-
-
-def artifacts_between(source: Source, first: AttemptId, last: AttemptId) -> dict[str, Artifact]:
-    """By their ids, what the attempts of a range have made: of all runs that went on at the time."""
-    rows = source.read(_SQL["artifacts_between"], first=first, last=last)
-    return {row["id"]: _artifact(row) for row in rows}
 
 
 def artifact_by_digest(database: Database, digest: str) -> Artifact | None:

@@ -7,12 +7,6 @@ VALUES (:id, :codec, :type, :digest, :size_bytes, :about, :ours, :created_us);
 -- One artifact.
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact WHERE id = :id;
 
--- name: artifacts_between
--- What was made by the attempts of a range.
-SELECT artifact.id AS id, codec, type, digest, size_bytes, about, ours, created_us
-FROM edge CROSS JOIN artifact
-WHERE edge.to_kind = 'attempt' AND edge.to_id >= :first AND edge.to_id <= :last AND artifact.id = edge.from_id;
-
 -- name: artifacts_by_prefix
 -- The artifacts an id can mean.
 SELECT id, codec, type, digest, size_bytes, about, ours, created_us FROM artifact

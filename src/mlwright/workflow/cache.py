@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.ids import AttemptId
-from mlwright.versioning import Artifact
-from mlwright.versioning.artifacts import artifacts_between
+from mlwright.versioning import Artifact, artifact
+from mlwright.workflow.attempts import Success
 from mlwright.workflow.rooms import Rooms
 
 _MOST_AHEAD = 256
@@ -34,7 +34,7 @@ class Cache:
         self._view = rooms.database.view()
         self._objects = rooms.objects.seen_in(self._view)
         self._made: dict[Digest, Reusable] = {}
-        self._ahead: dict[Digest, Reusable] = {}
+        self._ahead: dict[Digest, Success] = {}
         self._count = 1
 
     def learn(self, key: Digest, made: Reusable) -> None:
@@ -42,8 +42,11 @@ class Cache:
         self._made[key] = made
 
     def find(self, key: Digest) -> Reusable | None:
-        """The newest success with a fingerprint, and its outputs; None when their bytes are gone."""
-        return self._made.get(key) or self._recorded(key)
+        """A success with a fingerprint, and its outputs; None when their bytes are gone.
+
+        It is the newest, or one of the run in which what was asked for before was made.
+        """
+        return self._made.get(key) or self._whole(self._ahead.pop(key, None)) or self._whole(self._read(key))
 
     def renew(self) -> None:
         """See what was recorded meanwhile."""
@@ -54,23 +57,20 @@ class Cache:
         """Nothing more is asked."""
         self._view.close()
 
-    def _recorded(self, key: Digest) -> Reusable | None:
-        found = self._ahead.pop(key, None) or self._read(key)
-        if found is None or any(each.digest not in self._objects for each in found.outputs.values()):
+    def _whole(self, found: Success | None) -> Reusable | None:
+        if found is None:
             return None
-        return found
+        outputs = {name: artifact(self._view, identity) for name, identity in found.outputs.items()}
+        if any(each.digest not in self._objects for each in outputs.values()):
+            return None
+        return Reusable(found.id, outputs, found.detail)
 
-    def _read(self, key: Digest) -> Reusable | None:
-        """Read a success, and the more of what followed it in its run, the more of that was wanted before."""
+    def _read(self, key: Digest) -> Success | None:
+        """The newest success, and more of what followed it in its run if all of that was wanted before."""
         self._count = 1 if self._ahead else min(4 * self._count, _MOST_AHEAD)
         successes = self._attempts.reusable(key, self._view, self._count)
         if not successes:
+            self._count = 1
             return None
-        made = artifacts_between(self._view, successes[0].id, successes[-1].id)
-        self._ahead = {
-            each.fingerprint: Reusable(
-                each.id, {name: made[identity] for name, identity in each.outputs.items()}, each.detail
-            )
-            for each in reversed(successes)
-        }
+        self._ahead = {each.fingerprint: each for each in reversed(successes)}
         return self._ahead.pop(key)

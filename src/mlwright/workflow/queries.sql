@@ -40,7 +40,7 @@ SELECT id, run_id FROM attempt WHERE fingerprint = :fingerprint AND state = 'suc
 ORDER BY created_us DESC LIMIT 1;
 
 -- name: successes_from
--- A success and those that began after it in its run, beside each of their outputs.
+-- A success and those that began after it in its run, beside each of their outputs (char(59) follows the colon).
 SELECT attempt.id AS id, attempt.fingerprint AS fingerprint, attempt.detail AS detail, edge.role AS role,
     edge.from_id AS artifact
 FROM (
@@ -48,7 +48,8 @@ FROM (
     WHERE id >= :id AND run_id = :run_id AND state = 'succeeded' AND fingerprint IS NOT NULL
     ORDER BY id LIMIT :limit
 ) AS attempt
-LEFT JOIN edge ON edge.to_kind = 'attempt' AND edge.to_id = attempt.id AND edge.role LIKE 'output:%';
+LEFT JOIN edge ON edge.to_kind = 'attempt' AND edge.to_id = attempt.id
+    AND edge.role >= 'output:' AND edge.role < 'output' || char(59);
 
 -- name: attempts_of_run
 -- Every try of a run, in the order they began.
