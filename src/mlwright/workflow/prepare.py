@@ -16,7 +16,6 @@ from mlwright.kernel import edges
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.words import are_counted
-from mlwright.tracking import Run
 from mlwright.versioning import Snapshot, Version, artifact, parse_reference
 from mlwright.workflow.fingerprint import Fingerprints
 from mlwright.workflow.found import FoundPipeline
@@ -85,11 +84,11 @@ class _Preparation(Struct):
         if not 0 <= request.seed < 2**63:
             raise Invalid(f"the seed {request.seed} is not between 0 and 2^63 - 1")
         own = self._environment("")
-        newest = self._like_before(own.lock)
-        if newest is None:
+        before = self._made_with_before(own.lock)
+        if not before:
             self._warm(own)
         snapshot = request.snapshot or rooms.snapshots.take(verify=request.verify)
-        if newest is not None and snapshot.end not in self._made_with(newest):
+        if snapshot.end not in before:
             self._warm(own)
         code = rooms.materialise(snapshot)
         parameters, graph = self._trace(snapshot, own, code)
@@ -138,15 +137,16 @@ class _Preparation(Struct):
         if self.executor is not None and self.request.kind == "pipeline":
             self.executor.warm(own.python)
 
-    def _like_before(self, lock: Lock) -> Run | None:
-        """The newest success, if it had the same environment and seed: all of it may be reused."""
-        newest = self.rooms.runs.newest_success(self.request.pipeline) if self.request.cache else None
-        if newest is None or newest.seed != self.request.seed or lock.end not in self._made_with(newest):
-            return None
-        return newest
+    def _made_with_before(self, lock: Lock) -> set[End]:
+        """What the newest success was made with; nothing, if its environment or seed were others.
 
-    def _made_with(self, run: Run) -> set[End]:
-        return {edge.earlier for edge in edges.made_from(self.rooms.database, run.end)}
+        All of it may be reused, if its code is this code.
+        """
+        newest = self.rooms.runs.newest_success(self.request.pipeline) if self.request.cache else None
+        if newest is None or newest.seed != self.request.seed:
+            return set()
+        made_with = {edge.earlier for edge in edges.made_from(self.rooms.database, newest.end)}
+        return made_with if lock.end in made_with else set()
 
     def _trace(self, snapshot: Snapshot, own: Environment, code: Path) -> tuple[dict[str, Any], Graph]:
         """The parameters as they are recorded, and the graph for them."""
