@@ -19,8 +19,8 @@ _COMMANDS = {
     "pipelines": ("mlwright.workflow.cli:pipelines", "List and plan pipelines."),
     "runs": ("mlwright.workflow.runs_cli:runs", "List, show, continue and reproduce runs."),
     "artifacts": ("mlwright.versioning.cli:artifacts", "List, show and write out what steps made."),
-    "datasets": ("mlwright.versioning.cli:datasets", "Version data."),
-    "models": ("mlwright.versioning.cli:models", "List, show and alias models."),
+    "datasets": ("mlwright.versioning.datasets_cli:datasets", "Version data."),
+    "models": ("mlwright.versioning.models_cli:models", "List, show and alias models."),
     "environments": ("mlwright.environments.cli:environments", "Lock and build environments."),
 }
 

@@ -11,20 +11,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.storage import Objects
+from mlwright.storage.objects import RENEWED_US
 
 DATA = b"The bytes of an object, long enough to be cut in two."
 NO_DIGEST = ["", "ab", "ab" * 31, "AB" * 32, "../../../../etc/passwd", "..//etc/passwd", "incoming"]
 
 Damage = Callable[[Objects, Digest, bytes], None]
+Age = Callable[[Objects, Digest], None]
+
+
+def digests_in(objects: Objects) -> list[Digest]:
+    """What a store holds."""
+    return sorted(held.digest for held in objects)
 
 
 class ObjectsExam:
-    """Subclass, give the fixtures `objects` (empty) and `damage`, and you are examined.
+    """Subclass, give the fixtures `objects` (empty), `damage` and `age`, and you are examined.
 
-    `damage(objects, digest, data)` puts other bytes beneath the store's back in the place of an object's.
+    `damage(objects, digest, data)` puts other bytes beneath the store's back in the place of an object's;
+    `age(objects, digest)` makes an object seem two days old.
     """
 
     @pytest.mark.parametrize("size", [0, 1, 4096, 4097, (1 << 20) + 1])
@@ -88,14 +97,14 @@ class ObjectsExam:
         digests = {objects.put(DATA).digest, objects.put(file).digest, objects.put(DATA).digest}
 
         assert digests == {digest_of(DATA)}
-        assert list(objects) == [digest_of(DATA)]
+        assert digests_in(objects) == [digest_of(DATA)]
 
     def test_the_same_bytes_of_another_kind_are_another_object(self, objects: Objects) -> None:
         """Law 2: a composite never shares its name with an object of the same bytes."""
         plain, tree = objects.put(DATA), objects.put(DATA, kind="tree")
 
         assert plain.digest != tree.digest
-        assert sorted(objects) == sorted([plain.digest, tree.digest])
+        assert digests_in(objects) == sorted([plain.digest, tree.digest])
 
     def test_a_put_that_fails_leaves_nothing(self, objects: Objects, tmp_path: Path) -> None:
         """Law 3: a source that cannot be read raises, and no object appears."""
@@ -173,6 +182,58 @@ class ObjectsExam:
         for name in [gone, gone, *map(Digest, NO_DIGEST)]:
             objects.remove(name)
 
-        assert list(objects) == [kept]
+        assert digests_in(objects) == [kept]
         assert gone not in objects
         assert objects.get(kept) == b"kept"
+
+    def test_what_is_here_is_told_with_its_size_and_age(self, objects: Objects) -> None:
+        """Iterating tells each object's size and when it was put."""
+        before = now_us() - 2_000_000
+        stored = objects.put(DATA)
+
+        (held,) = objects
+
+        assert (held.digest, held.size_bytes) == (stored.digest, len(DATA))
+        assert before < held.put_us < now_us() + 2_000_000
+
+    @pytest.mark.parametrize("form", ["bytes", "an old file", "an old file to take", "renewed"])
+    def test_what_is_put_again_is_too_young_to_be_removed(
+        self, objects: Objects, age: Age, tmp_path: Path, form: str
+    ) -> None:
+        """Law 6: `before_us` spares what was put or renewed since; what was only left alone is removed."""
+        kept, gone = objects.put(DATA).digest, objects.put(b"gone").digest
+        file = tmp_path / "old"
+        file.write_bytes(DATA)
+        os.utime(file, (1, 1))
+        for digest in (kept, gone):
+            age(objects, digest)
+
+        if form == "renewed":
+            assert objects.renew(kept)
+        else:
+            objects.put(DATA if form == "bytes" else file, take="take" in form)
+
+        a_day_ago = now_us() - 2 * RENEWED_US
+        assert not objects.remove(kept, before_us=a_day_ago)
+        assert objects.remove(gone, before_us=a_day_ago)
+        assert digests_in(objects) == [kept]
+        assert objects.get(kept) == DATA
+
+    def test_what_is_not_here_cannot_be_renewed(self, objects: Objects) -> None:
+        """Law 6: renewing tells whether the object is here; removing what is not here is done already."""
+        for name in map(Digest, ["ab" * 32, *NO_DIGEST]):
+            assert not objects.renew(name)
+            assert objects.remove(name, before_us=0)
+
+    def test_a_file_made_in_incoming_can_be_taken_with_its_digest(self, objects: Objects) -> None:
+        """Law 1: what its maker hashed while writing it is taken without another look, as young as can be."""
+        file = objects.incoming / "made"
+        file.write_bytes(DATA)
+        os.utime(file, (1, 1))
+
+        stored = objects.put(file, take=True, digest=digest_of(DATA))
+
+        assert (stored.digest, stored.size_bytes) == (digest_of(DATA), len(DATA))
+        assert objects.get(digest_of(DATA)) == DATA
+        assert not file.exists()
+        assert not objects.remove(stored.digest, before_us=now_us() - RENEWED_US)

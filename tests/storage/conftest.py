@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,12 @@ def overwrite(path: Path, data: bytes) -> None:
 
     until(written)
     path.chmod(0o444)
+
+
+def two_days_old(path: Path) -> None:
+    """Make a file seem older than it is."""
+    then_s = time.time() - 2 * 86_400
+    os.utime(path, (then_s, then_s))
 
 
 @pytest.fixture

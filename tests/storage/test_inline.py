@@ -13,8 +13,8 @@ from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.sdk import session
 from mlwright.storage import InlineObjects, LocalObjects
 from mlwright.storage.inline import INLINE_BYTES, put_all_inline, put_inline
-from tests.exams.objects import Damage, ObjectsExam
-from tests.storage.conftest import file_of, overwrite
+from tests.exams.objects import Age, Damage, ObjectsExam, digests_in
+from tests.storage.conftest import file_of, overwrite, two_days_old
 
 VALUE = b'{"auc":0.97}'
 
@@ -57,6 +57,15 @@ class TestInlineObjects(ObjectsExam):
 
         return write
 
+    @pytest.fixture
+    def age(self, store: LocalObjects) -> Age:
+        """An old object's file."""
+
+        def touch(objects: InlineObjects, digest: Digest) -> None:
+            two_days_old(file_of(store, digest))
+
+        return touch
+
 
 def test_a_row_is_read_like_an_object(inline: InlineObjects, database: SqliteDatabase) -> None:
     """get, path, `in` and iteration answer for a row; only `path` makes a file of it."""
@@ -65,16 +74,16 @@ def test_a_row_is_read_like_an_object(inline: InlineObjects, database: SqliteDat
     assert digest == digest_of(VALUE)
     assert inline.inline(digest) == inline.get(digest) == VALUE
     assert digest in inline
-    assert list(inline) == [digest]
+    assert digests_in(inline) == [digest]
     assert inline.path(digest).read_bytes() == VALUE
-    assert list(inline) == [digest]
+    assert digests_in(inline) == [digest]
 
 
 def test_the_same_value_is_one_row(inline: InlineObjects, database: SqliteDatabase) -> None:
     """Two attempts that make the same small value share its row."""
     assert keep(database, VALUE) == keep(database, VALUE)
 
-    assert list(inline) == [digest_of(VALUE)]
+    assert digests_in(inline) == [digest_of(VALUE)]
 
 
 def test_many_values_are_kept_at_once(inline: InlineObjects, database: SqliteDatabase) -> None:
@@ -86,7 +95,7 @@ def test_many_values_are_kept_at_once(inline: InlineObjects, database: SqliteDat
         put_all_inline(tx, {})
         put_all_inline(tx, values)
 
-    assert {digest: inline.get(digest) for digest in inline} == values
+    assert {digest: inline.get(digest) for digest in digests_in(inline)} == values
 
 
 def test_a_row_of_a_transaction_that_fails_is_not_there(
@@ -123,7 +132,7 @@ def test_what_is_removed_is_gone_as_row_and_as_object(
     inline.remove(digest)
 
     assert digest not in inline
-    assert list(inline) == []
+    assert digests_in(inline) == []
 
 
 def test_worker_and_store_agree_on_what_is_small() -> None:

@@ -16,9 +16,9 @@ from mlwright.kernel.clock import boot_id
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt
 from mlwright.storage import LocalObjects
-from tests.exams.objects import DATA, Damage, ObjectsExam
+from tests.exams.objects import DATA, Age, Damage, ObjectsExam, digests_in
 from tests.processes import run_python, start_python, until
-from tests.storage.conftest import file_of, overwrite
+from tests.storage.conftest import file_of, overwrite, two_days_old
 
 
 class TestLocalObjects(ObjectsExam):
@@ -37,6 +37,15 @@ class TestLocalObjects(ObjectsExam):
             overwrite(file_of(objects, digest), data)
 
         return write
+
+    @pytest.fixture
+    def age(self) -> Age:
+        """An old object's file."""
+
+        def touch(objects: LocalObjects, digest: Digest) -> None:
+            two_days_old(file_of(objects, digest))
+
+        return touch
 
 
 def test_an_object_that_was_replaced_is_found_out(store: LocalObjects, tmp_path: Path) -> None:
@@ -155,7 +164,7 @@ def test_files_that_are_no_objects_are_passed_over(store: LocalObjects) -> None:
     (store.root / "ab").mkdir(exist_ok=True)
     (store.root / "ab" / "notes.txt").touch()
 
-    assert list(store) == [digest]
+    assert digests_in(store) == [digest]
 
 
 @pytest.fixture
@@ -243,8 +252,8 @@ def test_two_processes_may_put_the_same_bytes_at_once(store: LocalObjects, tmp_p
 
     assert [racer.returncode for racer in racers] == [0, 0], said
     assert said[0] == said[1]
-    assert sorted(store) == sorted(said[0].split())
-    assert all(store.get(digest) for digest in store)
+    assert digests_in(store) == sorted(said[0].split())
+    assert all(store.get(digest) for digest in digests_in(store))
     assert list((store.root / "incoming").iterdir()) == []
 
 

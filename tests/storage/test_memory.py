@@ -9,7 +9,8 @@ import pytest
 
 from mlwright.kernel.digest import Digest
 from mlwright.storage import MemoryObjects
-from tests.exams.objects import DATA, Damage, ObjectsExam
+from mlwright.storage.objects import RENEWED_US
+from tests.exams.objects import DATA, Age, Damage, ObjectsExam
 
 
 class TestMemoryObjects(ObjectsExam):
@@ -28,6 +29,15 @@ class TestMemoryObjects(ObjectsExam):
             objects.held[digest] = data
 
         return swap
+
+    @pytest.fixture
+    def age(self) -> Age:
+        """An old time in the dictionary."""
+
+        def turn_back(objects: MemoryObjects, digest: Digest) -> None:
+            objects.put_us[digest] -= 4 * RENEWED_US
+
+        return turn_back
 
 
 def test_the_files_of_a_memory_store_end_with_it() -> None:

@@ -322,7 +322,7 @@ def test_a_version_is_adopted_with_its_number(
     there.adopt(second, workspace.objects)
 
     for stored in list(workspace.objects):
-        workspace.objects.remove(stored)
+        workspace.objects.remove(stored.digest)
     adopted = there.versions.resolve("patients@2")
     assert (adopted.digest, adopted.message) == (second.digest, "more")
     assert rows(other, "version") == 1

@@ -15,6 +15,7 @@ from mlwright.storage import check_out
 from mlwright.versioning import Snapshot, Snapshots
 from mlwright.workspace import Workspace
 from tests.conftest import write
+from tests.exams.objects import digests_in
 from tests.versioning.conftest import snapshots_of
 
 
@@ -356,12 +357,12 @@ def test_an_unchanged_project_stores_nothing_new(
     """Taking the same files again answers the same snapshot and stores no file, not even to find it there."""
     first = snapshots.take()
     files = [workspace.objects.path(entry.digest) for entry in snapshots.tree(first).entries]
-    held, written = set(workspace.objects), [file.stat().st_mtime_ns for file in files]
+    held, written = digests_in(workspace.objects), [file.stat().st_mtime_ns for file in files]
 
     again = snapshots.take()
 
     assert again == first
-    assert set(workspace.objects) == held
+    assert digests_in(workspace.objects) == held
     assert [file.stat().st_mtime_ns for file in files] == written
 
 
@@ -479,6 +480,6 @@ def test_a_snapshot_is_adopted_with_its_bytes(
     there.adopt(snapshot, workspace.objects)
 
     for each in list(workspace.objects):
-        workspace.objects.remove(each)
+        workspace.objects.remove(each.digest)
     check_out(other.objects, there.tree(there.get(snapshot.digest)), root.parent / "out")
     assert (root.parent / "out" / "code.py").read_text() == "x = 1\n"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt
-from mlwright.storage.objects import Objects, Stored
+from mlwright.storage.objects import Held, Objects, Stored
 
 _SQL = Queries.beside(__file__)
 
@@ -28,9 +29,21 @@ class InlineObjects:
         """The same store, with the rows as they are seen there."""
         return InlineObjects(self._objects, self._database, source)
 
-    def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
+    @property
+    def incoming(self) -> Path:
+        """That of the store beneath."""
+        return self._objects.incoming
+
+    def put(
+        self,
+        source: bytes | Path,
+        *,
+        kind: str | None = None,
+        take: bool = False,
+        digest: Digest | None = None,
+    ) -> Stored:
         """Store in the store beneath; small values that belong to an attempt go through `put_inline`."""
-        return self._objects.put(source, kind=kind, take=take)
+        return self._objects.put(source, kind=kind, take=take, digest=digest)
 
     def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
         """The bytes, from the row or from the store."""
@@ -48,19 +61,27 @@ class InlineObjects:
         """The bytes when they are a row."""
         return self._row(digest)
 
+    def renew(self, digest: Digest) -> bool:
+        """A row stays as long as anything names it; an object is renewed."""
+        return self._row(digest) is not None or self._objects.renew(digest)
+
     def __contains__(self, digest: Digest) -> bool:
         return self._row(digest) is not None or digest in self._objects
 
-    def __iter__(self) -> Iterator[Digest]:
-        seen = {Digest(row["digest"]) for row in self._source.read(_SQL["inline_digests"])}
-        yield from seen
-        yield from (digest for digest in self._objects if digest not in seen)
+    def __iter__(self) -> Iterator[Held]:
+        """The rows, as young as can be: no age ends them; and what the store beneath holds."""
+        rows = {row["digest"]: row["size_bytes"] for row in self._source.read(_SQL["inline_sizes"])}
+        yield from (Held(Digest(digest), size, now_us()) for digest, size in rows.items())
+        yield from (held for held in self._objects if held.digest not in rows)
 
-    def remove(self, digest: Digest) -> None:
-        """Forget the row and the object."""
-        with self._database.transaction() as tx:
-            tx.execute(_SQL["remove_inline"], digest=digest)
-        self._objects.remove(digest)
+    def remove(self, digest: Digest, *, before_us: int | None = None) -> bool:
+        """Forget the row and the object; with `before_us` the object only."""
+        if not self._objects.remove(digest, before_us=before_us):
+            return False
+        if before_us is None:
+            with self._database.transaction() as tx:
+                tx.execute(_SQL["remove_inline"], digest=digest)
+        return self._row(digest) is None
 
     def _row(self, digest: Digest) -> bytes | None:
         rows = self._source.read(_SQL["inline_by_digest"], digest=digest)

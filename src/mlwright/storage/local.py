@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlwright.kernel.clock import boot_id
+from mlwright.kernel.clock import boot_id, now_us
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full
-from mlwright.storage.objects import Stored
+from mlwright.storage.objects import RENEWED_US, Held, Stored
 
 _LARGE_BYTES = 8 * 2**20
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -36,11 +37,24 @@ class LocalObjects:
         self._verified_file = verified
         self._verified: set[str] | None = None
 
-    def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
+    @property
+    def incoming(self) -> Path:
+        """Lies in the same file system as the objects."""
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        return self._incoming
+
+    def put(
+        self,
+        source: bytes | Path,
+        *,
+        kind: str | None = None,
+        take: bool = False,
+        digest: Digest | None = None,
+    ) -> Stored:
         """Temporary file, write and hash, fsync, rename, fsync of the folder."""
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         with _disk(self.root, size):
-            return self._put(source, kind, take, size)
+            return self._put(source, kind, take, size, digest)
 
     def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
         """The bytes, of which every one was looked at."""
@@ -60,22 +74,48 @@ class LocalObjects:
             self._remember(state)
         return path
 
+    def renew(self, digest: Digest) -> bool:
+        """Touch the object's file, unless it is young; whether it was found right is remembered further."""
+        if digest not in self:
+            return False
+        place = self._place(digest)
+        with contextlib.suppress(FileNotFoundError):  # removed since we looked
+            if now_us() - place.stat().st_mtime_ns // 1000 < RENEWED_US:
+                return True
+            with self._held(fcntl.LOCK_SH):
+                known = self._state(digest, place) in self._known()
+                os.utime(place)
+                if known:
+                    self._remember(self._state(digest, place))
+                return True
+        return False
+
     def __contains__(self, digest: Digest) -> bool:
         return is_digest(digest) and os.path.exists(f"{self._prefix}{digest[:2]}/{digest[2:]}")  # noqa: PTH110
 
-    def __iter__(self) -> Iterator[Digest]:
+    def __iter__(self) -> Iterator[Held]:
         for folder in self.root.iterdir() if self.root.exists() else ():
             if len(folder.name) == 2:
                 for path in folder.iterdir():
                     if is_digest(name := folder.name + path.name):
-                        yield Digest(name)
+                        with contextlib.suppress(FileNotFoundError):
+                            status = path.stat()
+                            yield Held(Digest(name), status.st_size, status.st_mtime_ns // 1000)
 
-    def remove(self, digest: Digest) -> None:
+    def remove(self, digest: Digest, *, before_us: int | None = None) -> bool:
         """Unlink the object's file."""
-        if is_digest(digest):
-            self._place(digest).unlink(missing_ok=True)
+        if is_digest(digest) and digest in self:
+            place = self._place(digest)
+            with self._held(fcntl.LOCK_EX):
+                with contextlib.suppress(FileNotFoundError):
+                    if before_us is not None and place.stat().st_mtime_ns // 1000 >= before_us:
+                        return False
+                place.unlink(missing_ok=True)
+        return True
 
-    def _put(self, source: bytes | Path, kind: str | None, take: bool, size: int) -> Stored:
+    def _put(
+        self, source: bytes | Path, kind: str | None, take: bool, size: int, digest: Digest | None
+    ) -> Stored:
         moved = take and isinstance(source, Path) and self._can_move(source)
         if not moved:
             known = digest_of(source, kind) if isinstance(source, bytes) else digest_of_file(source, kind)
@@ -83,7 +123,7 @@ class LocalObjects:
                 if take and isinstance(source, Path):
                     source.unlink()
                 return Stored(known, size)
-        descriptor, name = tempfile.mkstemp(dir=self._made_incoming())
+        descriptor, name = tempfile.mkstemp(dir=self.incoming)
         temporary = Path(name)
         try:
             if isinstance(source, bytes):
@@ -93,12 +133,16 @@ class LocalObjects:
                 os.close(descriptor)
                 source.replace(temporary)
                 descriptor = os.open(temporary, os.O_RDONLY)
+                os.utime(descriptor)  # its age is that of the object, not of the file
             else:
                 shutil.copyfile(source, temporary)
             os.fchmod(descriptor, 0o444)
             with _flushing(descriptor) as flushed:
                 # What is published is what was hashed: a file that changed meanwhile gets its own name.
-                digest = known if isinstance(source, bytes) else digest_of_file(temporary, kind)
+                if isinstance(source, bytes):
+                    digest = known
+                elif not moved or digest is None:
+                    digest = digest_of_file(temporary, kind)
                 size = os.fstat(descriptor).st_size
                 renewed = moved and self._renewed(digest, kind)
                 if not renewed:
@@ -115,26 +159,27 @@ class LocalObjects:
 
     def _renewed(self, digest: Digest, kind: str | None) -> bool:
         """Whether the object is here and whole; it is then younger than any collection that has begun."""
-        if digest not in self or not self._sound(digest, kind):
-            return False
-        place = self._place(digest)
-        os.utime(place)
-        self._remember(self._state(digest, place))
-        return True
+        return digest in self and self._sound(digest, kind) and self.renew(digest)
 
-    def _made_incoming(self) -> Path:
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        return self._incoming
+    @contextlib.contextmanager
+    def _held(self, how: int) -> Iterator[None]:
+        """Hold the store's lock: an object is renewed before it is removed, or after; never meanwhile."""
+        descriptor = os.open(self.root / "LOCK", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _can_move(self, file: Path) -> bool:
         """Whether a file itself, no link to it, can be renamed into the store."""
-        return not file.is_symlink() and file.stat().st_dev == self._made_incoming().stat().st_dev
+        return not file.is_symlink() and file.stat().st_dev == self.incoming.stat().st_dev
 
     def _sound(self, digest: Digest, kind: str | None) -> bool:
         """Whether an object that is here is whole; a damaged one is stored anew by whoever has its bytes."""
         try:
             self.path(digest, kind=kind)
-        except Corrupt:
+        except (Corrupt, NotFound):
             return False
         return True
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
+from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt, NotFound
-from mlwright.storage.objects import Stored
+from mlwright.storage.objects import Held, Stored
 
 
 class MemoryObjects:
@@ -19,14 +20,28 @@ class MemoryObjects:
 
     def __init__(self) -> None:
         self.held: dict[Digest, bytes] = {}
+        self.put_us: dict[Digest, int] = {}
 
-    def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
+    @property
+    def incoming(self) -> Path:
+        """A temporary folder."""
+        return self._folder
+
+    def put(
+        self,
+        source: bytes | Path,
+        *,
+        kind: str | None = None,
+        take: bool = False,
+        digest: Digest | None = None,
+    ) -> Stored:
         """Keep the bytes."""
         data = source if isinstance(source, bytes) else source.read_bytes()
         if take and isinstance(source, Path):
             source.unlink()
-        digest = digest_of(data, kind)
+        digest = digest or digest_of(data, kind)
         self.held[digest] = data
+        self.put_us[digest] = now_us()
         return Stored(digest, len(data))
 
     def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
@@ -46,15 +61,25 @@ class MemoryObjects:
         path.chmod(0o444)
         return path
 
+    def renew(self, digest: Digest) -> bool:
+        """Put anew."""
+        if digest in self:
+            self.put_us[digest] = now_us()
+        return digest in self
+
     def __contains__(self, digest: Digest) -> bool:
         return digest in self.held
 
-    def __iter__(self) -> Iterator[Digest]:
-        return iter(list(self.held))
+    def __iter__(self) -> Iterator[Held]:
+        return iter([Held(digest, len(data), self.put_us[digest]) for digest, data in self.held.items()])
 
-    def remove(self, digest: Digest) -> None:
+    def remove(self, digest: Digest, *, before_us: int | None = None) -> bool:
         """Forget the bytes."""
+        if before_us is not None and digest in self and self.put_us[digest] >= before_us:
+            return False
         self.held.pop(digest, None)
+        self.put_us.pop(digest, None)
+        return True
 
     @cached_property
     def _folder(self) -> Path:

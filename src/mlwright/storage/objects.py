@@ -10,12 +10,27 @@ from msgspec import Struct
 
 from mlwright.kernel.digest import Digest
 
+RENEWED_US = 12 * 3600 * 1_000_000
+"""What is younger needs not be renewed. Collecting spares what is less than twice as old."""
+
 
 class Stored(Struct, frozen=True):
     """What `put` answers: the name the bytes have from now on, and how many they are."""
 
     digest: Digest
     size_bytes: int
+
+
+class Held(Struct, frozen=True):
+    """An object that is here.
+
+    Args:
+        put_us: when it was put last, also if its bytes were here already.
+    """
+
+    digest: Digest
+    size_bytes: int
+    put_us: int
 
 
 class Objects(Protocol):
@@ -32,15 +47,29 @@ class Objects(Protocol):
            ever answered. What path found right it may remember as long as the file seems unchanged; with
            `verify` it reads every byte again
         5. an object is never changed through the path that was answered for it
+        6. what was put or renewed is at most RENEWED_US old then, also if it was here before: whoever removes
+           with an earlier `before_us`, at the same time too, does not remove it
     """
 
-    def put(self, source: bytes | Path, *, kind: str | None = None, take: bool = False) -> Stored:
+    @property
+    def incoming(self) -> Path:
+        """A folder where files may be made that are to be put with `take`."""
+
+    def put(
+        self,
+        source: bytes | Path,
+        *,
+        kind: str | None = None,
+        take: bool = False,
+        digest: Digest | None = None,
+    ) -> Stored:
         """Store bytes; on return they are durable.
 
         Args:
             source: the bytes, or a file that holds them.
             kind: of a composite.
             take: the file is ours to move away.
+            digest: of a file to take that the caller hashed while writing it; it is not read again.
         """
 
     def get(self, digest: Digest, *, kind: str | None = None) -> bytes:
@@ -49,11 +78,21 @@ class Objects(Protocol):
     def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:
         """A read-only file that holds the bytes; `verify` trusts nothing that is remembered of it."""
 
+    def renew(self, digest: Digest) -> bool:
+        """Whether the object is here; it is young then, so that what has no record yet may rely on it."""
+
     def __contains__(self, digest: Digest) -> bool:
         """Whether the object is here; says nothing of its health."""
 
-    def __iter__(self) -> Iterator[Digest]:
-        """Every digest that is here, in no order."""
+    def __iter__(self) -> Iterator[Held]:
+        """Every object that is here, in no order."""
 
-    def remove(self, digest: Digest) -> None:
-        """Forget an object; nothing happens when it is not here."""
+    def remove(self, digest: Digest, *, before_us: int | None = None) -> bool:
+        """Forget an object; nothing happens when it is not here.
+
+        Args:
+            before_us: only if it was put last before then, in microseconds since the epoch.
+
+        Returns:
+            Whether it is not here any more.
+        """

@@ -6,9 +6,9 @@ INSERT INTO inline (digest, data) VALUES (:digest, :data) ON CONFLICT DO NOTHING
 -- The bytes of a small value.
 SELECT data FROM inline WHERE digest = :digest;
 
--- name: inline_digests
--- The names of all small values.
-SELECT digest FROM inline;
+-- name: inline_sizes
+-- The names and sizes of all small values.
+SELECT digest, length(data) AS size_bytes FROM inline;
 
 -- name: remove_inline
 -- Forget a small value.

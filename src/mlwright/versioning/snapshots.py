@@ -111,7 +111,7 @@ class Snapshots:
             state = f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"
             known = memory.get(name, ("", ""))
             digest = Digest(known[1])
-            if known[0] != state or digest not in self._objects:
+            if known[0] != state or not self._objects.renew(digest):
                 digest = self._objects.put(_bytes(file)).digest
             fresh[name] = (state, digest)
             entries.append(Entry(_text(name), status.st_size, digest, os.access(file, os.X_OK)))

@@ -1,0 +1,46 @@
+"""What datasets and models have in common on a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlwright.kernel.clock import show as show_time
+from mlwright.terminal import say, say_json, say_table, show_size
+
+if TYPE_CHECKING:
+    from mlwright.versioning.versions import Version, Versions
+
+
+def say_newest(versions: Versions, as_json: bool) -> None:
+    """The newest version under each name."""
+    newest = versions.newest()
+    if as_json:
+        say_json(newest)
+        return
+    rows = []
+    for version in newest:
+        aliases = ", ".join(
+            f"{alias}=@{target.number}" for alias, target in versions.aliases(version.name).items()
+        )
+        rows.append(
+            (
+                version.reference,
+                f"b3:{version.digest[:12]}",
+                show_size(version.size_bytes),
+                aliases or "-",
+                show_time(version.created_us),
+                version.message,
+            )
+        )
+    say_table(rows, ["newest", "digest", "size", "aliases", "made", "message"])
+
+
+def say_version(version: Version, versions: Versions) -> None:
+    """What every version has."""
+    aliases = [alias for alias, target in versions.aliases(version.name).items() if target.id == version.id]
+    say(f"{version.kind} {version.reference}{'  (' + ', '.join(aliases) + ')' if aliases else ''}")
+    say(f"digest     b3:{version.digest}")
+    say(f"size       {show_size(version.size_bytes)}")
+    say(f"made       {show_time(version.created_us)}")
+    if version.message:
+        say(f"message    {version.message}")
