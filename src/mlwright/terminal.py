@@ -7,8 +7,11 @@ import functools
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlwright.kernel.errors import Cancelled, Invalid, MlwrightError, Unavailable, disk_full
+from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 Function = Callable[..., Any]
 
+_BAR_AFTER_S = 0.5
+_BAR_EVERY_S = 0.05
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -131,6 +137,72 @@ def show_size(size_bytes: float) -> str:
 def interactive() -> bool:
     """Whether somebody watches: a terminal, and not a CI job."""
     return sys.stdout.isatty() and os.environ.get("CI", "").lower() not in {"1", "true"}
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """What shows work on many bytes: a bar on standard error, when somebody watches there."""
+    if not sys.stderr.isatty() or os.environ.get("CI", "").lower() in {"1", "true"}:
+        yield SILENT
+        return
+    bar = ProgressBar()
+    try:
+        yield bar
+    finally:
+        bar.end()
+
+
+class ProgressBar(Progress):
+    """Bytes, rate and time left, for work that takes longer than half a second."""
+
+    def __init__(self) -> None:
+        self._shown: Any = None
+        self._due_s = 0.0
+        self._what, self._total, self._done = "", None, 0  # type: tuple[str, int | None, int]
+        self._lock = threading.Lock()
+
+    def begin(self, what: str, total_bytes: int | None = None) -> None:
+        """Wait half a second before anything is shown."""
+        self.end()
+        with self._lock:
+            self._what, self._total, self._done = what, total_bytes, 0
+            self._due_s = time.monotonic() + _BAR_AFTER_S
+
+    def advance(self, done_bytes: int) -> None:
+        """Move the bar; twenty times a second at most."""
+        with self._lock:
+            self._done += done_bytes
+            if not self._due_s or time.monotonic() < self._due_s:
+                return
+            self._due_s = time.monotonic() + _BAR_EVERY_S
+            if self._shown is None:
+                self._shown = _bar(self._what, self._total)
+                self._shown.start()
+            self._shown.update(self._shown.task_ids[0], completed=self._done)
+
+    def end(self) -> None:
+        """Take the bar away: what the command says stands alone."""
+        with self._lock:
+            self._due_s = 0.0
+            if self._shown is not None:
+                self._shown.stop()
+                self._shown = None
+
+
+def _bar(what: str, total_bytes: int | None) -> Any:
+    from rich import progress as rich  # 60 ms that only long work pays
+    from rich.console import Console
+
+    columns = (
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.DownloadColumn(binary_units=True),
+        rich.TransferSpeedColumn(),
+        rich.TimeRemainingColumn(),
+    )
+    bar = rich.Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task(what, total=total_bytes)
+    return bar
 
 
 def run_command(root: click.Command, arguments: list[str]) -> int:

@@ -1,0 +1,25 @@
+"""How work on many bytes goes on, told to whoever watches."""
+
+from __future__ import annotations
+
+
+class Progress:
+    """Hears how work goes on; this one says nothing. One piece of work at a time."""
+
+    def begin(self, what: str, total_bytes: int | None = None) -> None:
+        """Work begins.
+
+        Args:
+            what: as it stands before the bar: `adding patients`.
+            total_bytes: all there is to do; None when nobody knows.
+        """
+
+    def advance(self, done_bytes: int) -> None:
+        """So many bytes more are done. Cheap; may be called from any thread."""
+
+    def end(self) -> None:
+        """The work is over, however it went."""
+
+
+SILENT = Progress()
+"""Nobody watches."""
