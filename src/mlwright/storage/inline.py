@@ -61,9 +61,9 @@ class InlineObjects:
         """The bytes when they are a row."""
         return self._row(digest)
 
-    def renew(self, digest: Digest) -> bool:
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
         """A row stays as long as anything names it; an object is renewed."""
-        return self._row(digest) is not None or self._objects.renew(digest)
+        return self._row(digest) is not None or self._objects.renew(digest, kind=kind)
 
     def __contains__(self, digest: Digest) -> bool:
         return self._row(digest) is not None or digest in self._objects
