@@ -189,7 +189,7 @@ class LocalObjects:
         return Corrupt(
             f"object {digest[:12]} is damaged: its bytes are not those its name says",
             where=str(self._place(digest)),
-            hint="store it anew: `datasets add` the same files, or run again with --no-cache",
+            hint="store it anew: mlwright datasets add --verify PATH, or run again with --no-cache",
         )
 
     @staticmethod
