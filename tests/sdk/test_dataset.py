@@ -158,12 +158,12 @@ def test_a_table_is_taken_without_a_copy(tmp_path: Path) -> None:
     from pyarrow import feather
 
     feather.write_feather(pa.table({"x": list(range(1000))}), str(tmp_path / "t"), compression="uncompressed")
-    table = Dataset("t@1", files={"t.arrow": whole(tmp_path / "t")}, scratch=tmp_path).table()
-    held = table.column("x").chunk(0).buffers()[1].address
+    rows = Dataset("t@1", files={"t.arrow": whole(tmp_path / "t")}, scratch=tmp_path).table()
+    held = rows.column("x").chunk(0).buffers()[1].address
 
-    assert pl.from_arrow(table)["x"].to_arrow().buffers()[1].address == held
-    assert table.to_pandas(zero_copy_only=True, split_blocks=True)["x"].to_numpy().ctypes.data == held
-    assert duckdb.sql("SELECT sum(x) FROM table").fetchone() == (499500,)
+    assert pl.from_arrow(rows)["x"].to_arrow().buffers()[1].address == held
+    assert rows.to_pandas(zero_copy_only=True, split_blocks=True)["x"].to_numpy().ctypes.data == held
+    assert duckdb.sql("SELECT sum(x) FROM rows").fetchone() == (499500,)
 
 
 def test_the_path_of_several_files_is_their_folder(dataset: Dataset) -> None:

@@ -35,11 +35,13 @@ class Place(Struct, frozen=True, array_like=True):
 
     Args:
         where: its absolute path.
-        of: the id of the version that lies there; empty while none was recorded.
+        name: of the dataset that lies there; empty while none was recorded.
+        of: the id of its version.
         tree: the digest of that version.
     """
 
     where: str
+    name: str
     of: str
     tree: str
     lines: tuple[Line, ...]
@@ -71,16 +73,21 @@ class Places:
         place = _read(self._file(where))
         return place if place is not None and place.where == where else None
 
-    def remember(self, path: Path, of: str, tree: str, files: Iterable[tuple[Source, Digest]]) -> None:
+    def remember(
+        self,
+        path: Path,
+        files: Iterable[tuple[Source, Digest]],
+        *,
+        name: str = "",
+        of: str = "",
+        tree: str = "",
+    ) -> None:
         """Keep how files look; returns when none of them can change without looking different."""
         lines = tuple(Line(each.path, each.state, digest, each.executable) for each, digest in files)
         newest_ns = max((line.state[3] for line in lines), default=0)
         if 0 < (wait_ns := newest_ns + _TICK_NS - time.time_ns()) <= _TICK_NS:
             time.sleep(wait_ns / 1e9)
-        self.keep(Place(_absolute(path), of, tree, lines))
-
-    def keep(self, place: Place) -> None:
-        """Remember a place as it is."""
+        place = Place(_absolute(path), name, of, tree, lines)
         write_whole(self._file(place.where), msgspec.msgpack.encode(place))
 
     def forget(self, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from mlwright.storage import (
 from mlwright.storage.places import Line
 from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.versioning.artifacts import TREE, Artifact, add_artifact
+from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
 from mlwright.versioning.versions import Version, Versions
 
@@ -59,6 +61,15 @@ class Difference(Struct, frozen=True):
         """Whether nothing has changed."""
         return not (self.missing or self.added or self.removed or self.changed)
 
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        if self.missing:
+            return "is not there any more"
+        counts = {"added": self.added, "removed": self.removed, "changed": self.changed}
+        told = [f"{len(names):,} {what}" for what, names in counts.items() if names]
+        return ", ".join(told) or "unchanged"
+
 
 class Datasets:
     """The datasets of a workspace.
@@ -73,6 +84,7 @@ class Datasets:
         self._objects = objects
         self._places = places
         self._root = root
+        self._checkouts = Checkouts(objects, places)
         self.versions = Versions(database, "dataset")
 
     def plan_add(self, path: Path, name: str, *, progress: Progress = SILENT) -> Plan:
@@ -138,7 +150,7 @@ class Datasets:
                     made = _add_artifact(tx, digest, tree.size_bytes, told)
                     newest = self.versions.add(tx, name, made.id, message=message, about=told)
             assert newest is not None
-            self._places.remember(path, newest.id, digest, learned)
+            self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
             return newest, new
 
     def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[Difference]:
@@ -162,6 +174,48 @@ class Datasets:
                 hint=f"write it out: mlwright datasets checkout {lacking[0]}",
             )
         return [self._difference(version, place, progress) for version, place in wanted]
+
+    def plan_checkout(
+        self, reference: str, dest: str | os.PathLike[str] | None = None, *, progress: Progress = SILENT
+    ) -> Checkout:
+        """What `checkout` would do.
+
+        Raises:
+            NotFound, Invalid: the reference means nothing here, or `dest` is not clear.
+            Conflict: a file is where a folder must be, or the other way round.
+        """
+        version = self.versions.resolve(reference)
+        where = self._checkouts.place_of(version, dest)
+        return self._checkouts.look(version, where, progress=progress)
+
+    def checkout(
+        self,
+        reference: str,
+        dest: str | os.PathLike[str] | None = None,
+        *,
+        force: bool = False,
+        link: bool = False,
+        progress: Progress = SILENT,
+    ) -> Checkout:
+        """Make a place hold the files of a version: what is there already is left, what is missing written.
+
+        Args:
+            reference: of the version.
+            dest: a folder; for a version of one file the file, unless a folder is there or meant (`data/`).
+                By default where the dataset was added from, or checked out to; else its name.
+            force: write over files that were edited since.
+            link: make hard links to stored files; who edits one edits the store.
+            progress: hears of every byte.
+
+        Raises:
+            NotFound, Invalid: as `plan_checkout`.
+            Conflict: files there were edited, and `force` is not given.
+            Corrupt: stored bytes are damaged; nothing is changed.
+            Unavailable: the disk is full; a second try continues.
+        """
+        found = self.plan_checkout(reference, dest, progress=progress)
+        self._checkouts.apply(found, force=force, link=link, progress=progress)
+        return found
 
     def adopt(self, version: Version, source: InlineObjects, *, progress: Progress = SILENT) -> Version:
         """Take a version over from another workspace, with its bytes and its number; twice is once."""
@@ -249,7 +303,7 @@ class Datasets:
                 learn=lambda source, digest: learned.append((source, digest)),
             )
         except BaseException:
-            self._places.remember(path, "", "", learned)
+            self._places.remember(path, learned)
             raise
         finally:
             progress.end()
