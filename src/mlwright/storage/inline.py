@@ -16,6 +16,8 @@ _SQL = Queries.beside(__file__)
 INLINE_BYTES = 4096
 """Up to this size an encoded value is a row: a file would cost two flushes of the disk."""
 
+_PAGE_ROWS = 1000
+
 
 class InlineObjects:
     """A store that also answers for the rows of `inline`."""
@@ -91,6 +93,15 @@ class InlineObjects:
         if digest_of(data) != digest:
             raise Corrupt(f"the inline value {digest[:12]} is damaged")
         return data
+
+
+def rows_of(source: Source) -> Iterator[tuple[Digest, int, bool]]:
+    """Every small value that is a row: its digest, its size, and whether it is what its digest says."""
+    after = ""
+    while rows := source.read(_SQL["inline_after"], after=after, limit=_PAGE_ROWS):
+        for row in rows:
+            yield Digest(row["digest"]), len(row["data"]), digest_of(row["data"]) == row["digest"]
+        after = rows[-1]["digest"]
 
 
 def put_inline(tx: Transaction, data: bytes) -> Stored:

@@ -10,6 +10,10 @@ SELECT data FROM inline WHERE digest = :digest;
 -- The names and sizes of all small values.
 SELECT digest, length(data) AS size_bytes FROM inline;
 
+-- name: inline_after
+-- The next small values, in the order of their digests.
+SELECT digest, data FROM inline WHERE digest > :after ORDER BY digest LIMIT :limit;
+
 -- name: remove_inline
 -- Forget a small value.
 DELETE FROM inline WHERE digest = :digest;

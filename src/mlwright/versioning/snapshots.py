@@ -30,7 +30,9 @@ _ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "G
 """Set while Git runs a hook: they would make us read the hook's repository instead of the project's."""
 
 MAX_FILE_BYTES = 10 << 20
-_NEVER_FOLDERS = frozenset({".mlwright", ".git", ".venv", "__pycache__", ".aws", ".ssh"})
+_NEVER_FOLDERS = frozenset(
+    {".mlwright", ".mlwright.restoring", ".git", ".venv", "__pycache__", ".aws", ".ssh"}
+)
 _NEVER_NAMES = re.compile(
     r".*\.(pyc|pem|key|p12)|\.env(\..*)?|\.(netrc|pypirc|pgpass|git-credentials)|id_(rsa|dsa|ecdsa|ed25519).*",
     re.DOTALL,
