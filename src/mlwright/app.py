@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mlwright import serving
 from mlwright.environments import Environments
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
@@ -31,9 +31,11 @@ from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, 
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workspace import create_project, open_workspace
+from mlwright.workspace.workspace import DATABASE
 
 if TYPE_CHECKING:
     from mlwright.workspace.backup import Manifest
+    from mlwright.workspace.doctor import Finding
     from mlwright.workspace.summary import Summary
     from mlwright.workspace.verify import Verified
 
@@ -59,6 +61,30 @@ def create(folder: Path, name: str | None = None) -> Plan:
         if done.returncode:
             raise Unavailable(f"scripts/patients.py failed:\n{done.stderr}", where=str(folder))
     return plan
+
+
+def doctor(folder: Path = Path()) -> list[Finding]:
+    """Look whether all is well with this machine and with the project that a folder lies in, if it does.
+
+    Later checks replace earlier ones of the same name: of the clock, the project's own knows more.
+    """
+    from mlwright.workflow.upkeep import project_checks
+    from mlwright.workspace.doctor import Finding, examine, machine_checks
+
+    checks = machine_checks(folder)
+    try:
+        found = find_project(folder)
+        checks = machine_checks(found.root)
+        if not (found.local / DATABASE).exists():
+            told = f"{found.name} in {found.root}, without a workspace yet"
+            return [*examine(checks), Finding("project", "ok", told, "the first command makes it")]
+        with Project.open(folder) as project:
+            return examine(checks | project_checks(project.rooms))
+    except NotFound:
+        return [*examine(checks), Finding("project", "ok", "you are in none", "make one: mlwright init")]
+    except MlwrightError as error:
+        told = f"{error.message} ({error.where})" if error.where else error.message
+        return [*examine(checks), Finding("project", "problem", told, error.hint or "")]
 
 
 class Project:

@@ -121,6 +121,15 @@ class Snapshots:
             write_whole(self._memory, json.dumps(fresh).encode())
         return self._snapshot(Tree(tuple(entries)), commit, remote, dirty, tuple(left_out))
 
+    def commit(self) -> tuple[str, bool] | None:
+        """The commit that the project is at (empty before the first), and whether its files differ from it.
+
+        Returns:
+            None without Git, or where the project lies in no repository.
+        """
+        names, commit, _, dirty = _git_state(self._root)
+        return None if names is None else (commit, dirty)
+
     def record(self, tx: Transaction, snapshot: Snapshot) -> None:
         """Write the snapshot's row and its edge, in the transaction of whoever refers to it."""
         tx.execute(

@@ -5,13 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import all_migrations
 from mlwright.kernel.edges import Edge, End
+from mlwright.kernel.events import history, last
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.kernel.words import are_counted
 from mlwright.versioning.lineage import counts, loose_edges
 from mlwright.workflow.rooms import Rooms
 from mlwright.workspace.backup import Manifest, back_up
+from mlwright.workspace.doctor import (
+    Check,
+    Finding,
+    check_backup,
+    check_clock,
+    check_incoming,
+    check_left_over_runs,
+    check_repository,
+)
 from mlwright.workspace.summary import Summary, summarise
 from mlwright.workspace.verify import Verified, Words, verify
+from mlwright.workspace.workspace import OBJECTS
 
 
 def summary(rooms: Rooms) -> Summary:
@@ -54,6 +68,37 @@ def backed_up(rooms: Rooms, target: Path, progress: Progress = SILENT) -> tuple[
     project = rooms.project
     manifest = back_up(rooms.workspace, project.name, project.root, target, snapshot.tree, progress)
     return manifest, snapshot.left_out
+
+
+def project_checks(rooms: Rooms) -> dict[str, Check]:
+    """What the doctor looks at in a project and its workspace."""
+    newest = history(rooms.database, limit=1)
+    newest_us = newest[-1].at_us if newest else None
+    objects = rooms.workspace.root / OBJECTS
+    return {
+        "project": lambda: Finding("project", "ok", f"{rooms.project.name} in {rooms.project.root}"),
+        "repository": lambda: check_repository(rooms.snapshots.commit()),
+        "packages": lambda: _check_packages(rooms),
+        "workspace": lambda: Finding("workspace", "ok", f"{rooms.workspace.id}, schema {_schema()}"),
+        "clock": lambda: check_clock(now_us(), newest_us),
+        "runs": lambda: check_left_over_runs(len(rooms.runs.left_over())),
+        "left files": lambda: check_incoming(objects / "incoming", now_us()),
+        "backup": lambda: check_backup(last(rooms.database, "workspace.backed-up"), now_us()),
+    }
+
+
+def _schema() -> int:
+    return all_migrations()[-1].number
+
+
+def _check_packages(rooms: Rooms) -> Finding:
+    """Whether the project's packages are locked, as they are asked for, and installed."""
+    lock = rooms.environments.current()
+    told = f"{are_counted(lock.packages, 'package')} locked"
+    if rooms.environments.built(lock):
+        return Finding("packages", "ok", f"{told}, and the environment is built")
+    hint = "the next run builds it, or: mlwright environments sync"
+    return Finding("packages", "ok", f"{told}; the environment is not built yet", hint)
 
 
 def _remedy(rooms: Rooms, end: End) -> str:

@@ -184,3 +184,21 @@ def restore(
         say(f"  what was there lies in {done.aside}")
     if done.lacking:
         say(f"  {counted(len(done.lacking), 'object')} could not be brought back: mlwright workspace verify")
+
+
+@command("doctor", example="mlwright doctor", project=False)
+def doctor(base: Path, as_json: bool) -> None:
+    """Look whether all is well with this machine and, inside of one, with the project and its workspace."""
+    from mlwright.app import doctor as examine
+
+    found = examine(base)
+    if as_json:
+        say_json(found)
+    else:
+        rows = [
+            (each.state, each.name, f"{each.found}{f'; hint: {each.hint}' if each.hint else ''}")
+            for each in found
+        ]
+        say_table(rows)
+    if any(each.state == "problem" for each in found):
+        raise click.exceptions.Exit(6)
