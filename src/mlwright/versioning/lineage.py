@@ -24,8 +24,11 @@ BYTES = {"object", "tree"}
 
 def loose_edges(source: Source) -> list[Edge]:
     """The edges that lead to artifacts, versions or snapshots, or come from them, which are not there."""
-    kinds = ("artifacts", "versions", "snapshots")
-    return [edge for kind in kinds for edge in edges.loose(source, _SQL[f"loose_edges_of_{kind}"])]
+    return [
+        *edges.loose(source, _SQL["loose_edges_of_artifacts"]),
+        *edges.loose(source, _SQL["loose_edges_of_versions"]),
+        *edges.loose(source, _SQL["loose_edges_of_snapshots"]),
+    ]
 
 
 def counts(source: Source) -> dict[str, int]:

@@ -245,6 +245,12 @@ def _copy_objects(workspace: Workspace, database: Path, store: LocalObjects, pro
     """Copy what the records of the copy name and the backup has not yet; every byte is compared."""
     records = SqliteDatabase(database)
     try:
+        if told := records.check():
+            raise Corrupt(
+                f"the records are damaged: {told[0]}",
+                where=str(workspace.root / DATABASE),
+                hint="no backup was made of them, an earlier one is kept: bring it back",
+            )
         source = workspace.objects.seen_in(records)
         wanted = _wanted(records, source, store)
     finally:
