@@ -35,6 +35,7 @@ from mlwright.workspace import create_project, open_workspace
 from mlwright.workspace.workspace import DATABASE
 
 if TYPE_CHECKING:
+    from mlwright.workflow.upkeep import Collected
     from mlwright.workspace.backup import Manifest
     from mlwright.workspace.doctor import Finding
     from mlwright.workspace.summary import Summary
@@ -322,6 +323,27 @@ class Project:
         from mlwright.workflow.upkeep import backed_up
 
         return backed_up(self.rooms, target, progress)
+
+    def plan_collect(self) -> Collected:
+        """What `collect` would take away.
+
+        Raises:
+            NotFound, Corrupt: a stored tree cannot be read: what it names cannot be known.
+        """
+        from mlwright.workflow.upkeep import plan_collect
+
+        return plan_collect(self.rooms)
+
+    def collect(self, progress: Progress = SILENT) -> Collected:
+        """Take away objects that nothing names any more, a day after anybody wanted them; runs may go on.
+
+        Raises:
+            Conflict: somebody else collects, or makes a backup.
+            NotFound, Corrupt: as `plan_collect`; nothing went.
+        """
+        from mlwright.workflow.upkeep import collect
+
+        return collect(self.rooms, progress)
 
     def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
         """The newest `limit` events, or the next ones after the id `after`; oldest first."""
