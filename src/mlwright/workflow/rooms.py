@@ -99,9 +99,7 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
         attempts=attempts,
         datasets=Datasets(database, objects, Places(local / "places"), project.root),
         models=Models(database),
-        snapshots=Snapshots(
-            database, objects, project.root, project.settings.ignore, local / "snapshot-memory.json"
-        ),
+        snapshots=Snapshots(database, objects, project.root, project.settings.ignore, Places(local / "code")),
         environments=Environments(database, objects, project.root, local),
     )
 
