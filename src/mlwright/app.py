@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlwright import serving
 from mlwright.environments import Environments
@@ -31,13 +31,11 @@ from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, 
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workspace import create_project, open_workspace
+from mlwright.workspace.backup import Manifest
+from mlwright.workspace.doctor import Finding
+from mlwright.workspace.summary import Summary
+from mlwright.workspace.verify import Verified
 from mlwright.workspace.workspace import DATABASE
-
-if TYPE_CHECKING:
-    from mlwright.workspace.backup import Manifest
-    from mlwright.workspace.doctor import Finding
-    from mlwright.workspace.summary import Summary
-    from mlwright.workspace.verify import Verified
 
 
 def create(folder: Path, name: str | None = None) -> Plan:
