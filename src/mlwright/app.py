@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlwright import serving
 from mlwright.environments import Environments
@@ -31,15 +31,13 @@ from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.upkeep import Collected, collect, plan_collect
 from mlwright.workspace import create_project, open_workspace
+from mlwright.workspace.backup import Manifest
+from mlwright.workspace.doctor import Finding
+from mlwright.workspace.summary import Summary
+from mlwright.workspace.verify import Verified
 from mlwright.workspace.workspace import DATABASE
-
-if TYPE_CHECKING:
-    from mlwright.workflow.upkeep import Collected
-    from mlwright.workspace.backup import Manifest
-    from mlwright.workspace.doctor import Finding
-    from mlwright.workspace.summary import Summary
-    from mlwright.workspace.verify import Verified
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -330,8 +328,6 @@ class Project:
         Raises:
             NotFound, Corrupt: a stored tree cannot be read: what it names cannot be known.
         """
-        from mlwright.workflow.upkeep import plan_collect
-
         return plan_collect(self.rooms)
 
     def collect(self, progress: Progress = SILENT) -> Collected:
@@ -341,8 +337,6 @@ class Project:
             Conflict: somebody else collects, or makes a backup.
             NotFound, Corrupt: as `plan_collect`; nothing went.
         """
-        from mlwright.workflow.upkeep import collect
-
         return collect(self.rooms, progress)
 
     def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:

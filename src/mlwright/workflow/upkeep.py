@@ -21,7 +21,7 @@ from mlwright.storage.collect import SPARED_US, Sweep, plan_sweep, sweep
 from mlwright.storage.named import COLLECT
 from mlwright.versioning.lineage import counts, loose_edges
 from mlwright.workflow.rooms import Rooms
-from mlwright.workspace.backup import Manifest, back_up
+from mlwright.workspace.backup import Manifest, back_up, check_target
 from mlwright.workspace.doctor import (
     Check,
     Finding,
@@ -80,10 +80,11 @@ def backed_up(rooms: Rooms, target: Path, progress: Progress = SILENT) -> tuple[
     Returns:
         What the backup says of itself; and the files of the project that are too large to be code.
     """
+    project = rooms.project
+    check_target(rooms.workspace, project.root, target)  # before anything is recorded
     snapshot = rooms.snapshots.take()
     with rooms.database.transaction() as tx:
         rooms.snapshots.record(tx, snapshot)
-    project = rooms.project
     manifest = back_up(rooms.workspace, project.name, project.root, target, snapshot.tree, progress)
     return manifest, snapshot.left_out
 
