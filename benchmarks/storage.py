@@ -9,8 +9,8 @@ the page cache for all of them.
 
 `large` is one file of 2 GiB of random bytes; its baseline is what cannot be spared: `cp`, a flush of the
 copy, and BLAKE3 on every core. `many` is 20,000 files of 20 KiB in 20 folders; its baselines are `cp -r` with
-a flush (`sync -f`) for adding, a walk with `stat` for status, and `cp -r` for checkout. DVC runs as a user
-would run it, without analytics: it hashes with MD5 and copies, since this file system has no reflinks; it does
+a flush (`sync -f`) for adding, a walk with `stat` for status, and `cp -r` for checkout. DVC runs as a
+user would, without analytics: it hashes with MD5 and copies, since this file system has no reflinks; it does
 not flush, and what it has added can be lost with the power.
 """
 
