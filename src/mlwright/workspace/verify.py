@@ -87,9 +87,9 @@ def verify(
     look = _Look(database, objects, progress)
     with suppress(*spared):
         look.at_rows()
-    progress.begin("verifying", sum(held.size_bytes for held in objects))
     try:
         with suppress(*spared):
+            progress.begin("verifying", sum(held.size_bytes for held in objects))
             look.at_objects()
     finally:
         progress.end()
