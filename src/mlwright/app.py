@@ -23,6 +23,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.ranges import Range
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
@@ -30,12 +31,24 @@ from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.upkeep import Collected, collect, plan_collect
 from mlwright.workspace import create_project, open_workspace
 from mlwright.workspace.backup import Manifest
 from mlwright.workspace.doctor import Finding
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
 from mlwright.workspace.workspace import DATABASE
+
+
+def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
+    """The files of a dataset of the project that this process is in, and where copies may be made.
+
+    Raises:
+        NotFound: no such dataset, or no project.
+    """
+    with Project.open() as project:
+        version = project.datasets.versions.resolve(reference)
+        return project.datasets.files(version), project.rooms.workspace.local / "datasets"
 
 
 def create(folder: Path, name: str | None = None) -> Plan:
@@ -308,6 +321,23 @@ class Project:
         from mlwright.workflow.upkeep import backed_up
 
         return backed_up(self.rooms, target, progress)
+
+    def plan_collect(self) -> Collected:
+        """What `collect` would take away.
+
+        Raises:
+            NotFound, Corrupt: a stored tree cannot be read: what it names cannot be known.
+        """
+        return plan_collect(self.rooms)
+
+    def collect(self, progress: Progress = SILENT) -> Collected:
+        """Take away objects that nothing names any more, a day after anybody wanted them; runs may go on.
+
+        Raises:
+            Conflict: somebody else collects, or makes a backup.
+            NotFound, Corrupt: as `plan_collect`; nothing went.
+        """
+        return collect(self.rooms, progress)
 
     def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
         """The newest `limit` events, or the next ones after the id `after`; oldest first."""

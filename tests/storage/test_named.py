@@ -15,6 +15,7 @@ from mlwright.kernel.errors import Corrupt, MlwrightError, NotFound
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import MemoryObjects, scan, store_tree
 from mlwright.storage.named import Name, Namer, named, namers
+from tests.storage.conftest import over
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def tree(objects: MemoryObjects, folder: Path, **files: str) -> Digest:
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
-    return store_tree(objects, scan(folder))[0]
+    return store_tree(over(objects).packs, scan(folder))[0]
 
 
 def test_objects_trees_and_their_entries_are_named_once(

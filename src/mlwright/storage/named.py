@@ -6,6 +6,7 @@ What is named is kept, verified and backed up; collecting may take the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from mlwright.kernel.database import Source
 from mlwright.kernel.digest import Digest, is_digest
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Corrupt, MlwrightError, NotFound
+from mlwright.storage.inline import InlineObjects
 from mlwright.storage.objects import Objects
 from mlwright.storage.trees import KIND as TREE
 from mlwright.storage.trees import load_tree
@@ -80,6 +82,29 @@ def named(source: Source, objects: Objects, unreadable: Unreadable | None = None
             if key not in seen:
                 seen.add(key)
                 yield Name(entry.digest, None, entry.size_bytes)
+
+
+def beneath(source: Source, objects: InlineObjects, unreadable: Unreadable | None = None) -> Iterator[Name]:
+    """The objects of the store beneath that hold what the records name, each once: packs and recipes too.
+
+    What is a row is left out; what is nowhere is told as if it were an object.
+
+    Raises:
+        NotFound, Corrupt: as `named`.
+    """
+    looked = objects.seen_in(source)
+    seen: set[bytes] = set()
+    for name in named(source, looked, unreadable):
+        if name.kind is None and looked.is_row(name.digest):
+            continue
+        held: list[tuple[Digest, str | None]] = [(name.digest, name.kind)]
+        if name.kind is None:
+            with suppress(NotFound, Corrupt):
+                held = looked.packs.beneath(name.digest)
+        for digest, kind in held:
+            if (key := compact(digest)) not in seen:
+                seen.add(key)
+                yield Name(digest, kind, name.size_bytes if digest == name.digest else None)
 
 
 def namers(source: Source, objects: Objects, digests: Collection[Digest]) -> dict[Digest, list[Namer]]:

@@ -29,7 +29,7 @@ from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.kernel.version import VERSION
 from mlwright.kernel.words import counted
 from mlwright.storage import InlineObjects, LocalObjects
-from mlwright.storage.named import COLLECT, compact, named
+from mlwright.storage.named import COLLECT, beneath, compact
 from mlwright.workspace.disk import said
 from mlwright.workspace.workspace import DATABASE, MARK, OBJECTS, Workspace, claim, owner_of
 
@@ -279,13 +279,7 @@ def _wanted(records: Database, source: InlineObjects, store: LocalObjects) -> _W
     def unreadable(digest: Digest, error: MlwrightError) -> None:
         """A tree that cannot be read is found lacking when it is copied."""
 
-    for name in named(records, source, unreadable):
-        try:
-            if source.inline(name.digest) is not None:
-                continue
-        except Corrupt:
-            wanted.lacking.append(name.digest)
-            continue
+    for name in beneath(records, source, unreadable):
         key = compact(name.digest)
         wanted.all.add(key)
         if name.digest not in store:

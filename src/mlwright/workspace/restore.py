@@ -23,11 +23,11 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.kernel.words import counted
-from mlwright.storage import InlineObjects, LocalObjects, check_out, load_tree
-from mlwright.storage.named import named
+from mlwright.storage import LocalObjects, check_out, load_tree
+from mlwright.storage.named import beneath
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.disk import said
-from mlwright.workspace.workspace import DATABASE, LOCAL, OBJECTS, claim, hide, owner_of
+from mlwright.workspace.workspace import DATABASE, LOCAL, OBJECTS, claim, hide, layered, owner_of
 
 _MAKING = f"{LOCAL_FOLDER}.restoring"
 
@@ -288,14 +288,13 @@ def _copy_objects(
     """Copy every object that the records name; returns those that the backup has not, or not whole."""
     records = SqliteDatabase(making / DATABASE)
     try:
-        backup = InlineObjects(LocalObjects(source / OBJECTS, making / LOCAL / "backup-verified"), records)
+        held = LocalObjects(source / OBJECTS, making / LOCAL / "backup-verified")
+        backup = layered(held, records, making / LOCAL)
         store = LocalObjects(making / OBJECTS, making / LOCAL / "verified")
         lost: list[Digest] = []
         progress.begin("restoring", manifest.object_bytes)
-        for name in named(records, backup, lambda digest, error: None):
+        for name in beneath(records, backup, lambda digest, error: None):
             try:
-                if backup.inline(name.digest) is not None:
-                    continue
                 stored = store.put(backup.path(name.digest, kind=name.kind), kind=name.kind)
             except (NotFound, Corrupt):
                 lost.append(name.digest)
@@ -325,7 +324,7 @@ def _check_out_code(manifest: Manifest, making: Path, project: Path) -> int:
     store = LocalObjects(making / OBJECTS, making / LOCAL / "verified")
     records = SqliteDatabase(making / DATABASE)
     try:
-        objects = InlineObjects(store, records)
+        objects = layered(store, records, making / LOCAL)
         tree = load_tree(objects, manifest.code)
         check_out(objects, tree, project)
     except (NotFound, Corrupt) as error:

@@ -17,9 +17,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage import InlineObjects
 from mlwright.storage.inline import rows_of
 from mlwright.storage.named import Name, Namer, named, namers
-
-_WHOLE_BYTES = 64 * 1024
-"""What is known to be smaller is read into memory; a larger file is read in place, piece by piece."""
+from mlwright.storage.reading import verify_object
 
 BACKUP = "bring it back from a backup: mlwright workspace restore BACKUP DIR"
 
@@ -146,9 +144,9 @@ class _Look:
 
 def _read(objects: InlineObjects, name: Name) -> int:
     """Read an object in full and compare; returns its size."""
-    if name.kind is not None or (name.size_bytes is not None and name.size_bytes <= _WHOLE_BYTES):
+    if name.kind is not None:
         return len(objects.get(name.digest, kind=name.kind))
-    return objects.path(name.digest, kind=name.kind, verify=True).stat().st_size
+    return verify_object(objects.packs, name.digest)
 
 
 def _loose(edge: Edge, words: Words) -> Fault:

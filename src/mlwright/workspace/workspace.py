@@ -12,7 +12,7 @@ from mlwright.kernel.errors import Conflict, Unavailable
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.storage import InlineObjects, LocalObjects
+from mlwright.storage import InlineObjects, LocalObjects, Objects, PackedObjects
 
 _SQL = Queries.beside(__file__)
 
@@ -74,7 +74,13 @@ def open_workspace(project: ProjectFolder) -> Workspace:
         raise
     local = folder / LOCAL
     store = LocalObjects(folder / OBJECTS, local / "verified")
-    return Workspace(identity, database, InlineObjects(store, database), local)
+    return Workspace(identity, database, layered(store, database, local), local)
+
+
+def layered(store: Objects, database: Database, local: Path) -> InlineObjects:
+    """The whole of a workspace's store over the one that holds its objects."""
+    made = LocalObjects(local / "made", local / "verified-made")
+    return InlineObjects(PackedObjects(store, database, made), database)
 
 
 def _identity(database: Database, project: str) -> str:
