@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -173,6 +174,29 @@ def test_a_backup_of_a_moment_is_restored_elsewhere_and_reproduces(
     assert states == ["lost", "succeeded"]
     assert again.identical
     assert project.runs.get("latest").state == "succeeded"
+
+
+def test_packs_and_pieces_are_backed_up_as_they_lie(
+    project: Project, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that shares most of its pieces with the one before takes little room, and is whole."""
+    monkeypatch.setattr("mlwright.storage.ingest.LARGE_BYTES", MIB)
+    file = tmp_path / "large.bin"
+    first = random.Random(1).randbytes(8 * MIB)
+    second = first[: 4 * MIB] + b"inserted" + first[4 * MIB :]
+    for data in (first, second):
+        file.write_bytes(data)
+        project.datasets.add(file, "large")
+
+    made, _ = project.backup(target)
+    restored = restore(target, tmp_path / "restored", here=False).folder
+
+    assert project.rooms.database.read("SELECT digest FROM chunked") == [{"digest": digest_of(second)}]
+    assert made.object_bytes < 13 * MIB
+    with Project.open(restored) as other:
+        assert other.verify().faults == ()
+        for reference, data in (("large@1", first), ("large@2", second)):
+            assert other.dataset(reference).path().read_bytes() == data
 
 
 BACK_UP_AND_DIE = """
