@@ -896,7 +896,7 @@ def test_an_output_whose_bytes_are_gone_is_made_again(opened: Opener) -> None:
 
 @pytest.mark.parametrize("wrong", [b"y" * 10_000, b"x" * 9_999, b"", None])
 def test_a_damaged_output_is_made_again(opened: Opener, wrong: bytes | None) -> None:
-    """A flipped, truncated, empty or lost object is noticed before anybody is given it: its step runs again."""
+    """A flipped, truncated, empty or lost object is noticed before it is used: its step runs again."""
     text = """
     from mlwright import pipeline, step
 
