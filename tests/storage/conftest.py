@@ -11,6 +11,9 @@ import pytest
 from mlwright.kernel.digest import Digest
 from mlwright.storage import LocalObjects
 from tests.processes import until
+from tests.s3 import s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 
 def file_of(objects: LocalObjects, digest: Digest) -> Path:
