@@ -22,6 +22,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.settings import find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.ranges import Range
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
@@ -30,6 +31,17 @@ from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, 
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workspace import create_project, open_workspace
+
+
+def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
+    """The files of a dataset of the project that this process is in, and where copies may be made.
+
+    Raises:
+        NotFound: no such dataset, or no project.
+    """
+    with Project.open() as project:
+        version = project.datasets.versions.resolve(reference)
+        return project.datasets.files(version), project.rooms.workspace.local / "datasets"
 
 
 def create(folder: Path, name: str | None = None) -> Plan:

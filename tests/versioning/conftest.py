@@ -13,6 +13,7 @@ from mlwright.app import Project
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.settings import find_project
+from mlwright.storage import Places
 from mlwright.storage.inline import put_inline
 from mlwright.tracking import Run
 from mlwright.versioning import Artifact, Datasets, Models, Snapshots, Version, add_artifact, artifacts_of
@@ -136,10 +137,16 @@ def other(tmp_path: Path) -> Iterator[Workspace]:
     opened.close()
 
 
+def datasets_of(workspace: Workspace) -> Datasets:
+    """The datasets of a workspace."""
+    places = Places(workspace.local / "places")
+    return Datasets(workspace.database, workspace.objects, places, workspace.local.parent.parent)
+
+
 @pytest.fixture
 def datasets(workspace: Workspace) -> Datasets:
     """Its datasets."""
-    return Datasets(workspace.database, workspace.objects)
+    return datasets_of(workspace)
 
 
 @pytest.fixture

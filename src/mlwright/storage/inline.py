@@ -10,6 +10,7 @@ from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt
 from mlwright.storage.objects import Held, Objects, Stored
+from mlwright.storage.packs import PackedObjects
 
 _SQL = Queries.beside(__file__)
 
@@ -18,16 +19,22 @@ INLINE_BYTES = 4096
 
 
 class InlineObjects:
-    """A store that also answers for the rows of `inline`."""
+    """A store that also answers for the rows of `inline`.
 
-    def __init__(self, objects: Objects, database: Database, source: Source | None = None) -> None:
-        self._objects = objects
+    Args:
+        packs: the store beneath; whoever stores or reads many files speaks to it.
+        source: where rows are looked for, if not in the database.
+    """
+
+    def __init__(self, packs: PackedObjects, database: Database, source: Source | None = None) -> None:
+        self.packs = packs
+        self._objects: Objects = packs
         self._database = database
         self._source = source or database
 
     def seen_in(self, source: Source) -> InlineObjects:
         """The same store, with the rows as they are seen there."""
-        return InlineObjects(self._objects, self._database, source)
+        return InlineObjects(self.packs, self._database, source)
 
     @property
     def incoming(self) -> Path:
@@ -61,9 +68,9 @@ class InlineObjects:
         """The bytes when they are a row."""
         return self._row(digest)
 
-    def renew(self, digest: Digest) -> bool:
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
         """A row stays as long as anything names it; an object is renewed."""
-        return self._row(digest) is not None or self._objects.renew(digest)
+        return self._row(digest) is not None or self._objects.renew(digest, kind=kind)
 
     def __contains__(self, digest: Digest) -> bool:
         return self._row(digest) is not None or digest in self._objects

@@ -19,7 +19,7 @@ from mlwright.kernel.ids import RunId
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.sdk.workplace import LOG, shorten
-from mlwright.storage import InlineObjects, Tree, check_out
+from mlwright.storage import InlineObjects, Places, Tree, check_out
 from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Runs, read_journal, record_metrics, record_params
 from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
@@ -95,7 +95,7 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
             on_gone=_end_left_behind,
         ),
         attempts=attempts,
-        datasets=Datasets(database, objects),
+        datasets=Datasets(database, objects, Places(local / "places"), project.root),
         models=Models(database),
         snapshots=Snapshots(
             database, objects, project.root, project.settings.ignore, local / "snapshot-memory.json"

@@ -12,7 +12,7 @@ from mlwright.kernel.errors import Conflict, Unavailable
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.storage import InlineObjects, LocalObjects
+from mlwright.storage import InlineObjects, LocalObjects, PackedObjects
 
 _SQL = Queries.beside(__file__)
 
@@ -67,7 +67,9 @@ def open_workspace(project: ProjectFolder) -> Workspace:
         raise
     local = folder / "local"
     store = LocalObjects(folder / "objects", local / "verified")
-    return Workspace(identity, database, InlineObjects(store, database), local)
+    made = LocalObjects(local / "made", local / "verified-made")
+    packs = PackedObjects(store, database, made)
+    return Workspace(identity, database, InlineObjects(packs, database), local)
 
 
 def _identity(database: Database, project: str) -> str:
