@@ -71,25 +71,6 @@ def digest_of_file(path: Path, kind: str | None = None) -> Digest:
     return Digest(hasher.hexdigest())
 
 
-class Hashing:
-    """A digest that grows with what comes in pieces.
-
-    Args:
-        kind: of a composite.
-    """
-
-    def __init__(self, kind: str | None = None) -> None:
-        self._hasher = _hasher(kind)
-
-    def update(self, data: bytes) -> None:
-        """So many bytes more."""
-        self._hasher.update(data)
-
-    def digest(self) -> Digest:
-        """The digest of all bytes until now."""
-        return Digest(self._hasher.hexdigest())
-
-
 def canonical(value: Any) -> bytes:
     """The one JSON text of a value: sorted keys, no spaces, UTF-8, no NaN."""
     return _ENCODER.encode(value).encode()

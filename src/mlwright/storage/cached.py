@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.kernel.files import write_whole
 from mlwright.storage.local import LocalObjects
 from mlwright.storage.objects import RENEWED_US, Held, Objects, Stored
+
+_SEEN_S = 600.0
+"""For so long nobody asks again whether an object is there; what is collected was left alone for a day."""
 
 
 class CachedObjects:
@@ -29,6 +33,7 @@ class CachedObjects:
         self._cache = cache
         self._renewed_file = renewed
         self._renewed: dict[str, int] | None = None
+        self._seen_s: dict[Digest, float] = {}
 
     @property
     def incoming(self) -> Path:
@@ -70,17 +75,21 @@ class CachedObjects:
         except (Corrupt, NotFound):
             return self._fetched(digest, kind)
 
-    def renew(self, digest: Digest) -> bool:
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
         """Whether the far store has it; not asked again for what was renewed there not long ago."""
         if self._is_young(digest):
             return True
         began_us = now_us()
-        if renewed := self._objects.renew(digest):
+        if renewed := self._objects.renew(digest, kind=kind):
             self._remember(digest, began_us)
         return renewed
 
     def __contains__(self, digest: Digest) -> bool:
-        return self._is_young(digest) or digest in self._objects
+        if self._is_young(digest) or self._seen_s.get(digest, -_SEEN_S) + _SEEN_S > time.monotonic():
+            return True
+        if there := digest in self._objects:
+            self._seen_s[digest] = time.monotonic()
+        return there
 
     def __iter__(self) -> Iterator[Held]:
         """What the far store holds."""
@@ -122,6 +131,7 @@ class CachedObjects:
                 file.write(f"{digest} {at_us}\n")
 
     def _forget(self, digest: Digest) -> None:
+        self._seen_s.pop(digest, None)
         if digest in self._memory():
             self._remember(digest, 0)
 

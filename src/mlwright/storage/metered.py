@@ -71,10 +71,10 @@ class MeteredObjects:
         self._add(got_bytes=path.stat().st_size)
         return path
 
-    def renew(self, digest: Digest) -> bool:
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
         """Renew, counted."""
         with self._counted():
-            return self._objects.renew(digest)
+            return self._objects.renew(digest, kind=kind)
 
     def __contains__(self, digest: Digest) -> bool:
         with self._counted():

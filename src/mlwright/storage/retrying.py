@@ -79,9 +79,9 @@ class RetryingObjects:
         """As `get`."""
         return self._again(lambda: self._objects.path(digest, kind=kind, verify=verify))
 
-    def renew(self, digest: Digest) -> bool:
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
         """Whether it is here; young then."""
-        return self._again(lambda: self._objects.renew(digest))
+        return self._again(lambda: self._objects.renew(digest, kind=kind))
 
     def __contains__(self, digest: Digest) -> bool:
         return self._again(lambda: digest in self._objects)

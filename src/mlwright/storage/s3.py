@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.digest import Digest, Hashing, digest_of, digest_of_file, is_digest
+from mlwright.kernel.digest import Digest, Hasher, digest_of, digest_of_file, is_digest
 from mlwright.kernel.errors import Conflict, Corrupt, NotFound, disk_full
 from mlwright.storage.bucket import PART_BYTES, Bucket, Seen, part_bytes_of
 from mlwright.storage.objects import RENEWED_US, Held, Stored
@@ -78,13 +78,13 @@ class S3Objects:
                 part.chmod(0o444)
                 return part.replace(self.incoming / digest)
 
-    def renew(self, digest: Digest) -> bool:
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
         """Give an old object a young sign of life."""
         if not is_digest(digest):
             return False
         with self._held(fcntl.LOCK_SH):
             seen = self.bucket.head(_key(_OBJECTS, digest))
-            if seen is None:
+            if seen is None or self._suspect(digest).exists():
                 return False
             self._refresh(digest, seen)
             return True
@@ -142,10 +142,10 @@ class S3Objects:
         """
         key = _key(_OBJECTS, digest)
         seen = self.bucket.head(key)
-        hashing = Hashing(kind)
+        hasher = Hasher(kind)
         for piece in self.bucket.pieces(seen) if seen is not None else ():
-            hashing.update(piece)
-        if hashing.digest() == digest:
+            hasher.update(piece)
+        if hasher.digest() == digest:
             self.bucket.trust_no_etag()
             return
         self.bucket.delete(key)
@@ -160,22 +160,22 @@ class S3Objects:
 
     def _fetch(self, seen: Seen, part: Path, digest: Digest, kind: str | None) -> None:
         """Bring a file to what the server has; it holds the beginning already, or nothing."""
-        hashing = Hashing(kind)
+        hasher = Hasher(kind)
         with part.open("r+b") as file:
             if part.stat().st_size > seen.size_bytes:
                 file.truncate(0)
             while piece := file.read(PART_BYTES):
-                hashing.update(piece)
+                hasher.update(piece)
             begun = file.tell()
             try:
                 for piece in self.bucket.pieces(seen, begun):
                     file.write(piece)
-                    hashing.update(piece)
+                    hasher.update(piece)
             except OSError as error:
                 if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                     raise disk_full(part, seen.size_bytes) from error
                 raise
-        if hashing.digest() != digest:
+        if hasher.digest() != digest:
             part.unlink()  # nobody knows which of its bytes are wrong
             raise self._corrupt(digest)
         self._suspect(digest).unlink(missing_ok=True)
@@ -240,13 +240,13 @@ class S3Objects:
 
 def _unchanged(file: Path, digest: Digest, kind: str | None, part_bytes: int) -> Iterator[bytes]:
     """The parts of a file; it fails before the last is sent when they are not what was hashed before."""
-    hashing = Hashing(kind)
+    hasher = Hasher(kind)
     with file.open("rb", buffering=0) as parts:
         piece = parts.read(part_bytes)
         while piece:
-            hashing.update(piece)
+            hasher.update(piece)
             following = parts.read(part_bytes)
-            if not following and hashing.digest() != digest:
+            if not following and hasher.digest() != digest:
                 raise Conflict(
                     f"{file} changed while it was stored", hint="wait until nobody writes it, then try again"
                 )
