@@ -22,6 +22,8 @@ _COMMANDS = {
     "datasets": ("mlwright.versioning.datasets_cli:datasets", "Version data."),
     "models": ("mlwright.versioning.models_cli:models", "List, show and alias models."),
     "environments": ("mlwright.environments.cli:environments", "Lock and build environments."),
+    "workspace": ("mlwright.workspace.cli:workspace", "Show, verify, back up and restore the workspace."),
+    "doctor": ("mlwright.workspace.cli:doctor", "Look whether all is well with machine and project."),
 }
 
 

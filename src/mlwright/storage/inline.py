@@ -17,6 +17,8 @@ _SQL = Queries.beside(__file__)
 INLINE_BYTES = 4096
 """Up to this size an encoded value is a row: a file would cost two flushes of the disk."""
 
+_PAGE_ROWS = 1000
+
 
 class InlineObjects:
     """A store that also answers for the rows of `inline`.
@@ -34,7 +36,7 @@ class InlineObjects:
 
     def seen_in(self, source: Source) -> InlineObjects:
         """The same store, with the rows as they are seen there."""
-        return InlineObjects(self.packs, self._database, source)
+        return InlineObjects(self.packs.seen_in(source), self._database, source)
 
     @property
     def incoming(self) -> Path:
@@ -63,6 +65,10 @@ class InlineObjects:
         if row is not None and digest not in self._objects:
             self._objects.put(row, kind=kind)
         return self._objects.path(digest, kind=kind, verify=verify)
+
+    def is_row(self, digest: Digest) -> bool:
+        """Whether it is a row, whatever it holds."""
+        return bool(self._source.read(_SQL["inline_known"], digest=digest))
 
     def inline(self, digest: Digest) -> bytes | None:
         """The bytes when they are a row."""
@@ -98,6 +104,15 @@ class InlineObjects:
         if digest_of(data) != digest:
             raise Corrupt(f"the inline value {digest[:12]} is damaged")
         return data
+
+
+def rows_of(source: Source) -> Iterator[tuple[Digest, int, bool]]:
+    """Every small value that is a row: its digest, its size, and whether it is what its digest says."""
+    after = ""
+    while rows := source.read(_SQL["inline_after"], after=after, limit=_PAGE_ROWS):
+        for row in rows:
+            yield Digest(row["digest"]), len(row["data"]), digest_of(row["data"]) == row["digest"]
+        after = rows[-1]["digest"]
 
 
 def put_inline(tx: Transaction, data: bytes) -> Stored:

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mlwright.kernel.database import Database, Queries
+from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest, Hasher, canonical, digest_of, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.sdk.ranges import Range
@@ -49,13 +49,21 @@ class PackedObjects:
     Args:
         objects: where packs, recipes and all other objects lie.
         made: of this machine, for what somebody wants as a whole file; disposable.
+        source: where records are looked for, if not in the database.
     """
 
-    def __init__(self, objects: Objects, database: Database, made: Objects) -> None:
+    def __init__(
+        self, objects: Objects, database: Database, made: Objects, source: Source | None = None
+    ) -> None:
         self._objects = objects
         self._database = database
+        self._source = source or database
         self._made = made
         self._renewed_s: dict[Digest, float] = {}
+
+    def seen_in(self, source: Source) -> PackedObjects:
+        """The same store, with the records as they are seen there."""
+        return PackedObjects(self._objects, self._database, self._made, source)
 
     @property
     def incoming(self) -> Path:
@@ -133,16 +141,29 @@ class PackedObjects:
         for pack in {place.pack for place in self.places(digest)}:
             self._objects.path(pack, verify=True)
 
+    def beneath(self, digest: Digest) -> list[tuple[Digest, str | None]]:
+        """The objects of the store beneath that hold an object's bytes, each with its kind.
+
+        Raises:
+            NotFound: there are none.
+            Corrupt: its recipe is damaged.
+        """
+        if digest in self._objects:
+            return [(digest, None)]
+        packs: dict[Digest, str | None] = {place.pack: None for place in self.places(digest)}
+        recipe = self._source.read(_SQL["chunked_by_digest"], digest=digest)
+        return [*packs.items(), *((row["recipe"], RECIPE) for row in recipe)]
+
     def find(self, digest: Digest) -> Packed | None:
         """Where a packed range lies."""
-        rows = self._database.read(_SQL["packed_by_digest"], digest=digest)
+        rows = self._source.read(_SQL["packed_by_digest"], digest=digest)
         return Packed(digest, **rows[0]) if rows else None
 
     def inside(self, pack: Digest) -> list[Packed]:
         """All that lies in a pack, in the order of its bytes."""
         return [
             Packed(row["digest"], pack, row["start"], row["size_bytes"])
-            for row in self._database.read(_SQL["packed_in"], pack=pack)
+            for row in self._source.read(_SQL["packed_in"], pack=pack)
         ]
 
     def is_object(self, digest: Digest) -> bool:
@@ -159,7 +180,7 @@ class PackedObjects:
         Raises:
             NotFound: it is not kept in pieces.
         """
-        rows = self._database.read(_SQL["chunked_by_digest"], digest=digest)
+        rows = self._source.read(_SQL["chunked_by_digest"], digest=digest)
         if not rows:
             raise NotFound(f"object {digest[:12]} is not in the store")
         recipe = rows[0]["recipe"]
@@ -182,7 +203,7 @@ class PackedObjects:
 
     def anything(self) -> bool:
         """Whether anything is packed at all."""
-        return bool(self._database.read(_SQL["packed_any"]))
+        return bool(self._source.read(_SQL["packed_any"]))
 
     def add(self, packed: Iterable[Packed]) -> None:
         """Record where ranges lie, of packs that are durable."""
@@ -206,7 +227,7 @@ class PackedObjects:
             packs = {place.pack for place in self.places(digest)}
         except (NotFound, Corrupt):
             return False
-        recipes = self._database.read(_SQL["chunked_by_digest"], digest=digest)
+        recipes = self._source.read(_SQL["chunked_by_digest"], digest=digest)
         return all(self._objects.renew(pack) for pack in packs) and all(
             self._objects.renew(row["recipe"], kind=RECIPE) for row in recipes
         )
@@ -227,11 +248,10 @@ class PackedObjects:
         for held in self._objects:
             ages[held.digest] = held.put_us
             yield held
-        for query in ("packed_all", "chunked_all"):
-            for row in self._database.read(_SQL[query]):
-                age = ages.get(row["pack" if "pack" in row else "recipe"])
-                if age is not None and row["digest"] not in ages:
-                    yield Held(row["digest"], row["size_bytes"], age)
+        for row in (*self._source.read(_SQL["packed_all"]), *self._source.read(_SQL["chunked_all"])):
+            age = ages.get(row["pack" if "pack" in row else "recipe"])
+            if age is not None and row["digest"] not in ages:
+                yield Held(row["digest"], row["size_bytes"], age)
 
     def remove(self, digest: Digest, *, before_us: int | None = None) -> bool:
         """Remove the object; of what lies in packs only where it lies is forgotten, if no time is set."""

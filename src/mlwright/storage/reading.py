@@ -54,10 +54,25 @@ def verify_entries(packs: PackedObjects, entries: Iterable[Entry], progress: Pro
     """
     entries = tuple(entries)
     for entry, ranges in zip(entries, files_behind(packs, entries), strict=True):
-        hasher = Hasher()
-        for block in (block for each in ranges for block in each.blocks()):
-            hasher.update(block)
-        if hasher.digest() != entry.digest:
-            packs.verify_behind(entry.digest)
-            raise damaged(entry.digest)
+        _compare(packs, entry.digest, ranges)
         progress.advance(entry.size_bytes)
+
+
+def verify_object(packs: PackedObjects, digest: Digest) -> int:
+    """Read one object in full; returns its size in bytes.
+
+    Raises:
+        NotFound, Corrupt: as `verify_entries`.
+    """
+    ranges = packs.ranges(digest)
+    _compare(packs, digest, ranges)
+    return sum(each.size_bytes for each in ranges)
+
+
+def _compare(packs: PackedObjects, digest: Digest, ranges: Iterable[Range]) -> None:
+    hasher = Hasher()
+    for block in (block for each in ranges for block in each.blocks()):
+        hasher.update(block)
+    if hasher.digest() != digest:
+        packs.verify_behind(digest)
+        raise damaged(digest)

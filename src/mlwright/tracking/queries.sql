@@ -67,3 +67,9 @@ WHERE (excluded.step, excluded.at_us) >= (metric.step, metric.at_us);
 -- name: metrics_of
 -- The last value of each metric of a run.
 SELECT name, value, step, at_us FROM metric WHERE run_id = :run_id ORDER BY name;
+
+-- name: loose_edges
+-- Edges that lead to runs, or come from them, which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE (from_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = from_id))
+    OR (to_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = to_id));

@@ -30,7 +30,9 @@ _ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "G
 """Set while Git runs a hook: they would make us read the hook's repository instead of the project's."""
 
 MAX_FILE_BYTES = 10 << 20
-_NEVER_FOLDERS = frozenset({".mlwright", ".git", ".venv", "__pycache__", ".aws", ".ssh"})
+_NEVER_FOLDERS = frozenset(
+    {".mlwright", ".mlwright.restoring", ".git", ".venv", "__pycache__", ".aws", ".ssh"}
+)
 _NEVER_NAMES = re.compile(
     r".*\.(pyc|pem|key|p12)|\.env(\..*)?|\.(netrc|pypirc|pgpass|git-credentials)|id_(rsa|dsa|ecdsa|ed25519).*",
     re.DOTALL,
@@ -118,6 +120,15 @@ class Snapshots:
         if fresh != memory:
             write_whole(self._memory, json.dumps(fresh).encode())
         return self._snapshot(Tree(tuple(entries)), commit, remote, dirty, tuple(left_out))
+
+    def commit(self) -> tuple[str, bool] | None:
+        """The commit that the project is at (empty before the first), and whether its files differ from it.
+
+        Returns:
+            None without Git, or where the project lies in no repository.
+        """
+        names, commit, _, dirty = _git_state(self._root)
+        return None if names is None else (commit, dirty)
 
     def record(self, tx: Transaction, snapshot: Snapshot) -> None:
         """Write the snapshot's row and its edge, in the transaction of whoever refers to it."""
