@@ -20,7 +20,7 @@ from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import find_project
+from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
@@ -32,7 +32,7 @@ from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, 
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workspace import create_project, open_workspace
-from mlwright.workspace.workspace import DATABASE
+from mlwright.workspace.workspace import DATABASE, keep_in_folder
 
 if TYPE_CHECKING:
     from mlwright.workspace.backup import Manifest
@@ -246,6 +246,7 @@ class Project:
         """Make a run again from what was recorded, and compare every output."""
 
         def opener(place: Path) -> Rooms:
+            keep_in_folder(place / LOCAL_FOLDER)  # what is made there is not for the project's bucket
             return Project.open(place).rooms
 
         return reproduce(self.rooms, run, folder, opener, watcher)
