@@ -106,7 +106,7 @@ class Bucket:
             for begin in range(start, seen.size_bytes, PART_BYTES)
         ]
         if (start == 0 and len(ranges) < 2) or not self._can_give_ranges(seen):
-            yield from self._stream(seen.key, start)
+            yield from self._stream(seen, start)
             return
         from concurrent.futures import Future, ThreadPoolExecutor  # 16 ms, for those who have large objects
 
@@ -218,11 +218,13 @@ class Bucket:
             self._gives_ranges = True
         return self._gives_ranges
 
-    def _stream(self, key: str, start: int) -> Iterator[bytes]:
+    def _stream(self, seen: Seen, start: int) -> Iterator[bytes]:
         import obstore
 
-        with self._asking(key):
-            for piece in obstore.get(self._store, key).stream(min_chunk_size=PART_BYTES):
+        options: Any = {"if_match": seen.etag or None}
+        with self._asking(seen.key):
+            whole = obstore.get(self._store, seen.key, options=options)
+            for piece in whole.stream(min_chunk_size=PART_BYTES):
                 if start < len(piece):
                     yield bytes(memoryview(piece)[start:])
                 start = max(0, start - len(piece))
