@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlwright import serving
 from mlwright.environments import Environments
@@ -31,14 +31,13 @@ from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.upkeep import Collected, collect, plan_collect
 from mlwright.workspace import create_project, open_workspace
+from mlwright.workspace.backup import Manifest
+from mlwright.workspace.doctor import Finding
+from mlwright.workspace.summary import Summary
+from mlwright.workspace.verify import Verified
 from mlwright.workspace.workspace import DATABASE, keep_in_folder
-
-if TYPE_CHECKING:
-    from mlwright.workspace.backup import Manifest
-    from mlwright.workspace.doctor import Finding
-    from mlwright.workspace.summary import Summary
-    from mlwright.workspace.verify import Verified
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -323,6 +322,23 @@ class Project:
         from mlwright.workflow.upkeep import backed_up
 
         return backed_up(self.rooms, target, progress)
+
+    def plan_collect(self) -> Collected:
+        """What `collect` would take away.
+
+        Raises:
+            NotFound, Corrupt: a stored tree cannot be read: what it names cannot be known.
+        """
+        return plan_collect(self.rooms)
+
+    def collect(self, progress: Progress = SILENT) -> Collected:
+        """Take away objects that nothing names any more, a day after anybody wanted them; runs may go on.
+
+        Raises:
+            Conflict: somebody else collects, or makes a backup.
+            NotFound, Corrupt: as `plan_collect`; nothing went.
+        """
+        return collect(self.rooms, progress)
 
     def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
         """The newest `limit` events, or the next ones after the id `after`; oldest first."""

@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": ("mlwright.workflow.cli:run", "Run a pipeline."),
     "serve": ("mlwright.serving.cli:serve", "Answer predictions of a model over HTTP."),
     "lineage": ("mlwright.versioning.cli:lineage", "Show what a thing was made from, or what came of it."),
+    "gc": ("mlwright.workspace.cli:gc", "Free the room of what nothing names any more."),
     "events": ("mlwright.workspace.cli:events", "Show what happened in the workspace."),
     "pipelines": ("mlwright.workflow.cli:pipelines", "List and plan pipelines."),
     "runs": ("mlwright.workflow.runs_cli:runs", "List, show, continue and reproduce runs."),

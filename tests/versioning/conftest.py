@@ -46,8 +46,7 @@ def digest(beginning: str) -> str:
 
 def snapshots_of(workspace: Workspace, root: Path, *ignore: str) -> Snapshots:
     """The code of a folder, kept in a workspace."""
-    memory = workspace.local / "snapshot-memory.json"
-    return Snapshots(workspace.database, workspace.objects, root, ignore, memory)
+    return Snapshots(workspace.database, workspace.objects, root, ignore, Places(workspace.local / "code"))
 
 
 PIPELINE = '''

@@ -6,7 +6,7 @@ An edge is written in the same transaction as its later end (`from`), by whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -46,6 +46,16 @@ def add(tx: Transaction, edges: Iterable[Edge]) -> None:
             for edge in edges
         ],
     )
+
+
+def roles_towards(source: Source, kinds: Sequence[str]) -> dict[tuple[str, str], int]:
+    """How many edges lead to things of these kinds, by the kind of their later end and their role."""
+    counts: dict[tuple[str, str], int] = {}
+    for kind in kinds:
+        for row in source.read(_SQL["roles_towards"], kind=kind):
+            key = (row["from_kind"], row["role"].partition(":")[0])
+            counts[key] = counts.get(key, 0) + row["edges"]
+    return counts
 
 
 def made_from(database: Source, end: End, role: str | None = None) -> list[Edge]:

@@ -4,6 +4,10 @@ INSERT INTO edge (from_kind, from_id, role, to_kind, to_id)
 VALUES (:from_kind, :from_id, :role, :to_kind, :to_id)
 ON CONFLICT DO NOTHING;
 
+-- name: roles_towards
+-- How often things of a kind are referred to, by what and in which role.
+SELECT from_kind, role, count(*) AS edges FROM edge WHERE to_kind = :kind GROUP BY from_kind, role;
+
 -- name: edges_from
 -- What one thing was made from, in one role or in all.
 SELECT from_kind, from_id, role, to_kind, to_id FROM edge

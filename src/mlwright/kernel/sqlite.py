@@ -7,6 +7,7 @@ checkpoint races a commit. Source: the SQLite change log, 3.51.3.
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from mlwright.kernel.ids import new_id
 _SQL = Queries.beside(__file__)
 _BUSY_MS = 30_000
 _PAUSE_S = 0.01
+_NO_ROOM_BYTES = 1 << 20
 _KEPT_STATEMENTS = 256
 _CACHE_KIB = 32 * 1024
 """At most, for a connection: changed pages that it cannot hold are written twice."""
@@ -324,12 +326,22 @@ def _say(error: apsw.Error, path: Path | str) -> None:
                 where=str(path),
                 hint="bring a backup back: mlwright workspace restore BACKUP",
             ) from error
+        case apsw.IOError() if _no_room(path):
+            raise disk_full(Path(path)) from error
         case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.IOError():
             raise Unavailable(
                 f"the metadata database cannot be used: {error}",
                 where=str(path),
                 hint="look at the folder's permissions and the free space on its disk",
             ) from error
+
+
+def _no_room(path: Path | str) -> bool:
+    """Whether a failure of the disk is one of room: where SQLite maps a file, it cannot tell by itself."""
+    try:
+        return shutil.disk_usage(Path(path).parent).free < _NO_ROOM_BYTES
+    except OSError:
+        return False
 
 
 def sqlite_version() -> str:

@@ -29,6 +29,7 @@ def check_out(
     folder: Path,
     *,
     link: bool = False,
+    force: bool = False,
     progress: Progress = SILENT,
 ) -> dict[str, State]:
     """Write a tree's files into a folder where none of them is, sharing blocks where the file system can.
@@ -36,6 +37,7 @@ def check_out(
     Args:
         folder: made if it is missing.
         link: make hard links to objects that hold one file; who edits one edits the store.
+        force: files of the same names that are there give way.
 
     Returns:
         By path, what tells whether a file has changed since.
@@ -52,6 +54,8 @@ def check_out(
     jobs, written = [], []
     for entry, ranges in zip(entries, files_behind(objects.packs, entries), strict=True):
         target = f"{folder}/{entry.path}"
+        if force:
+            Path(target).unlink(missing_ok=True)
         if link and len(ranges) == 1 and ranges[0].size_bytes == ranges[0].path.stat().st_size:
             Path(target).hardlink_to(ranges[0].path)
             states[entry.path] = _state(target)

@@ -75,8 +75,8 @@ class InlineObjects:
         return self._row(digest)
 
     def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
-        """A row stays as long as anything names it; an object is renewed."""
-        return self._row(digest) is not None or self._objects.renew(digest, kind=kind)
+        """Renew the object. A row is of no use here: it goes with the last record that names it."""
+        return self._objects.renew(digest, kind=kind)
 
     def __contains__(self, digest: Digest) -> bool:
         return self._row(digest) is not None or digest in self._objects

@@ -61,6 +61,11 @@ class PackedObjects:
         self._made = made
         self._renewed_s: dict[Digest, float] = {}
 
+    @property
+    def store(self) -> Objects:
+        """The store beneath."""
+        return self._objects
+
     def seen_in(self, source: Source) -> PackedObjects:
         """The same store, with the records as they are seen there."""
         return PackedObjects(self._objects, self._database, self._made, source)

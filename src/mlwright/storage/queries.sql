@@ -68,3 +68,17 @@ ON CONFLICT (digest) DO UPDATE SET recipe = excluded.recipe;
 -- name: remove_chunked
 -- Forget a large file that was kept in pieces.
 DELETE FROM chunked WHERE digest = :digest;
+
+-- name: packs
+-- The objects in which anything is packed.
+SELECT DISTINCT pack FROM packed;
+
+-- name: inline_unnamed
+-- The small values that nothing names any more.
+SELECT digest, length(data) AS size_bytes FROM inline
+WHERE NOT EXISTS (SELECT 1 FROM edge WHERE edge.to_kind = 'object' AND edge.to_id = inline.digest);
+
+-- name: remove_unnamed
+-- Forget a small value, unless something names it by now.
+DELETE FROM inline WHERE digest = :digest
+AND NOT EXISTS (SELECT 1 FROM edge WHERE edge.to_kind = 'object' AND edge.to_id = :digest);

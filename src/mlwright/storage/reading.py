@@ -25,7 +25,7 @@ def files_behind(packs: PackedObjects, entries: Iterable[Entry]) -> Iterator[lis
             yield [found]
             continue
         place = packs.find(entry.digest)
-        if place is None or place.pack in seen:
+        if place is None or place.pack in seen or packs.is_object(entry.digest):
             yield packs.ranges(entry.digest)
             continue
         seen.add(place.pack)

@@ -39,7 +39,7 @@ WHERE pipeline = :pipeline AND state = 'succeeded' ORDER BY created_us DESC LIMI
 
 -- name: unfinished_runs
 -- Runs that somebody should be executing.
-SELECT id FROM run WHERE state = 'running';
+SELECT id, created_us FROM run WHERE state = 'running';
 
 -- name: add_param
 -- A parameter of a run.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -66,6 +67,7 @@ class Rooms(Struct, frozen=True):
         place = self.workspace.local / "snapshots" / snapshot.tree[:32]
         tree = self.snapshots.tree(snapshot)
         if _intact(place, tree):
+            os.utime(place)  # what is used is not collected
             return place
         place.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
@@ -97,9 +99,7 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
         attempts=attempts,
         datasets=Datasets(database, objects, Places(local / "places"), project.root),
         models=Models(database),
-        snapshots=Snapshots(
-            database, objects, project.root, project.settings.ignore, local / "snapshot-memory.json"
-        ),
+        snapshots=Snapshots(database, objects, project.root, project.settings.ignore, Places(local / "code")),
         environments=Environments(database, objects, project.root, local),
     )
 

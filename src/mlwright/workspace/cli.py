@@ -41,6 +41,35 @@ def init(base: Path, folder: Path, name: str | None, as_json: bool, dry_run: boo
     say("  mlwright run diagnosis")
 
 
+@command("gc", example="mlwright gc --dry-run", changes=True)
+def gc(project: Project, as_json: bool, dry_run: bool) -> None:
+    """Free the room of what nothing names any more: objects, packs, temporary files, unused snapshots.
+
+    What is younger than a day, or than the oldest run that goes on, is spared.
+    """
+    with progress() as bar:
+        found = project.plan_collect() if dry_run else project.collect(bar)
+    if as_json:
+        say_json({"plan" if dry_run else "collected": found, "bytes": found.bytes})
+        return
+    sweep = found.sweep
+    rows = [
+        ("objects", len(sweep.dead), sum(held.size_bytes for held in sweep.dead)),
+        ("packs that are half empty", len(sweep.thin), sweep.thin_bytes),
+        ("small values", len(sweep.rows), sweep.row_bytes),
+        ("files of interrupted writes", len(sweep.temporary), sum(size for _, size in sweep.temporary)),
+        ("unused files of this machine", len(found.local), sum(size for _, size in found.local)),
+    ]
+    say("plan: collect" if dry_run else "collected")
+    say_table([(what, f"{count:,}", show_size(size)) for what, count, size in rows if count], indent="  ")
+    say(f"{'would free' if dry_run else 'freed'} {show_size(found.bytes)}")
+    if sweep.young[0]:
+        young = f"{counted(sweep.young[0], 'object')}, {show_size(sweep.young[1])}"
+        say(f"spared {young}: younger than a day, or than a run that goes on")
+    say(f"kept {counted(sweep.kept[0], 'object')}, {show_size(sweep.kept[1])}, for")
+    say_table([(kind, counted(count, "reference")) for kind, count in found.kept.items()], indent="  ")
+
+
 @command("events", example="mlwright events --limit 10")
 @click.option("--after", type=int, help="The next ones after this number, instead of the newest.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many.")

@@ -167,7 +167,7 @@ def _target(manifest: Manifest, folder: Path, *, here: bool, force: bool) -> _Ta
             not folder.is_dir() or any(each.name != _MAKING for each in folder.iterdir())
         ):
             raise Conflict(
-                f"{folder} is no project and not empty",
+                f"{folder.resolve()} is no project and not empty",
                 hint="name a new folder: mlwright workspace restore BACKUP DIR",
             )
         return _Target(folder, fresh=True, occupied=False)

@@ -158,7 +158,8 @@ def _explained(database: Database, fault: Fault, whose: list[Namer], words: Word
     """The same fault with who is hurt by it, and what can be done."""
     told: dict[str, None] = {}
     remedies: dict[str, None] = {}
-    for namer in whose:
+    # What makes the bytes anew for sure goes before what may, if nothing has changed since.
+    for namer in sorted(whose, key=lambda namer: namer.end.kind in {"snapshot", "lock"}):
         for end in _owners(database, namer.end):
             place = f", {namer.path}" if namer.path else ""
             told[f"{_label(end, words)}{place}"] = None
