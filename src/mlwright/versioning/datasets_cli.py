@@ -112,6 +112,36 @@ def verify(project: Project, references: tuple[str, ...], as_json: bool) -> None
 
 
 @datasets.add_command
+@command("push", example="mlwright datasets push patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def push(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Send a version to a remote, with its records; only what is missing there is sent.
+
+    REMOTE is a name of `remotes` in the settings, by default `origin` or the only one.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_push(reference) if dry_run else exchange.push(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
+@command("pull", example="mlwright datasets pull patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def pull(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Fetch a version from a remote, by default the newest there; it keeps its number.
+
+    Only what is missing here is fetched, and every byte is verified.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_pull(reference) if dry_run else exchange.pull(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
 @command("list", example="mlwright datasets list")
 def list_datasets(project: Project, as_json: bool) -> None:
     """Show the newest version of each dataset."""

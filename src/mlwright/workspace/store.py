@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from mlwright.kernel.errors import Conflict, NotFound
@@ -10,6 +11,7 @@ from mlwright.storage import LocalObjects, Objects
 from mlwright.storage.address import Address, parse_address
 from mlwright.storage.bucket import Bucket
 from mlwright.storage.cached import CachedObjects
+from mlwright.storage.remotes import MARK as REMOTE
 from mlwright.storage.retrying import RetryingObjects, retrying
 from mlwright.storage.s3 import S3Objects
 from mlwright.workspace.workspace import FOLDER, MARK, OBJECTS, STORE
@@ -67,6 +69,12 @@ def open_bucket(address: Address, folder: Path, local: Path, identity: str) -> O
 
 def _claim(bucket: Bucket, identity: str) -> None:
     """A bucket carries its workspace's id, as a folder does; of two that come at once, the later has it."""
+    with contextlib.suppress(NotFound):
+        retrying(lambda: bucket.read(REMOTE))
+        raise Conflict(
+            f"{bucket.address} is a remote that versions were pushed to: collecting would take them away",
+            hint="choose another prefix for `objects`",
+        )
     try:
         owner = retrying(lambda: bucket.read(MARK))
     except NotFound:
