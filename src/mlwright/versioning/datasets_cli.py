@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,19 +22,24 @@ def datasets() -> None:
 @command(
     "add", example='mlwright datasets add data/patients.csv --name patients -m "first export"', changes=True
 )
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PATH|URL")
 @click.option("--name", required=True, help="The dataset's name.")
 @click.option("-m", "--message", default="", help="Why this version exists.")
 @click.option("--verify", is_flag=True, help="Read unchanged files too, and what is stored of them.")
 def add(
-    project: Project, path: Path, name: str, message: str, verify: bool, as_json: bool, dry_run: bool
+    project: Project, path: str, name: str, message: str, verify: bool, as_json: bool, dry_run: bool
 ) -> None:
-    """Make the file or folder at PATH the next version of a dataset."""
+    """Make a file or a folder the next version of a dataset: of this disk, of the web, or of a bucket.
+
+    URL is https://..., s3://BUCKET/KEY, or s3://BUCKET/FOLDER/; what was read there is recorded.
+    """
+    from mlwright.versioning.imports import add_from, plan_add_from
+
     with progress() as bar:
         if dry_run:
-            say_plan(project.datasets.plan_add(path, name, progress=bar), as_json)
+            say_plan(plan_add_from(project.datasets, path, name, progress=bar), as_json)
             return
-        version, new = project.datasets.add(path, name, message=message, verify=verify, progress=bar)
+        version, new = add_from(project.datasets, path, name, message=message, verify=verify, progress=bar)
     if as_json:
         say_json({"version": version, "new": new})
         return
@@ -108,6 +112,36 @@ def verify(project: Project, references: tuple[str, ...], as_json: bool) -> None
 
 
 @datasets.add_command
+@command("push", example="mlwright datasets push patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def push(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Send a version to a remote, with its records; only what is missing there is sent.
+
+    REMOTE is a name of `remotes` in the settings, by default `origin` or the only one.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_push(reference) if dry_run else exchange.push(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
+@command("pull", example="mlwright datasets pull patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def pull(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Fetch a version from a remote, by default the newest there; it keeps its number.
+
+    Only what is missing here is fetched, and every byte is verified.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_pull(reference) if dry_run else exchange.pull(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
 @command("list", example="mlwright datasets list")
 def list_datasets(project: Project, as_json: bool) -> None:
     """Show the newest version of each dataset."""
@@ -126,6 +160,8 @@ def show_dataset(project: Project, reference: str, as_json: bool) -> None:
         say_json({"version": version, "files": tree.entries})
         return
     say_version(version, versions)
+    if source := version.about.get("source"):
+        say(f"source     {source['url']}{'  ' if source['etag'] else ''}{source['etag']}")
     if columns := version.about.get("columns"):
         say(f"columns    {len(columns)}: {', '.join(columns[:6])}{', ...' if len(columns) > 6 else ''}")
     say("files")
