@@ -314,7 +314,7 @@ def _codec_for(value: Any, name: str) -> Any:
     except Invalid as error:
         raise Invalid(
             error.message,
-            hint="give a table, an array, a scikit-learn model, text, bytes, JSON values,"
+            hint="give a table, an array, a model, text, bytes, JSON values,"
             " or a Path to a file that you wrote; a figure goes to log_figure",
         ) from None
 

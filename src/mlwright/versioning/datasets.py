@@ -12,11 +12,12 @@ from mlwright.kernel.digest import digest_of, digest_of_file
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.dataset import Dataset
 from mlwright.storage import InlineObjects, Tree, load_tree, scan, store_tree
 from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.storage.trees import Entry, Source
-from mlwright.versioning.artifacts import TREE, add_artifact
+from mlwright.versioning.artifacts import add_artifact
 from mlwright.versioning.references import LATEST, Reference, check_name
 from mlwright.versioning.versions import Version, Versions
 
