@@ -115,6 +115,8 @@ def test_code_that_only_the_pickle_knows_counts_for_who_takes_it(make_project: M
 
         assert project.artifacts.get("latest/draw").artifact.digest == before
         assert project.rooms.objects.get(project.artifacts.get("latest/measure").artifact.digest) == b"103"
+        why = mlwright("runs", "why", run.id, "measure", cwd=root).stdout
+        assert "input `shape` is a pickle, and what made it has other code or packages" in why
         states = {each.node: each.state for each in project.rooms.attempts.of_run(again.id)}
         assert (run.state, states["measure"]) == (RunState.SUCCEEDED, AttemptState.REUSED)
     assert (tmp_path / "out").read_text() == "measured measured "
