@@ -33,6 +33,12 @@ MODULE = """
         def describe(self, value):
             return {"integer": value.denominator == 1}
 
+    class FolderMaker(FractionCodec):
+        name = "maker"
+
+        def encode(self, value, path):
+            path.mkdir()
+
     class Nameless:
         name = "another"
 """
@@ -117,3 +123,24 @@ def test_a_broken_codec_is_named_and_nothing_else_takes_its_place(
 
     assert said in done.stdout
     assert "hint: " in done.stdout
+
+
+def test_a_codec_that_makes_a_folder_is_named(tmp_path: Path) -> None:
+    """Of its bytes there would be no digest: the step that returned the value fails with the codec's name."""
+    folder = installed(tmp_path / "site", "maker = fractionate:FolderMaker")
+    code = """
+        from fractions import Fraction
+        from pathlib import Path
+        from mlwright.kernel.errors import Invalid
+        from mlwright.sdk.session import _Encoder
+        from mlwright.sdk.workplace import Workplace
+
+        try:
+            _Encoder("halve", Workplace(Path("home"), capture=False), "1").add("result", Fraction(1, 2))
+        except Invalid as error:
+            print(error.render())
+    """
+
+    done = using(tmp_path, folder, code=code)
+
+    assert "error: the codec `maker` has made a folder: encode must write one file" in done.stdout

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import itertools
 import os
 import resource
 import signal
@@ -21,12 +22,13 @@ import sys
 import time
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Invalid, MlwrightError
 from mlwright.sdk import report
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.codecs import LAST_RESORT, Codec, Unstorable, codec_named, codecs_for, reason
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.forked import children_end_here
@@ -264,16 +266,17 @@ class _Encoder:
             Invalid: it cannot be stored, not even as pickle.
         """
         what = f"the output `{name}` of step `{self._node}`"
-        codec = next(codecs_for(value), None)
-        if codec is None and type(value) is list and all(next(codecs_for(item), None) for item in value):
+        codecs = codecs_for(value)
+        first = next(codecs, None)
+        if first is None and type(value) is list and all(next(codecs_for(item), None) for item in value):
             for index, item in enumerate(value):
-                self._add(f"{name}[{index}]", item, f"{what}, at {index},")
+                self._add(f"{name}[{index}]", item, f"{what}, at {index},", codecs_for(item))
         else:
-            self._add(name, value, what)
+            self._add(name, value, what, codecs if first is None else itertools.chain([first], codecs))
 
-    def _add(self, name: str, value: Any, what: str) -> None:
+    def _add(self, name: str, value: Any, what: str, codecs: Iterator[Codec]) -> None:
         refused: Unstorable | None = None
-        for codec in codecs_for(value):
+        for codec in codecs:
             try:
                 self._keep(name, value, codec)
             except Unstorable as error:
@@ -300,6 +303,8 @@ class _Encoder:
         codec.encode(value, path)
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
+            if codec.name != TREE:
+                raise Invalid(f"the codec `{codec.name}` has made a folder: encode must write one file")
             self._tell(told | {"folder": str(path)}, codec.describe(value))
         elif status.st_size <= INLINE_BYTES:
             self._tell(told, codec.describe(value), path.read_bytes())

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from mlwright.compute import Report
 from mlwright.kernel.digest import Digest, digest_of
-from mlwright.sdk.codec_names import PICKLE
+from mlwright.sdk.codec_names import PICKLE, TREE
 from mlwright.sdk.workplace import LOG, shorten
 from mlwright.storage import InlineObjects, Stored, scan, store_tree
 from mlwright.tracking import Entry, JournalReader
@@ -104,7 +104,7 @@ class Publisher:
     ) -> Artifact:
         if told["codec"] == PICKLE and basis:
             told["about"]["basis"] = basis
-        if "folder" in told:
+        if told["codec"] == TREE:
             stored = self._folder(Path(told["folder"]))
         elif "path" in told:
             stored = self._objects.put(Path(told["path"]), take=True)
