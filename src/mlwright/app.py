@@ -277,8 +277,10 @@ class Project:
 
         Raises:
             NotFound: there is no such version.
+            Incompatible: it is a pickle that no run of this workspace made.
         """
         detail = self.models.detail(reference)
+        detail.artifact.refuse_foreign_pickle(detail.version.reference)
         path = self.rooms.objects.path(detail.artifact.digest)
         return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature

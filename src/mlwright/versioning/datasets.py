@@ -16,6 +16,7 @@ from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage import (
@@ -34,7 +35,7 @@ from mlwright.storage import (
 )
 from mlwright.storage.places import Line
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import TREE, Artifact, add_artifact
+from mlwright.versioning.artifacts import Artifact, add_artifact
 from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
 from mlwright.versioning.versions import Version, Versions

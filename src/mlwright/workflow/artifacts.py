@@ -21,20 +21,30 @@ from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, looks_like_id, short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.promise import RESULT
 from mlwright.storage import check_out, load_tree
 from mlwright.versioning import Artifact
-from mlwright.versioning.artifacts import TREE, artifact_by_digest, artifact_by_prefix
+from mlwright.versioning.artifacts import artifact_by_digest, artifact_by_prefix
 from mlwright.workflow.rooms import Rooms
 
 SUFFIXES = {
     "table": ".parquet",
     "array": ".npy",
     "sklearn": ".skops",
+    "xgboost": ".ubj",
+    "lightgbm": ".txt",
+    "catboost": ".cbm",
+    "torch": ".safetensors",
+    "onnx": ".onnx",
+    "figure": ".png",
+    "plotly": ".json",
+    "pickle": ".pickle",
     "json": ".json",
     "text": ".txt",
     "bytes": ".bin",
     "file": "",
+    "tree": "",
 }
 """What a file is called by the codec that wrote it; one that a step wrote itself has a suffix of its own."""
 
