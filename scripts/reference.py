@@ -493,9 +493,17 @@ _MEANINGS = {
     "run.cancel-asked": "Somebody asked for the end of a run that another process executes.",
     "run.cancelled": "A run was ended: by Ctrl-C, by a signal, or because that was asked for.",
     "run.lost": "The process of a run was found to be gone without a word.",
+    "workspace.backed-up": "A backup was finished.",
+    "workspace.restored": "The workspace was restored from a backup: what follows happened after it.",
 }
 """A verb without a sentence here stops the script: whoever adds one says what it means."""
-_SUBJECTS = {"run.end": "run", "End('run', run)": "run", "made.end": "version", "version.end": "version"}
+_SUBJECTS = {
+    "run.end": "run",
+    "End('run', run)": "run",
+    "made.end": "version",
+    "version.end": "version",
+    "it": "workspace",
+}
 
 
 def events() -> list[Verb]:

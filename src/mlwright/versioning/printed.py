@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlwright.kernel.clock import show as show_time
@@ -44,3 +45,11 @@ def say_version(version: Version, versions: Versions) -> None:
     say(f"made       {show_time(version.created_us)}")
     if version.message:
         say(f"message    {version.message}")
+
+
+def say_changes(what: str, names: Sequence[str], most: int = 10) -> None:
+    """A few names, and how many more there are."""
+    for name in names[:most]:
+        say(f"  {what:8} {name}")
+    if len(names) > most:
+        say(f"  {what:8} {len(names) - most:,} more")

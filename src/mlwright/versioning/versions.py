@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound, nearest
@@ -153,6 +153,10 @@ class Versions:
         if not rows:
             raise NotFound(f"there is no version {identity}")
         return _version(rows[0])
+
+    def exists(self, source: Source, identity: str) -> bool:
+        """Whether a version is there, as it is seen in `source`."""
+        return bool(source.read(_SQL["version_by_id"], id=identity))
 
     def newest(self) -> list[Version]:
         """The newest version under each name."""

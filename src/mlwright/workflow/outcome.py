@@ -116,7 +116,7 @@ class Publisher:
 
     def _folder(self, folder: Path) -> Stored:
         """A folder as a tree; the copy that the worker made of it is taken away."""
-        digest, tree = store_tree(self._objects, scan(folder))
+        digest, tree = store_tree(self._objects.packs, scan(folder))
         shutil.rmtree(folder, ignore_errors=True)
         return Stored(digest, tree.size_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from msgspec import Struct
@@ -9,12 +10,18 @@ from msgspec import Struct
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, all_migrations
 from mlwright.kernel.errors import Conflict, Unavailable
+from mlwright.kernel.files import write_whole
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.storage import InlineObjects, LocalObjects
+from mlwright.storage import InlineObjects, LocalObjects, Objects, PackedObjects
 
 _SQL = Queries.beside(__file__)
+
+DATABASE, OBJECTS, LOCAL, MARK = "metadata.db", "objects", "local", "WORKSPACE"
+"""What lies in a workspace's folder; and the file of a store that names the workspace it belongs to."""
+STORE, FOLDER = "STORE", "folder"
+"""The file that says which bucket has the objects; or that the folder has, whatever the settings say."""
 
 
 class Workspace(Struct, frozen=True):
@@ -33,6 +40,19 @@ class Workspace(Struct, frozen=True):
     local: Path
 
     @property
+    def root(self) -> Path:
+        """The folder that all of it lies in."""
+        return self.local.parent
+
+    @property
+    def objects_at(self) -> str:
+        """Where the objects are: a folder, or the address of a bucket."""
+        with contextlib.suppress(FileNotFoundError):
+            if (place := (self.root / STORE).read_text().strip()) != FOLDER:
+                return place
+        return str(self.root / OBJECTS)
+
+    @property
     def scratch(self) -> Path:
         """Where attempts work."""
         return self.local / "scratch"
@@ -48,26 +68,47 @@ def open_workspace(project: ProjectFolder) -> Workspace:
     Raises:
         Incompatible: a newer mlwright wrote it.
         Conflict: the object store belongs to another workspace.
-        Unavailable: it cannot be written.
+        Invalid: `objects` names no bucket.
+        Unavailable: it cannot be written, or the bucket cannot be reached.
     """
     folder = project.local
     try:
         folder.mkdir(exist_ok=True)
-        if not (ignore := folder / ".gitignore").exists():
-            ignore.write_text("*\n")
+        hide(folder)
     except OSError as error:
         raise Unavailable(f"the workspace cannot be made: {error.strerror}", where=str(folder)) from error
-    database = SqliteDatabase(folder / "metadata.db")
+    database = SqliteDatabase(folder / DATABASE)
     try:
         database.migrate(all_migrations())
         identity = _identity(database, project.name)
-        _claim(folder / "objects", identity)
+        store = _store(folder, project.settings.objects, identity)
     except BaseException:
         database.close()
         raise
-    local = folder / "local"
-    store = LocalObjects(folder / "objects", local / "verified")
-    return Workspace(identity, database, InlineObjects(store, database), local)
+    local = folder / LOCAL
+    return Workspace(identity, database, layered(store, database, local), local)
+
+
+def layered(store: Objects, database: Database, local: Path) -> InlineObjects:
+    """The whole of a workspace's store over the one that holds its objects."""
+    made = LocalObjects(local / "made", local / "verified-made")
+    return InlineObjects(PackedObjects(store, database, made), database)
+
+
+def keep_in_folder(folder: Path) -> None:
+    """Let a workspace that is made soon keep its objects itself, whatever the settings say."""
+    write_whole(folder / STORE, f"{FOLDER}\n".encode())
+
+
+def _store(folder: Path, setting: str, identity: str) -> Objects:
+    """Where the objects are: in the folder, or in a bucket."""
+    if setting or (folder / STORE).exists():
+        from mlwright.workspace import store  # 10 ms, for those who have a bucket
+
+        if (address := store.in_bucket(folder, setting)) is not None:
+            return store.open_bucket(address, folder, folder / LOCAL, identity)
+    claim(folder / OBJECTS, identity)
+    return LocalObjects(folder / OBJECTS, folder / LOCAL / "verified")
 
 
 def _identity(database: Database, project: str) -> str:
@@ -84,8 +125,19 @@ def _identity(database: Database, project: str) -> str:
     return identity
 
 
-def _claim(store: Path, identity: str) -> None:
-    """A store carries its workspace's id: collecting in a foreign one would delete what others name."""
+def hide(folder: Path) -> None:
+    """Let Git see nothing of a folder, whatever the project says."""
+    if not (ignore := folder / ".gitignore").exists():
+        ignore.write_text("*\n")
+
+
+def claim(store: Path, identity: str) -> None:
+    """A store carries its workspace's id: collecting in a foreign one would delete what others name.
+
+    Raises:
+        Conflict: it carries another's.
+        Unavailable: it cannot be used.
+    """
     try:
         owner = _mark(store, identity)
     except OSError as error:
@@ -98,12 +150,20 @@ def _claim(store: Path, identity: str) -> None:
         )
 
 
+def owner_of(store: Path) -> str | None:
+    """The id of the workspace that a store belongs to; None when it carries none."""
+    try:
+        return (store / MARK).read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def _mark(store: Path, identity: str) -> str:
     """The id that a store carries; ours, when it carries none yet."""
-    mark = store / "WORKSPACE"
+    mark = store / MARK
     if not mark.exists():
         store.mkdir(parents=True, exist_ok=True)
-        temporary = store / f"WORKSPACE.{new_id()}"
+        temporary = store / f"{MARK}.{new_id()}"
         temporary.write_text(identity + "\n")
         temporary.replace(mark)
     return mark.read_text().strip()
