@@ -440,7 +440,7 @@ def test_every_kind_of_argument_arrives(execute: Ask, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("41")
     by_path = {"kind": "artifact", "codec": "json", "wanted": "str", "path": str(stored)}
     by_part = {"kind": "artifact", "codec": "text", "wanted": "str", "part": 0}
-    dataset = {"kind": "dataset", "value": "patients@3", "files": {"age.txt": str(tmp_path / "file")}}
+    dataset = {"kind": "dataset", "value": "patients@3", "files": {"age.txt": (str(tmp_path / "file"), 0, 2)}}
 
     told, parts = execute(
         "reads",
