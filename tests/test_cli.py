@@ -27,6 +27,8 @@ CHANGING = {
     "datasets add",
     "datasets checkout",
     "gc",
+    "datasets push",
+    "datasets pull",
     "artifacts checkout",
     "models alias",
     "environments lock",
