@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlwright import serving
 from mlwright.environments import Environments
@@ -24,10 +24,12 @@ from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
+from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
+from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
@@ -38,9 +40,6 @@ from mlwright.workspace.doctor import Finding
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
 from mlwright.workspace.workspace import DATABASE, keep_in_folder
-
-if TYPE_CHECKING:
-    from mlwright.versioning.remotes import Exchange
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -191,9 +190,6 @@ class Project:
             Invalid: its address is none.
             Unavailable: obstore is not installed.
         """
-        from mlwright.storage.remotes import open_remote
-        from mlwright.versioning.remotes import Exchange, remote_named
-
         workspace = self.rooms.workspace
         address = remote_named(remote, self.rooms.project.settings.remotes)
         opened = open_remote(address, self.root, workspace.local)
