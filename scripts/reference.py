@@ -367,7 +367,7 @@ def settings_page() -> str:
                         " `UV_PYTHON_DOWNLOADS` is `never` unless you set it.",
                     ),
                     (
-                        "`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, ...",
+                        "`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, ...",
                         "Who asks for objects in a bucket; without them the files in `~/.aws`, then what a"
                         " container or an instance is given. Never stored.",
                     ),
