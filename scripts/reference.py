@@ -345,13 +345,10 @@ def settings_page() -> str:
     """`[tool.mlwright]`, each setting with its type, default and meaning."""
     meanings, types = _arguments(Settings), _fields(Settings)
     rows = [
-        (f"`{each.name}`", f"`{types[each.name]}`", f"`{json.dumps(each.default)}`", meanings[each.name])
+        (f"`{each.name}`", f"`{types[each.name]}`", f"`{_default(each)}`", meanings[each.name])
         for each in msgspec.structs.fields(Settings)
     ]
-    example = "\n".join(
-        f"{each.name} = {json.dumps(list(each.default) if isinstance(each.default, tuple) else each.default)}"
-        for each in msgspec.structs.fields(Settings)
-    )
+    example = "\n".join(f"{each.name} = {_default(each)}" for each in msgspec.structs.fields(Settings))
     return "\n\n".join(
         [
             "# Settings",
@@ -370,6 +367,21 @@ def settings_page() -> str:
                         " `UV_PYTHON_DOWNLOADS` is `never` unless you set it.",
                     ),
                     (
+                        "`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, ...",
+                        "Who asks for objects in a bucket; without them the files in `~/.aws`, then what a"
+                        " container or an instance is given. Never stored.",
+                    ),
+                    (
+                        "`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`",
+                        "Where buckets are that are not Amazon's, and in which region; what an address says"
+                        " itself (`?endpoint=...&region=...`) counts before.",
+                    ),
+                    (
+                        "`AWS_CA_BUNDLE`, `AWS_SKIP_SIGNATURE`, `AWS_CHECKSUM_ALGORITHM`, ...",
+                        "Certificates to trust; `true` for a public bucket without credentials; and the other"
+                        " settings of obstore.",
+                    ),
+                    (
                         "all others",
                         "Reach steps and replicas as they are, except `PYTHON*` and `VIRTUAL_ENV`. No"
                         " fingerprint covers them: see [limits](../limits.md).",
@@ -378,6 +390,12 @@ def settings_page() -> str:
             ),
         ]
     )
+
+
+def _default(field: Any) -> str:
+    """The default of a setting, as TOML."""
+    made = field.default_factory is not msgspec.NODEFAULT
+    return json.dumps(field.default_factory() if made else field.default)
 
 
 def _arguments(kind: type) -> dict[str, str]:

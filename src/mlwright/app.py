@@ -24,11 +24,12 @@ from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
+from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
-from mlwright.versioning.remotes import Exchange
+from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
@@ -189,9 +190,6 @@ class Project:
             Invalid: its address is none.
             Unavailable: obstore is not installed.
         """
-        from mlwright.storage.remotes import open_remote
-        from mlwright.versioning.remotes import Exchange, remote_named
-
         workspace = self.rooms.workspace
         address = remote_named(remote, self.rooms.project.settings.remotes)
         opened = open_remote(address, self.root, workspace.local)

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from mlwright.kernel.errors import NotFound, Unavailable
-from mlwright.storage import credentials
 from mlwright.storage.address import Address
 from mlwright.storage.refusals import in_our_words
 from mlwright.storage.retrying import Transient, retrying
@@ -260,6 +259,8 @@ class Bucket:
     @cached_property
     def _store(self) -> S3Store:
         from obstore.store import S3Store
+
+        from mlwright.storage import credentials
 
         profile = credentials.profile()
         variable = os.environ.get

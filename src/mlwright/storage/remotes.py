@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 from mlwright.kernel.errors import Conflict, NotFound, Unavailable
 from mlwright.kernel.files import write_whole
-from mlwright.storage.address import parse_address
-from mlwright.storage.bucket import Bucket
 from mlwright.storage.local import LocalObjects
 from mlwright.storage.objects import Objects
 from mlwright.storage.retrying import RetryingObjects, retrying
-from mlwright.storage.s3 import S3Objects
+
+if TYPE_CHECKING:
+    from mlwright.storage.bucket import Bucket
 
 MARK = "REMOTE"
 """A key that lets no workspace take a remote for its own store, and collect what others have pushed."""
@@ -119,6 +119,10 @@ def open_remote(setting: str, root: Path, local: Path) -> Remote:
         Unavailable: obstore is not installed.
     """
     if "://" in setting and not setting.startswith("file://"):
+        from mlwright.storage.address import parse_address
+        from mlwright.storage.bucket import Bucket  # 10 ms, for those who have one
+        from mlwright.storage.s3 import S3Objects
+
         bucket = Bucket(parse_address(setting))
         objects = RetryingObjects(S3Objects(bucket, local / "transfer"))
         return Remote(str(bucket.address), objects, BucketRecords(bucket), movable=True)

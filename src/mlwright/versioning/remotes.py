@@ -7,7 +7,6 @@ there. A version never changes, on a remote either: the same number with other b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -342,6 +341,8 @@ class Exchange:
 
     @staticmethod
     def _lacking(needed: Iterable[Needed], there: Callable[[Needed], bool]) -> Iterable[Needed]:
+        from concurrent.futures import ThreadPoolExecutor  # 16 ms, for those who push or pull
+
         needed = list(needed)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = list(pool.map(there, needed))
@@ -387,6 +388,8 @@ def _objects_for(record: Record, absent: Iterable[Entry]) -> list[Needed]:
 
 def _all(work: Callable[[Needed], None], needed: tuple[Needed, ...], what: str, progress: Progress) -> None:
     """Do something with each object, several at a time; the first failure ends it."""
+    from concurrent.futures import ThreadPoolExecutor
+
     progress.begin(what, sum(each.size_bytes for each in needed))
 
     def one(each: Needed) -> None:
