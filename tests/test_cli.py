@@ -22,6 +22,8 @@ CHANGING = {
     "runs cancel",
     "runs reproduce",
     "datasets add",
+    "datasets alias",
+    "datasets rm",
     "artifacts checkout",
     "models alias",
     "environments lock",

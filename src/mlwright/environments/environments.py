@@ -161,6 +161,15 @@ class Environments:
         with self._database.transaction() as tx:
             self.record(tx, lock)
 
+    def text(self, lock: Lock) -> bytes:
+        """The pylock file of a lock.
+
+        Raises:
+            NotFound: it is not in the store.
+            Corrupt: it is damaged.
+        """
+        return self._objects.get(lock.pylock)
+
     def built(self, lock: Lock) -> bool:
         """Whether the environment of a lock is there."""
         return (self._place(lock) / "inventory.json").exists()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Queries, Source, Transaction
 
 _SQL = Queries.beside(__file__)
 
@@ -47,19 +47,24 @@ def add(tx: Transaction, edges: Iterable[Edge]) -> None:
     )
 
 
-def made_from(database: Database, end: End, role: str | None = None) -> list[Edge]:
+def remove(tx: Transaction, later: End) -> None:
+    """Take away the edges of a thing that is gone; those that arrive at it are not its own."""
+    tx.execute(_SQL["remove_edges"], kind=later.kind, id=later.id)
+
+
+def made_from(database: Source, end: End, role: str | None = None) -> list[Edge]:
     """The edges that leave `end`, towards what it was made from."""
     rows = database.read(_SQL["edges_from"], kind=end.kind, id=end.id, role=role)
     return [_edge(row) for row in rows]
 
 
-def made_into(database: Database, end: End, role: str | None = None) -> list[Edge]:
+def made_into(database: Source, end: End, role: str | None = None) -> list[Edge]:
     """The edges that arrive at `end`, from what was made from it."""
     rows = database.read(_SQL["edges_to"], kind=end.kind, id=end.id, role=role)
     return [_edge(row) for row in rows]
 
 
-def walk(database: Database, start: End, *, down: bool = False) -> list[Edge]:
+def walk(database: Source, start: End, *, down: bool = False) -> list[Edge]:
     """Every edge that can be reached from `start`: up to its origins, or down to what came of it."""
     query = _SQL["walk_down" if down else "walk_up"]
     return [_edge(row) for row in database.read(query, kind=start.kind, id=start.id)]

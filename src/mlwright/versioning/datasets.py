@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mlwright.kernel.database import Database
@@ -17,17 +17,30 @@ from mlwright.storage import InlineObjects, Tree, load_tree, scan, store_tree
 from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.storage.trees import Entry, Source
 from mlwright.versioning.artifacts import TREE, add_artifact
+from mlwright.versioning.catalogue import Catalogue
 from mlwright.versioning.references import LATEST, Reference, check_name
+from mlwright.versioning.tags import check_tags
 from mlwright.versioning.versions import Version, Versions
 
 
-class Datasets:
-    """The datasets of a workspace."""
+class Datasets(Catalogue):
+    """The datasets of a workspace.
 
-    def __init__(self, database: Database, objects: InlineObjects) -> None:
-        self._database = database
+    Args:
+        summaries: where summaries of tables are remembered.
+        python: gives an interpreter that has pyarrow, or None: without one, tables are not summarised.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        objects: InlineObjects,
+        *,
+        summaries: Path | None = None,
+        python: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        super().__init__(database, Versions(database, "dataset"), summaries, python)
         self._objects = objects
-        self.versions = Versions(database, "dataset")
 
     def plan_add(self, path: Path, name: str) -> Plan:
         """What adding would do. Everything is read, nothing is stored.
@@ -42,20 +55,26 @@ class Datasets:
             return Plan(
                 f"dataset {name}", (Change("keep", newest.reference, "the same bytes are there already"),)
             )
-        number = newest.number + 1 if newest else 1
+        number = self.versions.next_number(name)
         what = f"{counted(len(sources), 'file')}, {counted(tree.size_bytes, 'byte')}"
         return Plan(f"dataset {name}", (Change("add", f"{name}@{number}", what),))
 
-    def add(self, path: Path, name: str, *, message: str = "") -> tuple[Version, bool]:
+    def add(
+        self, path: Path, name: str, *, message: str = "", tags: Mapping[str, str] | None = None
+    ) -> tuple[Version, bool]:
         """Make the files at `path` the next version under `name`.
+
+        Args:
+            tags: keys and values that are kept with the version, shown and searched.
 
         Returns:
             The version, and whether it is new: the bytes of the newest version again are that version.
 
         Raises:
-            Invalid: as `plan_add`.
+            Invalid: as `plan_add`; or a tag cannot be one.
             Unavailable: the disk is full; nothing half-written is visible.
         """
+        tags = check_tags(tags or {})
         sources = _sources(path, name)
         digest, tree = store_tree(self._objects, sources)
         with self._database.transaction() as tx:
@@ -72,7 +91,8 @@ class Datasets:
                 about=about,
                 ours=False,
             )
-            return self.versions.add(tx, name, made.id, message=message, about=about), True
+            told = {**about, "tags": tags} if tags else about
+            return self.versions.add(tx, name, made.id, message=message, about=told), True
 
     def adopt(self, version: Version, source: InlineObjects) -> Version:
         """Take a version over from another workspace, with its bytes and its number; twice is once."""
@@ -128,6 +148,10 @@ class Datasets:
     def tree(self, version: Version) -> Tree:
         """The manifest of a version."""
         return load_tree(self._objects, version.digest)
+
+    def file(self, entry: Entry) -> Path:
+        """The stored file behind one entry of a manifest."""
+        return self._objects.path(entry.digest)
 
 
 def _sources(path: Path, name: str) -> list[Source]:
