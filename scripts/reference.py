@@ -498,6 +498,8 @@ _MEANINGS = {
     "run.cancel-asked": "Somebody asked for the end of a run that another process executes.",
     "run.cancelled": "A run was ended: by Ctrl-C, by a signal, or because that was asked for.",
     "run.lost": "The process of a run was found to be gone without a word.",
+    "workspace.backed-up": "A backup was finished.",
+    "workspace.restored": "The workspace was restored from a backup: what follows happened after it.",
 }
 """A verb without a sentence here stops the script: whoever adds one says what it means."""
 _SUBJECTS = {
@@ -506,6 +508,7 @@ _SUBJECTS = {
     "made.end": "version",
     "version.end": "version",
     "target.end": "version",
+    "it": "workspace",
 }
 
 

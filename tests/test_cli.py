@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import click
 import pytest
 
 from mlwright.cli import root
+from mlwright.kernel.errors import Invalid
+from mlwright.terminal import say_json
 from tests.conftest import mlwright
 
 CHANGING = {
@@ -23,11 +26,15 @@ CHANGING = {
     "runs reproduce",
     "datasets add",
     "datasets alias",
+    "datasets checkout",
     "datasets rm",
     "artifacts checkout",
+    "gc",
     "models alias",
     "environments lock",
     "environments sync",
+    "workspace backup",
+    "workspace restore",
 }
 
 
@@ -107,3 +114,15 @@ def test_a_reader_that_goes_away_is_no_fault(tmp_path: Path) -> None:
     )
 
     assert done.stderr == ""
+
+
+def test_paths_and_errors_are_told_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that holds a path, or what went wrong, is JSON too; what cannot be is our own mistake."""
+    say_json({"folder": Path("a/b"), "error": Invalid("too large", hint="make it smaller")})
+
+    assert json.loads(capsys.readouterr().out) == {
+        "folder": "a/b",
+        "error": {"message": "too large", "where": None, "hint": "make it smaller"},
+    }
+    with pytest.raises(TypeError, match="object cannot be told"):
+        say_json(object())

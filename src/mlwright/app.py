@@ -15,13 +15,15 @@ from typing import Any
 from mlwright import serving
 from mlwright.environments import Environments
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
+from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.ranges import Range
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
@@ -29,7 +31,24 @@ from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.upkeep import Collected, collect, plan_collect
 from mlwright.workspace import create_project, open_workspace
+from mlwright.workspace.backup import Manifest
+from mlwright.workspace.doctor import Finding
+from mlwright.workspace.summary import Summary
+from mlwright.workspace.verify import Verified
+from mlwright.workspace.workspace import DATABASE
+
+
+def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
+    """The files of a dataset of the project that this process is in, and where copies may be made.
+
+    Raises:
+        NotFound: no such dataset, or no project.
+    """
+    with Project.open() as project:
+        version = project.datasets.versions.resolve(reference)
+        return project.datasets.files(version), project.rooms.workspace.local / "datasets"
 
 
 def create(folder: Path, name: str | None = None) -> Plan:
@@ -53,6 +72,30 @@ def create(folder: Path, name: str | None = None) -> Plan:
         if done.returncode:
             raise Unavailable(f"scripts/patients.py failed:\n{done.stderr}", where=str(folder))
     return plan
+
+
+def doctor(folder: Path = Path()) -> list[Finding]:
+    """Look whether all is well with this machine and with the project that a folder lies in, if it does.
+
+    Later checks replace earlier ones of the same name: of the clock, the project's own knows more.
+    """
+    from mlwright.workflow.upkeep import project_checks
+    from mlwright.workspace.doctor import Finding, examine, machine_checks
+
+    checks = machine_checks(folder)
+    try:
+        found = find_project(folder)
+        checks = machine_checks(found.root)
+        if not (found.local / DATABASE).exists():
+            told = f"{found.name} in {found.root}, without a workspace yet"
+            return [*examine(checks), Finding("project", "ok", told, "the first command makes it")]
+        with Project.open(folder) as project:
+            return examine(checks | project_checks(project.rooms))
+    except NotFound:
+        return [*examine(checks), Finding("project", "ok", "you are in none", "make one: mlwright init")]
+    except MlwrightError as error:
+        told = f"{error.message} ({error.where})" if error.where else error.message
+        return [*examine(checks), Finding("project", "problem", told, error.hint or "")]
 
 
 class Project:
@@ -251,6 +294,50 @@ class Project:
             yield server
         finally:
             server.stop()
+
+    def summary(self) -> Summary:
+        """What the workspace is, where it lies, and how much room its parts take."""
+        from mlwright.workflow.upkeep import summary
+
+        return summary(self.rooms)
+
+    def verify(self, progress: Progress = SILENT) -> Verified:
+        """Look at every record, edge and byte of the workspace; nothing is changed."""
+        from mlwright.workflow.upkeep import verified
+
+        return verified(self.rooms, self.lineage.label, progress)
+
+    def backup(self, target: Path, progress: Progress = SILENT) -> tuple[Manifest, tuple[str, ...]]:
+        """Copy the workspace and the project's code into a folder elsewhere, while runs go on.
+
+        Returns:
+            What the backup says of itself; and the files of the project that are too large to be code.
+
+        Raises:
+            Invalid: the folder lies inside the project.
+            Conflict: it holds something else; or another backup, or a collection, is going on.
+            Unavailable: the disk is full or cannot be written.
+        """
+        from mlwright.workflow.upkeep import backed_up
+
+        return backed_up(self.rooms, target, progress)
+
+    def plan_collect(self) -> Collected:
+        """What `collect` would take away.
+
+        Raises:
+            NotFound, Corrupt: a stored tree cannot be read: what it names cannot be known.
+        """
+        return plan_collect(self.rooms)
+
+    def collect(self, progress: Progress = SILENT) -> Collected:
+        """Take away objects that nothing names any more, a day after anybody wanted them; runs may go on.
+
+        Raises:
+            Conflict: somebody else collects, or makes a backup.
+            NotFound, Corrupt: as `plan_collect`; nothing went.
+        """
+        return collect(self.rooms, progress)
 
     def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
         """The newest `limit` events, or the next ones after the id `after`; oldest first."""

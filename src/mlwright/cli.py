@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -15,6 +16,7 @@ _COMMANDS = {
     "run": ("mlwright.workflow.cli:run", "Run a pipeline."),
     "serve": ("mlwright.serving.cli:serve", "Answer predictions of a model over HTTP."),
     "lineage": ("mlwright.versioning.cli:lineage", "Show what a thing was made from, or what came of it."),
+    "gc": ("mlwright.workspace.cli:gc", "Free the room of what nothing names any more."),
     "events": ("mlwright.workspace.cli:events", "Show what happened in the workspace."),
     "pipelines": ("mlwright.workflow.cli:pipelines", "List and plan pipelines."),
     "runs": ("mlwright.workflow.runs_cli:runs", "List, show, continue and reproduce runs."),
@@ -22,6 +24,8 @@ _COMMANDS = {
     "datasets": ("mlwright.versioning.datasets_cli:datasets", "Version data."),
     "models": ("mlwright.versioning.models_cli:models", "List, show and alias models."),
     "environments": ("mlwright.environments.cli:environments", "Lock and build environments."),
+    "workspace": ("mlwright.workspace.cli:workspace", "Show, verify, back up and restore the workspace."),
+    "doctor": ("mlwright.workspace.cli:doctor", "Look whether all is well with machine and project."),
 }
 
 
@@ -63,4 +67,7 @@ def root() -> None:
 
 def main() -> None:
     """The installed command."""
+    gc.set_threshold(
+        50_000, 50, 50
+    )  # by default a list of 20,000 files is looked through for cycles 28 times
     sys.exit(run_command(root, sys.argv[1:]))

@@ -99,7 +99,16 @@ def say_json(value: Any) -> None:
     """Print a value of ours as JSON, indented."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2))
+    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: a path is its text, an error what it would say."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, MlwrightError):
+        return {"message": value.message, "where": value.where, "hint": value.hint}
+    raise TypeError(f"{type(value).__name__} cannot be told in JSON")
 
 
 def say_plan(plan: Plan, as_json: bool, *, done: bool = False) -> None:

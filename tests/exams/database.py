@@ -44,6 +44,11 @@ class DatabaseExam:
     """Whether what a view sees stays as it is. One connection alone has nothing but now."""
 
     @pytest.fixture
+    def break_reference(self) -> Callable[[Database], None]:
+        """Puts a row into `thing` whose `of` names nothing, behind the database's back."""
+        raise NotImplementedError
+
+    @pytest.fixture
     def schema(self, tmp_path: Path) -> list[Migration]:
         """The kernel's own tables, and one more."""
         house = Path(__file__).parents[2] / "src" / "mlwright"
@@ -241,3 +246,77 @@ class DatabaseExam:
         open_database().migrate(schema)
 
         assert names(database) == ["one"]
+
+    def test_sound_records_have_no_faults(self, database: Database) -> None:
+        """Law 9: where nothing is wrong, nothing is named; also inside of what is being written."""
+        with database.transaction() as tx:
+            tx.execute(ADD, name="one")
+            tx.execute("INSERT INTO thing (name, of) VALUES ('two', 'one')")
+
+        assert database.check() == []
+
+    def test_a_reference_to_nothing_is_a_fault(
+        self, database: Database, break_reference: Callable[[Database], None]
+    ) -> None:
+        """Law 9: a row that refers to one which is not there is named with its table, each time."""
+        break_reference(database)
+
+        for _ in range(2):
+            (fault,) = database.check()
+
+            assert "`thing`" in fault
+
+    def test_a_copy_is_one_moment_while_others_write(self, database: Database, tmp_path: Path) -> None:
+        """Law 10: of pairs that a thread goes on committing a copy has only whole ones; it stands alone."""
+        stop, began = threading.Event(), threading.Event()
+        (tmp_path / "copies").mkdir()
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                with database.transaction() as tx:
+                    tx.execute(ADD, name=f"{number} left")
+                    tx.execute(ADD, name=f"{number} right")
+                number += 1
+                began.set()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert began.wait(30)
+        try:
+            for number in range(5):
+                database.copy(tmp_path / "copies" / f"{number}.db")
+        finally:
+            stop.set()
+            writer.join()
+
+        assert sorted(path.name for path in (tmp_path / "copies").iterdir()) == [f"{n}.db" for n in range(5)]
+        sizes = []
+        for number in range(5):
+            copy = type(database)(tmp_path / "copies" / f"{number}.db")  # type: ignore[call-arg]
+            found = names(copy)
+            assert copy.check() == []
+            copy.close()
+            assert {name.split()[0] for name in found} == {str(each) for each in range(len(found) // 2)}
+            assert len(found) == 2 * (len(found) // 2) > 0
+            sizes.append(len(found))
+        assert sizes == sorted(sizes)
+
+    def test_a_copy_takes_the_place_of_an_older_one_or_leaves_it(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Law 10: a second copy replaces the first as a whole; one that cannot be made leaves nothing."""
+        target = tmp_path / "copy" / "metadata.db"
+        with pytest.raises(MlwrightError):
+            database.copy(target)
+        target.parent.mkdir()
+        database.copy(target)
+        with database.transaction() as tx:
+            tx.execute(ADD, name="one")
+
+        database.copy(target)
+
+        assert [path.name for path in target.parent.iterdir()] == ["metadata.db"]
+        copy = type(database)(target)  # type: ignore[call-arg]
+        assert names(copy) == ["one"]
+        copy.close()

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from mlwright.kernel import leases
 from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import all_migrations
+from mlwright.kernel.errors import Conflict
 from mlwright.kernel.leases import Lease, process_start
 from mlwright.kernel.sqlite import SqliteDatabase
 from tests.processes import start_python, until
@@ -142,3 +143,47 @@ def test_a_process_may_have_any_name() -> None:
 def test_no_process_has_no_start() -> None:
     """A number that no process has gives an empty text."""
     assert process_start(2**22 + 1) == ""
+
+
+def test_what_is_held_is_refused_to_others_and_given_back(database: SqliteDatabase) -> None:
+    """While a block holds a subject, another one is refused and told by whom; afterwards it is free."""
+    with leases.held(database, "collect", "objects are being collected") as mine:
+        with (
+            pytest.raises(Conflict, match=f"objects are being collected, by process {os.getpid()}"),
+            leases.held(database, "collect", "objects are being collected"),
+        ):
+            pass
+        assert leases.living(database) == [mine]
+
+    assert leases.owner(database, "collect") is None
+    with pytest.raises(RuntimeError), leases.held(database, "collect", "objects are being collected"):
+        raise RuntimeError
+    assert leases.owner(database, "collect") is None
+
+
+def test_what_a_dead_process_held_is_taken_over(database: SqliteDatabase) -> None:
+    """An owner that is gone does not keep anybody out, and is no living one."""
+    with database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO lease (subject, host, boot, pid, started)"
+            " VALUES ('collect', :host, :boot, 1, 'never')",
+            host=socket.gethostname(),
+            boot=boot_id(),
+        )
+    before = leases.living(database)
+
+    with leases.held(database, "collect", "objects are being collected") as mine:
+        assert leases.owner(database, "collect") == mine
+
+    assert before == []
+
+
+def test_a_copy_forgets_every_owner(database: SqliteDatabase) -> None:
+    """After `forget_all` nobody owns anything, and the next token is still a new one."""
+    first = take(database)
+
+    with database.transaction() as tx:
+        leases.forget_all(tx)
+
+    assert leases.owner(database, RUN) is None
+    assert take(database).token > first.token

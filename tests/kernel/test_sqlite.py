@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apsw
@@ -14,6 +14,8 @@ from mlwright.kernel.errors import Conflict, Corrupt, Unavailable
 from mlwright.kernel.sqlite import SqliteDatabase, file_system
 from tests.exams.database import ADD, DatabaseExam, Opener, names
 from tests.processes import run_python, start_python
+
+DANGLING = "INSERT INTO thing (name, of) VALUES ('two', 'nobody')"
 
 
 class TestSqliteInAFile(DatabaseExam):
@@ -32,6 +34,17 @@ class TestSqliteInAFile(DatabaseExam):
         for each in opened:
             each.close()
 
+    @pytest.fixture
+    def break_reference(self, tmp_path: Path) -> Callable[[Database], None]:
+        """Through a connection that does not look at references."""
+
+        def break_it(database: Database) -> None:
+            other = apsw.Connection(str(tmp_path / "metadata.db"))
+            other.execute(DANGLING)
+            other.close()
+
+        return break_it
+
 
 class TestSqliteInMemory(DatabaseExam):
     """What tests use: nobody else can open it."""
@@ -44,6 +57,17 @@ class TestSqliteInMemory(DatabaseExam):
         opened = SqliteDatabase(":memory:")
         yield lambda: opened
         opened.close()
+
+    @pytest.fixture
+    def break_reference(self) -> Callable[[Database], None]:
+        """The one connection stops looking at references."""
+
+        def break_it(database: Database) -> None:
+            database.read("PRAGMA foreign_keys = off")
+            with database.transaction() as tx:
+                tx.execute(DANGLING)
+
+        return break_it
 
     # Laws 5 and 7 have no sense here: there is no second reader, and no second connection.
     test_another_reader_sees_what_was_committed_and_nothing_else = None
@@ -306,3 +330,30 @@ MOUNTS = [
 def test_the_file_system_of_a_folder_is_found(folder: str, kind: str) -> None:
     """The innermost mount counts, of two at one place the later, and blanks in its name are no hindrance."""
     assert file_system(Path(folder), MOUNTS) == kind
+
+
+@pytest.mark.parametrize("damage", ["a page of zeros", "truncated"])
+def test_damage_of_the_file_is_named(tmp_path: Path, damage: str) -> None:
+    """A page with other bytes is a fault that `check` names; a file that ends early is not even opened."""
+    path = tmp_path / "metadata.db"
+    database = SqliteDatabase(path)
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE thing (name TEXT PRIMARY KEY)")
+        tx.execute_many(ADD, [{"name": f"a name of some length {number}"} for number in range(2000)])
+    database.close()
+    data = path.read_bytes()
+    middle = len(data) // 2 // 4096 * 4096
+
+    if damage == "truncated":
+        path.write_bytes(data[:middle])
+        with pytest.raises(Corrupt, match="damaged") as raised:
+            SqliteDatabase(path).check()
+        assert "workspace restore" in str(raised.value.hint)
+        return
+
+    path.write_bytes(data[:middle] + bytes(4096) + data[middle + 4096 :])
+    damaged = SqliteDatabase(path)
+    found = damaged.check()
+    damaged.close()
+    assert found
+    assert all(found)

@@ -16,6 +16,7 @@ import pytest
 from pyarrow import csv, feather, parquet
 
 from mlwright.sdk.frames import Frame
+from mlwright.sdk.ranges import Range
 from mlwright.sdk.session import Worker
 from mlwright.sdk.summaries import distribute, summarise
 from mlwright.sdk.table_files import format_of
@@ -25,7 +26,11 @@ ROWS = 1000
 
 
 def of(path: Path) -> dict[str, Any]:
-    return summarise(path, format_of(path.name))
+    return summarise(whole(path), format_of(path.name))
+
+
+def whole(path: Path) -> Range:
+    return Range(path, 0, path.stat().st_size)
 
 
 def columns(path: Path) -> dict[str, dict[str, Any]]:
@@ -88,7 +93,11 @@ def test_every_format_says_the_same(
     numbers = sorted(age for age in ages if age is not None)
 
     told = of(tmp_path / name)
+    pack = tmp_path / "pack"
+    pack.write_bytes(b"before" + (tmp_path / name).read_bytes() + b"behind")
+    part = Range(pack, 6, (tmp_path / name).stat().st_size)
 
+    assert summarise(part, format_of(name)) == told
     found = {each["name"]: each for each in told["columns"]}
     assert told["rows"] == ROWS
     assert list(found) == ["id", "age", "ward", "ill"]
@@ -272,7 +281,7 @@ def test_counts_in_bins_are_those_of_a_plain_count(
     cuts = sorted([cut, 50.0])
     bins = {"age": {"cuts": cuts}, "ward": {"values": ["west", "south"]}, "ill": {"values": ["true"]}}
 
-    told = distribute(tmp_path / "t.parquet", "parquet", bins)
+    told = distribute(whole(tmp_path / "t.parquet"), "parquet", bins)
 
     numbers = [age for age in ages if age is not None]
     low, middle = sum(age <= cuts[0] for age in numbers), sum(cuts[0] < age <= cuts[1] for age in numbers)
@@ -288,8 +297,9 @@ def test_a_worker_answers_and_imports_nothing_of_the_users(tmp_path: Path) -> No
     worker = Worker("w1", alone=False)
     head = {"id": "1", "op": "summarise", "format": "csv"}
 
-    good = worker.answer(Frame({**head, "path": str(text(tmp_path / "a.csv", "a\n1\n"))}))
-    bad = worker.answer(Frame({**head, "path": str(text(tmp_path / "b.csv", ""))}))
+    pack = text(tmp_path / "pack", "no table a\n1\n none either")
+    good = worker.answer(Frame({**head, "path": str(pack), "start": 9, "size_bytes": 4}))
+    bad = worker.answer(Frame({**head, "path": str(pack), "start": 0, "size_bytes": 0}))
 
     assert (good.head["state"], good.head["rows"]) == ("done", 1)
     assert (bad.head["state"], list(bad.head["unreadable"])) == ("done", ["message", "hint"])
@@ -310,7 +320,9 @@ def test_memory_is_bounded_by_batches_not_by_the_file(tmp_path: Path) -> None:
         "import json, re, sys\n"
         "from pathlib import Path\n"
         "from mlwright.sdk.summaries import summarise\n"
-        "told = summarise(Path(sys.argv[1]), 'csv')\n"
+        "from mlwright.sdk.ranges import Range\n"
+        "path = Path(sys.argv[1])\n"
+        "told = summarise(Range(path, 0, path.stat().st_size), 'csv')\n"
         "peak = int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) >> 10\n"
         "print(json.dumps([told['rows'], peak]))\n",
         path,

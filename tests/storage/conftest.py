@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.digest import Digest
-from mlwright.storage import LocalObjects
+from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.storage import InlineObjects, LocalObjects, MemoryObjects, Objects, PackedObjects
 from tests.processes import until
 
 
@@ -38,6 +41,23 @@ def two_days_old(path: Path) -> None:
     """Make a file seem older than it is."""
     then_s = time.time() - 2 * 86_400
     os.utime(path, (then_s, then_s))
+
+
+def over(objects: Objects, database: Database | None = None) -> InlineObjects:
+    """Every layer of a workspace's store over `objects`."""
+    if database is None:
+        database = SqliteDatabase(":memory:")
+        database.migrate(all_migrations())
+    return InlineObjects(PackedObjects(objects, database, MemoryObjects()), database)
+
+
+@pytest.fixture
+def database() -> Iterator[SqliteDatabase]:
+    """An empty database at the newest schema."""
+    opened = SqliteDatabase(":memory:")
+    opened.migrate(all_migrations())
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

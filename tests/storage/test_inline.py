@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from mlwright.kernel.database import all_migrations
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.kernel.sqlite import SqliteDatabase
@@ -14,24 +11,15 @@ from mlwright.sdk import session
 from mlwright.storage import InlineObjects, LocalObjects
 from mlwright.storage.inline import INLINE_BYTES, put_all_inline, put_inline
 from tests.exams.objects import Age, Damage, ObjectsExam, digests_in
-from tests.storage.conftest import file_of, overwrite, two_days_old
+from tests.storage.conftest import file_of, over, overwrite, two_days_old
 
 VALUE = b'{"auc":0.97}'
 
 
 @pytest.fixture
-def database() -> Iterator[SqliteDatabase]:
-    """An empty database at the newest schema."""
-    opened = SqliteDatabase(":memory:")
-    opened.migrate(all_migrations())
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def inline(store: LocalObjects, database: SqliteDatabase) -> InlineObjects:
     """A store whose database holds no rows yet."""
-    return InlineObjects(store, database)
+    return over(store, database)
 
 
 def keep(database: SqliteDatabase, data: bytes) -> Digest:

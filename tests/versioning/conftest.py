@@ -13,6 +13,7 @@ from mlwright.app import Project
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.settings import find_project
+from mlwright.storage import Places
 from mlwright.storage.inline import put_inline
 from mlwright.tracking import Run
 from mlwright.versioning import Artifact, Datasets, Models, Snapshots, Version, add_artifact, artifacts_of
@@ -45,8 +46,7 @@ def digest(beginning: str) -> str:
 
 def snapshots_of(workspace: Workspace, root: Path, *ignore: str) -> Snapshots:
     """The code of a folder, kept in a workspace."""
-    memory = workspace.local / "snapshot-memory.json"
-    return Snapshots(workspace.database, workspace.objects, root, ignore, memory)
+    return Snapshots(workspace.database, workspace.objects, root, ignore, Places(workspace.local / "code"))
 
 
 PIPELINE = '''
@@ -136,10 +136,16 @@ def other(tmp_path: Path) -> Iterator[Workspace]:
     opened.close()
 
 
+def datasets_of(workspace: Workspace) -> Datasets:
+    """The datasets of a workspace."""
+    places = Places(workspace.local / "places")
+    return Datasets(workspace.database, workspace.objects, places, workspace.local.parent.parent)
+
+
 @pytest.fixture
 def datasets(workspace: Workspace) -> Datasets:
     """Its datasets."""
-    return Datasets(workspace.database, workspace.objects)
+    return datasets_of(workspace)
 
 
 @pytest.fixture

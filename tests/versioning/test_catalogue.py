@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pyarrow import table as arrow_table
 from mlwright.app import Project
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
 from mlwright.kernel.progress import Progress
+from mlwright.storage import Places
 from mlwright.storage.trees import Entry
 from mlwright.versioning import Datasets
 from mlwright.versioning.contents import file_types
@@ -24,12 +26,14 @@ from tests.versioning.conftest import digest
 
 def readers(workspace: Workspace) -> Datasets:
     """Datasets whose tables are read by the interpreter of the tests."""
-    return Datasets(
-        workspace.database,
-        workspace.objects,
-        summaries=workspace.local / "summaries",
-        python=lambda: Path(sys.executable),
-    )
+    return read_by(workspace, lambda: Path(sys.executable))
+
+
+def read_by(workspace: Workspace, python: Callable[[], Path | None]) -> Datasets:
+    """Datasets whose tables are read by a certain interpreter."""
+    places = Places(workspace.local / "places")
+    root, summaries = workspace.local.parent.parent, workspace.local / "summaries"
+    return Datasets(workspace.database, workspace.objects, places, root, summaries=summaries, python=python)
 
 
 def nobody() -> Path | None:
@@ -63,9 +67,7 @@ def test_a_table_is_summarised_by_a_worker_and_remembered(
     heard = Heard()
 
     first = able.show("patients", progress=heard)
-    again = Datasets(
-        workspace.database, workspace.objects, summaries=workspace.local / "summaries", python=nobody
-    ).show("patients")
+    again = read_by(workspace, nobody).show("patients")
 
     (summary,) = first.tables
     assert (summary.rows, [column.name for column in summary.columns]) == (2, ["age", "ill"])
@@ -360,12 +362,7 @@ def test_a_reader_that_cannot_read_is_said_and_not_remembered(
 ) -> None:
     """An interpreter that has no pyarrow after all: one message, and the next one may do better."""
     able.add(table, "patients")
-    bare = Datasets(
-        workspace.database,
-        workspace.objects,
-        summaries=workspace.local / "summaries",
-        python=lambda: Path(sys.base_prefix) / "bin" / "python3",
-    )
+    bare = read_by(workspace, lambda: Path(sys.base_prefix) / "bin" / "python3")
 
     with pytest.raises(Unavailable, match=r"the table patients\.csv could not be read: No module named"):
         bare.show("patients")

@@ -22,6 +22,8 @@ NO_EDGE = {
     ("edge", "from_id"): "an edge is one",
     ("edge", "to_id"): "an edge is one",
     ("inline", "digest"): "the row holds the bytes itself",
+    ("packed", "digest"): "says where bytes lie that edges and trees lead to",
+    ("packed", "pack"): "says where bytes lie; collecting follows it from what edges lead to",
     ("snapshot", "digest"): "the row's own name, made of its tree and commit",
     ("lock", "digest"): "the row's own name, made of its pylock, interpreter and platform",
     ("attempt", "fingerprint"): "a cache key, made of what the attempt's edges lead to",

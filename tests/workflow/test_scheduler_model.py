@@ -31,7 +31,6 @@ from mlwright.kernel.ids import new_id
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.settings import ProjectFolder, Settings
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.storage import InlineObjects
 from mlwright.storage.memory import MemoryObjects
 from mlwright.tracking import RunState
 from mlwright.versioning.artifacts import artifact
@@ -45,6 +44,7 @@ from mlwright.workflow.orders import Ground, Orders
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Unwatched
 from mlwright.workspace import Workspace
+from tests.storage.conftest import over
 
 FAILURES = ("failed", "died", "timed out")
 AHEAD = 8
@@ -405,7 +405,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Rooms:
     root = tmp_path_factory.mktemp("model")
     database = SqliteDatabase(":memory:")
     database.migrate(all_migrations())
-    workspace = Workspace(new_id(), database, InlineObjects(MemoryObjects(), database), root / "local")
+    workspace = Workspace(new_id(), database, over(MemoryObjects(), database), root / "local")
     return open_rooms(ProjectFolder(root, "model", Settings()), workspace)
 
 

@@ -170,6 +170,14 @@ class Environments:
         """
         return self._objects.get(lock.pylock)
 
+    def count(self) -> int:
+        """How many locks are recorded."""
+        return int(self._database.read(_SQL["count_locks"])[0]["locks"])
+
+    def loose_edges(self) -> list[Edge]:
+        """The edges that lead to locks, or come from them, which are not there."""
+        return edges.loose(self._database, _SQL["loose_edges"])
+
     def built(self, lock: Lock) -> bool:
         """Whether the environment of a lock is there."""
         return (self._place(lock) / "inventory.json").exists()

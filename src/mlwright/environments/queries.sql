@@ -8,3 +8,13 @@ ON CONFLICT DO NOTHING;
 -- A lock by its digest or the beginning of it.
 SELECT digest, pylock, python, platform, packages FROM lock
 WHERE digest >= :prefix AND digest < :prefix || '~' LIMIT 2;
+
+-- name: loose_edges
+-- Edges that lead to locks, or come from them, which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE (from_kind = 'lock' AND NOT EXISTS (SELECT 1 FROM lock WHERE digest = from_id))
+    OR (to_kind = 'lock' AND NOT EXISTS (SELECT 1 FROM lock WHERE digest = to_id));
+
+-- name: count_locks
+-- How many locks there are.
+SELECT count(*) AS locks FROM lock;

@@ -56,6 +56,10 @@ class Database(Protocol):
         7. a read does not wait for a transaction of another thread: it sees what was committed before
         8. what a view sees does not change until it is renewed, whoever writes, and it holds up nobody (in
            memory, with one connection, it sees what is there)
+        9. `check` names what is wrong with the records themselves: damage of the file, rows that
+           refer to what is not there; nothing when all is well
+        10. `copy` makes a file that opens as a database with all that was committed at one moment, whoever
+           writes meanwhile; under its name there is all of it or nothing
     """
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -69,6 +73,12 @@ class Database(Protocol):
 
     def migrate(self, migrations: Sequence[Migration]) -> None:
         """Bring the schema forward; Incompatible when the database is ahead of `migrations`."""
+
+    def check(self) -> list[str]:
+        """Read all records, and say in a sentence each what is wrong with them."""
+
+    def copy(self, target: Path) -> None:
+        """Write the records of one moment into a file of their own, on a local disk; durable on return."""
 
     def close(self) -> None:
         """Let go of the engine; the object is not used afterwards."""

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 from blake3 import blake3
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 Digest = NewType("Digest", str)
 """64 lowercase hexadecimal digits. `b3sum` agrees on a plain one."""
@@ -29,13 +33,27 @@ def _context(kind: str) -> str:
     return f"mlwright 2026-11-23 {kind}"
 
 
-def digest_of(data: bytes, kind: str | None = None) -> Digest:
+def digest_of(data: bytes | memoryview, kind: str | None = None) -> Digest:
     """The digest of bytes in memory; `kind` for a composite (tree, lock, snapshot, fingerprint)."""
     if len(data) < _PARALLEL_BYTES:
         if kind is None:
             return Digest(blake3(data).hexdigest())
         return Digest(blake3(data, derive_key_context=_context(kind)).hexdigest())
     return Digest(_hasher(kind).update(data).hexdigest())
+
+
+class Hasher:
+    """The digest of bytes that come one after the other; on one core, beside other work."""
+
+    __slots__ = ("_hasher", "update")
+
+    def __init__(self, kind: str | None = None) -> None:
+        self._hasher = blake3() if kind is None else blake3(derive_key_context=_context(kind))
+        self.update: Callable[[Buffer], object] = self._hasher.update
+
+    def digest(self) -> Digest:
+        """Of all that came so far."""
+        return Digest(self._hasher.hexdigest())
 
 
 def digest_of_file(path: Path, kind: str | None = None) -> Digest:

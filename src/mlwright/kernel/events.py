@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.edges import End
 
 _SQL = Queries.beside(__file__)
@@ -54,6 +54,17 @@ def record(tx: Transaction, verb: str, subject: End, **detail: Any) -> None:
         actor=actor(),
         detail=json.dumps(detail, ensure_ascii=False),
     )
+
+
+def last(source: Source, verb: str) -> int | None:
+    """When something happened last, in microseconds since the epoch; None when it never did."""
+    rows = source.read(_SQL["last_event"], verb=verb)
+    return int(rows[0]["at_us"]) if rows else None
+
+
+def nothing_yet(source: Source) -> bool:
+    """Whether nothing has been recorded in a workspace since it was made."""
+    return not source.read(_SQL["any_record"])[0]["any_record"]
 
 
 def history(database: Database, *, after: int | None = None, limit: int = 100) -> list[Event]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
 
 from mlwright.kernel.clock import boot_id
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.errors import Conflict
 
 _SQL = Queries.beside(__file__)
 
@@ -61,6 +64,41 @@ def owner(database: Database | Transaction, subject: str) -> Lease | None:
     """Who owns `subject`, alive or not."""
     rows = database.read(_SQL["lease_of"], subject=subject)
     return Lease(**rows[0]) if rows else None
+
+
+def living(source: Source) -> list[Lease]:
+    """The leases whose owners can still be running."""
+    return [lease for row in source.read(_SQL["all_leases"]) if (lease := Lease(**row)).alive]
+
+
+def forget_all(tx: Transaction) -> None:
+    """Let nobody own anything: for a copy of records, which no process of the original works on."""
+    tx.execute(_SQL["end_all_leases"])
+
+
+@contextmanager
+def held(database: Database, subject: str, doing: str) -> Iterator[Lease]:
+    """Own `subject` while the block runs; the lease of an owner that is gone is taken over.
+
+    Args:
+        doing: what an owner does, as the message of a conflict begins: `the workspace is being backed up`.
+
+    Raises:
+        Conflict: its owner lives.
+    """
+    with database.transaction() as tx:
+        before = owner(tx, subject)
+        if before is not None and before.alive:
+            raise Conflict(
+                f"{doing}, by process {before.pid} on {before.host}",
+                hint="wait until it has ended, then try again",
+            )
+        mine = take(tx, subject)
+    try:
+        yield mine
+    finally:
+        with database.transaction() as tx:
+            release(tx, mine)
 
 
 def release(tx: Transaction, lease: Lease) -> None:

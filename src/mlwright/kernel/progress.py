@@ -7,7 +7,7 @@ class Progress:
     """Hears how work goes on; this one says nothing. One piece of work at a time."""
 
     def __repr__(self) -> str:
-        return "SILENT" if type(self) is Progress else f"{type(self).__name__}()"
+        return f"{type(self).__name__}()"
 
     def begin(self, what: str, total_bytes: int | None = None) -> None:
         """Work begins.

@@ -4,6 +4,10 @@ INSERT INTO edge (from_kind, from_id, role, to_kind, to_id)
 VALUES (:from_kind, :from_id, :role, :to_kind, :to_id)
 ON CONFLICT DO NOTHING;
 
+-- name: roles_towards
+-- How often things of a kind are referred to, by what and in which role.
+SELECT from_kind, role, count(*) AS edges FROM edge WHERE to_kind = :kind GROUP BY from_kind, role;
+
 -- name: edges_from
 -- What one thing was made from, in one role or in all.
 SELECT from_kind, from_id, role, to_kind, to_id FROM edge
@@ -19,6 +23,18 @@ ORDER BY role, from_kind, from_id;
 -- name: remove_edges
 -- A thing that is gone was made from nothing any more.
 DELETE FROM edge WHERE from_kind = :kind AND from_id = :id;
+
+-- name: bytes_named
+-- The next objects or trees that edges lead to, in the order of their digests.
+SELECT DISTINCT to_id FROM edge WHERE to_kind = :kind AND to_id > :after ORDER BY to_id LIMIT :limit;
+
+-- name: count_edges
+-- How many edges there are.
+SELECT count(*) AS edges FROM edge;
+
+-- name: any_record
+-- Whether anything has been recorded yet.
+SELECT EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM edge) AS any_record;
 
 -- name: walk_up
 -- Every edge between a thing and its origins; UNION ends the walk where paths meet again.
@@ -49,6 +65,10 @@ ORDER BY edge.to_kind, edge.to_id, edge.role, edge.from_kind, edge.from_id;
 INSERT INTO event (at_us, verb, subject_kind, subject_id, actor, detail)
 VALUES (:at_us, :verb, :subject_kind, :subject_id, :actor, :detail);
 
+-- name: last_event
+-- When something happened last.
+SELECT at_us FROM event WHERE verb = :verb ORDER BY id DESC LIMIT 1;
+
 -- name: newest_events
 -- The newest events, newest first.
 SELECT id, at_us, verb, subject_kind, subject_id, actor, detail FROM event ORDER BY id DESC LIMIT :limit;
@@ -70,6 +90,14 @@ RETURNING token;
 -- name: lease_of
 -- Who owns a thing.
 SELECT subject, host, boot, pid, started, token FROM lease WHERE subject = :subject;
+
+-- name: all_leases
+-- Who owns what.
+SELECT subject, host, boot, pid, started, token FROM lease ORDER BY token;
+
+-- name: end_all_leases
+-- Nobody owns anything any more.
+DELETE FROM lease;
 
 -- name: release_lease
 -- Give a thing back, when this owner still has it.

@@ -7,6 +7,7 @@ checkpoint races a commit. Source: the SQLite change log, 3.51.3.
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,17 +20,19 @@ import apsw
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Migration, Queries
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable, disk_full
+from mlwright.kernel.ids import new_id
 
 _SQL = Queries.beside(__file__)
 _BUSY_MS = 30_000
 _PAUSE_S = 0.01
+_NO_ROOM_BYTES = 1 << 20
 _KEPT_STATEMENTS = 256
 _CACHE_KIB = 32 * 1024
 """At most, for a connection: changed pages that it cannot hold are written twice."""
 _LOG_PAGES = 10_000
 """How long the write-ahead log grows: a page that changes often is copied to its place once for all."""
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs"}
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "fuse.sshfs"}
 
 
 class SqliteDatabase:
@@ -95,6 +98,32 @@ class SqliteDatabase:
     def schema(self) -> list[dict[str, Any]]:
         """What the database holds: type, name and SQL of each table and index."""
         return self.read(_SQL["schema_objects"])
+
+    def check(self) -> list[str]:
+        """What SQLite's own look at every page, and at every reference between rows, finds wrong."""
+        with self._reading_lock:
+            try:
+                told = [str(row["integrity_check"]) for row in self._reading.read("PRAGMA integrity_check")]
+                found = [] if told == ["ok"] else told
+                for row in self._reading.read("PRAGMA foreign_key_check"):
+                    lost = f"a row of `{row['table']}` refers to a row of `{row['parent']}` that is not there"
+                    found.append(lost if row["rowid"] is None else f"{lost} (row {row['rowid']})")
+            except Corrupt as error:
+                return [error.message]
+            return found
+
+    def copy(self, target: Path) -> None:
+        """Copy what is committed into one file, without a log beside it, by SQLite's own backup."""
+        making = target.with_name(f"{target.name}.{new_id()}")
+        try:
+            if isinstance(self.path, Path):
+                _copy(self.path, making)
+            else:
+                with self._reading_lock:
+                    self._reading.copy(making)
+            making.replace(target)
+        finally:
+            making.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the connections; the last one of the machine folds the write-ahead log in."""
@@ -208,6 +237,10 @@ class SqliteConnection:
             self._end(error)
             raise
 
+    def copy(self, target: Path) -> None:
+        """Write all that this connection sees into a file that stands alone."""
+        _write(self._connection, self._path, target)
+
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
@@ -253,14 +286,24 @@ def _write_ahead(connection: apsw.Connection) -> None:
 def _copy(path: Path, target: Path) -> None:
     """Copy what is committed, through a connection of its own: that of a writer cannot be copied from."""
     try:
-        with (
-            closing(apsw.Connection(str(path))) as source,
-            closing(apsw.Connection(str(target))) as copy,
-            copy.backup("main", source, "main") as backup,
-        ):
-            backup.step()
+        with closing(apsw.Connection(str(path))) as source:
+            source.set_busy_timeout(_BUSY_MS)
+            _write(source, path, target)
     except apsw.Error as error:
         _say(error, path)
+        raise
+
+
+def _write(source: apsw.Connection, path: Path | str, target: Path) -> None:
+    """Write what a connection sees into a new file, all in one step: in steps it would begin anew with
+    each commit of others."""
+    try:
+        with closing(apsw.Connection(str(target))) as copy:
+            with copy.backup("main", source, "main") as backup:
+                backup.step()
+            copy.pragma("journal_mode", "delete")  # one file, which can be read where nothing can be written
+    except apsw.Error as error:
+        _say(error, path if isinstance(error, apsw.CorruptError | apsw.BusyError) else target)
         raise
 
 
@@ -278,7 +321,13 @@ def _say(error: apsw.Error, path: Path | str) -> None:
                 hint="wait for it to finish, then try again",
             ) from error
         case apsw.CorruptError() | apsw.NotADBError():
-            raise Corrupt(f"the metadata database is damaged: {error}", where=str(path)) from error
+            raise Corrupt(
+                f"the metadata database is damaged: {error}",
+                where=str(path),
+                hint="bring a backup back: mlwright workspace restore BACKUP",
+            ) from error
+        case apsw.IOError() if _no_room(path):
+            raise disk_full(Path(path)) from error
         case apsw.CantOpenError() | apsw.ReadOnlyError() | apsw.IOError():
             raise Unavailable(
                 f"the metadata database cannot be used: {error}",
@@ -287,14 +336,32 @@ def _say(error: apsw.Error, path: Path | str) -> None:
             ) from error
 
 
-def _refuse_network(path: Path) -> None:
-    """SQLite's locks do not hold on network file systems. Source: sqlite.org/useovernet.html."""
+def _no_room(path: Path | str) -> bool:
+    """Whether a failure of the disk is one of room: where SQLite maps a file, it cannot tell by itself."""
+    try:
+        return shutil.disk_usage(Path(path).parent).free < _NO_ROOM_BYTES
+    except OSError:
+        return False
+
+
+def sqlite_version() -> str:
+    """The version of SQLite that every process of ours uses."""
+    return apsw.sqlite_lib_version()
+
+
+def file_system_of(folder: Path) -> str:
+    """The kind of file system that a folder of this machine lies in; empty when nobody tells."""
     try:
         mounts = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return
-    kind = file_system(path.parent.resolve(), mounts)
-    if kind in _NETWORK_FILE_SYSTEMS:
+        return ""
+    return file_system(folder.resolve(), mounts)
+
+
+def _refuse_network(path: Path) -> None:
+    """SQLite's locks do not hold on network file systems. Source: sqlite.org/useovernet.html."""
+    kind = file_system_of(path.parent)
+    if kind in NETWORK_FILE_SYSTEMS:
         raise Unavailable(
             f"SQLite cannot be used safely on a network file system ({kind})",
             where=str(path),

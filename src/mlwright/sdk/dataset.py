@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.sdk.ranges import Range
+
+OPENER = "mlwright.app:open_dataset"
+"""What finds a dataset for code that is no step. It stands above this room, which a step's environment has
+alone: so it is named here, and imported by whoever is not in a step."""
 
 
 class Dataset:
     """A named, numbered set of files.
 
     As the default of a pipeline's parameter it is a reference (`Dataset("patients@latest")`), which a run
-    pins to a version when it begins. Inside a step it is that version, and its files can be read.
+    pins to a version when it begins. Inside a step it is that version, and its files can be read. Anywhere
+    else, as in a notebook, it is what the reference means in the project you are in when it is first read.
 
     Args:
         reference: `name`, `name@3`, `name@alias` or `name@b3:ab12`.
@@ -22,7 +30,7 @@ class Dataset:
     __slots__ = ("_files", "_scratch", "reference")
 
     def __init__(
-        self, reference: str, *, files: Mapping[str, Path] | None = None, scratch: Path | None = None
+        self, reference: str, *, files: Mapping[str, Range] | None = None, scratch: Path | None = None
     ) -> None:
         self.reference = reference
         self._files = None if files is None else dict(files)
@@ -36,30 +44,30 @@ class Dataset:
         """The paths of its files, relative to its root, sorted.
 
         Raises:
-            Invalid: outside a step.
+            NotFound: outside a step, there is no such dataset in the project you are in.
         """
         return sorted(self._bound())
 
     def path(self, name: str | None = None) -> Path:
-        """A file of the dataset under its own name, in the step's scratch folder.
+        """A file of the dataset under its own name, or the folder of all its files, in the scratch folder.
 
-        It is a copy: what a step writes to it reaches nobody else.
+        These are copies: what a step writes to them reaches nobody else.
 
         Args:
-            name: which file; may be left out when there is only one.
+            name: which file; by default the only one, or the folder if there are several.
 
         Raises:
             NotFound: no such file.
         """
-        name, stored = self._one(name)
+        files = self._bound()
         assert self._scratch is not None
-        copy = self._scratch / self.reference.replace("@", "-") / name
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            import shutil  # 4 ms that the engine's start need not take
-
-            shutil.copyfile(stored, copy)
-        return copy
+        folder = self._scratch / self.reference.replace("@", "-")
+        if name is None and len(files) != 1:
+            for each in files:
+                self._copy(folder, each)
+            return folder
+        name, _ = self._one(name)
+        return self._copy(folder, name)
 
     def open(self, name: str | None = None) -> IO[bytes]:
         """A file of the dataset, opened for reading bytes.
@@ -67,41 +75,50 @@ class Dataset:
         Raises:
             NotFound: no such file.
         """
-        return self._one(name)[1].open("rb")
+        stored = self._one(name)[1]
+        if stored.is_file:
+            return stored.path.open("rb")
+        import io
 
-    def table(self, name: str | None = None) -> Any:
-        """A CSV or Parquet file of the dataset as a `pyarrow.Table`.
+        return io.BytesIO(stored.read())
 
-        Needs pyarrow in the step's environment.
+    def table(self, name: str | None = None, *, columns: Sequence[str] | None = None) -> Any:
+        """A table of the dataset as a `pyarrow.Table`, which pandas, Polars and DuckDB take as it is.
+
+        Of several files, all with the same columns, the table of all their rows, in the order of their
+        names. Needs pyarrow in the environment.
+
+        Args:
+            name: which file; by default all.
+            columns: only these; of Parquet and Arrow files nothing else is read.
 
         Raises:
-            Invalid: the file is neither CSV nor Parquet.
+            Invalid: a file is no table: CSV, Parquet, Arrow (IPC) or JSON lines; or has other columns.
             NotFound: no such file.
         """
-        name, stored = self._one(name)
-        suffix = Path(name).suffix.lower()
-        if suffix == ".csv":
-            from pyarrow import csv
+        from mlwright.sdk.tables import read_table
 
-            return csv.read_csv(stored)
-        if suffix in {".parquet", ".pq"}:
-            from pyarrow import parquet
+        wanted = self.files if name is None else [self._one(name)[0]]
+        files = self._bound()
+        return read_table(f"dataset {self.reference}", {each: files[each] for each in wanted}, columns)
 
-            return parquet.read_table(stored)
-        raise Invalid(
-            f"`{name}` of dataset {self.reference} is not a table",
-            hint="read it with .path() or .open(); tables are .csv or .parquet",
-        )
+    def _copy(self, folder: Path, name: str) -> Path:
+        copy = folder / name
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            making = copy.with_name(f".{copy.name}.{os.getpid()}")
+            with making.open("wb") as file:
+                for block in self._files[name].blocks() if self._files else ():
+                    file.write(block)
+            making.replace(copy)
+        return copy
 
-    def _bound(self) -> dict[str, Path]:
+    def _bound(self) -> dict[str, Range]:
         if self._files is None:
-            raise Invalid(
-                f"Dataset({self.reference!r}) is only a reference here: its files are read inside a step",
-                hint="pass it to a step, or open it: Project.open().datasets.open(...)",
-            )
+            self._files, self._scratch = _files_here(self.reference)
         return self._files
 
-    def _one(self, name: str | None) -> tuple[str, Path]:
+    def _one(self, name: str | None) -> tuple[str, Range]:
         files = self._bound()
         if name is None:
             if len(files) != 1:
@@ -113,3 +130,28 @@ class Dataset:
         if name not in files:
             raise NotFound(f"dataset {self.reference} has no file {name!r}", hint=f"it has {self.files[:5]}")
         return name, files[name]
+
+
+def _files_here(reference: str) -> tuple[dict[str, Range], Path]:
+    """The files of a dataset of the project that this process is in.
+
+    Raises:
+        Invalid: in a step, or where mlwright itself is not installed.
+        NotFound: no such dataset, or no project.
+    """
+    from mlwright.sdk.report import in_attempt
+
+    if in_attempt():
+        raise Invalid(
+            f"Dataset({reference!r}) is only a reference here: nobody would know what this step has read",
+            hint="make it a parameter of the pipeline, and pass it to the step",
+        )
+    module, _, name = OPENER.partition(":")
+    try:
+        opener = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise Invalid(
+            f"Dataset({reference!r}) cannot be read: {error.name} is not installed here",
+            hint="install mlwright in this environment, or pass the dataset to a step",
+        ) from error
+    return opener(reference)  # type: ignore[no-any-return]

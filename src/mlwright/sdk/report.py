@@ -51,6 +51,11 @@ def open_journal(path: Path | str, scratch: Path) -> None:
     _journal = Journal(path, scratch)
 
 
+def in_attempt() -> bool:
+    """Whether this process runs an attempt of a step."""
+    return _journal is not None
+
+
 def close_journal() -> bool:
     """Stop reporting.
 

@@ -33,6 +33,7 @@ from mlwright.sdk.forked import children_end_here
 from mlwright.sdk.frames import CUT_OFF, Frame, FrameReader, receive
 from mlwright.sdk.leftovers import Leftovers
 from mlwright.sdk.pipeline import Pipeline
+from mlwright.sdk.ranges import Range
 from mlwright.sdk.seeds import seed_all
 from mlwright.sdk.step import Step
 from mlwright.sdk.types import a_type, output_types, type_name
@@ -132,8 +133,8 @@ class Worker:
         from mlwright.sdk.summaries import distribute, summarise
 
         head = frame.head
-        path, form = Path(head["path"]), head["format"]
-        return Frame(distribute(path, form, head["bins"]) if "bins" in head else summarise(path, form))
+        found, form = Range(Path(head["path"]), head["start"], head["size_bytes"]), head["format"]
+        return Frame(distribute(found, form, head["bins"]) if "bins" in head else summarise(found, form))
 
     def _execute(self, frame: Frame) -> Frame:
         """One attempt. What it raised is in the answer, so that what it used and printed is too."""
@@ -240,8 +241,9 @@ def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], files: Callable[
         case "value":
             return argument["value"]
         case "dataset":
-            paths = {name: Path(path) for name, path in argument["files"].items()}
-            return Dataset(argument["value"], files=paths, scratch=files() / "datasets")
+            told = argument["files"].items()
+            found = {name: Range(Path(path), start, size) for name, (path, start, size) in told}
+            return Dataset(argument["value"], files=found, scratch=files() / "datasets")
         case "list":
             return [_decode(item, parts, files) for item in argument["items"]]
         case "dict":

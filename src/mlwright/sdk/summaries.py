@@ -9,10 +9,10 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Protocol
 
 from mlwright.kernel.errors import MlwrightError
+from mlwright.sdk.ranges import Range
 from mlwright.sdk.sketches import Distinct, Frequent, Moments, Quantiles
 from mlwright.sdk.table_files import TYPE, feed, in_our_words
 
@@ -33,11 +33,11 @@ class _Column(Protocol):
         """What it was, as JSON."""
 
 
-def summarise(path: Path, form: str) -> dict[str, Any]:
+def summarise(found: Range, form: str) -> dict[str, Any]:
     """Rows and columns of a table file.
 
     Args:
-        path: the file, whatever it is called.
+        found: where its bytes lie.
         form: one of the values of `FORMATS`.
 
     Returns:
@@ -47,14 +47,14 @@ def summarise(path: Path, form: str) -> dict[str, Any]:
         ImportError: pyarrow is not installed.
     """
     tally = _Tally(_column_of)
-    return _read(path, form, tally, lambda: {"rows": tally.rows, "columns": tally.told()})
+    return _read(found, form, tally, lambda: {"rows": tally.rows, "columns": tally.told()})
 
 
-def distribute(path: Path, form: str, bins: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def distribute(found: Range, form: str, bins: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """How many cells of each column lie in given bins.
 
     Args:
-        path: the file, whatever it is called.
+        found: where its bytes lie.
         form: one of the values of `FORMATS`.
         bins: of a column: `cuts`, ascending numbers, each the upper end of a bin that holds it; or `values`,
             texts that are a bin each. What lies in none of them is the last bin.
@@ -72,10 +72,10 @@ def distribute(path: Path, form: str, bins: Mapping[str, Mapping[str, Any]]) -> 
     tally = _Tally(make)
 
     def told() -> dict[str, Any]:
-        found = {each["name"]: each["counts"] for each in reversed(tally.told()) if "counts" in each}
-        return {"counts": found}
+        columns = reversed(tally.told())
+        return {"counts": {each["name"]: each["counts"] for each in columns if "counts" in each}}
 
-    return _read(path, form, tally, told)
+    return _read(found, form, tally, told)
 
 
 class _Tally:
@@ -121,10 +121,10 @@ class _Tally:
                 column.add(cells)
 
 
-def _read(path: Path, form: str, tally: _Tally, told: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _read(found: Range, form: str, tally: _Tally, told: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         with in_our_words(form):
-            feed(path, form, tally.begin)
+            feed(found, form, tally.begin)
             return told()
     except MlwrightError as error:
         return {"unreadable": {"message": error.message, "hint": error.hint or ""}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Corrupt, Invalid
+from mlwright.sdk.ranges import Range
 
 FORMATS = {
     ".csv": "csv",
@@ -41,11 +43,11 @@ def format_of(name: str) -> str:
     return FORMATS.get(Path(name).suffix.lower(), "")
 
 
-def feed(path: Path, form: str, begin: Callable[[Any], Callable[[Any], None]]) -> None:
+def feed(found: Range, form: str, begin: Callable[[Any], Callable[[Any], None]]) -> None:
     """Read a table file from its beginning to its end.
 
     Args:
-        path: the file, whatever it is called.
+        found: where its bytes lie; those that are only a part of a file are held in memory.
         form: one of the values of `FORMATS`.
         begin: is told the schema, and gives what takes the batches. Of a CSV file it may be called again,
             when later rows show that a column is of another type: what was taken before does not count.
@@ -57,18 +59,18 @@ def feed(path: Path, form: str, begin: Callable[[Any], Callable[[Any], None]]) -
     """
     match form:
         case "csv" | "tsv":
-            _feed_csv(path, "," if form == "csv" else "\t", begin)
+            _feed_csv(found, "," if form == "csv" else "\t", begin)
         case "parquet":
-            _feed_parquet(path, begin)
+            _feed_parquet(found, begin)
         case "arrow":
-            _feed_arrow(path, begin)
+            _feed_arrow(found, begin)
         case "jsonl":
-            _feed_jsonl(path, begin)
+            _feed_jsonl(found, begin)
         case _:
             raise Invalid(f"{form!r} is not a format of tables")
 
 
-def _feed_csv(path: Path, delimiter: str, begin: Callable[[Any], Callable[[Any], None]]) -> None:
+def _feed_csv(found: Range, delimiter: str, begin: Callable[[Any], Callable[[Any], None]]) -> None:
     import pyarrow as pa
 
     types: dict[str, Any] = {}
@@ -76,7 +78,7 @@ def _feed_csv(path: Path, delimiter: str, begin: Callable[[Any], Callable[[Any],
     restarts = 0
     while True:
         try:
-            with _csv_reader(path, delimiter, types, block_bytes) as reader:
+            with _csv_reader(found, delimiter, types, block_bytes) as reader:
                 schema = reader.schema
                 for field in schema:
                     if pa.types.is_binary(field.type):
@@ -100,11 +102,12 @@ def _feed_csv(path: Path, delimiter: str, begin: Callable[[Any], Callable[[Any],
                 types[name] = _wider(misfit[2], misfit[3])
 
 
-def _csv_reader(path: Path, delimiter: str, types: dict[str, Any], block_bytes: int) -> Any:
+def _csv_reader(found: Range, delimiter: str, types: dict[str, Any], block_bytes: int) -> Any:
+    import pyarrow as pa
     from pyarrow import csv
 
     return csv.open_csv(
-        path,
+        found.path if found.is_file else pa.BufferReader(found.read()),
         # One block after the other: errors tell the row.
         read_options=csv.ReadOptions(use_threads=False, block_size=block_bytes),
         parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
@@ -133,10 +136,12 @@ def _wider(was: str, value: str) -> Any:
     return pa.string()
 
 
-def _feed_parquet(path: Path, begin: Callable[[Any], Callable[[Any], None]]) -> None:
+def _feed_parquet(found: Range, begin: Callable[[Any], Callable[[Any], None]]) -> None:
+    import pyarrow as pa
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+    source = found.path if found.is_file else pa.BufferReader(found.read())
+    with parquet.ParquetFile(source, buffer_size=1 << 20, pre_buffer=False) as file:
         told = file.metadata
         size_bytes = sum(told.row_group(at).total_byte_size for at in range(told.num_row_groups))
         row_bytes = max(1, size_bytes // max(1, told.num_rows))
@@ -145,10 +150,10 @@ def _feed_parquet(path: Path, begin: Callable[[Any], Callable[[Any], None]]) -> 
             take(batch)
 
 
-def _feed_arrow(path: Path, begin: Callable[[Any], Callable[[Any], None]]) -> None:
+def _feed_arrow(found: Range, begin: Callable[[Any], Callable[[Any], None]]) -> None:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(found.path)) if found.is_file else pa.BufferReader(found.read()) as source:
         try:
             file = pa.ipc.open_file(source)
         except pa.ArrowInvalid:
@@ -164,12 +169,12 @@ def _feed_arrow(path: Path, begin: Callable[[Any], Callable[[Any], None]]) -> No
                 take(batch.slice(start, _BATCH_ROWS))
 
 
-def _feed_jsonl(path: Path, begin: Callable[[Any], Callable[[Any], None]]) -> None:
+def _feed_jsonl(found: Range, begin: Callable[[Any], Callable[[Any], None]]) -> None:
     """Twice: once for the columns and their types, which any later line may change; once for the values."""
     import pyarrow as pa
 
     kinds: dict[str, set[type]] = {}
-    for rows in _json_rows(path):
+    for rows in _json_rows(found):
         for row in rows:
             for name, value in row.items():
                 kinds.setdefault(name, set()).add(_json_kind(value))
@@ -183,7 +188,7 @@ def _feed_jsonl(path: Path, begin: Callable[[Any], Callable[[Any], None]]) -> No
         ]
     )
     take = begin(schema)
-    for rows in _json_rows(path):
+    for rows in _json_rows(found):
         columns = []
         for name in kinds:
             values = [row.get(name) for row in rows]
@@ -199,11 +204,11 @@ TYPE = b"mlwright.type"
 """In the metadata of a column that Arrow has no type for: what it holds, in words."""
 
 
-def _json_rows(path: Path) -> Iterator[list[dict[str, Any]]]:
+def _json_rows(found: Range) -> Iterator[list[dict[str, Any]]]:
     """The objects of a JSON Lines file, some at a time."""
     rows: list[dict[str, Any]] = []
     size_bytes, number = 0, 0
-    with path.open("rb") as file:
+    with found.path.open("rb") if found.is_file else io.BytesIO(found.read()) as file:
         while line := file.readline(_LARGEST_ROW_BYTES):
             number += 1
             if len(line) == _LARGEST_ROW_BYTES:

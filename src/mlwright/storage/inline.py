@@ -10,24 +10,33 @@ from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt
 from mlwright.storage.objects import Held, Objects, Stored
+from mlwright.storage.packs import PackedObjects
 
 _SQL = Queries.beside(__file__)
 
 INLINE_BYTES = 4096
 """Up to this size an encoded value is a row: a file would cost two flushes of the disk."""
 
+_PAGE_ROWS = 1000
+
 
 class InlineObjects:
-    """A store that also answers for the rows of `inline`."""
+    """A store that also answers for the rows of `inline`.
 
-    def __init__(self, objects: Objects, database: Database, source: Source | None = None) -> None:
-        self._objects = objects
+    Args:
+        packs: the store beneath; whoever stores or reads many files speaks to it.
+        source: where rows are looked for, if not in the database.
+    """
+
+    def __init__(self, packs: PackedObjects, database: Database, source: Source | None = None) -> None:
+        self.packs = packs
+        self._objects: Objects = packs
         self._database = database
         self._source = source or database
 
     def seen_in(self, source: Source) -> InlineObjects:
         """The same store, with the rows as they are seen there."""
-        return InlineObjects(self._objects, self._database, source)
+        return InlineObjects(self.packs.seen_in(source), self._database, source)
 
     @property
     def incoming(self) -> Path:
@@ -57,13 +66,17 @@ class InlineObjects:
             self._objects.put(row, kind=kind)
         return self._objects.path(digest, kind=kind, verify=verify)
 
+    def is_row(self, digest: Digest) -> bool:
+        """Whether it is a row, whatever it holds."""
+        return bool(self._source.read(_SQL["inline_known"], digest=digest))
+
     def inline(self, digest: Digest) -> bytes | None:
         """The bytes when they are a row."""
         return self._row(digest)
 
-    def renew(self, digest: Digest) -> bool:
-        """A row stays as long as anything names it; an object is renewed."""
-        return self._row(digest) is not None or self._objects.renew(digest)
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
+        """Renew the object. A row is of no use here: it goes with the last record that names it."""
+        return self._objects.renew(digest, kind=kind)
 
     def __contains__(self, digest: Digest) -> bool:
         return self._row(digest) is not None or digest in self._objects
@@ -91,6 +104,15 @@ class InlineObjects:
         if digest_of(data) != digest:
             raise Corrupt(f"the inline value {digest[:12]} is damaged")
         return data
+
+
+def rows_of(source: Source) -> Iterator[tuple[Digest, int, bool]]:
+    """Every small value that is a row: its digest, its size, and whether it is what its digest says."""
+    after = ""
+    while rows := source.read(_SQL["inline_after"], after=after, limit=_PAGE_ROWS):
+        for row in rows:
+            yield Digest(row["digest"]), len(row["data"]), digest_of(row["data"]) == row["digest"]
+        after = rows[-1]["digest"]
 
 
 def put_inline(tx: Transaction, data: bytes) -> Stored:

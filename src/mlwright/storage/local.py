@@ -74,21 +74,19 @@ class LocalObjects:
             self._remember(state)
         return path
 
-    def renew(self, digest: Digest) -> bool:
-        """Touch the object's file, unless it is young; whether it was found right is remembered further."""
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
+        """Verify the object's file once, as `path` does, and touch it unless it is young."""
         if digest not in self:
             return False
-        place = self._place(digest)
-        with contextlib.suppress(FileNotFoundError):  # removed since we looked
-            if now_us() - place.stat().st_mtime_ns // 1000 < RENEWED_US:
-                return True
-            with self._held(fcntl.LOCK_SH):
-                known = self._state(digest, place) in self._known()
-                os.utime(place)
-                if known:
+        try:
+            place = self.path(digest, kind=kind)
+            if now_us() - place.stat().st_mtime_ns // 1000 >= RENEWED_US:
+                with self._held(fcntl.LOCK_SH):
+                    os.utime(place)
                     self._remember(self._state(digest, place))
-                return True
-        return False
+        except (Corrupt, NotFound, FileNotFoundError):  # damaged, or removed since we looked
+            return False
+        return True
 
     def __contains__(self, digest: Digest) -> bool:
         return is_digest(digest) and os.path.exists(f"{self._prefix}{digest[:2]}/{digest[2:]}")  # noqa: PTH110
@@ -119,7 +117,7 @@ class LocalObjects:
         moved = take and isinstance(source, Path) and self._can_move(source)
         if not moved:
             known = digest_of(source, kind) if isinstance(source, bytes) else digest_of_file(source, kind)
-            if self._renewed(known, kind):
+            if self.renew(known, kind=kind):
                 if take and isinstance(source, Path):
                     source.unlink()
                 return Stored(known, size)
@@ -144,7 +142,7 @@ class LocalObjects:
                 elif not moved or digest is None:
                     digest = digest_of_file(temporary, kind)
                 size = os.fstat(descriptor).st_size
-                renewed = moved and self._renewed(digest, kind)
+                renewed = moved and self.renew(digest, kind=kind)
                 if not renewed:
                     flushed()
             if not renewed:
@@ -156,10 +154,6 @@ class LocalObjects:
         if take and isinstance(source, Path):
             source.unlink(missing_ok=True)
         return Stored(digest, size)
-
-    def _renewed(self, digest: Digest, kind: str | None) -> bool:
-        """Whether the object is here and whole; it is then younger than any collection that has begun."""
-        return digest in self and self._sound(digest, kind) and self.renew(digest)
 
     @contextlib.contextmanager
     def _held(self, how: int) -> Iterator[None]:
@@ -174,14 +168,6 @@ class LocalObjects:
     def _can_move(self, file: Path) -> bool:
         """Whether a file itself, no link to it, can be renamed into the store."""
         return not file.is_symlink() and file.stat().st_dev == self.incoming.stat().st_dev
-
-    def _sound(self, digest: Digest, kind: str | None) -> bool:
-        """Whether an object that is here is whole; a damaged one is stored anew by whoever has its bytes."""
-        try:
-            self.path(digest, kind=kind)
-        except (Corrupt, NotFound):
-            return False
-        return True
 
     def _publish(self, temporary: Path, digest: Digest) -> None:
         place = self._place(digest)
@@ -203,7 +189,7 @@ class LocalObjects:
         return Corrupt(
             f"object {digest[:12]} is damaged: its bytes are not those its name says",
             where=str(self._place(digest)),
-            hint="store it anew: `datasets add` the same files, or run again with --no-cache",
+            hint="store it anew: mlwright datasets add --verify PATH, or run again with --no-cache",
         )
 
     @staticmethod

@@ -61,11 +61,12 @@ class MemoryObjects:
         path.chmod(0o444)
         return path
 
-    def renew(self, digest: Digest) -> bool:
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
         """Put anew."""
-        if digest in self:
-            self.put_us[digest] = now_us()
-        return digest in self
+        if digest not in self or digest_of(self.held[digest], kind) != digest:
+            return False
+        self.put_us[digest] = now_us()
+        return True
 
     def __contains__(self, digest: Digest) -> bool:
         return digest in self.held

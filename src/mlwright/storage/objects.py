@@ -78,8 +78,11 @@ class Objects(Protocol):
     def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:
         """A read-only file that holds the bytes; `verify` trusts nothing that is remembered of it."""
 
-    def renew(self, digest: Digest) -> bool:
-        """Whether the object is here; it is young then, so that what has no record yet may rely on it."""
+    def renew(self, digest: Digest, *, kind: str | None = None) -> bool:
+        """Whether the object is here and, as far as can be told without moving it, whole.
+
+        It is young then, so that what has no record yet may rely on it.
+        """
 
     def __contains__(self, digest: Digest) -> bool:
         """Whether the object is here; says nothing of its health."""

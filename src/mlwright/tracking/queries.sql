@@ -39,7 +39,7 @@ WHERE pipeline = :pipeline AND state = 'succeeded' ORDER BY created_us DESC LIMI
 
 -- name: unfinished_runs
 -- Runs that somebody should be executing.
-SELECT id FROM run WHERE state = 'running';
+SELECT id, created_us FROM run WHERE state = 'running';
 
 -- name: add_param
 -- A parameter of a run.
@@ -67,3 +67,9 @@ WHERE (excluded.step, excluded.at_us) >= (metric.step, metric.at_us);
 -- name: metrics_of
 -- The last value of each metric of a run.
 SELECT name, value, step, at_us FROM metric WHERE run_id = :run_id ORDER BY name;
+
+-- name: loose_edges
+-- Edges that lead to runs, or come from them, which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE (from_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = from_id))
+    OR (to_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = to_id));

@@ -11,10 +11,10 @@ from typing import Any, Unpack
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from mlwright.kernel import events, leases
+from mlwright.kernel import edges, events, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
-from mlwright.kernel.edges import End
+from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId, new_id, short
 from mlwright.tracking.filters import Nouns, RunFilter, compiled
@@ -232,6 +232,25 @@ class Runs:
     def metrics(self, run: RunId) -> list[Metric]:
         """The last value of each metric of a run."""
         return metrics_of(self._database, run)
+
+    def count(self) -> int:
+        """How many runs there are."""
+        return int(self._database.read(_SQL["count_runs"])[0]["runs"])
+
+    def loose_edges(self) -> list[Edge]:
+        """The edges that lead to runs, or come from them, which are not there."""
+        return edges.loose(self._database, _SQL["loose_edges"])
+
+    def left_over(self) -> list[RunId]:
+        """The runs whose owner is gone, and which nobody has declared lost yet."""
+        rows = self._database.read(_SQL["unfinished_runs"])
+        owners = {row["id"]: leases.owner(self._database, _subject(row["id"])) for row in rows}
+        return [RunId(run) for run, owner in owners.items() if owner is None or not owner.alive]
+
+    def oldest_unfinished_us(self) -> int | None:
+        """When the oldest run began that has not ended."""
+        rows = self._database.read(_SQL["unfinished_runs"])
+        return min((int(row["created_us"]) for row in rows), default=None)
 
     def bury_lost(self) -> None:
         """Declare the runs lost whose owner is gone: whoever looks may, so that nobody has to clean up.

@@ -10,6 +10,7 @@ from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.sdk.ranges import Range
 from mlwright.storage.trees import Entry, Tree
 from mlwright.versioning import search
 from mlwright.versioning.contents import (
@@ -57,8 +58,8 @@ class Catalogue:
         """The manifest of a version."""
 
     @abstractmethod
-    def file(self, entry: Entry) -> Path:
-        """The stored file behind one entry of a manifest."""
+    def file(self, entry: Entry) -> Range:
+        """Where the bytes of one file of a version lie."""
 
     def show(
         self, reference: str, *, tables: Sequence[str] = (), progress: Progress = SILENT

@@ -3,30 +3,82 @@
 from __future__ import annotations
 
 import csv
-import stat
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from mlwright.kernel.database import Database
-from mlwright.kernel.digest import digest_of, digest_of_file
-from mlwright.kernel.errors import Invalid
+from msgspec import Struct
+
+from mlwright.kernel.database import Database, Transaction
+from mlwright.kernel.digest import Digest, digest_of, digest_of_file
+from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
-from mlwright.storage import InlineObjects, Tree, load_tree, scan, store_tree
+from mlwright.sdk.ranges import Range
+from mlwright.storage import (
+    Entry,
+    InlineObjects,
+    Place,
+    Places,
+    Source,
+    Tree,
+    load_tree,
+    ranges_of,
+    scan,
+    store_tree,
+    transfer,
+    verify_entries,
+)
+from mlwright.storage.places import Line
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.storage.trees import Entry, Source
-from mlwright.versioning.artifacts import TREE, add_artifact
+from mlwright.versioning.artifacts import TREE, Artifact, add_artifact
 from mlwright.versioning.catalogue import Catalogue
+from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
 from mlwright.versioning.tags import check_tags
 from mlwright.versioning.versions import Version, Versions
+
+
+class Difference(Struct, frozen=True):
+    """What has changed at a place since a version was added from there, or checked out to there.
+
+    Args:
+        reference: of the version.
+        where: the file or folder.
+        missing: there is nothing any more.
+    """
+
+    reference: str
+    where: str
+    missing: bool = False
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing has changed."""
+        return not (self.missing or self.added or self.removed or self.changed)
+
+    @property
+    def summary(self) -> str:
+        """In a few words."""
+        if self.missing:
+            return "is not there any more"
+        counts = {"added": self.added, "removed": self.removed, "changed": self.changed}
+        told = [f"{len(names):,} {what}" for what, names in counts.items() if names]
+        return ", ".join(told) or "unchanged"
 
 
 class Datasets(Catalogue):
     """The datasets of a workspace.
 
     Args:
+        places: what this machine remembers of files it has read.
+        root: the project's folder.
         summaries: where summaries of tables are remembered.
         python: gives an interpreter that has pyarrow, or None: without one, tables are not summarised.
     """
@@ -35,90 +87,164 @@ class Datasets(Catalogue):
         self,
         database: Database,
         objects: InlineObjects,
+        places: Places,
+        root: Path,
         *,
         summaries: Path | None = None,
         python: Callable[[], Path | None] = lambda: None,
     ) -> None:
         super().__init__(database, Versions(database, "dataset"), summaries, python)
         self._objects = objects
+        self._places = places
+        self._root = root
+        self._checkouts = Checkouts(objects, places)
 
-    def plan_add(self, path: Path, name: str) -> Plan:
-        """What adding would do. Everything is read, nothing is stored.
+    def plan_add(self, path: Path, name: str, *, progress: Progress = SILENT) -> Plan:
+        """What adding would do. What has changed since it was read last is read, nothing is stored.
 
         Raises:
             Invalid: the path is missing, empty, or not a table though it ends in .csv.
         """
         sources = _sources(path, name)
+        place = self._places.of(path)
+        known = place.digests(sources) if place else {}
+        progress.begin(f"reading {path.name}", sum(source.size_bytes for source in sources))
+        try:
+            tree = Tree(tuple(_entry(source, known, progress) for source in sources))
+        finally:
+            progress.end()
         newest = self.versions.find(Reference(name, alias=LATEST))
-        tree = Tree(tuple(_entry(source) for source in sources))
         if newest is not None and newest.digest == digest_of(tree.encode(), TREE_KIND):
-            return Plan(
-                f"dataset {name}", (Change("keep", newest.reference, "the same bytes are there already"),)
-            )
+            same = Change("keep", newest.reference, "the same bytes are there already")
+            return Plan(f"dataset {name}", (same,))
         number = self.versions.next_number(name)
         what = f"{counted(len(sources), 'file')}, {counted(tree.size_bytes, 'byte')}"
         return Plan(f"dataset {name}", (Change("add", f"{name}@{number}", what),))
 
     def add(
-        self, path: Path, name: str, *, message: str = "", tags: Mapping[str, str] | None = None
+        self,
+        path: Path,
+        name: str,
+        *,
+        message: str = "",
+        tags: Mapping[str, str] | None = None,
+        about: Mapping[str, Any] | None = None,
+        verify: bool = False,
+        progress: Progress = SILENT,
     ) -> tuple[Version, bool]:
         """Make the files at `path` the next version under `name`.
 
         Args:
+            path: a file or a folder.
+            name: the dataset's.
+            message: why this version exists.
             tags: keys and values that are kept with the version, shown and searched.
+            about: what else is known of it.
+            verify: read every file, also one that looks as it did when it was read last, and what is stored.
+            progress: hears of every byte.
 
         Returns:
             The version, and whether it is new: the bytes of the newest version again are that version.
 
         Raises:
-            Invalid: as `plan_add`; or a tag cannot be one.
+            Invalid: as `plan_add`; a file that cannot be read; a tag that cannot be one.
+            Conflict: a file changes or vanishes while it is read.
             Unavailable: the disk is full; nothing half-written is visible.
         """
         tags = check_tags(tags or {})
         sources = _sources(path, name)
-        digest, tree = store_tree(self._objects, sources)
-        with self._database.transaction() as tx:
-            newest = self.versions.find(Reference(name, alias=LATEST))
-            if newest is not None and newest.digest == digest:
-                return newest, False
-            about = {"files": len(tree.entries), "columns": _columns(sources)}
-            made = add_artifact(
-                tx,
-                codec=TREE,
-                type_text="mlwright.Dataset",
-                digest=digest,
-                size_bytes=tree.size_bytes,
-                about=about,
-                ours=False,
-            )
-            told = {**about, "tags": tags} if tags else about
-            return self.versions.add(tx, name, made.id, message=message, about=told), True
+        while True:
+            base, known = ("", {}) if verify else self._remembered(path, sources)
+            digest, tree, learned = self._store(path, name, sources, known, progress)
+            told = {"files": len(tree.entries), "columns": _columns(sources), **(about or {})}
+            told |= {"tags": tags} if tags else {}
+            with self._database.transaction() as tx:
+                if base and not self.versions.exists(tx, base):
+                    continue  # what it vouched for may be collected: look at each file
+                newest = self.versions.find(Reference(name, alias=LATEST))
+                if new := newest is None or newest.digest != digest:
+                    made = _add_artifact(tx, digest, tree.size_bytes, told)
+                    newest = self.versions.add(tx, name, made.id, message=message, about=told)
+            assert newest is not None
+            self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
+            return newest, new
 
-    def adopt(self, version: Version, source: InlineObjects) -> Version:
+    def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[Difference]:
+        """What has changed on this machine's disk since it was added, or checked out.
+
+        Args:
+            names: of datasets; all by default.
+            progress: hears of what has to be read: files that look other than they did.
+
+        Raises:
+            NotFound: a dataset that does not exist, or was neither added nor checked out here.
+            Invalid: a place holds what cannot be in a dataset.
+        """
+        for name in names:
+            self.versions.resolve(name)
+        found = [(self.versions.by_id(place.of), place) for place in self._places if self._is_version(place)]
+        wanted = [(version, place) for version, place in found if not names or version.name in names]
+        if lacking := sorted(set(names) - {version.name for version, _ in wanted}):
+            raise NotFound(
+                f"dataset `{lacking[0]}` was neither added nor checked out on this machine",
+                hint=f"write it out: mlwright datasets checkout {lacking[0]}",
+            )
+        return [self._difference(version, place, progress) for version, place in wanted]
+
+    def plan_checkout(
+        self, reference: str, dest: str | os.PathLike[str] | None = None, *, progress: Progress = SILENT
+    ) -> Checkout:
+        """What `checkout` would do.
+
+        Raises:
+            NotFound, Invalid: the reference means nothing here, or `dest` is not clear.
+            Conflict: a file is where a folder must be, or the other way round.
+        """
+        version = self.versions.resolve(reference)
+        where = self._checkouts.place_of(version, dest)
+        return self._checkouts.look(version, where, progress=progress)
+
+    def checkout(
+        self,
+        reference: str,
+        dest: str | os.PathLike[str] | None = None,
+        *,
+        force: bool = False,
+        link: bool = False,
+        progress: Progress = SILENT,
+    ) -> Checkout:
+        """Make a place hold the files of a version: what is there already is left, what is missing written.
+
+        Args:
+            reference: of the version.
+            dest: a folder; for a version of one file the file, unless a folder is there or meant (`data/`).
+                By default where the dataset was added from, or checked out to; else its name.
+            force: write over files that were edited since.
+            link: make hard links to stored files; who edits one edits the store.
+            progress: hears of every byte.
+
+        Raises:
+            NotFound, Invalid: as `plan_checkout`.
+            Conflict: files there were edited, and `force` is not given.
+            Corrupt: stored bytes are damaged; nothing is changed.
+            Unavailable: the disk is full; a second try continues.
+        """
+        found = self.plan_checkout(reference, dest, progress=progress)
+        self._checkouts.apply(found, force=force, link=link, progress=progress)
+        return found
+
+    def adopt(self, version: Version, source: InlineObjects, *, progress: Progress = SILENT) -> Version:
         """Take a version over from another workspace, with its bytes and its number; twice is once."""
         known = self.versions.find(Reference(version.name, number=version.number))
         if known is not None and known.digest == version.digest:
             return known
-        for entry in load_tree(source, version.digest).entries:
-            self._objects.put(source.path(entry.digest))
+        entries = load_tree(source, version.digest).entries
+        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries), progress)
         self._objects.put(source.get(version.digest, kind=TREE_KIND), kind=TREE_KIND)
         with self._database.transaction() as tx:
-            made = add_artifact(
-                tx,
-                codec=TREE,
-                type_text="mlwright.Dataset",
-                digest=version.digest,
-                size_bytes=version.size_bytes,
-                about=version.about,
-                ours=False,
-            )
+            made = _add_artifact(tx, version.digest, version.size_bytes, version.about)
             return self.versions.add(
-                tx,
-                version.name,
-                made.id,
-                message=version.message,
-                about=version.about,
-                number=version.number,
+                tx, version.name, made.id, message=version.message, about=version.about, number=version.number
             )
 
     def open(self, text: str, scratch: Path) -> Dataset:
@@ -131,36 +257,131 @@ class Datasets(Catalogue):
         version = self.versions.resolve(text)
         return Dataset(version.reference, files=self.files(version), scratch=scratch)
 
-    def files(self, version: Version) -> dict[str, Path]:
-        """The stored file behind each path of a version."""
-        return {entry.path: self._objects.path(entry.digest) for entry in self.tree(version).entries}
+    def files(self, version: Version) -> dict[str, Range]:
+        """Where the bytes of each file of a version lie, verified."""
+        entries = self.tree(version).entries
+        return dict(
+            zip((entry.path for entry in entries), ranges_of(self._objects.packs, entries), strict=True)
+        )
 
-    def verify(self, version: Version) -> None:
+    def verify(self, version: Version, *, progress: Progress = SILENT) -> None:
         """Read every file of a version in full, whatever was found of it before.
 
         Raises:
             NotFound: a file is not in the store.
             Corrupt: one is damaged.
         """
-        for entry in self.tree(version).entries:
-            self._objects.path(entry.digest, verify=True)
+        tree = self.tree(version)
+        progress.begin(f"verifying {version.reference}", tree.size_bytes)
+        try:
+            verify_entries(self._objects.packs, tree.entries, progress)
+        finally:
+            progress.end()
 
     def tree(self, version: Version) -> Tree:
         """The manifest of a version."""
         return load_tree(self._objects, version.digest)
 
-    def file(self, entry: Entry) -> Path:
-        """The stored file behind one entry of a manifest."""
-        return self._objects.path(entry.digest)
+    def file(self, entry: Entry) -> Range:
+        """Where the bytes of one file of a version lie, verified.
+
+        Raises:
+            NotFound: they are not in the store.
+            Corrupt: they are damaged.
+        """
+        return next(iter(ranges_of(self._objects.packs, [entry])))
+
+    def _remembered(self, path: Path, sources: Sequence[Source]) -> tuple[str, dict[str, Digest]]:
+        """A version that vouches for the bytes of unchanged files, and their digests.
+
+        Where no version does, each file whose bytes are here still.
+        """
+        place = self._places.of(path)
+        if place is None:
+            return "", {}
+        known = place.digests(sources)
+        if self._is_version(place) and self.versions.by_id(place.of).digest == place.tree:
+            return place.of, known
+        packs = self._objects.packs
+        return "", {name: digest for name, digest in known.items() if packs.renew(digest)}
+
+    def _is_version(self, place: Place) -> bool:
+        return bool(place.of) and self.versions.exists(self._database, place.of)
+
+    def _store(
+        self,
+        path: Path,
+        name: str,
+        sources: Sequence[Source],
+        known: Mapping[str, Digest],
+        progress: Progress,
+    ) -> tuple[Digest, Tree, list[tuple[Source, Digest]]]:
+        """Store what is not known; what ends it early leaves the memory of what was read."""
+        learned = [(source, known[source.path]) for source in sources if source.path in known]
+        progress.begin(f"adding {name}", sum(source.size_bytes for source in sources))
+        try:
+            digest, tree = store_tree(
+                self._objects.packs,
+                sources,
+                known,
+                progress=progress,
+                learn=lambda source, digest: learned.append((source, digest)),
+            )
+        except BaseException:
+            self._places.remember(path, learned)
+            raise
+        finally:
+            progress.end()
+        return digest, tree, learned
+
+    def _difference(self, version: Version, place: Place, progress: Progress) -> Difference:
+        path = Path(place.where)
+        where = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else place.where
+        if not path.exists():
+            return Difference(version.reference, where, missing=True)
+        sources = scan(path)
+        lines = {line.path: line for line in place.lines}
+        added, looks_new = [], []
+        for source in sources:
+            line = lines.pop(source.path, None)
+            if line is None:
+                added.append(source.path)
+            elif line.state != source.state or line.executable != source.executable:
+                looks_new.append((source, line))
+        progress.begin(f"reading {path.name}", sum(source.size_bytes for source, _ in looks_new))
+        try:
+            changed = tuple(source.path for source, line in looks_new if _has_changed(source, line, progress))
+        finally:
+            progress.end()
+        return Difference(version.reference, where, False, tuple(added), tuple(lines), changed)
+
+
+def _has_changed(source: Source, line: Line, progress: Progress) -> bool:
+    progress.advance(source.size_bytes)
+    if (source.size_bytes, source.executable) != (line.state[0], line.executable):
+        return True
+    return digest_of_file(Path(source.file)) != line.digest
+
+
+def _add_artifact(tx: Transaction, digest: Digest, size_bytes: int, about: Mapping[str, Any]) -> Artifact:
+    return add_artifact(
+        tx,
+        codec=TREE,
+        type_text="mlwright.Dataset",
+        digest=digest,
+        size_bytes=size_bytes,
+        about=dict(about),
+        ours=False,
+    )
 
 
 def _sources(path: Path, name: str) -> list[Source]:
     check_name(name, "dataset")
     sources = scan(path)
-    for source in sources:
-        if source.file.suffix.lower() == ".csv":
-            _check_csv(source.file)
-        elif path.is_file() and not source.file.stat().st_size:
+    if path.is_file():
+        if path.suffix.lower() == ".csv":
+            _check_csv(path)
+        elif not sources[0].size_bytes:
             raise Invalid(f"{path} is empty")
     return sources
 
@@ -185,13 +406,13 @@ def _csv_head(file: Path) -> list[list[str]]:
 
 
 def _columns(sources: Sequence[Source]) -> list[str] | None:
-    if len(sources) == 1 and sources[0].file.suffix.lower() == ".csv":
-        return _csv_head(sources[0].file)[0]
+    if len(sources) == 1 and sources[0].file.lower().endswith(".csv"):
+        return _csv_head(Path(sources[0].file))[0]
     return None
 
 
-def _entry(source: Source) -> Entry:
+def _entry(source: Source, known: Mapping[str, Digest], progress: Progress) -> Entry:
     """What `store_tree` would make of a file."""
-    status = source.file.stat()
-    executable = bool(status.st_mode & stat.S_IXUSR)
-    return Entry(source.path, status.st_size, digest_of_file(source.file), executable)
+    digest = known.get(source.path) or digest_of_file(Path(source.file))
+    progress.advance(source.size_bytes)
+    return Entry(source.path, source.size_bytes, digest, source.executable)

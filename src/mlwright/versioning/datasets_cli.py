@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, show_size
+from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table, show_size
 from mlwright.versioning.datasets_printed import say_detail, say_difference, say_found, say_list
-from mlwright.versioning.printed import alias_options, change_alias, say_version
+from mlwright.versioning.printed import alias_options, change_alias, say_changes, say_version
 from mlwright.versioning.tags import parse_tags
 
 if TYPE_CHECKING:
@@ -29,26 +29,95 @@ def datasets() -> None:
 @click.option("--name", required=True, help="The dataset's name.")
 @click.option("-m", "--message", default="", help="Why this version exists.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Keep a tag with it; repeatable.")
+@click.option("--verify", is_flag=True, help="Read unchanged files too, and what is stored of them.")
 def add(
     project: Project,
     path: Path,
     name: str,
     message: str,
     tags: tuple[str, ...],
+    verify: bool,
     as_json: bool,
     dry_run: bool,
 ) -> None:
     """Make the file or folder at PATH the next version of a dataset."""
     given = parse_tags(tags)
-    if dry_run:
-        say_plan(project.datasets.plan_add(path, name), as_json)
-        return
-    version, new = project.datasets.add(path, name, message=message, tags=given)
+    with progress() as bar:
+        if dry_run:
+            say_plan(project.datasets.plan_add(path, name, progress=bar), as_json)
+            return
+        version, new = project.datasets.add(
+            path, name, message=message, tags=given, verify=verify, progress=bar
+        )
     if as_json:
         say_json({"version": version, "new": new})
         return
     what = "added" if new else "the same bytes are there already:"
     say(f"{what} {version.reference}  b3:{version.digest[:12]}  {show_size(version.size_bytes)}")
+
+
+@datasets.add_command
+@command("status", example="mlwright datasets status")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def status(project: Project, names: tuple[str, ...], as_json: bool) -> None:
+    """Show what has changed on this machine's disk since it was added, or checked out."""
+    with progress() as bar:
+        found = project.datasets.status(names, progress=bar)
+    if as_json:
+        say_json(found)
+        return
+    for each in found:
+        say(f"{each.reference}  {each.where}  {each.summary}")
+        say_changes("added", each.added)
+        say_changes("removed", each.removed)
+        say_changes("changed", each.changed)
+    if not found:
+        say("no dataset was added or checked out on this machine")
+
+
+@datasets.add_command
+@command("checkout", example="mlwright datasets checkout patients@1 data/patients.csv", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("dest", required=False)
+@click.option("--force", is_flag=True, help="Write over files that were edited.")
+@click.option("--link", is_flag=True, help="Make hard links: who edits such a file edits the store.")
+def checkout(
+    project: Project,
+    reference: str,
+    dest: str | None,
+    force: bool,
+    link: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Write the files of a version to DEST, by default to where it was added from.
+
+    What is there already is left alone, an edited file is not written over without --force.
+    """
+    with progress() as bar:
+        if dry_run:
+            found = project.datasets.plan_checkout(reference, dest, progress=bar)
+        else:
+            found = project.datasets.checkout(reference, dest, force=force, link=link, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
+@command("verify", example="mlwright datasets verify patients@1")
+@click.argument("references", nargs=-1, metavar="[NAME[@V]]...")
+def verify(project: Project, references: tuple[str, ...], as_json: bool) -> None:
+    """Read every stored file of versions in full; by default of the newest of each dataset."""
+    versions = project.datasets.versions
+    found = [versions.resolve(each) for each in references] or versions.newest()
+    with progress() as bar:
+        for version in found:
+            project.datasets.verify(version, progress=bar)
+    if as_json:
+        say_json(found)
+        return
+    say_table(
+        [(each.reference, f"b3:{each.digest[:12]}", show_size(each.size_bytes), "ok") for each in found]
+    )
 
 
 @datasets.add_command

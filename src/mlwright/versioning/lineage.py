@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from msgspec import Struct, field
 
 from mlwright.kernel import edges
-from mlwright.kernel.database import Database
+from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import NotFound
+
+_SQL = Queries.beside(__file__)
 
 Finder = Callable[[str], End | None]
 """What a reference means to one room, or None."""
@@ -18,6 +20,20 @@ Labeller = Callable[[str], str]
 
 BYTES = {"object", "tree"}
 """Kinds that are only bytes: they are shown when asked for."""
+
+
+def loose_edges(source: Source) -> list[Edge]:
+    """The edges that lead to artifacts, versions or snapshots, or come from them, which are not there."""
+    return [
+        *edges.loose(source, _SQL["loose_edges_of_artifacts"]),
+        *edges.loose(source, _SQL["loose_edges_of_versions"]),
+        *edges.loose(source, _SQL["loose_edges_of_snapshots"]),
+    ]
+
+
+def counts(source: Source) -> dict[str, int]:
+    """How many artifacts, snapshots, and versions of datasets and of models there are."""
+    return source.read(_SQL["count_versioned"])[0]
 
 
 class LineageNode(Struct, frozen=True):

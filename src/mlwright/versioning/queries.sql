@@ -166,3 +166,28 @@ ON CONFLICT DO NOTHING;
 -- One snapshot.
 SELECT digest, tree, git_commit, git_remote, dirty, files, size_bytes FROM snapshot
 WHERE digest >= :prefix AND digest < :prefix || '~' LIMIT 2;
+
+-- name: loose_edges_of_artifacts
+-- Edges that lead to artifacts, or come from them, which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE (from_kind = 'artifact' AND NOT EXISTS (SELECT 1 FROM artifact WHERE id = from_id))
+    OR (to_kind = 'artifact' AND NOT EXISTS (SELECT 1 FROM artifact WHERE id = to_id));
+
+-- name: loose_edges_of_versions
+-- Edges that lead to versions, or come from them, which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE (from_kind = 'version' AND NOT EXISTS (SELECT 1 FROM version WHERE id = from_id))
+    OR (to_kind = 'version' AND NOT EXISTS (SELECT 1 FROM version WHERE id = to_id));
+
+-- name: loose_edges_of_snapshots
+-- Edges that lead to snapshots, or come from them, which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE (from_kind = 'snapshot' AND NOT EXISTS (SELECT 1 FROM snapshot WHERE digest = from_id))
+    OR (to_kind = 'snapshot' AND NOT EXISTS (SELECT 1 FROM snapshot WHERE digest = to_id));
+
+-- name: count_versioned
+-- How many artifacts, snapshots, and versions of datasets and of models there are.
+SELECT (SELECT count(*) FROM artifact) AS artifacts,
+    (SELECT count(*) FROM version WHERE kind = 'dataset') AS datasets,
+    (SELECT count(*) FROM version WHERE kind = 'model') AS models,
+    (SELECT count(*) FROM snapshot) AS snapshots;

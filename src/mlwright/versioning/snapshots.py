@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import stat
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
-from mlwright.kernel.files import write_whole
-from mlwright.storage import Entry, InlineObjects, Tree, load_tree
+from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer
+from mlwright.storage.scan import state_of
 from mlwright.storage.trees import KIND as TREE_KIND
 
 _SQL = Queries.beside(__file__)
@@ -30,7 +30,9 @@ _ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "G
 """Set while Git runs a hook: they would make us read the hook's repository instead of the project's."""
 
 MAX_FILE_BYTES = 10 << 20
-_NEVER_FOLDERS = frozenset({".mlwright", ".git", ".venv", "__pycache__", ".aws", ".ssh"})
+_NEVER_FOLDERS = frozenset(
+    {".mlwright", ".mlwright.restoring", ".git", ".venv", "__pycache__", ".aws", ".ssh"}
+)
 _NEVER_NAMES = re.compile(
     r".*\.(pyc|pem|key|p12)|\.env(\..*)?|\.(netrc|pypirc|pgpass|git-credentials)|id_(rsa|dsa|ecdsa|ed25519).*",
     re.DOTALL,
@@ -70,17 +72,17 @@ class Snapshots:
     Args:
         root: the project's folder.
         ignore: patterns of files that are not code, in Git's grammar.
-        memory: a file of this machine that remembers the digest of files that did not change.
+        places: what this machine remembers of the project's files.
     """
 
     def __init__(
-        self, database: Database, objects: InlineObjects, root: Path, ignore: tuple[str, ...], memory: Path
+        self, database: Database, objects: InlineObjects, root: Path, ignore: tuple[str, ...], places: Places
     ) -> None:
         self._database = database
         self._objects = objects
         self._root = root
         self._ignore = ignore
-        self._memory = memory
+        self._places = places
 
     def take(self, *, verify: bool = False) -> Snapshot:
         """Store the project's files; durable on return, recorded by `record`.
@@ -95,8 +97,7 @@ class Snapshots:
         candidates = names if names is not None else _walk(self._root)
         ignored = _ignored_by(self._ignore)
         wanted = [name for name in candidates if not ignored(name) and not _never(name)]
-        memory = {} if verify else self._remembered()
-        fresh, entries, left_out = {}, [], []
+        sources, left_out = [], []
         for name in sorted(wanted):
             file = self._root / name
             try:
@@ -108,16 +109,33 @@ class Snapshots:
             if status.st_size > MAX_FILE_BYTES:
                 left_out.append(name)
                 continue
-            state = f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"
-            known = memory.get(name, ("", ""))
-            digest = Digest(known[1])
-            if known[0] != state or not self._objects.renew(digest):
-                digest = self._objects.put(_bytes(file)).digest
-            fresh[name] = (state, digest)
-            entries.append(Entry(_text(name), status.st_size, digest, os.access(file, os.X_OK)))
-        if fresh != memory:
-            write_whole(self._memory, json.dumps(fresh).encode())
-        return self._snapshot(Tree(tuple(entries)), commit, remote, dirty, tuple(left_out))
+            executable = bool(status.st_mode & stat.S_IXUSR)
+            sources.append(Source(_text(name), str(file), state_of(status), executable))
+        digest, tree = self._store(sources, verify=verify)
+        return _snapshot(digest, tree, commit, remote, dirty, tuple(left_out))
+
+    def _store(self, sources: Sequence[Source], *, verify: bool) -> tuple[Digest, Tree]:
+        """Store the files; what looks as it did, and is still here, is not read."""
+        packs = self._objects.packs
+        place = None if verify else self._places.of(self._root)
+        known = place.digests(sources) if place else {}
+        known = {name: digest for name, digest in known.items() if packs.renew(digest)}
+        learned = [(source, known[source.path]) for source in sources if source.path in known]
+        digest, tree = store_tree(
+            packs, sources, known, learn=lambda source, digest: learned.append((source, digest))
+        )
+        if place is None or len(known) < len(sources) or len(place.lines) != len(sources):
+            self._places.remember(self._root, learned)
+        return digest, tree
+
+    def commit(self) -> tuple[str, bool] | None:
+        """The commit that the project is at (empty before the first), and whether its files differ from it.
+
+        Returns:
+            None without Git, or where the project lies in no repository.
+        """
+        names, commit, _, dirty = _git_state(self._root)
+        return None if names is None else (commit, dirty)
 
     def record(self, tx: Transaction, snapshot: Snapshot) -> None:
         """Write the snapshot's row and its edge, in the transaction of whoever refers to it."""
@@ -136,8 +154,8 @@ class Snapshots:
 
     def adopt(self, snapshot: Snapshot, source: InlineObjects) -> None:
         """Take a snapshot over from another workspace, with its bytes."""
-        for entry in load_tree(source, snapshot.tree).entries:
-            self._objects.put(source.get(entry.digest))
+        entries = load_tree(source, snapshot.tree).entries
+        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries))
         self._objects.put(source.get(snapshot.tree, kind=TREE_KIND), kind=TREE_KIND)
         with self._database.transaction() as tx:
             self.record(tx, snapshot)
@@ -160,32 +178,13 @@ class Snapshots:
         """The files of a snapshot."""
         return load_tree(self._objects, snapshot.tree)
 
-    def _snapshot(
-        self, tree: Tree, commit: str, remote: str, dirty: bool, left_out: tuple[str, ...]
-    ) -> Snapshot:
-        manifest = tree.encode()
-        stored = self._objects.put(manifest, kind=TREE_KIND)
-        identity = {"tree": stored.digest, "commit": commit, "remote": remote, "dirty": dirty}
-        digest = composite("snapshot", identity)
-        return Snapshot(
-            digest, stored.digest, commit, remote, dirty, len(tree.entries), tree.size_bytes, left_out
-        )
 
-    def _remembered(self) -> dict[str, tuple[str, str]]:
-        try:
-            return {
-                name: (state, digest)
-                for name, (state, digest) in json.loads(self._memory.read_text()).items()
-            }
-        except (FileNotFoundError, ValueError):
-            return {}
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise Invalid(f"a file of the project cannot be read: {error.strerror}", where=str(file)) from error
+def _snapshot(
+    stored: Digest, tree: Tree, commit: str, remote: str, dirty: bool, left_out: tuple[str, ...]
+) -> Snapshot:
+    identity = {"tree": stored, "commit": commit, "remote": remote, "dirty": dirty}
+    digest = composite("snapshot", identity)
+    return Snapshot(digest, stored, commit, remote, dirty, len(tree.entries), tree.size_bytes, left_out)
 
 
 def _text(name: str) -> str:

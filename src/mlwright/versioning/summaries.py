@@ -18,6 +18,7 @@ from mlwright.kernel.files import write_whole
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.version import VERSION
 from mlwright.sdk.frames import Frame
+from mlwright.sdk.ranges import Range
 from mlwright.sdk.table_files import format_of
 from mlwright.storage.trees import Entry
 
@@ -95,11 +96,11 @@ class Summaries:
     Args:
         folder: where it is remembered; may be deleted at any time. None: nothing is, and nothing is read.
         python: gives an interpreter that has pyarrow, or None.
-        file: gives the stored file of an entry.
+        file: tells where the bytes of an entry lie.
     """
 
     def __init__(
-        self, folder: Path | None, python: Callable[[], Path | None], file: Callable[[Entry], Path]
+        self, folder: Path | None, python: Callable[[], Path | None], file: Callable[[Entry], Range]
     ) -> None:
         self._folder = folder
         self._python = python
@@ -166,8 +167,9 @@ class Summaries:
     def _work_out(
         self, executor: LocalExecutor, place: Place, table: Table, question: dict[str, Any]
     ) -> dict[str, Any]:
-        path = str(self._file(table.entry))
-        head = {"id": "summarise", "op": "summarise", "path": path, **question}
+        path, start, size_bytes = self._file(table.entry)
+        lies = {"path": str(path), "start": start, "size_bytes": size_bytes}
+        head = {"id": "summarise", "op": "summarise", **lies, **question}
         # The worker looks for the user's code in our folder, which has none: nothing of theirs is imported.
         executor.submit(Task("summarise", place, Frame(head)))
         report = executor.wait()[0]

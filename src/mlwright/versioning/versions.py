@@ -10,7 +10,7 @@ from msgspec import Struct
 from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.clock import show as show_time
-from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
@@ -190,6 +190,10 @@ class Versions:
             return f"{gone[0]['kind']} {gone[0]['name']}@{gone[0]['number']} (removed)"
         version = self.by_id(identity)
         return f"{version.kind} {version.reference}"
+
+    def exists(self, source: Source, identity: str) -> bool:
+        """Whether a version is there, as it is seen in `source`."""
+        return bool(source.read(_SQL["version_by_id"], id=identity))
 
     def newest(self) -> list[Version]:
         """The newest version under each name."""

@@ -177,7 +177,7 @@ class Artifacts:
         target = _target(found, dest, force=force)
         objects, digest = self._rooms.objects, found.artifact.digest
         if found.artifact.codec == TREE:
-            check_out(objects, load_tree(objects, digest), target)
+            check_out(objects, load_tree(objects, digest), target, force=force)
             return target
         inline = objects.inline(digest)
         source = None if inline is not None else objects.path(digest, verify=True)

@@ -10,10 +10,11 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
+from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
-from mlwright.kernel.edges import End
+from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.ids import AttemptId, RunId, new_id
 from mlwright.workflow.fingerprint import Basis, Fingerprint
 
@@ -116,6 +117,14 @@ class Attempts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def count(self) -> int:
+        """How many attempts there are."""
+        return int(self._database.read(_SQL["count_attempts"])[0]["attempts"])
+
+    def loose_edges(self) -> list[Edge]:
+        """The edges that lead to attempts, or come from them, which are not there."""
+        return edges.loose(self._database, _SQL["loose_edges"])
 
     def add(
         self, tx: Transaction, attempts: Iterable[Attempt], keys: Mapping[AttemptId, Fingerprint] = {}

@@ -141,3 +141,13 @@ SELECT made.role, bytes.to_id
 FROM edge AS made
 JOIN edge AS bytes ON bytes.from_kind = 'artifact' AND bytes.from_id = made.from_id AND bytes.role = 'bytes'
 WHERE made.to_kind = 'attempt' AND made.to_id = :attempt AND made.from_kind = 'artifact';
+
+-- name: loose_edges
+-- Edges that lead to attempts, or come from them, which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE (from_kind = 'attempt' AND NOT EXISTS (SELECT 1 FROM attempt WHERE id = from_id))
+    OR (to_kind = 'attempt' AND NOT EXISTS (SELECT 1 FROM attempt WHERE id = to_id));
+
+-- name: count_attempts
+-- How many attempts there are.
+SELECT count(*) AS attempts FROM attempt;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -19,7 +20,7 @@ from mlwright.kernel.ids import RunId
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.sdk.workplace import LOG, shorten
-from mlwright.storage import InlineObjects, Tree, check_out
+from mlwright.storage import InlineObjects, Places, Tree, check_out
 from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Runs, read_journal, record_metrics, record_params
 from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
@@ -67,6 +68,7 @@ class Rooms(Struct, frozen=True):
         place = self.workspace.local / "snapshots" / snapshot.tree[:32]
         tree = self.snapshots.tree(snapshot)
         if _intact(place, tree):
+            os.utime(place)  # what is used is not collected
             return place
         place.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
@@ -100,13 +102,13 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
         datasets=Datasets(
             database,
             objects,
+            Places(local / "places"),
+            project.root,
             summaries=local / "summaries",
             python=lambda: python_for_tables(environments),
         ),
         models=Models(database),
-        snapshots=Snapshots(
-            database, objects, project.root, project.settings.ignore, local / "snapshot-memory.json"
-        ),
+        snapshots=Snapshots(database, objects, project.root, project.settings.ignore, Places(local / "code")),
         environments=environments,
     )
 

@@ -55,12 +55,17 @@ class Parcel(Struct):
 
 
 class Sender(Struct, frozen=True):
-    """Puts parcels together for one run."""
+    """Puts parcels together for one run.
+
+    Args:
+        listed: where the files of datasets lie, by version.
+    """
 
     rooms: Rooms
     known: Known
     datasets: Mapping[str, Version]
     small: SmallValues
+    listed: dict[str, dict[str, tuple[str, int, int]]] = field(default_factory=dict)
 
     def parcel(self, node: Node) -> Parcel:
         """The arguments of a node, all of which are known."""
@@ -105,10 +110,8 @@ class Sender(Struct, frozen=True):
                 return {"kind": "value", "value": argument.value}
             case "dataset":
                 version = self.datasets[argument.value]
-                files = self.rooms.datasets.files(version)
-                parcel.bytes_in += sum(path.stat().st_size for path in files.values())
-                paths = {name: str(path) for name, path in files.items()}
-                return {"kind": "dataset", "value": version.reference, "files": paths}
+                parcel.bytes_in += version.size_bytes
+                return {"kind": "dataset", "value": version.reference, "files": self._files(version)}
             case "list":
                 return {
                     "kind": "list",
@@ -118,6 +121,15 @@ class Sender(Struct, frozen=True):
                 fields = {name: self._argument(item, "", parcel) for name, item in argument.fields.items()}
                 return {"kind": "dict", "fields": fields}
         return self._made(self.known.outputs[argument.node, argument.output], wanted, parcel)
+
+    def _files(self, version: Version) -> dict[str, tuple[str, int, int]]:
+        """Where a dataset's files lie, looked up once for all attempts that take it."""
+        if version.id not in self.listed:
+            found = self.rooms.datasets.files(version)
+            self.listed[version.id] = {
+                name: (str(each.path), each.start, each.size_bytes) for name, each in found.items()
+            }
+        return self.listed[version.id]
 
     def _made(self, made: Made, wanted: str, parcel: Parcel) -> dict[str, Any]:
         if isinstance(made, tuple):

@@ -12,9 +12,12 @@ from mlwright.kernel.errors import Conflict, Unavailable
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.storage import InlineObjects, LocalObjects
+from mlwright.storage import InlineObjects, LocalObjects, Objects, PackedObjects
 
 _SQL = Queries.beside(__file__)
+
+DATABASE, OBJECTS, LOCAL, MARK = "metadata.db", "objects", "local", "WORKSPACE"
+"""What lies in a workspace's folder; and the file of a store that names the workspace it belongs to."""
 
 
 class Workspace(Struct, frozen=True):
@@ -31,6 +34,11 @@ class Workspace(Struct, frozen=True):
     database: Database
     objects: InlineObjects
     local: Path
+
+    @property
+    def root(self) -> Path:
+        """The folder that all of it lies in."""
+        return self.local.parent
 
     @property
     def scratch(self) -> Path:
@@ -53,21 +61,26 @@ def open_workspace(project: ProjectFolder) -> Workspace:
     folder = project.local
     try:
         folder.mkdir(exist_ok=True)
-        if not (ignore := folder / ".gitignore").exists():
-            ignore.write_text("*\n")
+        hide(folder)
     except OSError as error:
         raise Unavailable(f"the workspace cannot be made: {error.strerror}", where=str(folder)) from error
-    database = SqliteDatabase(folder / "metadata.db")
+    database = SqliteDatabase(folder / DATABASE)
     try:
         database.migrate(all_migrations())
         identity = _identity(database, project.name)
-        _claim(folder / "objects", identity)
+        claim(folder / OBJECTS, identity)
     except BaseException:
         database.close()
         raise
-    local = folder / "local"
-    store = LocalObjects(folder / "objects", local / "verified")
-    return Workspace(identity, database, InlineObjects(store, database), local)
+    local = folder / LOCAL
+    store = LocalObjects(folder / OBJECTS, local / "verified")
+    return Workspace(identity, database, layered(store, database, local), local)
+
+
+def layered(store: Objects, database: Database, local: Path) -> InlineObjects:
+    """The whole of a workspace's store over the one that holds its objects."""
+    made = LocalObjects(local / "made", local / "verified-made")
+    return InlineObjects(PackedObjects(store, database, made), database)
 
 
 def _identity(database: Database, project: str) -> str:
@@ -84,8 +97,19 @@ def _identity(database: Database, project: str) -> str:
     return identity
 
 
-def _claim(store: Path, identity: str) -> None:
-    """A store carries its workspace's id: collecting in a foreign one would delete what others name."""
+def hide(folder: Path) -> None:
+    """Let Git see nothing of a folder, whatever the project says."""
+    if not (ignore := folder / ".gitignore").exists():
+        ignore.write_text("*\n")
+
+
+def claim(store: Path, identity: str) -> None:
+    """A store carries its workspace's id: collecting in a foreign one would delete what others name.
+
+    Raises:
+        Conflict: it carries another's.
+        Unavailable: it cannot be used.
+    """
     try:
         owner = _mark(store, identity)
     except OSError as error:
@@ -98,12 +122,20 @@ def _claim(store: Path, identity: str) -> None:
         )
 
 
+def owner_of(store: Path) -> str | None:
+    """The id of the workspace that a store belongs to; None when it carries none."""
+    try:
+        return (store / MARK).read_text().strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def _mark(store: Path, identity: str) -> str:
     """The id that a store carries; ours, when it carries none yet."""
-    mark = store / "WORKSPACE"
+    mark = store / MARK
     if not mark.exists():
         store.mkdir(parents=True, exist_ok=True)
-        temporary = store / f"WORKSPACE.{new_id()}"
+        temporary = store / f"{MARK}.{new_id()}"
         temporary.write_text(identity + "\n")
         temporary.replace(mark)
     return mark.read_text().strip()

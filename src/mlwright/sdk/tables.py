@@ -1,0 +1,96 @@
+"""Tables in files, read with pyarrow where the environment has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from mlwright.kernel.errors import Invalid
+from mlwright.sdk.ranges import Range
+
+
+def read_table(owner: str, files: Mapping[str, Range], columns: Sequence[str] | None = None) -> Any:
+    """The rows of files as one `pyarrow.Table`.
+
+    Args:
+        owner: how messages name what the files belong to.
+        files: by name, in the order of their rows.
+        columns: only these.
+
+    Raises:
+        Invalid: a file is no table, is damaged, or has other columns than the first.
+    """
+    tables = [_read(owner, name, found, columns) for name, found in files.items()]
+    if len(tables) == 1:
+        return tables[0]
+    import pyarrow as pa
+
+    for name, table in zip(files, tables, strict=True):
+        if table.schema.names != tables[0].schema.names:
+            raise Invalid(
+                f"`{name}` of {owner} has other columns than `{next(iter(files))}`",
+                hint="read them one by one: .table(NAME)",
+            )
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _read(owner: str, name: str, found: Range, columns: Sequence[str] | None) -> Any:
+    reader = _READERS.get(PurePosixPath(name).suffix.lower())
+    if reader is None:
+        raise Invalid(
+            f"`{name}` of {owner} is not a table",
+            hint="read it with .path() or .open(); tables are " + ", ".join(_READERS),
+        )
+    import pyarrow as pa
+
+    # A file of its own is mapped into memory: what is not asked for is not read.
+    source = pa.memory_map(str(found.path)) if found.is_file else pa.BufferReader(found.read())
+    try:
+        return reader(source, list(columns) if columns is not None else None)
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise Invalid(f"`{name}` of {owner} cannot be read as a table: {error}") from error
+
+
+def _csv(delimiter: str) -> Callable[[Any, list[str] | None], Any]:
+    def read(source: Any, columns: list[str] | None) -> Any:
+        from pyarrow import csv
+
+        return csv.read_csv(
+            source,
+            parse_options=csv.ParseOptions(delimiter=delimiter),
+            convert_options=csv.ConvertOptions(include_columns=columns or []),
+        )
+
+    return read
+
+
+def _parquet(source: Any, columns: list[str] | None) -> Any:
+    from pyarrow import parquet
+
+    return parquet.read_table(source, columns=columns)
+
+
+def _arrow(source: Any, columns: list[str] | None) -> Any:
+    from pyarrow import feather
+
+    return feather.read_table(source, columns=columns)
+
+
+def _json_lines(source: Any, columns: list[str] | None) -> Any:
+    from pyarrow import json
+
+    table = json.read_json(source)
+    return table.select(columns) if columns is not None else table
+
+
+_READERS: dict[str, Callable[[Any, list[str] | None], Any]] = {
+    ".csv": _csv(","),
+    ".tsv": _csv("\t"),
+    ".parquet": _parquet,
+    ".pq": _parquet,
+    ".arrow": _arrow,
+    ".feather": _arrow,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+}

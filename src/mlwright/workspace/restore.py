@@ -1,0 +1,364 @@
+"""Restoring a backup: into a project without records, or into a new folder, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from msgspec import Struct
+
+from mlwright.kernel import events, leases
+from mlwright.kernel.clock import iso, show
+from mlwright.kernel.database import all_migrations
+from mlwright.kernel.digest import Digest, digest_of_file
+from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, MlwrightError, NotFound
+from mlwright.kernel.ids import new_id, short
+from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.progress import SILENT, Progress
+from mlwright.kernel.settings import LOCAL_FOLDER, find_project
+from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.kernel.words import counted
+from mlwright.storage import LocalObjects, check_out, load_tree
+from mlwright.storage.named import beneath
+from mlwright.workspace.backup import Manifest, read_manifest
+from mlwright.workspace.disk import said
+from mlwright.workspace.workspace import DATABASE, LOCAL, OBJECTS, claim, hide, layered, owner_of
+
+_MAKING = f"{LOCAL_FOLDER}.restoring"
+
+
+class Restored(Struct, frozen=True):
+    """What a restore has done.
+
+    Args:
+        folder: the project that has the workspace now.
+        manifest: of the backup.
+        files: how many files of the project were written; none into a project that is there.
+        aside: where the workspace that was there lies now.
+        lacking: objects that the records name and the backup could not give.
+    """
+
+    folder: Path
+    manifest: Manifest
+    files: int
+    aside: Path | None
+    lacking: tuple[Digest, ...]
+
+
+class _Target(Struct, frozen=True):
+    """Where a backup is restored to.
+
+    Args:
+        folder: the project's.
+        fresh: there is no project yet: its files come from the backup.
+        occupied: a workspace, or what is left of one, lies there and is moved aside.
+    """
+
+    folder: Path
+    fresh: bool
+    occupied: bool
+
+    @property
+    def workspace(self) -> Path:
+        """Where the workspace is to lie."""
+        return self.folder / LOCAL_FOLDER
+
+
+def plan_restore(source: Path, folder: Path, *, here: bool = True, force: bool = False) -> Plan:
+    """What restoring would do; nothing is written, and no object is read.
+
+    Raises:
+        NotFound, Corrupt: there is no backup, or no complete one.
+        Incompatible: a newer mlwright made it.
+        Conflict: the target has records, or other files.
+    """
+    manifest = _usable(source)
+    target = _target(manifest, folder, here=here, force=force)
+    changes = [
+        Change(
+            "write", "records", f"of {show(manifest.made_us)}, {counted(manifest.database_bytes, 'byte')}"
+        ),
+        Change("write", counted(manifest.objects, "object"), counted(manifest.object_bytes, "byte")),
+    ]
+    if target.occupied:
+        changes.insert(0, Change("move", str(target.workspace), "aside; nothing of it is deleted"))
+    if target.fresh:
+        changes.append(Change("write", "the project's files", f"code b3:{manifest.code[:12]}"))
+    return Plan(f"restore of workspace {short(manifest.workspace)} into {target.folder}", tuple(changes))
+
+
+def restore(
+    source: Path,
+    folder: Path,
+    *,
+    here: bool = True,
+    force: bool = False,
+    partial: bool = False,
+    progress: Progress = SILENT,
+) -> Restored:
+    """Bring a backup back; every byte is compared on its way, and nothing shows before all of it is there.
+
+    Local state (environments, caches) is in no backup: it is made again when it is needed. What was running
+    when the backup was made has no owner any more, and is lost.
+
+    Args:
+        source: the backup's folder.
+        folder: a project, or a folder that is to become one: missing or empty.
+        here: take the project that the folder lies in, if it is none itself.
+        force: replace the records of the same workspace; the old ones are moved aside.
+        partial: bring back what is whole of a backup that is damaged.
+        progress: hears of the bytes that are copied.
+
+    Raises:
+        NotFound: there is no backup.
+        Corrupt: it is not complete, or damaged.
+        Incompatible: a newer mlwright made it.
+        Conflict: the target has records already, or other files; or something goes on there.
+        Unavailable: the disk is full or cannot be written.
+    """
+    manifest = _usable(source)
+    target = _target(manifest, folder, here=here, force=force)
+    making = target.folder / _MAKING
+    with said(target.folder), _only_one(target, making, source, manifest):
+        try:
+            _copy_database(source, manifest, making)
+            lacking = _copy_objects(source, manifest, making, progress, partial=partial)
+            project = making / "project"
+            files = _check_out_code(manifest, making, project) if target.fresh else 0
+            aside = _put_in_place(target, making, project)
+        except (MlwrightError, OSError):
+            shutil.rmtree(making, ignore_errors=True)
+            if target.fresh:
+                with suppress(OSError):
+                    target.folder.rmdir()  # only if it is empty
+            raise
+    return Restored(target.folder, manifest, files, aside, lacking)
+
+
+def _usable(source: Path) -> Manifest:
+    manifest = read_manifest(source)
+    latest = all_migrations()[-1].number
+    if manifest.format != 1 or manifest.schema > latest:
+        raise Incompatible(
+            f"the backup was made by a newer mlwright ({manifest.mlwright}, schema {manifest.schema};"
+            f" this one knows {latest})",
+            where=str(source),
+            hint="update mlwright",
+        )
+    if (owner := owner_of(source / OBJECTS)) != manifest.workspace:
+        raise Corrupt(
+            "the objects of the backup belong to another workspace than its records",
+            where=str(source),
+            hint=f"the records are of {manifest.workspace}, the objects of {owner}",
+        )
+    return manifest
+
+
+def _target(manifest: Manifest, folder: Path, *, here: bool, force: bool) -> _Target:
+    """Where to restore; refused where anything could be lost."""
+    project = _project(folder, here=here)
+    if project is None:
+        if folder.exists() and (
+            not folder.is_dir() or any(each.name != _MAKING for each in folder.iterdir())
+        ):
+            raise Conflict(
+                f"{folder.resolve()} is no project and not empty",
+                hint="name a new folder: mlwright workspace restore BACKUP DIR",
+            )
+        return _Target(folder, fresh=True, occupied=False)
+    workspace = project / LOCAL_FOLDER
+    if workspace.is_symlink():
+        raise Conflict(f"{workspace} is a link: it cannot be moved aside", hint="remove the link first")
+    if (workspace / DATABASE).exists() and not _blank(workspace / DATABASE):
+        owner = owner_of(workspace / OBJECTS)
+        if owner != manifest.workspace:
+            raise Conflict(
+                "the project has records of another workspace",
+                where=str(workspace),
+                hint="restore into a new folder: mlwright workspace restore BACKUP DIR",
+            )
+        if not force:
+            raise Conflict(
+                "the project has records already, of the same workspace",
+                where=str(workspace),
+                hint="with --force they are moved aside; or name a new folder",
+            )
+        _refuse_the_living(workspace / DATABASE)
+    return _Target(project, fresh=False, occupied=workspace.exists())
+
+
+def _project(folder: Path, *, here: bool) -> Path | None:
+    """The project that a folder is or, `here`, lies in."""
+    try:
+        root = find_project(folder).root
+    except NotFound:
+        return None
+    return root if here or root == folder.resolve() else None
+
+
+def _blank(database: Path) -> bool:
+    """Whether nothing was ever recorded: any command makes an empty workspace where there is none."""
+    try:
+        records = SqliteDatabase(database)
+        try:
+            return not records.schema() or events.nothing_yet(records)
+        finally:
+            records.close()
+    except (Corrupt, Incompatible):
+        return False
+
+
+def _refuse_the_living(database: Path) -> None:
+    with suppress(Corrupt):
+        records = SqliteDatabase(database)
+        try:
+            busy = leases.living(records)
+        finally:
+            records.close()
+        if busy:
+            raise Conflict(
+                f"{busy[0].subject} goes on in the workspace, in process {busy[0].pid} on {busy[0].host}",
+                where=str(database.parent),
+                hint="wait until it has ended, or end it",
+            )
+
+
+@contextmanager
+def _only_one(target: _Target, making: Path, source: Path, manifest: Manifest) -> Iterator[None]:
+    """Hold the folder in which the workspace is put together; one that was killed is gone on with."""
+    target.folder.mkdir(parents=True, exist_ok=True)
+    making.mkdir(exist_ok=True)
+    descriptor = os.open(making, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise Conflict(
+            f"another restore goes on in {target.folder}", hint="wait until it has ended"
+        ) from error
+    try:
+        if owner_of(making / OBJECTS) not in {None, manifest.workspace}:
+            shutil.rmtree(making / OBJECTS)  # of a restore of another backup
+        shutil.copymode(source, making)  # as closed to others as the workspace was
+        hide(making)
+        claim(making / OBJECTS, manifest.workspace)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
+    """Copy the records, compare them with what the manifest says, and let them belong to nobody."""
+    database = making / DATABASE
+    for left in making.glob(f"{DATABASE}*"):
+        left.unlink()
+    try:
+        shutil.copy(source / manifest.database, database)
+    except FileNotFoundError as error:
+        raise Corrupt(
+            "the records of the backup are not there", where=str(source / manifest.database)
+        ) from error
+    if digest_of_file(database) != manifest.database_digest:
+        raise Corrupt(
+            "the records of the backup are damaged: they are not those that were written",
+            where=str(source / manifest.database),
+            hint="take another backup",
+        )
+    records = SqliteDatabase(database)
+    try:
+        if told := records.check():
+            raise Corrupt(f"the records of the backup are damaged: {told[0]}", where=str(source))
+        with records.transaction() as tx:
+            # No process works on this copy: what has no owner is found lost, and nobody is ended for it.
+            leases.forget_all(tx)
+            it = End("workspace", manifest.workspace)
+            events.record(tx, "workspace.restored", it, backup=str(source), of=iso(manifest.made_us))
+    finally:
+        records.close()
+
+
+def _copy_objects(
+    source: Path, manifest: Manifest, making: Path, progress: Progress, *, partial: bool
+) -> tuple[Digest, ...]:
+    """Copy every object that the records name; returns those that the backup has not, or not whole."""
+    records = SqliteDatabase(making / DATABASE)
+    try:
+        held = LocalObjects(source / OBJECTS, making / LOCAL / "backup-verified")
+        backup = layered(held, records, making / LOCAL)
+        store = LocalObjects(making / OBJECTS, making / LOCAL / "verified")
+        lost: list[Digest] = []
+        progress.begin("restoring", manifest.object_bytes)
+        for name in beneath(records, backup, lambda digest, error: None):
+            try:
+                stored = store.put(backup.path(name.digest, kind=name.kind), kind=name.kind)
+            except (NotFound, Corrupt):
+                lost.append(name.digest)
+                continue
+            if stored.digest != name.digest:  # it changed between the look and the copy
+                lost.append(name.digest)
+            progress.advance(stored.size_bytes)
+    finally:
+        progress.end()
+        records.close()
+    (making / LOCAL / "backup-verified").unlink(missing_ok=True)
+    fresh = [digest for digest in lost if digest not in manifest.lacking]
+    if fresh and not partial:
+        raise Corrupt(
+            f"the backup is damaged: {counted(len(fresh), 'object')} of it"
+            f" {'is' if len(fresh) == 1 else 'are'} missing or not whole, as b3:{fresh[0][:12]}",
+            where=str(source),
+            hint="take another backup, or bring back what is whole: --partial",
+        )
+    return tuple(lost)
+
+
+def _check_out_code(manifest: Manifest, making: Path, project: Path) -> int:
+    """Write the project's files; how many."""
+    shutil.rmtree(project, ignore_errors=True)
+    project.mkdir()
+    store = LocalObjects(making / OBJECTS, making / LOCAL / "verified")
+    records = SqliteDatabase(making / DATABASE)
+    try:
+        objects = layered(store, records, making / LOCAL)
+        tree = load_tree(objects, manifest.code)
+        check_out(objects, tree, project)
+    except (NotFound, Corrupt) as error:
+        raise Corrupt(
+            f"the project's files are not whole in the backup: {error.message}",
+            hint="get them from elsewhere (Git), and restore into their folder",
+        ) from error
+    finally:
+        records.close()
+    return len(tree.entries)
+
+
+def _put_in_place(target: _Target, making: Path, project: Path) -> Path | None:
+    """Let the workspace appear with one rename; what was there goes into it, with its local state."""
+    if target.fresh:
+        for each in project.iterdir():
+            each.rename(target.folder / each.name)
+        project.rmdir()
+    os.sync()  # what is renamed now is on the disk with all below it
+    old = target.folder / f"{LOCAL_FOLDER}.{new_id()}"
+    if target.occupied:
+        target.workspace.rename(old)
+    try:
+        making.rename(target.workspace)
+    except OSError:  # another command was faster, and has made an empty one
+        if target.occupied and not target.workspace.exists():
+            old.rename(target.workspace)
+        raise
+    if not target.occupied:
+        return None
+    if (old / LOCAL).exists():
+        remembered = target.workspace / LOCAL
+        shutil.rmtree(remembered)
+        (old / LOCAL).rename(remembered)
+    aside = target.workspace / f"before-restore-{short(old.name.rpartition('.')[2])}"
+    old.rename(aside)
+    return aside
