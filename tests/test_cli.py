@@ -27,6 +27,8 @@ CHANGING = {
     "datasets add",
     "datasets alias",
     "datasets checkout",
+    "datasets pull",
+    "datasets push",
     "datasets rm",
     "artifacts checkout",
     "gc",

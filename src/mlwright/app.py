@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlwright import serving
 from mlwright.environments import Environments
@@ -20,7 +20,7 @@ from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import find_project
+from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
@@ -37,7 +37,10 @@ from mlwright.workspace.backup import Manifest
 from mlwright.workspace.doctor import Finding
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
-from mlwright.workspace.workspace import DATABASE
+from mlwright.workspace.workspace import DATABASE, keep_in_folder
+
+if TYPE_CHECKING:
+    from mlwright.versioning.remotes import Exchange
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -177,6 +180,25 @@ class Project:
         }
         return Lineage(self.rooms.database, finders, labellers)
 
+    def exchange(self, remote: str | None = None) -> Exchange:
+        """Push and pull of datasets.
+
+        Args:
+            remote: a name of `remotes`, an address, or None for `origin` or the only one.
+
+        Raises:
+            NotFound: there is no such remote.
+            Invalid: its address is none.
+            Unavailable: obstore is not installed.
+        """
+        from mlwright.storage.remotes import open_remote
+        from mlwright.versioning.remotes import Exchange, remote_named
+
+        workspace = self.rooms.workspace
+        address = remote_named(remote, self.rooms.project.settings.remotes)
+        opened = open_remote(address, self.root, workspace.local)
+        return Exchange(workspace.database, workspace.objects, opened)
+
     def dataset(self, reference: str) -> Dataset:
         """A dataset whose files can be read here.
 
@@ -245,6 +267,7 @@ class Project:
         """Make a run again from what was recorded, and compare every output."""
 
         def opener(place: Path) -> Rooms:
+            keep_in_folder(place / LOCAL_FOLDER)  # what is made there is not for the project's bucket
             return Project.open(place).rooms
 
         return reproduce(self.rooms, run, folder, opener, watcher)

@@ -130,6 +130,7 @@ class Datasets(Catalogue):
         tags: Mapping[str, str] | None = None,
         about: Mapping[str, Any] | None = None,
         verify: bool = False,
+        stays: bool = True,
         progress: Progress = SILENT,
     ) -> tuple[Version, bool]:
         """Make the files at `path` the next version under `name`.
@@ -141,6 +142,7 @@ class Datasets(Catalogue):
             tags: keys and values that are kept with the version, shown and searched.
             about: what else is known of it.
             verify: read every file, also one that looks as it did when it was read last, and what is stored.
+            stays: the files stay where they are, so that it is worth remembering how they looked.
             progress: hears of every byte.
 
         Returns:
@@ -166,7 +168,8 @@ class Datasets(Catalogue):
                     made = _add_artifact(tx, digest, tree.size_bytes, told)
                     newest = self.versions.add(tx, name, made.id, message=message, about=told)
             assert newest is not None
-            self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
+            if stays:
+                self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
             return newest, new
 
     def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[Difference]:
@@ -246,6 +249,11 @@ class Datasets(Catalogue):
             return self.versions.add(
                 tx, version.name, made.id, message=version.message, about=version.about, number=version.number
             )
+
+    @property
+    def incoming(self) -> Path:
+        """Where files may be made that are to be added."""
+        return self._objects.incoming
 
     def open(self, text: str, scratch: Path) -> Dataset:
         """A dataset whose files can be read here and now.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,14 +24,14 @@ def datasets() -> None:
 @command(
     "add", example='mlwright datasets add data/patients.csv --name patients -m "first export"', changes=True
 )
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PATH|URL")
 @click.option("--name", required=True, help="The dataset's name.")
 @click.option("-m", "--message", default="", help="Why this version exists.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Keep a tag with it; repeatable.")
 @click.option("--verify", is_flag=True, help="Read unchanged files too, and what is stored of them.")
 def add(
     project: Project,
-    path: Path,
+    path: str,
     name: str,
     message: str,
     tags: tuple[str, ...],
@@ -40,14 +39,19 @@ def add(
     as_json: bool,
     dry_run: bool,
 ) -> None:
-    """Make the file or folder at PATH the next version of a dataset."""
+    """Make a file or a folder the next version of a dataset: of this disk, of the web, or of a bucket.
+
+    URL is https://..., s3://BUCKET/KEY, or s3://BUCKET/FOLDER/; what was read there is recorded.
+    """
+    from mlwright.versioning.imports import add_from, plan_add_from
+
     given = parse_tags(tags)
     with progress() as bar:
         if dry_run:
-            say_plan(project.datasets.plan_add(path, name, progress=bar), as_json)
+            say_plan(plan_add_from(project.datasets, path, name, progress=bar), as_json)
             return
-        version, new = project.datasets.add(
-            path, name, message=message, tags=given, verify=verify, progress=bar
+        version, new = add_from(
+            project.datasets, path, name, message=message, tags=given, verify=verify, progress=bar
         )
     if as_json:
         say_json({"version": version, "new": new})
@@ -118,6 +122,36 @@ def verify(project: Project, references: tuple[str, ...], as_json: bool) -> None
     say_table(
         [(each.reference, f"b3:{each.digest[:12]}", show_size(each.size_bytes), "ok") for each in found]
     )
+
+
+@datasets.add_command
+@command("push", example="mlwright datasets push patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def push(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Send a version to a remote, with its records; only what is missing there is sent.
+
+    REMOTE is a name of `remotes` in the settings, by default `origin` or the only one.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_push(reference) if dry_run else exchange.push(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
+@command("pull", example="mlwright datasets pull patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def pull(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Fetch a version from a remote, by default the newest there; it keeps its number.
+
+    Only what is missing here is fetched, and every byte is verified.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_pull(reference) if dry_run else exchange.pull(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
 
 
 @datasets.add_command

@@ -51,6 +51,8 @@ def say_list(listed: Sequence[ListedDataset]) -> None:
 
 def say_detail(detail: DatasetDetail, *, every_file: bool) -> None:
     """One version: what every version has, then files and tables."""
+    if source := detail.version.about.get("source"):
+        say(f"source     {cut(source['url'], 200)}{'  ' if source['etag'] else ''}{cut(source['etag'], 80)}")
     if detail.tags:
         say(f"tags       {_tags(detail.tags)}")
     if every_file or len(detail.files) <= _FILES:
