@@ -407,8 +407,7 @@ class Project:
         return None
 
     def _label_version(self, identity: str) -> str:
-        version = self.models.versions.by_id(identity)
-        return f"{version.kind} {version.reference}"
+        return self.models.versions.label(identity)
 
     def _label_artifact(self, identity: str) -> str:
         found = artifact(self.rooms.database, identity)

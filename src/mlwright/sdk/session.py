@@ -3,8 +3,9 @@
 It serves requests over an inherited socket until the other side is gone. It reads paths it is given and
 writes into the scratch folder it is given.
 
-Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`. Answers: `done`, or `failed` with
-what the user's code raised and where. Before them, `enter` says where the user's code lies.
+Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`; and `summarise`, which runs no code
+of the user's. Answers: `done`, or `failed` with what the user's code raised and where. Before them, `enter`
+says where the user's code lies.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ class Worker:
             "execute": self._execute,
             "script": self._execute,
             "notebook": self._execute,
+            "summarise": self._summarise,
         }
         head = frame.head
         try:
@@ -129,6 +131,13 @@ class Worker:
 
     def _trace(self, frame: Frame) -> Frame:
         return Frame({"nodes": _pipeline(frame.head).trace(frame.head["values"])})
+
+    def _summarise(self, frame: Frame) -> Frame:
+        from mlwright.sdk.summaries import distribute, summarise
+
+        head = frame.head
+        found, form = Range(Path(head["path"]), head["start"], head["size_bytes"]), head["format"]
+        return Frame(distribute(found, form, head["bins"]) if "bins" in head else summarise(found, form))
 
     def _execute(self, frame: Frame) -> Frame:
         """One attempt. What it raised is in the answer, so that what it used and printed is too."""
