@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk import attempts
 from mlwright.sdk.journal import Journal
 
 Item = TypeVar("Item")
@@ -49,11 +50,7 @@ def open_journal(path: Path | str, scratch: Path) -> None:
     global _journal  # noqa: PLW0603 - one attempt at a time in a worker, by construction
     close_journal()
     _journal = Journal(path, scratch)
-
-
-def in_attempt() -> bool:
-    """Whether this process runs an attempt of a step."""
-    return _journal is not None
+    attempts.begin()
 
 
 def close_journal() -> bool:
@@ -66,6 +63,7 @@ def close_journal() -> bool:
     if _journal is None:
         return False
     closed, _journal = _journal, None
+    attempts.end()
     return closed.close()
 
 
