@@ -7,7 +7,7 @@ BIN := .venv/bin
 .PHONY: help setup demo test soak check bench bench-peers docs clean setup-test
 
 # Prefect 3.8.8 does not start with a newer FastAPI than the one it was released with.
-PEERS := luigi==3.8.1 dagster==1.13.29 prefect==3.8.8,fastapi==0.139.2
+PEERS := luigi==3.8.1 dagster==1.13.29 prefect==3.8.8,fastapi==0.139.2 dvc==3.67.1
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -39,12 +39,13 @@ bench: setup-test ## every benchmark, one after the other
 	@set -e; for file in $(sort $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))); do \
 	    echo "== $$file"; $(BIN)/python "$$file"; done
 
-bench-peers: setup-test ## Luigi, Dagster and Prefect on the same work, each in an environment of its own
+bench-peers: setup-test ## Luigi, Dagster, Prefect and DVC on the same work, each in an environment of its own
 	@set -e; for peer in $(PEERS); do \
 	    folder=.cache/peers/$${peer%%=*}; \
 	    $(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python "$$folder"; \
 	    $(BIN)/uv pip install --quiet --python "$$folder" $$(echo "$$peer" | tr , ' '); done
 	@$(BIN)/python benchmarks/workflow.py peers
+	@$(BIN)/python benchmarks/storage.py
 
 docs: setup ## docs/reference/, written from the code
 	@$(BIN)/python scripts/reference.py

@@ -25,6 +25,8 @@ CHANGING = {
     "runs cancel",
     "runs reproduce",
     "datasets add",
+    "datasets checkout",
+    "gc",
     "artifacts checkout",
     "models alias",
     "environments lock",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -66,4 +67,7 @@ def root() -> None:
 
 def main() -> None:
     """The installed command."""
+    gc.set_threshold(
+        50_000, 50, 50
+    )  # by default a list of 20,000 files is looked through for cycles 28 times
     sys.exit(run_command(root, sys.argv[1:]))

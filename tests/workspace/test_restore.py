@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from mlwright.app import Project
@@ -19,7 +20,6 @@ from mlwright.workspace.restore import plan_restore, restore
 from tests.conftest import mlwright, write
 from tests.processes import run_python
 from tests.storage import test_full_disk as full_disk
-from tests.versioning.conftest import TABLE
 from tests.workspace.conftest import BIG, flip, rewrite
 
 MIB = 1 << 20
@@ -40,6 +40,7 @@ def made(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def backup(made: Path, tmp_path: Path) -> Path:
     """A copy of it, to be damaged."""
+    shutil.copy(made.parent / "project" / "pipelines" / "p.py", tmp_path / "code.py")
     return Path(shutil.copytree(made, tmp_path / "backup"))
 
 
@@ -139,7 +140,7 @@ def test_force_moves_the_old_records_aside(backup: Path, root: Path) -> None:
 
 def test_code_that_is_not_whole_is_said(backup: Path, fresh: Path) -> None:
     """A fresh folder needs the project's files: where they are damaged, it says where to get them."""
-    a_missing_object(backup)  # the table lies in the project, too
+    a_flipped_pack(backup)
 
     with pytest.raises(Corrupt, match="the project's files are not whole") as refused:
         restore(backup, fresh, here=False, partial=True)
@@ -147,7 +148,7 @@ def test_code_that_is_not_whole_is_said(backup: Path, fresh: Path) -> None:
     done = restore(backup, fresh, partial=True)
 
     assert "Git" in str(refused.value.hint)
-    assert done.lacking == (digest_of(TABLE.encode()),)
+    assert len(done.lacking) == 1
 
 
 def test_nobody_is_run_over(backup: Path, root: Path) -> None:
@@ -230,7 +231,16 @@ def a_flipped_object(backup: Path) -> None:
 
 
 def a_missing_object(backup: Path) -> None:
-    stored(backup, TABLE.encode()).unlink()
+    stored(backup, BIG).unlink()
+
+
+def a_flipped_pack(backup: Path) -> None:
+    """The one with the project's code."""
+    connection = apsw.Connection(str(backup / read_manifest(backup).database))
+    code = digest_of((backup.parent / "code.py").read_bytes())
+    ((pack,),) = connection.execute("SELECT pack FROM packed WHERE digest = ?", (code,)).fetchall()
+    connection.close()
+    flip(backup / "objects" / pack[:2] / pack[2:])
 
 
 def an_empty_object(backup: Path) -> None:
@@ -252,6 +262,7 @@ def an_empty_object(backup: Path) -> None:
         (flipped_records, Corrupt, "records of the backup are damaged"),
         (no_records, Corrupt, "records of the backup are not there"),
         (a_flipped_object, Corrupt, f"1 object of it is missing or not whole, as b3:{digest_of(BIG)[:12]}"),
+        (a_flipped_pack, Corrupt, "1 object of it is missing or not whole"),
         (a_missing_object, Corrupt, "1 object of it is missing or not whole"),
         (an_empty_object, Corrupt, "1 object of it is missing or not whole"),
     ],

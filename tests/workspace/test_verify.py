@@ -12,10 +12,10 @@ import pytest
 from mlwright.app import Project
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.progress import Progress
+from mlwright.storage.named import named
 from mlwright.versioning import artifacts_of
 from mlwright.workspace.verify import Fault
-from tests.conftest import mlwright
-from tests.versioning.conftest import TABLE
+from tests.conftest import mlwright, write
 from tests.workspace.conftest import BIG, flip, pictures_in, rewrite
 
 FileOf = Callable[[Digest], Path]
@@ -54,36 +54,39 @@ def test_a_sound_workspace_has_no_faults(project: Project) -> None:
         def advance(self, done_bytes: int) -> None:
             heard.append(done_bytes)
 
-    stored = {held.digest: held.size_bytes for held in project.rooms.objects}
+    objects = project.rooms.objects
+    stored = {held.digest: held.size_bytes for held in objects.packs.store}
+    names = {name.digest for name in named(project.rooms.database, objects)}
 
     found = project.verify(Heard())
 
     rows = project.rooms.database.read("SELECT length(data) AS size FROM inline")
     assert found.faults == ()
     assert (found.rows, found.row_bytes) == (len(rows), sum(row["size"] for row in rows))
-    assert found.objects + found.rows == len(stored)
+    assert found.objects == len([digest for digest in names if not objects.is_row(digest)])
     assert found.object_bytes == sum(heard[1:]) > len(BIG)
     assert -heard[0] == sum(stored.values())
     assert found.edges == project.rooms.database.read("SELECT count(*) AS n FROM edge")[0]["n"]
-    assert {held.digest: held.size_bytes for held in project.rooms.objects} == stored
+    assert {held.digest: held.size_bytes for held in objects.packs.store} == stored
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("whose", ["file of a folder", "table", "output", "tree", "code", "log"])
+@pytest.mark.parametrize("whose", ["large file", "small file", "output", "tree", "code", "log"])
 def test_each_damage_is_found_and_told(project: Project, file_of: FileOf, whose: str, damage: str) -> None:
     """One object goes wrong: one fault names its digest, what is wrong, whose it is, and the way on."""
     table = project.datasets.versions.resolve("patients")
     code = project.rooms.database.read("SELECT tree FROM snapshot")[0]["tree"]
     log = project.rooms.database.read("SELECT log FROM attempt WHERE log IS NOT NULL")[0]["log"]
     digest, kind, owner, way = {
-        "file of a folder": (digest_of(BIG), "object", "dataset pictures@1, big.bin", "datasets add PATH"),
-        "table": (digest_of(TABLE.encode()), "object", "dataset patients@1, patients.csv", "--name patients"),
+        "large file": (digest_of(BIG), "object", "dataset pictures@1, big.bin", "datasets add --verify PATH"),
+        "small file": (digest_of(b"small"), "object", "dataset pictures@1, small.txt", "--name pictures"),
         "output": (wide(project), "object", "step widen of run", "mlwright run count --no-cache"),
-        "tree": (table.digest, "tree", "dataset patients@1", "datasets add PATH --name patients"),
+        "tree": (table.digest, "tree", "dataset patients@1", "datasets add --verify PATH --name patients"),
         "code": (code, "tree", "code b3:", "the next `mlwright run` stores them again"),
         "log": (log, "object", "step score of run", "nothing depends on what a step printed"),
     }[whose]
-    DAMAGES[damage](file_of(digest))
+    lies_in = project.rooms.objects.packs.find(digest)  # a small file lies in a pack
+    DAMAGES[damage](file_of(lies_in.pack if lies_in else digest))
 
     (fault,) = project.verify().faults
 
@@ -95,8 +98,9 @@ def test_each_damage_is_found_and_told(project: Project, file_of: FileOf, whose:
 
 def test_all_that_is_wrong_is_found_in_one_look(project: Project, root: Path, file_of: FileOf) -> None:
     """Objects, a small value, an edge and a reference between rows, all at once: each is a fault."""
+    output = wide(project)
     flip(file_of(digest_of(BIG)))
-    file_of(digest_of(TABLE.encode())).unlink()
+    file_of(output).unlink()
     (row,) = project.rooms.database.read("SELECT digest FROM inline ORDER BY digest LIMIT 1")
     behind_its_back(root, "UPDATE inline SET data = x'00' WHERE digest = :digest", digest=row["digest"])
     behind_its_back(root, "DELETE FROM run")
@@ -105,7 +109,7 @@ def test_all_that_is_wrong_is_found_in_one_look(project: Project, root: Path, fi
 
     assert {(fault.kind, fault.subject) for fault in faults if fault.kind in {"object", "row"}} == {
         ("object", digest_of(BIG)),
-        ("object", digest_of(TABLE.encode())),
+        ("object", output),
         ("row", row["digest"]),
     }
     assert any(
@@ -128,13 +132,16 @@ def test_edges_of_every_room_are_held_against_its_rows(project: Project, root: P
     assert any(f"-> {table} " in each for each in loose) or table == "attempt"
 
 
-def test_a_damaged_page_does_not_end_the_look(project: Project, root: Path, file_of: FileOf) -> None:
+@pytest.mark.parametrize(("table", "readable"), [("basis", True), ("run", True), ("inline", False)])
+def test_a_damaged_page_does_not_end_the_look(
+    project: Project, root: Path, file_of: FileOf, table: str, readable: bool
+) -> None:
     """When the database itself is damaged, that is said, and what can still be read is looked at."""
     project.close()
     path = root / ".mlwright" / "metadata.db"
     connection = apsw.Connection(str(path))
-    pages = "SELECT rootpage FROM sqlite_schema WHERE name = 'basis'"
-    page = connection.execute(pages).fetchall()[0][0]
+    pages = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    page = connection.execute(pages, (table,)).fetchall()[0][0]
     connection.close()
     data = bytearray(path.read_bytes())
     data[(page - 1) * 4096 : (page - 1) * 4096 + 4096] = b"\xff" * 4096
@@ -145,7 +152,33 @@ def test_a_damaged_page_does_not_end_the_look(project: Project, root: Path, file
         faults = opened.verify().faults
 
     assert any(fault.kind == "records" for fault in faults)
-    assert any(fault.subject == digest_of(BIG) for fault in faults)
+    assert any(fault.subject == digest_of(BIG) for fault in faults) == readable
+
+
+def test_a_damaged_pack_hurts_all_that_lies_in_it_and_nothing_else(
+    project: Project, file_of: FileOf, tmp_path: Path
+) -> None:
+    """Each file in it is a fault of its own; the terminal shows the first twenty, and how many there are."""
+    folder = write(tmp_path / "many", {f"{number}.txt": f"text {number}" for number in range(40)})
+    project.datasets.add(folder, "many")
+    place = project.rooms.objects.packs.find(digest_of(b"text 7"))
+    assert place is not None
+    flip(file_of(place.pack))
+
+    faults = project.verify().faults
+    said = mlwright("workspace", "verify", cwd=project.root)
+
+    assert {fault.subject for fault in faults} == {digest_of(f"text {n}".encode()) for n in range(40)}
+    assert {fault.hint for fault in faults} == {
+        "add the same files again: mlwright datasets add --verify PATH --name many"
+    }
+    assert said.stdout.count("dataset many@1, ") == 20
+    assert "and 20 faults more: --json has all of them" in said.stdout
+
+    added = mlwright("datasets", "add", "--verify", str(folder), "--name", "many", cwd=project.root)
+
+    assert added.returncode == 0, added.stderr
+    assert project.verify().faults == ()
 
 
 def test_what_the_hint_says_heals(project: Project, root: Path, file_of: FileOf) -> None:
@@ -184,7 +217,7 @@ def test_the_door_says_it_and_exits_with_5(project: Project, root: Path, file_of
     assert lines[0] == f"object b3:{digest_of(BIG)[:12]}: damaged"
     assert lines[1:3] == [
         "  dataset pictures@1, big.bin",
-        "  hint: add the same files again: mlwright datasets add PATH --name pictures",
+        "  hint: add the same files again: mlwright datasets add --verify PATH --name pictures",
     ]
     assert lines[-1].startswith("1 fault found: read ")
     (fault,) = json.loads(told.stdout)["faults"]

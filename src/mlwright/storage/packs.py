@@ -121,7 +121,7 @@ class PackedObjects:
             Corrupt: a file that holds them is damaged.
         """
         if digest in self._objects:
-            path = self._objects.path(digest, verify=verify)
+            path = self.pack_path(digest, verify=verify)
             return [Range(path, 0, path.stat().st_size)]
         return list(self._ranges(self.places(digest), verify))
 
@@ -148,10 +148,10 @@ class PackedObjects:
             Corrupt: one is damaged.
         """
         if digest in self._objects:
-            self._objects.path(digest, verify=True)
+            self.pack_path(digest, verify=True)
             return
         for pack in {place.pack for place in self.places(digest)}:
-            self._objects.path(pack, verify=True)
+            self.pack_path(pack, verify=True)
 
     def beneath(self, digest: Digest) -> list[tuple[Digest, str | None]]:
         """The objects of the store beneath that hold an object's bytes, each with its kind.
@@ -191,9 +191,17 @@ class PackedObjects:
         """Whether it is an object of its own."""
         return digest in self._objects
 
-    def pack_path(self, pack: Digest) -> Path:
-        """The verified file of a pack."""
-        return self._objects.path(pack)
+    def pack_path(self, pack: Digest, *, verify: bool = False) -> Path:
+        """The verified file of a pack.
+
+        Raises:
+            NotFound, Corrupt: it is not there, or damaged; nothing relies on it any more.
+        """
+        try:
+            return self._objects.path(pack, verify=verify)
+        except (NotFound, Corrupt):
+            self._renewed_s.pop(pack, None)
+            raise
 
     def pieces(self, digest: Digest) -> list[tuple[Digest, int]]:
         """The pieces of a large file, each with its size.
@@ -294,7 +302,7 @@ class PackedObjects:
         paths: dict[Digest, Path] = {}
         for place in places:
             if place.pack not in paths:
-                paths[place.pack] = self._objects.path(place.pack, verify=verify)
+                paths[place.pack] = self.pack_path(place.pack, verify=verify)
             yield Range(paths[place.pack], place.start, place.size_bytes)
 
     def _make(self, digest: Digest, kind: str | None, ranges: Iterable[Range]) -> Path:

@@ -58,21 +58,24 @@ def verify_entries(packs: PackedObjects, entries: Iterable[Entry], progress: Pro
         progress.advance(entry.size_bytes)
 
 
-def verify_object(packs: PackedObjects, digest: Digest) -> int:
+def verify_object(packs: PackedObjects, digest: Digest, progress: Progress = SILENT) -> int:
     """Read one object in full; returns its size in bytes.
 
     Raises:
         NotFound, Corrupt: as `verify_entries`.
     """
     ranges = packs.ranges(digest)
-    _compare(packs, digest, ranges)
+    _compare(packs, digest, ranges, progress)
     return sum(each.size_bytes for each in ranges)
 
 
-def _compare(packs: PackedObjects, digest: Digest, ranges: Iterable[Range]) -> None:
+def _compare(
+    packs: PackedObjects, digest: Digest, ranges: Iterable[Range], progress: Progress = SILENT
+) -> None:
     hasher = Hasher()
     for block in (block for each in ranges for block in each.blocks()):
         hasher.update(block)
+        progress.advance(len(block))
     if hasher.digest() != digest:
         packs.verify_behind(digest)
         raise damaged(digest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from msgspec import Struct
@@ -55,7 +55,7 @@ def scan(path: Path) -> list[Source]:
         return [_source(_text(path.name), str(path), status)]
     if not stat.S_ISDIR(status.st_mode):
         raise Invalid(f"{path} is neither a file nor a folder")
-    found = sorted(_walk(str(path), ""), key=lambda source: source.path)
+    found = sorted(_walk(str(path)), key=attrgetter("path"))
     if not found:
         raise Invalid(f"{path} has no files in it")
     return found
@@ -66,29 +66,35 @@ def state_of(status: os.stat_result) -> State:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns
 
 
-def _walk(folder: str, prefix: str) -> Iterator[Source]:
-    """Names and states by the folder's descriptor, which spares the system the walk to each."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    folders = []
-    try:
-        for name in os.listdir(descriptor):  # noqa: PTH208 - by a descriptor
-            file = f"{folder}/{name}"
-            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            if stat.S_ISLNK(status.st_mode):
-                status = _behind_link(name, descriptor, file)
-            if stat.S_ISREG(status.st_mode):
-                yield _source(prefix + _text(name), file, status)
-            elif stat.S_ISDIR(status.st_mode):
-                folders.append(_text(name))
-            else:
-                raise Invalid(f"{file} is not a regular file", hint="a dataset holds files and folders only")
-    finally:
-        os.close(descriptor)
-    for name in folders:
-        yield from _walk(f"{folder}/{name}", f"{prefix}{name}/")
+def _walk(top: str) -> list[Source]:
+    """Names and states by each folder's descriptor, which spares the system the way to each file."""
+    found: list[Source] = []
+    waiting = [(top, "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        try:
+            for name in os.listdir(descriptor):  # noqa: PTH208 - by a descriptor
+                path, file = prefix + name, f"{folder}/{name}"
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                if stat.S_ISLNK(status.st_mode):
+                    status = _behind_link(name, descriptor, file)
+                if not name.isascii():
+                    _text(name)
+                if stat.S_ISREG(status.st_mode):
+                    found.append(_source(path, file, status))
+                elif stat.S_ISDIR(status.st_mode):
+                    waiting.append((file, f"{path}/"))
+                else:
+                    raise Invalid(
+                        f"{file} is not a regular file", hint="a dataset holds files and folders only"
+                    )
+        finally:
+            os.close(descriptor)
+    return found
 
 
 def _unreadable(path: str, error: OSError) -> Invalid:
@@ -108,7 +114,8 @@ def _behind_link(name: str, folder: int, file: str) -> os.stat_result:
 
 
 def _source(path: str, file: str, status: os.stat_result) -> Source:
-    return Source(path, file, state_of(status), bool(status.st_mode & stat.S_IXUSR))
+    state = (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
+    return Source(path, file, state, status.st_mode & stat.S_IXUSR != 0)
 
 
 def _text(name: str) -> str:

@@ -316,25 +316,19 @@ class Datasets:
             return Difference(version.reference, where, missing=True)
         sources = scan(path)
         lines = {line.path: line for line in place.lines}
-        looks_new = [
-            (source, line)
-            for source in sources
-            if (line := lines.get(source.path)) is not None
-            and (line.state, line.executable) != (source.state, source.executable)
-        ]
+        added, looks_new = [], []
+        for source in sources:
+            line = lines.pop(source.path, None)
+            if line is None:
+                added.append(source.path)
+            elif line.state != source.state or line.executable != source.executable:
+                looks_new.append((source, line))
         progress.begin(f"reading {path.name}", sum(source.size_bytes for source, _ in looks_new))
         try:
             changed = tuple(source.path for source, line in looks_new if _has_changed(source, line, progress))
         finally:
             progress.end()
-        here = {source.path for source in sources}
-        return Difference(
-            version.reference,
-            where,
-            added=tuple(source.path for source in sources if source.path not in lines),
-            removed=tuple(name for name in lines if name not in here),
-            changed=changed,
-        )
+        return Difference(version.reference, where, False, tuple(added), tuple(lines), changed)
 
 
 def _has_changed(source: Source, line: Line, progress: Progress) -> bool:

@@ -233,7 +233,7 @@ def _remedy(rooms: Rooms, end: End) -> str:
     if end.kind == "version":
         version = rooms.datasets.versions.by_id(end.id)
         if version.kind == "dataset":
-            return f"add the same files again: mlwright datasets add PATH --name {version.name}"
+            return f"add the same files again: mlwright datasets add --verify PATH --name {version.name}"
     if end.kind == "lock":
         return "if uv.lock is still the same, this stores it again: mlwright environments show"
     if end.kind == "snapshot":

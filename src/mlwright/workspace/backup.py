@@ -288,7 +288,8 @@ def _wanted(records: Database, source: InlineObjects, store: LocalObjects) -> _W
 
 
 def _size_of(objects: InlineObjects, some: dict[bytes, str | None]) -> int:
-    return sum(held.size_bytes for held in objects if compact(held.digest) in some) if some else 0
+    store = objects.packs.store
+    return sum(held.size_bytes for held in store if compact(held.digest) in some) if some else 0
 
 
 def _finish(

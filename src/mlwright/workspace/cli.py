@@ -92,6 +92,9 @@ def events(project: Project, after: int | None, limit: int, as_json: bool) -> No
     )
 
 
+_SHOWN_FAULTS = 20
+
+
 @click.group(epilog="Example: mlwright workspace show", context_settings=HELP)
 def workspace() -> None:
     """Show, verify, back up and restore the workspace: all records, and all bytes that they name."""
@@ -135,12 +138,14 @@ def verify_workspace(project: Project, as_json: bool) -> None:
 
 
 def _say_verified(found: Verified) -> None:
-    for fault in found.faults:
+    for fault in found.faults[:_SHOWN_FAULTS]:
         name = fault.subject if fault.kind in {"records", "edge"} else f"b3:{fault.subject[:12]}"
         say(f"{fault.kind} {name}: {fault.fault}")
         for owner in fault.named_by:
             say(f"  {owner}")
         say(f"  hint: {fault.hint}")
+    if (more := len(found.faults) - _SHOWN_FAULTS) > 0:
+        say(f"and {counted(more, 'fault')} more: --json has all of them")
     objects = f"{counted(found.objects, 'object')} ({show_size(found.object_bytes)})"
     rows = f"{counted(found.rows, 'small value')} ({show_size(found.row_bytes)})"
     verdict = f"{counted(len(found.faults), 'fault')} found" if found.faults else "all is well"

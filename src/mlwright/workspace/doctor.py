@@ -184,7 +184,7 @@ def check_incoming(folder: Path, at_us: int) -> Finding:
         told = (
             f"{counted(len(old), 'file')} ({sum(old) / 2**20:.1f} MiB) in objects/incoming, older than a day"
         )
-        return Finding("left files", "warning", told, f"while nothing runs: rm -r {folder}")
+        return Finding("left files", "warning", told, "mlwright gc takes them away")
     return Finding("left files", "ok", "none on the way into the object store")
 
 

@@ -56,11 +56,11 @@ def summarise(workspace: Workspace, counts: Mapping[str, int]) -> Summary:
     stored = rows = stored_bytes = row_bytes = 0
     for _, size, _ in rows_of(workspace.database):
         rows, row_bytes = rows + 1, row_bytes + size
-    for held in workspace.objects:
+    for held in workspace.objects.packs.store:
         stored, stored_bytes = stored + 1, stored_bytes + held.size_bytes
     database = [path.stat().st_size for path in root.glob(f"{DATABASE}*") if path.is_file()]
     parts = {
-        "objects": Part(stored - rows, stored_bytes - row_bytes),
+        "objects": Part(stored, stored_bytes),
         "rows": Part(rows, row_bytes),
         "database": Part(len(database), sum(database)),
     }

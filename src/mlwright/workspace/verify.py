@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cache, partial
 from typing import Literal
 
 from msgspec import Struct
@@ -85,9 +86,9 @@ def verify(
     look = _Look(database, objects, progress)
     with suppress(*spared):
         look.at_rows()
-    progress.begin("verifying", sum(held.size_bytes for held in objects))
     try:
         with suppress(*spared):
+            progress.begin("verifying", sum(held.size_bytes for held in objects.packs.store))
             look.at_objects()
     finally:
         progress.end()
@@ -107,6 +108,7 @@ class _Look:
         self._store = objects
         self._progress = progress
         self._wrong: dict[Digest, tuple[Sort, str]] = {}
+        self._bad: set[Digest] = set()
         self.rows = self.row_bytes = self.objects = self.object_bytes = 0
 
     def at_rows(self) -> None:
@@ -123,31 +125,54 @@ class _Look:
             if row or name.digest in self._wrong:
                 continue
             kind: Sort = "tree" if name.kind else "object"
+            if self._lies_in_bad(name):
+                self._wrong[name.digest] = (kind, "damaged")
+                continue
             try:
-                size = _read(self._store, name)
+                size = self._read(name)
             except NotFound:
                 self._wrong[name.digest] = (kind, "missing")
             except MlwrightError:
                 self._wrong[name.digest] = (kind, "damaged")
+                self._remember_bad(name)
             except OSError as error:
                 self._wrong[name.digest] = (kind, f"unreadable: {error.strerror}")
             else:
                 self.objects, self.object_bytes = self.objects + 1, self.object_bytes + size
-                self._progress.advance(size)
 
     def faults(self, words: Words) -> Iterator[Fault]:
         """What is wrong, with who is hurt by it; what nothing names any more was collected meanwhile."""
         whose = namers(self._database, self._store, self._wrong)
+        # A damaged pack hurts thousands of files of the same few owners.
+        words = Words(cache(words.label), cache(words.remedy))
+        owners = cache(partial(_owners, self._database))
         for digest, (kind, fault) in self._wrong.items():
             if kind == "row" or whose[digest]:
-                yield _explained(self._database, Fault(kind, digest, fault), whose[digest], words)
+                yield _explained(Fault(kind, digest, fault), whose[digest], owners, words)
 
+    def _read(self, name: Name) -> int:
+        """Read an object in full and compare; returns its size."""
+        if name.kind is None:
+            return verify_object(self._store.packs, name.digest, self._progress)
+        size = len(self._store.get(name.digest, kind=name.kind))
+        self._progress.advance(size)
+        return size
 
-def _read(objects: InlineObjects, name: Name) -> int:
-    """Read an object in full and compare; returns its size."""
-    if name.kind is not None:
-        return len(objects.get(name.digest, kind=name.kind))
-    return verify_object(objects.packs, name.digest)
+    def _lies_in_bad(self, name: Name) -> bool:
+        """Whether the bytes lie in a damaged pack, which is not read again for each of its files."""
+        if not self._bad or name.kind is not None:
+            return False
+        with suppress(MlwrightError):
+            return any(digest in self._bad for digest, _ in self._store.packs.beneath(name.digest))
+        return False
+
+    def _remember_bad(self, name: Name) -> None:
+        with suppress(MlwrightError):
+            for digest, kind in self._store.packs.beneath(name.digest) if name.kind is None else ():
+                try:
+                    self._store.packs.store.path(digest, kind=kind)
+                except Corrupt:
+                    self._bad.add(digest)
 
 
 def _loose(edge: Edge, words: Words) -> Fault:
@@ -155,13 +180,13 @@ def _loose(edge: Edge, words: Words) -> Fault:
     return Fault("edge", told, "one of its ends is not there", (_label(edge.later, words),), BACKUP)
 
 
-def _explained(database: Database, fault: Fault, whose: list[Namer], words: Words) -> Fault:
+def _explained(fault: Fault, whose: list[Namer], owners: Callable[[End], list[End]], words: Words) -> Fault:
     """The same fault with who is hurt by it, and what can be done."""
     told: dict[str, None] = {}
     remedies: dict[str, None] = {}
     # What makes the bytes anew for sure goes before what may, if nothing has changed since.
     for namer in sorted(whose, key=lambda namer: namer.end.kind in {"snapshot", "lock"}):
-        for end in _owners(database, namer.end):
+        for end in owners(namer.end):
             place = f", {namer.path}" if namer.path else ""
             told[f"{_label(end, words)}{place}"] = None
             if namer.role != "log" and (remedy := _guarded(words.remedy, end)):
