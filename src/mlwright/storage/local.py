@@ -174,7 +174,8 @@ class LocalObjects:
         if not place.parent.exists():
             place.parent.mkdir(exist_ok=True)
             _fsync_folder(self.root)
-        with self._held(fcntl.LOCK_SH):  # a damaged old file gives way before it is removed, or after
+        # A damaged old file gives way before it is removed, or after.
+        with self._held(fcntl.LOCK_SH) if place.exists() else contextlib.nullcontext():
             temporary.replace(place)
         _fsync_folder(place.parent)
 
