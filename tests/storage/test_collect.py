@@ -193,7 +193,7 @@ def test_what_lay_in_a_pack_that_is_gone_is_stored_anew(room: Room) -> None:
 
 
 def test_a_file_in_pieces_keeps_its_recipe_and_all_that_holds_its_pieces(room: Room) -> None:
-    """An edited large file needs the first version's object, though no version has it, its pack and recipe."""
+    """An edited large file needs the first version's object, which no version has, its pack and recipe."""
     first = noise(12 * MIB)
     second = first[: 6 * MIB] + b"inserted" + first[6 * MIB :]
     one, two = room.large(first), room.large(second)
