@@ -493,7 +493,7 @@ def test_an_interrupted_checkout_leaves_nothing_and_is_continued(
         until(lambda: beside.exists() and any(beside.iterdir()))
 
         process.send_signal(how)
-        process.wait(timeout=60)
+        process.communicate(timeout=60)
 
         stood = place.exists()
         found = {path.name: path.stat().st_ino for path in beside.iterdir() if path.stat().st_size}
