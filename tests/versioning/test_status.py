@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import NotFound
-from mlwright.storage import Places, ingest, scan
+from mlwright.storage import Places, Source, scan, store_tree
 from mlwright.versioning import Datasets
 from mlwright.versioning.datasets import Difference
 from mlwright.workspace import Workspace
@@ -84,41 +85,22 @@ def test_a_write_right_after_adding_is_seen(datasets: Datasets, tmp_path: Path) 
         assert only(datasets).changed == ("fast.txt",)
 
 
-def test_a_write_right_after_the_reading_is_seen(
-    datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file is written, read for the version, and written again before the version is recorded."""
+def test_a_write_right_after_the_reading_is_seen(workspace: Workspace, tmp_path: Path) -> None:
+    """A file is written, read, and written again at once: it does not look as it did when it was read."""
     file = tmp_path / "fast.txt"
-    real = ingest.digest_of
-    written = []
+    seen = []
 
-    def digest_and_write(data: bytes) -> str:
-        if data.endswith(b"before"):
-            file.write_bytes(data.replace(b"before", b"behind"))
-            written.append(data)
-        return real(data)
+    def written_again(source: Source, digest: Digest) -> None:
+        file.write_text("behind")
+        seen.append((source.state, digest))
 
-    monkeypatch.setattr(ingest, "_TRIES", 1)
-    read = os.read
+    for _ in range(30):
+        file.write_text("before")
+        store_tree(workspace.objects.packs, scan(file), learn=written_again)
 
-    def read_and_write(descriptor: int, size: int) -> bytes:
-        data = read(descriptor, size)
-        if data.endswith(b"before"):
-            written.append(data)
-        return data
-
-    monkeypatch.setattr(ingest.os, "read", read_and_write)
-    monkeypatch.setattr(ingest, "digest_of", digest_and_write)
-
-    for number in range(30):
-        file.write_text(f"{number:04} before")
-        version, _ = datasets.add(file, "fast")
-        stored = datasets.files(version)["fast.txt"].read()
-
-        assert stored.endswith(b"before")
-        assert only(datasets).changed == ("fast.txt",)
-
-    assert len(written) == 60
+        state, digest = seen.pop()
+        assert digest == digest_of(b"before")
+        assert scan(file)[0].state != state
 
 
 def test_what_is_gone_is_missing_and_what_is_emptied_is_removed(datasets: Datasets, scans: Path) -> None:
