@@ -33,6 +33,7 @@ class Room:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.store = LocalObjects(folder / "objects", folder / "verified")
         self.database = SqliteDatabase(folder / "metadata.db")
         self.database.migrate(all_migrations())
