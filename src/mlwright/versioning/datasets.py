@@ -34,6 +34,7 @@ from mlwright.storage import (
     verify_entries,
 )
 from mlwright.storage.places import Line
+from mlwright.storage.scan import is_bare
 from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.versioning.artifacts import Artifact, add_artifact
 from mlwright.versioning.catalogue import Catalogue
@@ -98,7 +99,7 @@ class Datasets(Catalogue):
         self._objects = objects
         self._places = places
         self._root = root
-        self._checkouts = Checkouts(objects, places)
+        self._checkouts = Checkouts(objects, places, self._is_version)
 
     def plan_add(self, path: Path, name: str, *, progress: Progress = SILENT) -> Plan:
         """What adding would do. What has changed since it was read last is read, nothing is stored.
@@ -184,8 +185,7 @@ class Datasets(Catalogue):
             NotFound: a dataset that does not exist, or was neither added nor checked out here.
             Invalid: a place holds what cannot be in a dataset.
         """
-        for name in names:
-            self.versions.resolve(name)
+        names = [self.versions.resolve(name).name for name in names]
         found = [(self.versions.by_id(place.of), place) for place in self._places if self._is_version(place)]
         wanted = [(version, place) for version, place in found if not names or version.name in names]
         if lacking := sorted(set(names) - {version.name for version, _ in wanted}):
@@ -348,7 +348,12 @@ class Datasets(Catalogue):
         where = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else place.where
         if not path.exists():
             return Difference(version.reference, where, missing=True)
-        sources = scan(path)
+        try:
+            sources = scan(path)
+        except Invalid:
+            if path.is_file() or not is_bare(path):
+                raise
+            sources = []
         lines = {line.path: line for line in place.lines}
         added, looks_new = [], []
         for source in sources:

@@ -68,8 +68,9 @@ class Rooms(Struct, frozen=True):
         place = self.workspace.local / "snapshots" / snapshot.tree[:32]
         tree = self.snapshots.tree(snapshot)
         if _intact(place, tree):
-            os.utime(place)  # what is used is not collected
-            return place
+            with contextlib.suppress(FileNotFoundError):  # collected in this moment
+                os.utime(place)  # what is used is not collected
+                return place
         place.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(dir=place.parent, prefix="making-"))
         try:
