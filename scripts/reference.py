@@ -244,8 +244,9 @@ def _class(kind: type, level: str, *, brief: bool) -> Iterator[str]:
 
 
 def _members(kind: type) -> Iterator[tuple[str, Any]]:
-    """Public methods and properties, in the order they are written."""
-    for name, written in vars(kind).items():
+    """Public methods and properties, in the order they are written; those of bases of ours first."""
+    ours = [base for base in reversed(kind.__mro__) if base.__module__.startswith("mlwright.")]
+    for name, written in {name: each for base in ours for name, each in vars(base).items()}.items():
         member = written.__func__ if isinstance(written, staticmethod | classmethod) else written
         told = isinstance(member, property | functools.cached_property) or inspect.isfunction(member)
         if told and not name.startswith("_"):
@@ -427,7 +428,7 @@ def _tables_of(migration: Migration) -> Iterator[Table]:
     room = migration.path.parents[1].name
     sql = migration.sql.removeprefix(_about(migration.sql))
     for piece in re.split(r"\n\s*\n", sql):
-        if made := re.search(r"^CREATE TABLE (\w+)", piece, re.MULTILINE):
+        if made := re.search(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", piece, re.MULTILINE):
             yield Table(made[1], room, _uncommented(_about(piece)))
 
 
@@ -498,13 +499,17 @@ class Verb(NamedTuple):
 
 _PLACEHOLDERS = {
     "self.kind": typing.get_args(Kind),
+    "version.kind": typing.get_args(Kind),
     "state": tuple(state for state in RunState if state is not RunState.RUNNING),
 }
 """What stands in the braces of a verb that is put together."""
 _MEANINGS = {
     "alias.moved": "An alias points at another version than before.",
+    "alias.removed": "An alias was taken away.",
     "dataset.added": "A dataset has a new version.",
+    "dataset.removed": "A version of a dataset was taken away.",
     "model.added": "A model has a new version.",
+    "model.removed": "A version of a model was taken away.",
     "run.started": "A run began; it is recorded as running.",
     "run.succeeded": "A run ended: every step succeeded, was reused or checked.",
     "run.failed": "A run ended: a step failed, a gate was closed, or the engine could not go on.",
@@ -520,6 +525,7 @@ _SUBJECTS = {
     "End('run', run)": "run",
     "made.end": "version",
     "version.end": "version",
+    "target.end": "version",
     "it": "workspace",
 }
 

@@ -273,8 +273,10 @@ class Project:
 
         Raises:
             NotFound: there is no such version.
+            Incompatible: it is a pickle that no run of this workspace made.
         """
         detail = self.models.detail(reference)
+        detail.artifact.refuse_foreign_pickle(detail.version.reference)
         path = self.rooms.objects.path(detail.artifact.digest)
         return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature
@@ -405,8 +407,7 @@ class Project:
         return None
 
     def _label_version(self, identity: str) -> str:
-        version = self.models.versions.by_id(identity)
-        return f"{version.kind} {version.reference}"
+        return self.models.versions.label(identity)
 
     def _label_artifact(self, identity: str) -> str:
         found = artifact(self.rooms.database, identity)

@@ -64,7 +64,7 @@ def test_objects_trees_and_their_entries_are_named_once(
 
     assert len(found) == len({name.digest for name in found})
     assert set(found) == {
-        Name(alone),
+        Name(alone, None, 5),
         Name(one, "tree"),
         Name(two, "tree"),
         Name(digest_of(b"shared"), None, 6),

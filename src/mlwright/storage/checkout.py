@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -48,35 +49,50 @@ def check_out(
         Unavailable: the disk is full.
     """
     entries = tree.entries
-    for parent in {os.path.dirname(f"{folder}/{entry.path}") for entry in entries}:  # noqa: PTH120
-        os.makedirs(parent, exist_ok=True)  # noqa: PTH103
+    with _said(folder, tree):
+        for parent in {os.path.dirname(f"{folder}/{entry.path}") for entry in entries}:  # noqa: PTH120
+            os.makedirs(parent, exist_ok=True)  # noqa: PTH103
     states: dict[str, State] = {}
     jobs, written = [], []
     for entry, ranges in zip(entries, files_behind(objects.packs, entries), strict=True):
         target = f"{folder}/{entry.path}"
         if force:
             Path(target).unlink(missing_ok=True)
-        if link and len(ranges) == 1 and ranges[0].size_bytes == ranges[0].path.stat().st_size:
-            Path(target).hardlink_to(ranges[0].path)
+        whole = len(ranges) == 1 and ranges[0].size_bytes == ranges[0].path.stat().st_size
+        if link and whole and not entry.executable:  # what is stored is not
+            with _said(folder, tree):
+                Path(target).hardlink_to(ranges[0].path)
             states[entry.path] = _state(target)
         else:
             sources = [(str(each.path), each.start, each.size_bytes) for each in ranges]
             jobs.append((target, 0o777 if entry.executable else 0o666, sources))
             written.append(entry)
-    try:
+    with _said(folder, tree):
         done = _write(jobs, progress)
-    except OSError as error:
-        if error.errno in {28, 122}:
-            raise disk_full(folder, tree.size_bytes) from error
-        raise Unavailable(f"a file cannot be written: {error.strerror}", where=str(error.filename)) from error
     states |= {entry.path: state for entry, state in zip(written, done, strict=True)}
     return states
+
+
+@contextlib.contextmanager
+def _said(folder: Path, tree: Tree) -> Iterator[None]:
+    """Say what the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise disk_full(folder, tree.size_bytes) from error
+        if error.errno == errno.EXDEV:
+            raise Unavailable(
+                "no hard link leads to another file system", where=str(folder), hint="leave out --link"
+            ) from error
+        where = str(error.filename2 or error.filename)
+        raise Unavailable(f"a file cannot be written: {error.strerror}", where=where) from error
 
 
 def _write(jobs: Sequence[writing.Job], progress: Progress) -> list[State]:
     """Write in this process, and a part of many files in others."""
     helpers = min((os.cpu_count() or 1) - 1, _HELPERS) if len(jobs) >= _MANY else 0
-    share = -(-len(jobs) // (helpers + 1))
+    share = -(-len(jobs) // (helpers + 1)) or 1  # nothing may be left to write
     parts = [jobs[start : start + share] for start in range(share, len(jobs), share)]
     with contextlib.ExitStack() as stack:
         running = [stack.enter_context(_helper(part)) for part in parts]
@@ -95,7 +111,7 @@ def _helper(jobs: Sequence[writing.Job]) -> Iterator[subprocess.Popen[bytes]]:
         (target, mode, [(number[file], start, size) for file, start, size in ranges])
         for target, mode, ranges in jobs
     ]
-    text = json.dumps({"files": files, "jobs": order}).encode()
+    text = json.dumps({"files": files, "jobs": order, "parent": os.getpid()}).encode()
     with subprocess.Popen(
         [sys.executable, "-I", "-S", writing.__file__],
         stdin=subprocess.PIPE,

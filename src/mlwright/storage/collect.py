@@ -6,7 +6,9 @@ is spared: an attempt that runs, or an upload, may hold bytes that no record nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import os
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest
-from mlwright.kernel.errors import NotFound
+from mlwright.kernel.errors import Corrupt, MlwrightError, NotFound
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.inline import InlineObjects
 from mlwright.storage.named import beneath, compact, named
@@ -33,7 +35,7 @@ class Sweep(Struct, frozen=True):
     Args:
         dead: objects that nothing needs.
         thin: packs of which less than half is needed: what is needed moves to a new one.
-        thin_bytes: that are not needed in these.
+        thin_bytes: that are not needed in these; a later sweep frees them.
         rows: small values that nothing names.
         row_bytes: all of them together.
         temporary: files of puts that were interrupted, with their sizes.
@@ -52,13 +54,9 @@ class Sweep(Struct, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """All that would be free."""
-        return (
-            sum(held.size_bytes for held in self.dead)
-            + self.thin_bytes
-            + self.row_bytes
-            + sum(size for _, size in self.temporary)
-        )
+        """All that is free afterwards."""
+        freed = sum(held.size_bytes for held in self.dead) + self.row_bytes
+        return freed + sum(size for _, size in self.temporary)
 
 
 def plan_sweep(source: Source, objects: InlineObjects, before_us: int) -> Sweep:
@@ -70,19 +68,24 @@ def plan_sweep(source: Source, objects: InlineObjects, before_us: int) -> Sweep:
         before_us: what was put or renewed since then stays.
 
     Raises:
-        NotFound, Corrupt: a tree cannot be read: what it names cannot be known, and nothing may go.
+        Corrupt: a tree or a recipe cannot be read: what it names cannot be known, and nothing may go.
     """
-    needed = {compact(name.digest) for name in beneath(source, objects)}
+    needed = _needed(source, objects)
     store = objects.packs.store
+    packs = {Digest(row["pack"]) for row in source.read(_SQL["packs"])}
     dead: list[Held] = []
-    young: list[Held] = []
-    kept: list[Held] = []
+    young: list[int] = []
+    kept: list[int] = []
+    old: set[Digest] = set()
     for held in store:
         if compact(held.digest) in needed:
-            kept.append(held)
+            kept.append(held.size_bytes)
+            if held.digest in packs and held.put_us < before_us:
+                old.add(held.digest)
+        elif held.put_us >= before_us:
+            young.append(held.size_bytes)
         else:
-            (young if held.put_us >= before_us else dead).append(held)
-    old = {held.digest for held in kept if held.put_us < before_us}
+            dead.append(held)
     thin = list(_thin(source, objects, old))
     rows = [(Digest(row["digest"]), row["size_bytes"]) for row in source.read(_SQL["inline_unnamed"])]
     return Sweep(
@@ -92,8 +95,8 @@ def plan_sweep(source: Source, objects: InlineObjects, before_us: int) -> Sweep:
         tuple(digest for digest, _ in rows),
         sum(size for _, size in rows),
         tuple(_temporary(store, before_us)),
-        _counted(young),
-        _counted(kept),
+        (len(young), sum(young)),
+        (len(kept), sum(kept)),
     )
 
 
@@ -108,11 +111,12 @@ def sweep(
         before_us: as it was planned with.
 
     Raises:
-        NotFound, Corrupt: a tree cannot be read by now.
+        Corrupt: a tree or a recipe cannot be read by now.
     """
+    wanted = {compact(digest) for digest in _wanted(database, objects)} if plan.thin else set()
     for pack in plan.thin:
-        _move_what_is_needed(database, objects, pack)
-    needed = {compact(name.digest) for name in beneath(database, objects)}
+        _move_what_is_needed(objects, pack, wanted)
+    needed = _needed(database, objects)
     store = objects.packs.store
     gone = []
     progress.begin("collecting", sum(held.size_bytes for held in plan.dead))
@@ -123,7 +127,7 @@ def sweep(
             progress.advance(held.size_bytes)
     finally:
         progress.end()
-        _forget(database, store, {held.digest for held in gone})
+        _forget(database, store)
     with database.transaction() as tx:
         rows = [digest for digest in plan.rows if tx.execute(_SQL["remove_unnamed"], digest=digest)]
     for file, _ in plan.temporary:
@@ -140,9 +144,21 @@ def sweep(
     )
 
 
-def _thin(source: Source, objects: InlineObjects, old: set[Digest]) -> Iterator[tuple[Digest, int]]:
-    """Packs of which less than half is needed, with the bytes that are not."""
-    packs = {row["pack"] for row in source.read(_SQL["packs"])} & old
+def _needed(source: Source, objects: InlineObjects) -> set[bytes]:
+    """The objects of the store that hold what the records name, compact."""
+
+    def unreadable(digest: Digest, error: MlwrightError) -> None:
+        raise Corrupt(
+            f"nothing is collected: what {digest[:12]} is made of cannot be known: {error.message}",
+            where=error.where,
+            hint="see whose it is, and what brings it back: mlwright workspace verify",
+        ) from error
+
+    return {compact(name.digest) for name in beneath(source, objects, unreadable)}
+
+
+def _thin(source: Source, objects: InlineObjects, packs: set[Digest]) -> Iterator[tuple[Digest, int]]:
+    """Those packs of which less than half is needed, with the bytes that are not."""
     if not packs:
         return
     wanted = {compact(digest) for digest in _wanted(source, objects)}
@@ -166,30 +182,41 @@ def _wanted(source: Source, objects: InlineObjects) -> Iterator[Digest]:
                 yield from (piece for piece, _ in seen.packs.pieces(name.digest))
 
 
-def _move_what_is_needed(database: Database, objects: InlineObjects, pack: Digest) -> None:
-    """Write what is needed of a pack into a new one. The old one is renewed: somebody may be reading it."""
+def _move_what_is_needed(objects: InlineObjects, pack: Digest, wanted: set[bytes]) -> None:
+    """Write what is needed of a pack into a new one. The old one is renewed: somebody may be reading it.
+
+    What has come to be needed since it was looked at stays in the old one, which is young then.
+    """
     packs = objects.packs
-    wanted = {compact(digest) for digest in _wanted(database, objects)}
     inside = [each for each in packs.inside(pack) if compact(each.digest) in wanted]
-    if not inside or packs.reliable(inside[0].digest) is None:
+    if not inside or not packs.store.renew(pack):
         return
-    data = b"".join(packs.get(each.digest) for each in inside)
+    descriptor, name = tempfile.mkstemp(dir=packs.incoming)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for each in inside:
+                file.write(packs.get(each.digest))
+        new = packs.put(Path(name), take=True).digest
+    finally:
+        Path(name).unlink(missing_ok=True)
     moved, start = [], 0
-    new = packs.put(data).digest
     for each in inside:
         moved.append(Packed(each.digest, new, start, each.size_bytes))
         start += each.size_bytes
     packs.add(moved)
 
 
-def _forget(database: Database, store: Objects, gone: set[Digest]) -> None:
-    """Where ranges lie that lay in what is gone, now and after an earlier sweep that was killed."""
+def _forget(database: Database, store: Objects) -> None:
+    """Where ranges lie that lay in what is gone, now or by an earlier sweep that was killed.
+
+    What was just removed may have been stored again: only the store tells.
+    """
     with database.transaction() as tx:
         for row in tx.read(_SQL["packs"]):
-            if row["pack"] in gone or row["pack"] not in store:
+            if row["pack"] not in store:
                 tx.execute(_SQL["remove_packed"], pack=row["pack"])
         for row in tx.read(_SQL["chunked_all"]):
-            if row["recipe"] in gone or row["recipe"] not in store:
+            if row["recipe"] not in store:
                 tx.execute(_SQL["remove_chunked"], digest=row["digest"])
 
 
@@ -199,8 +226,3 @@ def _temporary(store: Objects, before_us: int) -> Iterator[tuple[Path, int]]:
             status = file.stat()
             if file.is_file() and status.st_mtime_ns // 1000 < before_us:
                 yield file, status.st_size
-
-
-def _counted(held: Iterable[Held]) -> tuple[int, int]:
-    sizes = [each.size_bytes for each in held]
-    return len(sizes), sum(sizes)

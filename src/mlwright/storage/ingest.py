@@ -17,7 +17,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.chunks import LARGE_BYTES, store_large
 from mlwright.storage.objects import Stored
 from mlwright.storage.packs import Packed, PackedObjects
-from mlwright.storage.scan import Source, state_of
+from mlwright.storage.scan import Source, settle, state_of
 from mlwright.storage.trees import KIND, Entry, Tree
 
 if TYPE_CHECKING:
@@ -190,6 +190,7 @@ def _read_small(source: Source) -> tuple[bytes, Source]:
             raise _unreadable(source, error) from error
         try:
             before = os.fstat(descriptor)
+            settle(before.st_ctime_ns)
             data = os.read(descriptor, SMALL_BYTES)
             after = state_of(os.fstat(descriptor))
         except OSError as error:
@@ -206,6 +207,7 @@ def _steadily(source: Source, store: Callable[[], Stored]) -> tuple[Stored, Sour
     for _ in range(_TRIES):
         try:
             before = state_of(os.stat(source.file))  # noqa: PTH116
+            settle(before[3])
             stored = store()
             after = state_of(os.stat(source.file))  # noqa: PTH116
         except OSError as error:

@@ -174,7 +174,9 @@ class LocalObjects:
         if not place.parent.exists():
             place.parent.mkdir(exist_ok=True)
             _fsync_folder(self.root)
-        temporary.replace(place)
+        # A damaged old file gives way before it is removed, or after.
+        with self._held(fcntl.LOCK_SH) if place.exists() else contextlib.nullcontext():
+            temporary.replace(place)
         _fsync_folder(place.parent)
 
     def _place(self, digest: Digest) -> Path:

@@ -6,7 +6,6 @@ What is named is kept, verified and backed up; collecting may take the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 
 from msgspec import Struct
 
@@ -32,7 +31,7 @@ class Name(Struct, frozen=True):
 
     Args:
         kind: of a composite, `tree`; None for plain bytes.
-        size_bytes: where a tree tells it.
+        size_bytes: where a tree tells it: who reads trees looks into the store, whatever is a row.
     """
 
     digest: Digest
@@ -65,9 +64,6 @@ def named(source: Source, objects: Objects, unreadable: Unreadable | None = None
         Corrupt: a tree is damaged.
     """
     seen: set[bytes] = set()
-    for digest in map(Digest, edges.ends(source, "object")):
-        seen.add(compact(digest))
-        yield Name(digest)
     for digest in map(Digest, edges.ends(source, "tree")):
         yield Name(digest, TREE)
         try:
@@ -82,25 +78,36 @@ def named(source: Source, objects: Objects, unreadable: Unreadable | None = None
             if key not in seen:
                 seen.add(key)
                 yield Name(entry.digest, None, entry.size_bytes)
+    for digest in map(Digest, edges.ends(source, "object")):
+        if compact(digest) not in seen:
+            yield Name(digest)
 
 
 def beneath(source: Source, objects: InlineObjects, unreadable: Unreadable | None = None) -> Iterator[Name]:
     """The objects of the store beneath that hold what the records name, each once: packs and recipes too.
 
-    What is a row is left out; what is nowhere is told as if it were an object.
+    What is nothing but a row is left out; what is nowhere is told as if it were an object.
+
+    Args:
+        unreadable: told of recipes too that cannot be read.
 
     Raises:
-        NotFound, Corrupt: as `named`.
+        NotFound, Corrupt: as `named`, of a recipe too.
     """
     looked = objects.seen_in(source)
     seen: set[bytes] = set()
     for name in named(source, looked, unreadable):
-        if name.kind is None and looked.is_row(name.digest):
-            continue
         held: list[tuple[Digest, str | None]] = [(name.digest, name.kind)]
         if name.kind is None:
-            with suppress(NotFound, Corrupt):
+            try:
                 held = looked.packs.beneath(name.digest)
+            except (NotFound, Corrupt) as error:
+                if name.size_bytes is None and looked.is_row(name.digest):
+                    continue
+                if looked.packs.in_pieces(name.digest):
+                    if unreadable is None:
+                        raise
+                    unreadable(name.digest, error)
         for digest, kind in held:
             if (key := compact(digest)) not in seen:
                 seen.add(key)

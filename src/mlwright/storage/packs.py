@@ -66,6 +66,11 @@ class PackedObjects:
         """The store beneath."""
         return self._objects
 
+    @property
+    def made(self) -> Objects:
+        """Whole files of this machine, made of ranges; disposable."""
+        return self._made
+
     def seen_in(self, source: Source) -> PackedObjects:
         """The same store, with the records as they are seen there."""
         return PackedObjects(self._objects, self._database, self._made, source)
@@ -102,7 +107,9 @@ class PackedObjects:
         ranges = self.ranges(digest, verify=verify)
         if digest in self._made:
             with contextlib.suppress(Corrupt, NotFound):
-                return self._made.path(digest, kind=kind, verify=verify)
+                path = self._made.path(digest, kind=kind, verify=verify)
+                if self._made.renew(digest, kind=kind):  # what is used is not collected
+                    return path
             self._made.remove(digest)
         return self._make(digest, kind, ranges)
 
@@ -149,15 +156,24 @@ class PackedObjects:
     def beneath(self, digest: Digest) -> list[tuple[Digest, str | None]]:
         """The objects of the store beneath that hold an object's bytes, each with its kind.
 
+        Of what is kept in pieces, a piece that is nowhere is among them, as if it were an object.
+
         Raises:
             NotFound: there are none.
             Corrupt: its recipe is damaged.
         """
         if digest in self._objects:
             return [(digest, None)]
-        packs: dict[Digest, str | None] = {place.pack: None for place in self.places(digest)}
+        if (found := self.find(digest)) is not None:
+            return [(found.pack, None)]
+        places = ((piece, self.find(piece)) for piece, _ in self.pieces(digest))
+        packs: dict[Digest, str | None] = {place.pack if place else piece: None for piece, place in places}
         recipe = self._source.read(_SQL["chunked_by_digest"], digest=digest)
         return [*packs.items(), *((row["recipe"], RECIPE) for row in recipe)]
+
+    def in_pieces(self, digest: Digest) -> bool:
+        """Whether it is a large file that has a recipe."""
+        return bool(self._source.read(_SQL["chunked_by_digest"], digest=digest))
 
     def find(self, digest: Digest) -> Packed | None:
         """Where a packed range lies."""

@@ -6,7 +6,6 @@ memory is disposable: what is forgotten is read once more.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,10 +14,7 @@ from msgspec import Struct
 
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.files import write_whole
-from mlwright.storage.scan import Source, State
-
-_TICK_NS = 20_000_000
-"""Two writes that are closer than this may leave the same times: the clock of a file system ticks slowly."""
+from mlwright.storage.scan import Source, State, settle
 
 
 class Line(Struct, frozen=True, array_like=True, gc=False):
@@ -84,9 +80,7 @@ class Places:
     ) -> None:
         """Keep how files look; returns when none of them can change without looking different."""
         lines = tuple(Line(each.path, each.state, digest, each.executable) for each, digest in files)
-        newest_ns = max((line.state[3] for line in lines), default=0)
-        if 0 < (wait_ns := newest_ns + _TICK_NS - time.time_ns()) <= _TICK_NS:
-            time.sleep(wait_ns / 1e9)
+        settle(max((line.state[3] for line in lines), default=0))
         place = Place(_absolute(path), name, of, tree, lines)
         write_whole(self._file(place.where), msgspec.msgpack.encode(place))
 

@@ -126,7 +126,7 @@ def open_remote(setting: str, root: Path, local: Path) -> Remote:
         bucket = Bucket(parse_address(setting))
         objects = RetryingObjects(S3Objects(bucket, local / "transfer"))
         return Remote(str(bucket.address), objects, BucketRecords(bucket), movable=True)
-    folder = root / setting.removeprefix("file://")
+    folder = (root / setting.removeprefix("file://")).resolve()
     store = LocalObjects(folder / "objects", local / "verified-remotes")
     return Remote(str(folder), store, FolderRecords(folder), movable=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from operator import attrgetter
 from pathlib import Path
 
@@ -34,6 +35,19 @@ class Source(Struct, frozen=True, gc=False):
         return self.state[0]
 
 
+_TICK_NS = 20_000_000
+"""Two writes that are closer than this may leave the same times: the clock of a file system ticks slowly."""
+
+
+def settle(changed_ns: int) -> None:
+    """Wait until a file that was changed at a time cannot be changed again without looking different.
+
+    Who waits before reading sees by the file's state whether it was written since.
+    """
+    if 0 < (wait_ns := changed_ns + _TICK_NS - time.time_ns()) <= _TICK_NS:
+        time.sleep(wait_ns / 1e9)
+
+
 def scan(path: Path) -> list[Source]:
     """The files of a folder, or the one file, as they would be stored; nothing is read.
 
@@ -59,6 +73,14 @@ def scan(path: Path) -> list[Source]:
     if not found:
         raise Invalid(f"{path} has no files in it")
     return found
+
+
+def is_bare(folder: Path) -> bool:
+    """Whether there is nothing in a folder but folders of its own: no file, no link."""
+    for at, folders, names in os.walk(folder):
+        if names or any(Path(at, name).is_symlink() for name in folders):
+            return False
+    return True
 
 
 def state_of(status: os.stat_result) -> State:

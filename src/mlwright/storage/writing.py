@@ -1,9 +1,9 @@
 """Writes files from ranges of other files. Standard library only: it also runs as a process of its own.
 
 Many small files are written faster by two processes than by two threads. As a process it reads one JSON text
-from standard input, `{"files": [...], "jobs": [[target, mode, [[file, start, size], ...]], ...]}`, where
-`file` is a number in `files`, and answers `{"states": [[size, written ns, inode, changed ns], ...]}`, or
-`{"errno": ..., "target": ...}`.
+from standard input, `{"parent": ..., "files": [...], "jobs": [[target, mode, [[file, start, size], ...]]]}`
+(the id of the process without which it ends; `file` is a number in `files`), and answers
+`{"states": [[size, written ns, inode, changed ns], ...]}`, or `{"errno": ..., "target": ...}`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _FICLONE = 0x40049409
 """Share the blocks of another file. Source: ioctl_ficlone(2)."""
@@ -85,13 +85,16 @@ def _write(target: int, data: bytes) -> None:
 def _main() -> None:
     order = json.load(sys.stdin)
     files = order["files"]
-    jobs = (
-        (target, mode, [(files[at], start, size) for at, start, size in ranges])
-        for target, mode, ranges in order["jobs"]
-    )
+
+    def jobs() -> Iterator[Job]:
+        for target, mode, ranges in order["jobs"]:
+            if os.getppid() != order["parent"]:  # a second try would find us writing the same files
+                raise SystemExit(1)
+            yield target, mode, [(files[at], start, size) for at, start, size in ranges]
+
     answer: dict[str, object]
     try:
-        answer = {"states": write_files(jobs)}
+        answer = {"states": write_files(jobs())}
     except OSError as error:
         answer = {"errno": error.errno, "target": error.filename}
     json.dump(answer, sys.stdout)

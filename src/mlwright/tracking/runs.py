@@ -247,10 +247,11 @@ class Runs:
         owners = {row["id"]: leases.owner(self._database, _subject(row["id"])) for row in rows}
         return [RunId(run) for run, owner in owners.items() if owner is None or not owner.alive]
 
-    def oldest_unfinished_us(self) -> int | None:
-        """When the oldest run began that has not ended."""
+    def oldest_living_us(self) -> int | None:
+        """When the oldest run began that still goes on."""
+        gone = set(self.left_over())
         rows = self._database.read(_SQL["unfinished_runs"])
-        return min((int(row["created_us"]) for row in rows), default=None)
+        return min((int(row["created_us"]) for row in rows if row["id"] not in gone), default=None)
 
     def bury_lost(self) -> None:
         """Declare the runs lost whose owner is gone: whoever looks may, so that nobody has to clean up.

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
 from mlwright.kernel.digest import Digest, digest_of_file
-from mlwright.kernel.errors import Conflict, Invalid
+from mlwright.kernel.errors import Conflict, Invalid, Unavailable
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.storage import Entry, InlineObjects, Place, Places, Source, Tree, check_out, load_tree, scan
+from mlwright.storage.scan import is_bare, settle
 from mlwright.storage.writing import State
 from mlwright.versioning.versions import Version
 
 _NAMED = 5
+_ELSEWHERE = "move it away, or name another folder"
 
 
 class Checkout(Struct, frozen=True):
@@ -59,11 +62,13 @@ class Checkouts:
 
     Args:
         places: what this machine remembers of files it has read or written.
+        recorded: whether a version that exists holds what stood at a place.
     """
 
-    def __init__(self, objects: InlineObjects, places: Places) -> None:
+    def __init__(self, objects: InlineObjects, places: Places, recorded: Callable[[Place], bool]) -> None:
         self._objects = objects
         self._places = places
+        self._recorded = recorded
 
     def place_of(self, version: Version, dest: str | os.PathLike[str] | None) -> Path:
         """Where a version goes.
@@ -99,13 +104,16 @@ class Checkouts:
             Invalid: there is what no dataset can hold.
         """
         tree = load_tree(self._objects, version.digest)
-        if not os.path.lexists(where) or (where.is_dir() and not any(where.iterdir())):
+        if not os.path.lexists(where) or (where.is_dir() and is_bare(where)):
             return Checkout(version, tree, where, tree.entries, {}, (), ())
         single = self._is_file(tree, where)
         sources = {source.path: source for source in scan(where)}
         place = self._places.of(where)
         digests = self._digests(place, sources, progress)
-        before = {line.path: line.digest for line in place.lines} if place else {}
+        # What was only read, by an `add` that was interrupted, or whose version is gone, nobody holds.
+        recorded = place is not None and self._recorded(place)
+        before = {line.path: line.digest for line in place.lines} if place and recorded else {}
+        ours = place is not None and place.name == version.name
         wanted = {where.name if single else entry.path: entry for entry in tree.entries}
         write, keep, edited = [], {}, []
         for path, entry in wanted.items():
@@ -116,8 +124,9 @@ class Checkouts:
             write.append(entry)
             if source and digests[path] not in {before.get(path), entry.digest}:
                 edited.append(path)
-        gone = [path for path in before if path in sources and path not in wanted]
+        gone = [path for path in before if ours and path in sources and path not in wanted]
         edited += [path for path in gone if digests[path] != before[path]]
+        _check_ways(where, wanted, sources.keys() - set(gone))
         return Checkout(version, tree, where, tuple(write), keep, tuple(gone), tuple(edited))
 
     def apply(
@@ -143,14 +152,17 @@ class Checkouts:
         if not checkout.write and not checkout.remove:
             self._remember(checkout, {})
             return
-        where = checkout.where
-        beside = where.with_name(f".{where.name}.part-{checkout.version.digest[:12]}")
+        beside = _beside(checkout)
         progress.begin(f"writing {checkout.version.reference}", sum(e.size_bytes for e in checkout.write))
         try:
-            states = self._write_beside(checkout, beside, link=link, progress=progress)
+            with _in_our_words():
+                states = self._write_beside(checkout, beside, link=link, progress=progress)
         finally:
             progress.end()
-        self._put_in_place(checkout, beside)
+            if not _has_files(beside):
+                shutil.rmtree(beside, ignore_errors=True)
+        with _in_our_words():
+            self._put_in_place(checkout, beside)
         self._remember(checkout, states)
 
     def _write_beside(
@@ -175,20 +187,22 @@ class Checkouts:
         return states
 
     def _put_in_place(self, checkout: Checkout, beside: Path) -> None:
-        where = checkout.where
+        where = Path(os.path.realpath(checkout.where))
         if self._is_file(checkout.tree, where):
             for entry in checkout.write:
                 (beside / entry.path).replace(where)
         elif not os.path.lexists(where):
             beside.rename(where)
         else:
+            for path in checkout.remove:  # first: a new folder may have the name of an old file
+                (where / path).unlink(missing_ok=True)
+                _remove_empty((where / path).parent, where)
             for entry in checkout.write:
                 target = where / entry.path
                 target.parent.mkdir(parents=True, exist_ok=True)
+                if target.is_dir() and not target.is_symlink():
+                    target.rmdir()  # looked at before: it is empty
                 (beside / entry.path).replace(target)
-            for path in checkout.remove:
-                (where / path).unlink(missing_ok=True)
-                _remove_empty((where / path).parent, where)
         shutil.rmtree(beside, ignore_errors=True)
 
     def _remember(self, checkout: Checkout, states: Mapping[str, State]) -> None:
@@ -207,8 +221,7 @@ class Checkouts:
         ]
         self._places.remember(where, files, name=version.name, of=version.id, tree=version.digest)
 
-    @staticmethod
-    def _is_file(tree: Tree, where: Path) -> bool:
+    def _is_file(self, tree: Tree, where: Path) -> bool:
         """Whether a version of one file goes to a file, and not into a folder.
 
         Raises:
@@ -217,6 +230,8 @@ class Checkouts:
         single = len(tree.entries) == 1 and "/" not in tree.entries[0].path
         if where.is_dir():
             return False
+        if single and not os.path.lexists(where) and (place := self._places.of(where)) and place.name:
+            return [line.path for line in place.lines] == [where.name]  # else a folder stood there
         if os.path.lexists(where) and not single:
             raise Conflict(f"{where} is a file, and the version has several", hint="name a folder")
         return single
@@ -228,6 +243,7 @@ class Checkouts:
         progress.begin("reading what is there", sum(source.size_bytes for source in unknown))
         try:
             for source in unknown:
+                settle(source.state[3])
                 known[source.path] = digest_of_file(Path(source.file))
                 progress.advance(source.size_bytes)
         finally:
@@ -238,6 +254,45 @@ class Checkouts:
 def _some(names: list[str] | tuple[str, ...]) -> str:
     shown = ", ".join(names[:_NAMED])
     return f"{shown} and {len(names) - _NAMED:,} more" if len(names) > _NAMED else shown
+
+
+def _beside(checkout: Checkout) -> Path:
+    """Where new files are written first: in the file system in which they are put in place."""
+    where = Path(os.path.realpath(checkout.where))
+    name = f".{where.name}.part-{checkout.version.digest[:12]}"
+    return where / name if os.path.ismount(where) else where.with_name(name)
+
+
+def _check_ways(where: Path, wanted: Mapping[str, Entry], stay: Set[str]) -> None:
+    """Look whether each file can stand under its name.
+
+    Args:
+        stay: the files that are there and are not taken away.
+
+    Raises:
+        Conflict: a file is where a folder must be, or the other way round.
+    """
+    folders = {str(parent) for path in stay for parent in PurePosixPath(path).parents}
+    for path in wanted:
+        if path in folders:
+            raise Conflict(f"{where / path} is a folder with files, and must be a file", hint=_ELSEWHERE)
+        for parent in map(str, PurePosixPath(path).parents):
+            if parent in stay:
+                raise Conflict(f"{where / parent} is a file, and must be a folder", hint=_ELSEWHERE)
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Say what the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename2 or error.filename
+        raise Unavailable(
+            f"it cannot be written: {error.strerror}",
+            where=None if name is None else str(name),
+            hint="see who may write there, then run the same command again: it continues",
+        ) from error
 
 
 def _is(source: Source, entry: Entry) -> bool:

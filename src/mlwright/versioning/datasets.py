@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage import (
@@ -33,10 +34,13 @@ from mlwright.storage import (
     verify_entries,
 )
 from mlwright.storage.places import Line
+from mlwright.storage.scan import is_bare
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import TREE, Artifact, add_artifact
+from mlwright.versioning.artifacts import Artifact, add_artifact
+from mlwright.versioning.catalogue import Catalogue
 from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
+from mlwright.versioning.tags import check_tags
 from mlwright.versioning.versions import Version, Versions
 
 
@@ -71,21 +75,31 @@ class Difference(Struct, frozen=True):
         return ", ".join(told) or "unchanged"
 
 
-class Datasets:
+class Datasets(Catalogue):
     """The datasets of a workspace.
 
     Args:
         places: what this machine remembers of files it has read.
         root: the project's folder.
+        summaries: where summaries of tables are remembered.
+        python: gives an interpreter that has pyarrow, or None: without one, tables are not summarised.
     """
 
-    def __init__(self, database: Database, objects: InlineObjects, places: Places, root: Path) -> None:
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        objects: InlineObjects,
+        places: Places,
+        root: Path,
+        *,
+        summaries: Path | None = None,
+        python: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        super().__init__(database, Versions(database, "dataset"), summaries, python)
         self._objects = objects
         self._places = places
         self._root = root
-        self._checkouts = Checkouts(objects, places)
-        self.versions = Versions(database, "dataset")
+        self._checkouts = Checkouts(objects, places, self._is_version)
 
     def plan_add(self, path: Path, name: str, *, progress: Progress = SILENT) -> Plan:
         """What adding would do. What has changed since it was read last is read, nothing is stored.
@@ -105,7 +119,7 @@ class Datasets:
         if newest is not None and newest.digest == digest_of(tree.encode(), TREE_KIND):
             same = Change("keep", newest.reference, "the same bytes are there already")
             return Plan(f"dataset {name}", (same,))
-        number = newest.number + 1 if newest else 1
+        number = self.versions.next_number(name)
         what = f"{counted(len(sources), 'file')}, {counted(tree.size_bytes, 'byte')}"
         return Plan(f"dataset {name}", (Change("add", f"{name}@{number}", what),))
 
@@ -115,6 +129,7 @@ class Datasets:
         name: str,
         *,
         message: str = "",
+        tags: Mapping[str, str] | None = None,
         about: Mapping[str, Any] | None = None,
         verify: bool = False,
         stays: bool = True,
@@ -126,6 +141,7 @@ class Datasets:
             path: a file or a folder.
             name: the dataset's.
             message: why this version exists.
+            tags: keys and values that are kept with the version, shown and searched.
             about: what else is known of it.
             verify: read every file, also one that looks as it did when it was read last, and what is stored.
             stays: the files stay where they are, so that it is worth remembering how they looked.
@@ -135,15 +151,17 @@ class Datasets:
             The version, and whether it is new: the bytes of the newest version again are that version.
 
         Raises:
-            Invalid: as `plan_add`; a file that cannot be read.
+            Invalid: as `plan_add`; a file that cannot be read; a tag that cannot be one.
             Conflict: a file changes or vanishes while it is read.
             Unavailable: the disk is full; nothing half-written is visible.
         """
+        tags = check_tags(tags or {})
         sources = _sources(path, name)
         while True:
             base, known = ("", {}) if verify else self._remembered(path, sources)
             digest, tree, learned = self._store(path, name, sources, known, progress)
             told = {"files": len(tree.entries), "columns": _columns(sources), **(about or {})}
+            told |= {"tags": tags} if tags else {}
             with self._database.transaction() as tx:
                 if base and not self.versions.exists(tx, base):
                     continue  # what it vouched for may be collected: look at each file
@@ -167,8 +185,7 @@ class Datasets:
             NotFound: a dataset that does not exist, or was neither added nor checked out here.
             Invalid: a place holds what cannot be in a dataset.
         """
-        for name in names:
-            self.versions.resolve(name)
+        names = [self.versions.resolve(name).name for name in names]
         found = [(self.versions.by_id(place.of), place) for place in self._places if self._is_version(place)]
         wanted = [(version, place) for version, place in found if not names or version.name in names]
         if lacking := sorted(set(names) - {version.name for version, _ in wanted}):
@@ -274,6 +291,15 @@ class Datasets:
         """The manifest of a version."""
         return load_tree(self._objects, version.digest)
 
+    def file(self, entry: Entry) -> Range:
+        """Where the bytes of one file of a version lie, verified.
+
+        Raises:
+            NotFound: they are not in the store.
+            Corrupt: they are damaged.
+        """
+        return next(iter(ranges_of(self._objects.packs, [entry])))
+
     def _remembered(self, path: Path, sources: Sequence[Source]) -> tuple[str, dict[str, Digest]]:
         """A version that vouches for the bytes of unchanged files, and their digests.
 
@@ -322,7 +348,12 @@ class Datasets:
         where = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else place.where
         if not path.exists():
             return Difference(version.reference, where, missing=True)
-        sources = scan(path)
+        try:
+            sources = scan(path)
+        except Invalid:
+            if path.is_file() or not is_bare(path):
+                raise
+            sources = []
         lines = {line.path: line for line in place.lines}
         added, looks_new = [], []
         for source in sources:

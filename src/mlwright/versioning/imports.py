@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlwright.kernel.digest import digest_of_file
@@ -10,7 +11,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.storage.fetch import fetched, is_url, look
 from mlwright.versioning.datasets import Datasets
-from mlwright.versioning.references import LATEST, Reference, check_name
+from mlwright.versioning.references import check_name
 from mlwright.versioning.versions import Version
 
 
@@ -24,10 +25,9 @@ def plan_add_from(datasets: Datasets, text: str, name: str, *, progress: Progres
         return datasets.plan_add(Path(text), name, progress=progress)
     check_name(name, "dataset")
     remote = look(text)
-    newest = datasets.versions.find(Reference(name, alias=LATEST))
     size = "size unknown" if remote.size_bytes is None else counted(remote.size_bytes, "byte")
     what = f"{counted(remote.files, 'file')}, {size}, if they differ from the newest"
-    number = newest.number + 1 if newest else 1
+    number = datasets.versions.next_number(name)
     changes = (Change("fetch", remote.url, remote.etag), Change("add", f"{name}@{number}", what))
     return Plan(f"dataset {name}", changes)
 
@@ -38,6 +38,7 @@ def add_from(
     name: str,
     *,
     message: str = "",
+    tags: Mapping[str, str] | None = None,
     verify: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[Version, bool]:
@@ -48,6 +49,7 @@ def add_from(
         text: a path, `https://...`, `s3://BUCKET/KEY`, or `s3://BUCKET/FOLDER/`.
         name: the dataset's.
         message: why this version exists.
+        tags: as `Datasets.add`.
         verify: as `Datasets.add`.
         progress: hears of every byte.
 
@@ -59,7 +61,7 @@ def add_from(
         Invalid, Conflict, Unavailable: as `Datasets.add`; a URL that cannot be used or reached.
     """
     if not is_url(text):
-        return datasets.add(Path(text), name, message=message, verify=verify, progress=progress)
+        return datasets.add(Path(text), name, message=message, tags=tags, verify=verify, progress=progress)
     check_name(name, "dataset")
     with fetched(text, datasets.incoming, progress=progress) as found:
         remote = found.remote
@@ -67,5 +69,11 @@ def add_from(
         if found.path.is_file():
             source["digest"] = digest_of_file(found.path)
         return datasets.add(
-            found.path, name, message=message, about={"source": source}, stays=False, progress=progress
+            found.path,
+            name,
+            message=message,
+            tags=tags,
+            about={"source": source},
+            stays=False,
+            progress=progress,
         )

@@ -20,12 +20,13 @@ from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, nearest
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.ranges import Range
 from mlwright.storage import Entry, InlineObjects, load_tree, verify_entries
 from mlwright.storage.packs import RECIPE, Packed, PackedObjects
 from mlwright.storage.remotes import Remote, check_remote
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import TREE, add_artifact
+from mlwright.versioning.artifacts import add_artifact
 from mlwright.versioning.references import LATEST, Reference, parse_reference
 from mlwright.versioning.versions import Version, Versions
 

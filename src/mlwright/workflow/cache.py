@@ -9,9 +9,9 @@ from msgspec import Struct
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.kernel.ids import AttemptId
+from mlwright.sdk.codec_names import TREE
 from mlwright.storage import load_tree
 from mlwright.versioning import Artifact, artifact
-from mlwright.versioning.artifacts import TREE
 from mlwright.workflow.attempts import Success
 from mlwright.workflow.rooms import Rooms
 

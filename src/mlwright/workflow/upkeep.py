@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
+from tempfile import mkdtemp
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,12 +14,14 @@ from msgspec.structs import replace
 from mlwright.kernel import edges, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import all_migrations
+from mlwright.kernel.digest import Digest, is_digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.events import history, last, record
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import are_counted
 from mlwright.storage.collect import SPARED_US, Sweep, plan_sweep, sweep
 from mlwright.storage.named import COLLECT
+from mlwright.storage.objects import RENEWED_US
 from mlwright.versioning.lineage import counts, loose_edges
 from mlwright.workflow.rooms import Rooms
 from mlwright.workspace.backup import Manifest, back_up, check_target
@@ -35,8 +38,10 @@ from mlwright.workspace.summary import Summary, summarise
 from mlwright.workspace.verify import Verified, Words, verify
 from mlwright.workspace.workspace import OBJECTS
 
-_REMADE = ("snapshots/*", "graphs/*", "made/??/*", "made/incoming/*", "summaries/*")
+_REMADE = ("snapshots/*", "graphs/*", "made/incoming/*", "summaries/*")
 """What the local state holds that is made again when it is needed; what is used is touched."""
+_MADE = "made/"
+"""And files that were made of pieces, each by its digest."""
 
 _KEPT = {
     ("artifact", "bytes"): "artifacts, datasets and models",
@@ -114,14 +119,15 @@ def plan_collect(rooms: Rooms) -> Collected:
     """What `collect` would take away: objects that no record names, and what this machine can make again.
 
     Raises:
-        NotFound, Corrupt: a tree cannot be read: what it names cannot be known, and nothing may go.
+        Corrupt: a tree or a recipe cannot be read: what it names cannot be known, and nothing may go.
     """
-    started_us = rooms.runs.oldest_unfinished_us()
-    before_us = min(now_us() - SPARED_US, started_us or now_us())
+    # What a run relies on was renewed when it asked, or before, if it was young enough then.
+    started_us = rooms.runs.oldest_living_us() or now_us()
+    before_us = min(now_us() - SPARED_US, started_us - RENEWED_US)
     planned = plan_sweep(rooms.database, rooms.objects, before_us)
     roles = edges.roles_towards(rooms.database, ("object", "tree"))
     kept = {_KEPT.get(role, " ".join(role)): count for role, count in sorted(roles.items())}
-    return Collected(planned, kept, tuple(_unused(rooms.workspace.local, before_us)), before_us)
+    return Collected(planned, kept, tuple(_unused(rooms, before_us)), before_us)
 
 
 def collect(rooms: Rooms, progress: Progress = SILENT) -> Collected:
@@ -129,27 +135,35 @@ def collect(rooms: Rooms, progress: Progress = SILENT) -> Collected:
 
     Raises:
         Conflict: somebody else collects, or makes a backup.
-        NotFound, Corrupt: as `plan_collect`.
+        Corrupt: as `plan_collect`.
     """
     with leases.held(rooms.database, COLLECT, "objects are being collected or backed up"):
         rooms.runs.bury_lost()
         plan = plan_collect(rooms)
         done = replace(plan, sweep=sweep(rooms.database, rooms.objects, plan.sweep, plan.before_us, progress))
         for name, _ in plan.local:
-            _remove(rooms.workspace.local / name)
+            _remove(rooms, name, plan.before_us)
         with rooms.database.transaction() as tx:
             it = End("workspace", rooms.workspace.id)
             record(tx, "workspace.collected", it, objects=len(done.sweep.dead), bytes=done.bytes)
     return done
 
 
-def _unused(local: Path, before_us: int) -> Iterator[tuple[str, int]]:
+def _unused(rooms: Rooms, before_us: int) -> Iterator[tuple[str, int]]:
     """What lies in the local state, can be made again, and was not used since."""
+    local = rooms.workspace.local
     for kind in _REMADE:
         for path in sorted(local.glob(kind)):
             with suppress(OSError):
-                if path.stat().st_mtime_ns // 1000 < before_us:
+                if _used_us(path) < before_us:
                     yield path.relative_to(local).as_posix(), _size_of(path)
+    for held in rooms.objects.packs.made:
+        if held.put_us < before_us:
+            yield f"{_MADE}{held.digest}", held.size_bytes
+
+
+def _used_us(path: Path) -> int:
+    return path.stat().st_mtime_ns // 1000
 
 
 def _size_of(path: Path) -> int:
@@ -158,11 +172,24 @@ def _size_of(path: Path) -> int:
     return sum(each.stat().st_size for each in path.rglob("*") if each.is_file() and not each.is_symlink())
 
 
-def _remove(path: Path) -> None:
-    if path.is_file():
-        path.unlink(missing_ok=True)
-    else:
-        rmtree(path, ignore_errors=True)
+def _remove(rooms: Rooms, name: str, before_us: int) -> None:
+    """Take away what still was not used since."""
+    if is_digest(digest := name.removeprefix(_MADE)):
+        rooms.objects.packs.made.remove(Digest(digest), before_us=before_us)
+        return
+    path = rooms.workspace.local / name
+    with suppress(OSError):
+        if _used_us(path) >= before_us:
+            return
+        if path.is_file():
+            path.unlink()
+            return
+        # Under its name there is all of a folder or nothing; who comes to use it in this moment gets it back.
+        aside = path.rename(mkdtemp(dir=path.parent, prefix="making-"))
+        if _used_us(aside) >= before_us:
+            aside.rename(path)
+        else:
+            rmtree(aside, ignore_errors=True)
 
 
 def project_checks(rooms: Rooms) -> dict[str, Check]:

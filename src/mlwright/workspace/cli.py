@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlwright.kernel.words import counted
+from mlwright.kernel.words import are_counted, counted
 from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table, show_size
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ def gc(project: Project, as_json: bool, dry_run: bool) -> None:
     sweep = found.sweep
     rows = [
         ("objects", len(sweep.dead), sum(held.size_bytes for held in sweep.dead)),
-        ("packs that are half empty", len(sweep.thin), sweep.thin_bytes),
         ("small values", len(sweep.rows), sweep.row_bytes),
         ("files of interrupted writes", len(sweep.temporary), sum(size for _, size in sweep.temporary)),
         ("unused files of this machine", len(found.local), sum(size for _, size in found.local)),
@@ -63,6 +62,9 @@ def gc(project: Project, as_json: bool, dry_run: bool) -> None:
     say("plan: collect" if dry_run else "collected")
     say_table([(what, f"{count:,}", show_size(size)) for what, count, size in rows if count], indent="  ")
     say(f"{'would free' if dry_run else 'freed'} {show_size(found.bytes)}")
+    if sweep.thin:
+        packs = f"{are_counted(len(sweep.thin), 'pack')} more than half empty"
+        say(f"{packs}: what is needed moves, and {show_size(sweep.thin_bytes)} are free a day later")
     if sweep.young[0]:
         young = f"{counted(sweep.young[0], 'object')}, {show_size(sweep.young[1])}"
         say(f"spared {young}: younger than a day, or than a run that goes on")

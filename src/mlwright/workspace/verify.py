@@ -121,7 +121,9 @@ class _Look:
     def at_objects(self) -> None:
         """Read all that is named and no row; a tree that cannot be read is found wrong before its entries."""
         for name in named(self._database, self._store, lambda digest, error: None):
-            if name.digest in self._wrong or self._store.inline(name.digest) is not None:
+            if name.digest in self._wrong:
+                continue
+            if name.size_bytes is None and self._store.inline(name.digest) is not None:
                 continue
             kind: Sort = "tree" if name.kind else "object"
             if self._lies_in_bad(name):
