@@ -76,6 +76,8 @@ def command(
 
                 with Project.open(project_dir) as opened:
                     function(project=opened, **options)
+                    if debug and (bucket := opened.rooms.workspace.bucket) is not None:
+                        click.echo(bucket.meter.told, err=True)
             else:
                 function(base=project_dir, **options)
 

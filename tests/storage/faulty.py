@@ -17,6 +17,9 @@ Fault = Literal["500", "503", "stall", "truncate", "flip", "flip upload", "expir
 ANYTHING: tuple[Fault, ...] = ("500", "503", "stall", "truncate", "flip", "flip upload")
 """What may befall a request, and be gone when it is made again."""
 
+LEAKED = "AKIALEAKEDLEAKEDLEAK"
+"""What an answer says and no message may repeat."""
+
 _ERRORS = {
     "500": (500, "Internal Server Error", "InternalError"),
     "503": (503, "Service Unavailable", "SlowDown"),
@@ -233,7 +236,11 @@ def _flipped(data: bytes, draw: random.Random) -> bytes:
 
 
 def _error(request: Message, status: int, reason: str, code: str) -> Message:
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as asked</Message></Error>".encode()
+    # Amazon's answers repeat the name of the key.
+    body = (
+        f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>as asked</Message>"
+        f"<AWSAccessKeyId>{LEAKED}</AWSAccessKeyId></Error>"
+    ).encode()
     if request.first.startswith(b"HEAD"):
         body = b""
     headers: Mapping[str, object] = {"Content-Type": "application/xml", "Content-Length": len(body)}

@@ -31,6 +31,10 @@ class Web(ThreadingHTTPServer):
         self.cut_at: list[int] = []
         self.statuses: list[int] = []
         self.asked: list[dict[str, str]] = []
+        self.wrong_parts = 0
+
+    def handle_error(self, *_: object) -> None:
+        """Who has heard enough hangs up."""
 
     @property
     def url(self) -> str:
@@ -60,6 +64,9 @@ class Handler(BaseHTTPRequestHandler):
         wanted = self.headers.get("Range", "")
         if wanted and self.headers.get("If-Range") == self.server.etag:
             begin = int(wanted.removeprefix("bytes=").rstrip("-"))
+            if self.server.wrong_parts:
+                self.server.wrong_parts -= 1
+                begin += 1000
             if begin >= len(data):
                 self._head(416)
                 return
@@ -157,6 +164,14 @@ def test_a_rest_that_is_none_is_brought_anew(web: Web, tmp_path: Path) -> None:
     (part,) = tmp_path.glob("*/part")
     part.write_bytes(DATA)
     web.cut_at = []
+
+    with fetched(web.url, tmp_path) as found:
+        assert found.path.read_bytes() == DATA
+
+
+def test_another_part_than_was_asked_for_is_not_taken(web: Web, tmp_path: Path) -> None:
+    """The file is brought anew, not put together of what does not fit."""
+    web.cut_at, web.wrong_parts = [1_000_000], 1
 
     with fetched(web.url, tmp_path) as found:
         assert found.path.read_bytes() == DATA

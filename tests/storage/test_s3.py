@@ -8,8 +8,9 @@ import pytest
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest
+from mlwright.kernel.errors import Corrupt
 from mlwright.storage.s3 import S3Objects
-from tests.exams.objects import Age, Damage, ObjectsExam
+from tests.exams.objects import DATA, Age, Damage, ObjectsExam
 from tests.processes import until
 from tests.s3 import Place
 from tests.storage.conftest import two_days_old
@@ -18,6 +19,39 @@ from tests.storage.conftest import two_days_old
 def key_of(digest: Digest) -> str:
     """Where an object lies."""
     return f"objects/{digest[:2]}/{digest[2:]}"
+
+
+def test_what_was_found_damaged_is_stored_anew(s3: Place, tmp_path: Path) -> None:
+    """By another process too, and where the wrong bytes are as many, so that no HEAD tells them apart."""
+    objects = S3Objects(s3.bucket(), tmp_path)
+    digest = objects.put(DATA).digest
+    s3.bucket().write(key_of(digest), DATA[::-1])
+    with pytest.raises(Corrupt):
+        objects.get(digest)
+    another = S3Objects(s3.bucket(), tmp_path)
+    assert not another.renew(digest)
+
+    another.put(DATA)
+
+    assert objects.get(digest) == DATA
+    assert objects.renew(digest)
+
+
+def test_an_old_object_is_renewed_by_a_sign_beside_it(s3: Place, tmp_path: Path) -> None:
+    """Its own key is left alone; removing it takes the sign away."""
+    objects = S3Objects(s3.bucket(), tmp_path)
+    digest = objects.put(DATA).digest
+    make_old(s3, key_of(digest))
+    old = s3.bucket().head(key_of(digest))
+
+    assert objects.renew(digest)
+
+    assert s3.bucket().head(key_of(digest)) == old
+    (held,) = objects
+    assert held.put_us > now_us() - 60_000_000
+    assert [seen.key for seen in s3.bucket().keys("renewed/")] == [f"renewed/{digest[:2]}/{digest[2:]}"]
+    assert objects.remove(digest)
+    assert list(s3.bucket().keys("renewed/")) == []
 
 
 def make_old(s3: Place, key: str) -> None:

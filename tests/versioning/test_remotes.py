@@ -208,6 +208,8 @@ def test_a_record_that_lies_is_not_believed(ours: Project, theirs: Project, addr
         theirs.exchange().pull("mixed")
 
     assert theirs.datasets.versions.named("mixed") == []
+    own, _ = theirs.datasets.add(ours.root / "data", "own")  # nothing of the lie is relied on
+    theirs.datasets.verify(own)
 
 
 def test_a_store_of_a_workspace_is_no_remote(ours: Project, tmp_path: Path, address: str) -> None:

@@ -29,6 +29,15 @@ class Meter(Struct, frozen=True):
     got_bytes: int = 0
     busy_s: float = 0.0
 
+    @property
+    def told(self) -> str:
+        """In one line."""
+        sent, got = self.put_bytes / 2**20, self.got_bytes / 2**20
+        return (
+            f"the bucket was asked {self.calls} times: {sent:.1f} MiB to it, {got:.1f} MiB from it,"
+            f" {self.busy_s:.2f} s waited"
+        )
+
 
 class MeteredObjects:
     """A store that counts what it is asked; `meter` tells."""

@@ -13,6 +13,8 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _AGAIN = "run the same command again: what was done is kept"
 
+_NOBODY = ("169.254.169.254", "169.254.170.2", "/latest/api/token", "credential provider")
+"""Where an instance or a container would be asked who it is, the last of the chain; and our own provider."""
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _UNKNOWN_KEY = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"}
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
@@ -60,7 +62,7 @@ def in_our_words(error: Exception, address: Address, where: str) -> MlwrightErro
         )
     if code in _SPOILED:
         return Transient(f"bytes did not reach {address} as they were sent", where=where, hint=_AGAIN)
-    if "169.254.169.254" in text or "169.254.170.2" in text or "credential provider" in text:
+    if any(sign in text for sign in _NOBODY):
         return Unavailable(
             f"there are no credentials for {address}",
             hint="give them by AWS_PROFILE, or by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",

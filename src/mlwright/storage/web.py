@@ -49,11 +49,11 @@ def bring(url: str, shown: str, part: Path, progress: Progress) -> str:
     etag = json.loads(known.read_text()) if begun and known.exists() else ""
     asked = {"Range": f"bytes={begun}-", "If-Range": etag} if etag else {}
     with _asked(url, shown, asked) as answer:
-        if answer.status_code == 416:  # there is no rest: what is here is not what is there
-            part.unlink()
-            raise Transient(f"{shown} is shorter than what was fetched of it before", hint=_AGAIN)
-        told = answer.headers.get("etag", "")
         goes_on = _goes_on(answer, begun)
+        if answer.status_code != 200 and not goes_on:  # no rest, or another one: all of it, then
+            part.unlink(missing_ok=True)
+            raise Transient(f"{shown} sends another part than was asked for", hint=_AGAIN)
+        told = answer.headers.get("etag", "")
         # A weak one says that bytes mean the same, not that they are.
         known.write_text(json.dumps("" if told.startswith("W/") else told))
         size = _size(answer)

@@ -11,6 +11,7 @@ from mlwright.storage import LocalObjects, Objects
 from mlwright.storage.address import Address, parse_address
 from mlwright.storage.bucket import Bucket
 from mlwright.storage.cached import CachedObjects
+from mlwright.storage.metered import MeteredObjects
 from mlwright.storage.remotes import MARK as REMOTE
 from mlwright.storage.retrying import RetryingObjects, retrying
 from mlwright.storage.s3 import S3Objects
@@ -49,10 +50,13 @@ def in_bucket(folder: Path, setting: str) -> Address | None:
     return None if pinned else address
 
 
-def open_bucket(address: Address, folder: Path, local: Path, identity: str) -> Objects:
+def open_bucket(address: Address, folder: Path, local: Path, identity: str) -> tuple[Objects, MeteredObjects]:
     """The store in a bucket, tried again where the network fails, behind a cache on this disk.
 
     The bucket is asked for its owner at the first time only.
+
+    Returns:
+        The store, and what counts how often the bucket is asked.
 
     Raises:
         Conflict: it belongs to another workspace.
@@ -63,8 +67,8 @@ def open_bucket(address: Address, folder: Path, local: Path, identity: str) -> O
         _claim(bucket, identity)
         write_whole(folder / STORE, f"{address}\n".encode())
     cache = LocalObjects(local / "objects", local / "verified")
-    far = RetryingObjects(S3Objects(bucket, local / "transfer"))
-    return CachedObjects(far, cache, local / "renewed")
+    metered = MeteredObjects(S3Objects(bucket, local / "transfer"))
+    return CachedObjects(RetryingObjects(metered), cache, local / "renewed"), metered
 
 
 def _claim(bucket: Bucket, identity: str) -> None:

@@ -15,6 +15,7 @@ from mlwright.kernel.ids import new_id
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import InlineObjects, LocalObjects, Objects, PackedObjects
+from mlwright.storage.metered import MeteredObjects
 
 _SQL = Queries.beside(__file__)
 
@@ -32,12 +33,14 @@ class Workspace(Struct, frozen=True):
         database: the records.
         objects: the bytes; small values included.
         local: this machine's side (environments, snapshots, scratch): disposable.
+        bucket: what counts how often the bucket is asked; None without one.
     """
 
     id: str
     database: Database
     objects: InlineObjects
     local: Path
+    bucket: MeteredObjects | None = None
 
     @property
     def root(self) -> Path:
@@ -81,12 +84,12 @@ def open_workspace(project: ProjectFolder) -> Workspace:
     try:
         database.migrate(all_migrations())
         identity = _identity(database, project.name)
-        store = _store(folder, project.settings.objects, identity)
+        store, bucket = _store(folder, project.settings.objects, identity)
     except BaseException:
         database.close()
         raise
     local = folder / LOCAL
-    return Workspace(identity, database, layered(store, database, local), local)
+    return Workspace(identity, database, layered(store, database, local), local, bucket)
 
 
 def layered(store: Objects, database: Database, local: Path) -> InlineObjects:
@@ -100,15 +103,15 @@ def keep_in_folder(folder: Path) -> None:
     write_whole(folder / STORE, f"{FOLDER}\n".encode())
 
 
-def _store(folder: Path, setting: str, identity: str) -> Objects:
-    """Where the objects are: in the folder, or in a bucket."""
+def _store(folder: Path, setting: str, identity: str) -> tuple[Objects, MeteredObjects | None]:
+    """Where the objects are: in the folder, or in a bucket; and what counts requests to this."""
     if setting or (folder / STORE).exists():
         from mlwright.workspace import store  # 10 ms, for those who have a bucket
 
         if (address := store.in_bucket(folder, setting)) is not None:
             return store.open_bucket(address, folder, folder / LOCAL, identity)
     claim(folder / OBJECTS, identity)
-    return LocalObjects(folder / OBJECTS, folder / LOCAL / "verified")
+    return LocalObjects(folder / OBJECTS, folder / LOCAL / "verified"), None
 
 
 def _identity(database: Database, project: str) -> str:
