@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from mlwright.kernel.errors import Unavailable
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import LocalObjects
+from tests.conftest import PYPROJECT, mlwright
 from tests.exams.objects import digests_in
 
 MIB = 1 << 20
@@ -99,3 +101,37 @@ def test_a_database_on_a_full_disk_says_so_and_stays_whole(disk: Path) -> None:
         tx.execute("INSERT INTO kept VALUES (:data)", data=b"n" * 100_000)
     assert database.read("SELECT COUNT(*) AS rows FROM kept") == [{"rows": 2}]
     database.close()
+
+
+@pytest.mark.parametrize("what", ["small files", "one large file", "files between"])
+def test_a_dataset_that_does_not_fit_is_said_and_leaves_nothing(
+    disk: Path, tmp_path: Path, what: str
+) -> None:
+    """The command tells how much is needed and how much is free; no version appears; with room it works."""
+    project, data = disk / "project", tmp_path / "data"
+    project.mkdir()
+    (project / "pyproject.toml").write_text(PYPROJECT)
+    data.mkdir()
+    sizes = {"small files": [50_000] * 300, "one large file": [65 * MIB], "files between": [5 * MIB] * 3}
+    for number, size in enumerate(sizes[what]):
+        (data / str(number)).write_bytes(os.urandom(size))
+    # The workspace is made first, and something is in the way afterwards.
+    assert mlwright("datasets", "list", cwd=project).returncode == 0
+    (disk / "ballast").write_bytes(b"b" * 4 * MIB)
+
+    failed = mlwright("datasets", "add", str(data), "--name", "data", cwd=project)
+
+    assert failed.returncode == 6, failed.stderr
+    assert re.search(r"the disk is full: \d+\.\d MiB are free, \d+\.\d MiB are needed", failed.stderr)
+    assert "hint: free some space" in failed.stderr
+    assert "none" in mlwright("datasets", "list", cwd=project).stdout
+    assert list((project / ".mlwright/objects/incoming").iterdir()) == []
+    assert mlwright("workspace", "verify", cwd=project).returncode == 0
+
+    for each in list(data.iterdir())[1:] if what != "one large file" else []:
+        each.unlink()
+    if what == "one large file":
+        (data / "0").write_bytes(os.urandom(8 * MIB))
+    (disk / "ballast").unlink()
+    assert mlwright("datasets", "add", str(data), "--name", "data", cwd=project).returncode == 0
+    assert mlwright("datasets", "verify", "data", cwd=project).returncode == 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlwright.kernel.digest import Digest, digest_of
-from mlwright.kernel.errors import Conflict, Invalid, Unavailable
+from mlwright.kernel.errors import Conflict, Invalid, Unavailable, disk_full
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.chunks import LARGE_BYTES, store_large
 from mlwright.storage.objects import Stored
@@ -145,7 +145,7 @@ class Ingest:
         self._submit(lambda: _pack(self._packs, batch))
 
     def _usual(self, source: Source) -> None:
-        stored, steady = _steadily(source, lambda: self._packs.put(Path(source.file)))
+        stored, steady = _steadily(source, lambda: self._packs.put(Path(source.file)), self._packs.incoming)
         self._keep(steady, stored)
 
     def _large(self, source: Source) -> None:
@@ -156,7 +156,7 @@ class Ingest:
             finally:
                 os.close(descriptor)
 
-        stored, steady = _steadily(source, store)
+        stored, steady = _steadily(source, store, self._packs.incoming)
         self._keep(steady, stored, told=True)
 
     def _keep(self, source: Source, stored: Stored, *, told: bool = False) -> None:
@@ -202,7 +202,7 @@ def _read_small(source: Source) -> tuple[bytes, Source]:
     raise _unsteady(source)
 
 
-def _steadily(source: Source, store: Callable[[], Stored]) -> tuple[Stored, Source]:
+def _steadily(source: Source, store: Callable[[], Stored], incoming: Path) -> tuple[Stored, Source]:
     """What was stored of a file that was the same before and after."""
     for _ in range(_TRIES):
         try:
@@ -211,6 +211,8 @@ def _steadily(source: Source, store: Callable[[], Stored]) -> tuple[Stored, Sour
             stored = store()
             after = state_of(os.stat(source.file))  # noqa: PTH116
         except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise disk_full(incoming, source.size_bytes) from error
             raise _unreadable(source, error) from error
         if before == after and stored.size_bytes == after[0]:
             return stored, msgspec.structs.replace(source, state=after)

@@ -9,6 +9,7 @@ its pieces, and a row in `chunked`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -20,7 +21,7 @@ from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest, Hasher, canonical, digest_of, is_digest
-from mlwright.kernel.errors import Corrupt, NotFound
+from mlwright.kernel.errors import Corrupt, NotFound, disk_full
 from mlwright.sdk.ranges import Range
 from mlwright.storage.objects import Held, Objects, Stored
 
@@ -305,7 +306,7 @@ class PackedObjects:
                 paths[place.pack] = self.pack_path(place.pack, verify=verify)
             yield Range(paths[place.pack], place.start, place.size_bytes)
 
-    def _make(self, digest: Digest, kind: str | None, ranges: Iterable[Range]) -> Path:
+    def _make(self, digest: Digest, kind: str | None, ranges: Sequence[Range]) -> Path:
         """A file of this machine with the bytes of ranges."""
         descriptor, name = tempfile.mkstemp(dir=self._made.incoming)
         hasher = Hasher(kind)
@@ -317,6 +318,10 @@ class PackedObjects:
             if hasher.digest() != digest:
                 raise damaged(digest)
             self._made.put(Path(name), take=True, digest=digest)
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise disk_full(Path(name).parent, sum(each.size_bytes for each in ranges)) from error
+            raise
         finally:
             Path(name).unlink(missing_ok=True)
         return self._made.path(digest, kind=kind)
