@@ -244,8 +244,9 @@ def _class(kind: type, level: str, *, brief: bool) -> Iterator[str]:
 
 
 def _members(kind: type) -> Iterator[tuple[str, Any]]:
-    """Public methods and properties, in the order they are written."""
-    for name, written in vars(kind).items():
+    """Public methods and properties, in the order they are written; those of bases of ours first."""
+    ours = [base for base in reversed(kind.__mro__) if base.__module__.startswith("mlwright.")]
+    for name, written in {name: each for base in ours for name, each in vars(base).items()}.items():
         member = written.__func__ if isinstance(written, staticmethod | classmethod) else written
         told = isinstance(member, property | functools.cached_property) or inspect.isfunction(member)
         if told and not name.startswith("_"):
@@ -345,13 +346,10 @@ def settings_page() -> str:
     """`[tool.mlwright]`, each setting with its type, default and meaning."""
     meanings, types = _arguments(Settings), _fields(Settings)
     rows = [
-        (f"`{each.name}`", f"`{types[each.name]}`", f"`{json.dumps(each.default)}`", meanings[each.name])
+        (f"`{each.name}`", f"`{types[each.name]}`", f"`{_default(each)}`", meanings[each.name])
         for each in msgspec.structs.fields(Settings)
     ]
-    example = "\n".join(
-        f"{each.name} = {json.dumps(list(each.default) if isinstance(each.default, tuple) else each.default)}"
-        for each in msgspec.structs.fields(Settings)
-    )
+    example = "\n".join(f"{each.name} = {_default(each)}" for each in msgspec.structs.fields(Settings))
     return "\n\n".join(
         [
             "# Settings",
@@ -370,6 +368,21 @@ def settings_page() -> str:
                         " `UV_PYTHON_DOWNLOADS` is `never` unless you set it.",
                     ),
                     (
+                        "`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, ...",
+                        "Who asks for objects in a bucket; without them the files in `~/.aws`, then what a"
+                        " container or an instance is given. Never stored.",
+                    ),
+                    (
+                        "`AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_DEFAULT_REGION`",
+                        "Where buckets are that are not Amazon's, and in which region; what an address says"
+                        " itself (`?endpoint=...&region=...`) counts before.",
+                    ),
+                    (
+                        "`AWS_CA_BUNDLE`, `AWS_SKIP_SIGNATURE`, `AWS_CHECKSUM_ALGORITHM`, ...",
+                        "Certificates to trust; `true` for a public bucket without credentials; and the other"
+                        " settings of obstore.",
+                    ),
+                    (
                         "all others",
                         "Reach steps and replicas as they are, except `PYTHON*` and `VIRTUAL_ENV`. No"
                         " fingerprint covers them: see [limits](../limits.md).",
@@ -378,6 +391,12 @@ def settings_page() -> str:
             ),
         ]
     )
+
+
+def _default(field: Any) -> str:
+    """The default of a setting, as TOML."""
+    made = field.default_factory is not msgspec.NODEFAULT
+    return json.dumps(field.default_factory() if made else field.default)
 
 
 def _arguments(kind: type) -> dict[str, str]:
@@ -409,7 +428,7 @@ def _tables_of(migration: Migration) -> Iterator[Table]:
     room = migration.path.parents[1].name
     sql = migration.sql.removeprefix(_about(migration.sql))
     for piece in re.split(r"\n\s*\n", sql):
-        if made := re.search(r"^CREATE TABLE (\w+)", piece, re.MULTILINE):
+        if made := re.search(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", piece, re.MULTILINE):
             yield Table(made[1], room, _uncommented(_about(piece)))
 
 
@@ -480,13 +499,17 @@ class Verb(NamedTuple):
 
 _PLACEHOLDERS = {
     "self.kind": typing.get_args(Kind),
+    "version.kind": typing.get_args(Kind),
     "state": tuple(state for state in RunState if state is not RunState.RUNNING),
 }
 """What stands in the braces of a verb that is put together."""
 _MEANINGS = {
     "alias.moved": "An alias points at another version than before.",
+    "alias.removed": "An alias was taken away.",
     "dataset.added": "A dataset has a new version.",
+    "dataset.removed": "A version of a dataset was taken away.",
     "model.added": "A model has a new version.",
+    "model.removed": "A version of a model was taken away.",
     "run.started": "A run began; it is recorded as running.",
     "run.succeeded": "A run ended: every step succeeded, was reused or checked.",
     "run.failed": "A run ended: a step failed, a gate was closed, or the engine could not go on.",
@@ -502,6 +525,7 @@ _SUBJECTS = {
     "End('run', run)": "run",
     "made.end": "version",
     "version.end": "version",
+    "target.end": "version",
     "it": "workspace",
 }
 

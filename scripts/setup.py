@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = ("demo", "test")  # each holds the one before it
+TOOLS = {"strace": "strace", "mkfs.xfs": "xfsprogs"}  # and the Debian packages that have them
 AGAIN = "the same command again repairs what is half done"
 COMPARE = {
     ">=": operator.ge,
@@ -109,6 +110,8 @@ def main(argv: Sequence[str]) -> int:
         return complain("one argument is needed: demo or test", "python3 scripts/setup.py demo", 2)
     try:
         set_up(ROOT, argv[0], os.environ)
+        if argv[0] == "test":
+            install_tools(os.environ)
     except SetupError as fault:
         return complain(str(fault), fault.hint, 6)
     except OSError as fault:
@@ -152,6 +155,29 @@ def set_up(root: Path, level: str, environ: Mapping[str, str]) -> None:
             raise SetupError(f"{root / '.venv'} was made, but its Python does not start", "make clean setup")
         write_whole(stamp_path(root), json.dumps(stamp._asdict()))
         say(f".venv for {stamp.level}, Python {sys.version.split()[0]} ({time.monotonic() - started:.1f} s)")
+
+
+def install_tools(environ: Mapping[str, str]) -> None:
+    """Install the programs of the system that some tests need; without them these are skipped."""
+    path = os.pathsep.join([environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+    missing = sorted({package for tool, package in TOOLS.items() if shutil.which(tool, path=path) is None})
+    if not missing:
+        return
+    apt = shutil.which("apt-get", path=path)
+    if apt is None or os.geteuid() != 0:
+        say(f"some tests are skipped without {', '.join(missing)}; install them with your system's packages")
+        return
+    quiet = {**environ, "DEBIAN_FRONTEND": "noninteractive"}
+    wanted: list[str | Path] = [apt, "install", "-y", "-q", "--no-install-recommends", *missing]
+    try:
+        try:
+            run(wanted, environ=quiet)
+        except SetupError:  # its lists may be old, or were never fetched
+            run([apt, "update", "-q"], environ=quiet)
+            run(wanted, environ=quiet)
+        say(f"{', '.join(missing)} from the system's packages")
+    except SetupError as fault:
+        say(f"some tests are skipped without {', '.join(missing)}: {str(fault).splitlines()[0]}")
 
 
 def digest_of(root: Path) -> str:

@@ -20,14 +20,16 @@ from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import find_project
+from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
+from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
+from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.scripts import kind_of, path_in
@@ -37,7 +39,7 @@ from mlwright.workspace.backup import Manifest
 from mlwright.workspace.doctor import Finding
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
-from mlwright.workspace.workspace import DATABASE
+from mlwright.workspace.workspace import DATABASE, keep_in_folder
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -177,6 +179,22 @@ class Project:
         }
         return Lineage(self.rooms.database, finders, labellers)
 
+    def exchange(self, remote: str | None = None) -> Exchange:
+        """Push and pull of datasets.
+
+        Args:
+            remote: a name of `remotes`, an address, or None for `origin` or the only one.
+
+        Raises:
+            NotFound: there is no such remote.
+            Invalid: its address is none.
+            Unavailable: obstore is not installed.
+        """
+        workspace = self.rooms.workspace
+        address = remote_named(remote, self.rooms.project.settings.remotes)
+        opened = open_remote(address, self.root, workspace.local)
+        return Exchange(workspace.database, workspace.objects, opened)
+
     def dataset(self, reference: str) -> Dataset:
         """A dataset whose files can be read here.
 
@@ -245,6 +263,7 @@ class Project:
         """Make a run again from what was recorded, and compare every output."""
 
         def opener(place: Path) -> Rooms:
+            keep_in_folder(place / LOCAL_FOLDER)  # what is made there is not for the project's bucket
             return Project.open(place).rooms
 
         return reproduce(self.rooms, run, folder, opener, watcher)
@@ -254,8 +273,10 @@ class Project:
 
         Raises:
             NotFound: there is no such version.
+            Incompatible: it is a pickle that no run of this workspace made.
         """
         detail = self.models.detail(reference)
+        detail.artifact.refuse_foreign_pickle(detail.version.reference)
         path = self.rooms.objects.path(detail.artifact.digest)
         return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature
@@ -386,8 +407,7 @@ class Project:
         return None
 
     def _label_version(self, identity: str) -> str:
-        version = self.models.versions.by_id(identity)
-        return f"{version.kind} {version.reference}"
+        return self.models.versions.label(identity)
 
     def _label_artifact(self, identity: str) -> str:
         found = artifact(self.rooms.database, identity)

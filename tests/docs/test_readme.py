@@ -10,7 +10,13 @@ from tests.docs.pages import ROOT, Reader, Unlike, blocks, missing
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/tutorial/01-first-model.md", "docs/tutorial/02-pipelines.md"]
+    "page",
+    [
+        "README.md",
+        "docs/tutorial/01-first-model.md",
+        "docs/tutorial/02-pipelines.md",
+        "docs/tutorial/03-datasets.md",
+    ],
 )
 def test_what_a_page_says_is_what_a_reader_gets(page: str, tmp_path: Path) -> None:
     """Every command of the page, typed in order in an empty folder, ends and says as it is written."""

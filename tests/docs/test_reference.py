@@ -26,6 +26,7 @@ TWINS = [
     ("README.md", "README.ko.md"),
     ("docs/tutorial/01-first-model.md", "docs/tutorial/01-first-model.ko.md"),
     ("docs/tutorial/02-pipelines.md", "docs/tutorial/02-pipelines.ko.md"),
+    ("docs/tutorial/03-datasets.md", "docs/tutorial/03-datasets.ko.md"),
 ]
 
 
@@ -136,8 +137,8 @@ def test_every_table_and_column_is_documented_with_its_meaning() -> None:
     database.migrate(all_migrations())
     tables = [
         each["name"]
-        for each in database.schema()
-        if each["type"] == "table" and not each["name"].startswith("sqlite_")
+        for each in database.read("PRAGMA table_list")
+        if each["type"] in {"table", "virtual"} and not each["name"].startswith("sqlite_")
     ]
     text, architecture = page("tables.md"), ARCHITECTURE.read_text(encoding="utf-8")
 

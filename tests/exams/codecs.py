@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,9 +18,16 @@ Make = Callable[[], Any]
 
 
 def encoded(codec: Codec, value: Any, path: Path) -> bytes:
-    """The bytes of a value."""
+    """The bytes of a value; of a folder those of all its files, under their names."""
     codec.encode(value, path)
-    return path.read_bytes()
+    if not path.is_dir():
+        return path.read_bytes()
+    files = {
+        file.relative_to(path).as_posix(): [file.read_bytes().hex(), os.access(file, os.X_OK)]
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+    return json.dumps(files, sort_keys=True).encode()
 
 
 def digest_of_value(codec: Codec, value: Any, path: Path) -> str:
@@ -55,7 +64,7 @@ class CodecExam:
         path = tmp_path / "encoded"
 
         self.codec.encode(value, path)
-        path.chmod(0o444)
+        path.chmod(0o755 if path.is_dir() else 0o444)
         decoded = self.codec.decode(path, type_name(type(value)), tmp_path)
 
         self.same(decoded, make())

@@ -45,11 +45,20 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         workers = 2
         executor = "inline"
         ignore = ["*.csv", "/data"]
+        objects = "s3://bucket/prefix"
+        remotes = { origin = "s3://bucket/other" }
     """
 
     settings = find_project(project(tmp_path, text)).settings
 
-    assert settings == Settings("flows", 2, "inline", ("*.csv", "/data"))
+    assert settings == Settings(
+        "flows",
+        2,
+        "inline",
+        ("*.csv", "/data"),
+        "s3://bucket/prefix",
+        {"origin": "s3://bucket/other"},
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,29 +6,39 @@ import importlib
 import io
 import json
 import os
+import pickle
+import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import polars.testing
 import pytest
 import skops.io
+from catboost import CatBoostClassifier
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lightgbm import LGBMClassifier
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from xgboost import XGBClassifier
+from xgboost.callback import TrainingCallback
 
 from mlwright.kernel.errors import Invalid
-from mlwright.sdk.codecs import CODECS, codec_for, codec_named, distributions_for
+from mlwright.sdk.codecs import CODECS, LAST_RESORT, codec_for, codec_named, codecs_for, distributions_for
 from mlwright.sdk.codecs.models import _AUDITED
+from mlwright.sdk.picture import Picture
 from tests.exams.codecs import CodecExam, Make, encoded
 from tests.processes import SOURCE, run_python, start_python
-from tests.sdk import values
+from tests.sdk import natives, values
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +62,26 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     return [json.loads(process.communicate(timeout=300)[0]) for process in processes]
 
 
+def _look(value: Any) -> bytes:
+    """The picture of a figure."""
+    if isinstance(value, Picture):
+        return value.png
+    file = io.BytesIO()
+    value.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
+
+
+def with_weights_elsewhere() -> Any:
+    """An ONNX model whose weight is said to lie in a file of the machine."""
+    model = natives.network()
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = weight.EXTERNAL
+    entry = weight.external_data.add()
+    entry.key, entry.value = "location", "/etc/passwd"
+    return model
+
+
 NPY = io.BytesIO()
 np.save(NPY, np.array([object()]), allow_pickle=True)
 PICKLED = NPY.getvalue()
@@ -59,8 +89,17 @@ NPZ = io.BytesIO()
 np.savez(NPZ, a=np.arange(3))
 
 
+class Unkept(TrainingCallback):  # type: ignore[misc]
+    """A setting of the user's own class."""
+
+
+def squared(target: Any, guess: Any) -> tuple[Any, Any]:
+    """An objective of the user's own."""
+    return guess - target, np.ones(len(guess))
+
+
 class TestTableCodec(CodecExam):
-    """Tables of pandas and Arrow."""
+    """Tables of pandas, Polars and Arrow."""
 
     codec = codec_named("table")
     values = values.TABLES
@@ -75,6 +114,8 @@ class TestTableCodec(CodecExam):
         assert type(one) is type(other)
         if isinstance(one, pd.DataFrame):
             pd.testing.assert_frame_equal(one, other, check_freq=False)
+        elif isinstance(one, pl.DataFrame):
+            polars.testing.assert_frame_equal(one, other, check_exact=True)
         else:
             assert one.equals(other)
             assert one.schema.equals(other.schema)
@@ -142,6 +183,110 @@ class TestBytesCodec(CodecExam):
     test_what_encode_did_not_make_is_refused = None
 
 
+class BoosterExam:
+    """What equal means of boosted trees."""
+
+    def same(self, one: Any, other: Any) -> None:
+        """Of one class, with the same answers, classes, features, settings and memory of its training."""
+        assert type(one) is type(other)
+        for answer, expected in zip(natives.asked(one), natives.asked(other), strict=True):
+            np.testing.assert_array_equal(answer, expected, strict=True)
+        seen, expected = natives.told(one), natives.told(other)
+        assert repr(seen) == repr(expected)
+
+
+class TestXgboostCodec(BoosterExam, CodecExam):
+    """Models of XGBoost."""
+
+    codec = codec_named("xgboost")
+    values = natives.XGBOOST
+    broken: Mapping[str, bytes] = {"empty": b"", "pickle": b"\x80\x04N.", "text": b"abc", "begun": b"{"}
+
+
+class TestLightgbmCodec(BoosterExam, CodecExam):
+    """Models of LightGBM."""
+
+    codec = codec_named("lightgbm")
+    values = natives.LIGHTGBM
+    broken: Mapping[str, bytes] = {"empty": b"", "pickle": b"\x80\x04N.", "begun": b"tree\nversion=v4\n"}
+
+
+class TestCatboostCodec(BoosterExam, CodecExam):
+    """Models of CatBoost."""
+
+    codec = codec_named("catboost")
+    values = natives.CATBOOST
+    broken: Mapping[str, bytes] = {"empty": b"", "pickle": b"\x80\x04N.", "begun": b"CBM1"}
+
+
+class TestFigureCodec(CodecExam):
+    """Figures of matplotlib. Of law 1 the picture: a figure drawn again is not to be had."""
+
+    codec = codec_named("figure")
+    values = natives.FIGURES
+    broken: Mapping[str, bytes] = {
+        "empty": b"",
+        "pickle": b"\x80\x04N.",
+        "cut": natives.picture().png[:-20],
+        "another image": b"GIF89a",
+    }
+
+    def same(self, one: Any, other: Any) -> None:
+        """As they look."""
+        assert _look(one) == _look(other)
+
+
+class TestPlotlyCodec(CodecExam):
+    """Figures of plotly."""
+
+    codec = codec_named("plotly")
+    values = natives.PAGES
+    broken: Mapping[str, bytes] = {
+        "empty": b"",
+        "nothing": b"null",
+        "no figure": b"{}",
+        "other keys": b'{"data": [], "layout": {}, "code": "alert(1)"}',
+        "an unknown trace": b'{"data": [{"type": "nope"}], "layout": {}}',
+    }
+
+
+@pytest.mark.skipif(not natives.TORCH, reason="torch is not installed: 200 MB that nothing else here needs")
+class TestTorchCodec(CodecExam):
+    """State dicts of torch."""
+
+    codec = codec_named("torch")
+    values = natives.TENSORS
+    broken: Mapping[str, bytes] = {"empty": b"", "pickle": b"\x80\x04N.", "long": b"\xff" * 16}
+
+    def same(self, one: Any, other: Any) -> None:
+        """By name: type, shape and every number. What comes back is a plain dictionary."""
+        assert isinstance(one, dict)
+        assert one.keys() == other.keys()
+        for name, tensor in one.items():
+            assert (tensor.dtype, tensor.shape) == (other[name].dtype, other[name].shape)
+            assert tensor.equal(other[name])
+
+
+class TestOnnxCodec(CodecExam):
+    """ONNX models."""
+
+    codec = codec_named("onnx")
+    values = natives.NETWORKS
+    broken: Mapping[str, bytes] = {
+        "empty": b"",
+        "pickle": b"\x80\x04N.",
+        "no graph": b"\x08\x0a",
+        "weights elsewhere": with_weights_elsewhere().SerializeToString(),
+    }
+
+    def same(self, one: Any, other: Any) -> None:
+        """In everything; its sets of operators have no order, and skl2onnx gives them in any."""
+        assert type(one) is type(other)
+        for model in (one, other):
+            model.opset_import.sort(key=lambda each: each.domain)
+        assert one == other
+
+
 def in_file(data: bytes) -> Make:
     """Makes a path to a file with these bytes."""
 
@@ -171,6 +316,111 @@ class TestFileCodec(CodecExam):
         """By what is in them."""
         assert isinstance(one, Path)
         assert one.read_bytes() == other.read_bytes()
+
+
+def in_folder(files: Mapping[str, bytes]) -> Make:
+    """Makes a path to a folder with these files; one whose name ends in .sh may be executed."""
+
+    def make() -> Path:
+        folder = Path(tempfile.mkdtemp(dir=os.environ["MLWRIGHT_TEST_FILES"])) / "parts"
+        for name, data in files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            file.chmod(0o755 if name.endswith(".sh") else 0o600)
+        return folder
+
+    return make
+
+
+class TestFolderCodec(CodecExam):
+    """Folders. Of law 4 what is no folder; that of other processes has no sense here."""
+
+    codec = codec_named("tree")
+    values: Mapping[str, Make] = {
+        "one file": in_folder({"a.txt": b"a"}),
+        "many": in_folder({"größe/b": b"x" * 9999, "größe/c/run.sh": b"#!", ".hidden": b"", " ": b"1"}),
+    }
+    broken: Mapping[str, bytes] = {"a file": b"a"}
+    test_bytes_are_the_same_in_any_process = None
+
+    @pytest.fixture(autouse=True)
+    def files(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the folders are made."""
+        monkeypatch.setenv("MLWRIGHT_TEST_FILES", str(tmp_path_factory.mktemp("files")))
+
+    def same(self, one: Any, other: Any) -> None:
+        """By the files in them, what is in those, and which may be executed."""
+        assert isinstance(one, Path)
+        assert _files_in(one) == _files_in(other)
+
+
+def _files_in(folder: Path) -> dict[str, tuple[bytes, bool]]:
+    return {
+        file.relative_to(folder).as_posix(): (file.read_bytes(), bool(file.stat().st_mode & 0o100))
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+class Own(BaseEstimator):  # type: ignore[misc]
+    """An estimator of the user's own."""
+
+    def predict(self, table: Any) -> Any:
+        """Always the same."""
+        return np.zeros(len(table))
+
+
+@dataclass
+class Reading:
+    """A class of the user's own."""
+
+    value: float
+    unit: str = "mg"
+
+
+class TestPickleCodec(CodecExam):
+    """The last resort. Laws 2 and 4 cannot hold for it, and it is chosen by nobody who asks for a codec.
+
+    2: a pickle tells which parts of a value are one object in memory, and the order of a set; equal values
+    may differ in both. 4: its bytes say what is called to make the value.
+    """
+
+    codec = codec_named("pickle")
+    values: Mapping[str, Make] = {
+        "a tuple": lambda: (1, ("a", None)),
+        "a set": lambda: {1, 2},
+        "keys of numbers": lambda: {1: "a", (2, 3): "b"},
+        "an own class": lambda: [Reading(1.5), Reading(2.5, "ml")],
+        "a class": lambda: Reading,
+    }
+    broken: Mapping[str, bytes] = {"empty": b"", "text": b"abc", "cut": pickle.dumps(Reading(1.5))[:-1]}
+    test_equal_values_have_equal_bytes = None
+    test_bytes_are_the_same_in_any_process = None
+
+    def test_the_codec_is_the_one_that_is_chosen(self, make: Make) -> None:
+        """None of the others takes such a value; to be the last resort is what the worker makes of it."""
+        assert list(codecs_for(make())) == []
+        assert LAST_RESORT is self.codec
+        assert self.codec not in CODECS
+
+    def test_laws_2_and_4_do_not_hold(self, tmp_path: Path) -> None:
+        """Two equal values have two texts; and bytes that encode did not make run."""
+        text = "a long text"
+        shared, apart = (text, text), (text, text.upper().lower())
+        mark = tmp_path / "mark"
+
+        class Bomb:
+            def __reduce__(self) -> Any:
+                return Path.touch, (mark,)
+
+        (tmp_path / "bomb").write_bytes(pickle.dumps(Bomb()))
+
+        self.codec.decode(tmp_path / "bomb", "", tmp_path)
+
+        assert shared == apart
+        assert encoded(self.codec, shared, tmp_path / "a") != encoded(self.codec, apart, tmp_path / "b")
+        assert mark.exists()
 
 
 def test_asking_for_a_codec_imports_nothing() -> None:
@@ -261,7 +511,19 @@ def test_a_table_is_described_by_its_columns() -> None:
         ),
         (lambda: np.array([(1, None)], dtype=[("a", int), ("b", object)]), "cannot be stored without pickle"),
         (lambda: Path("/nowhere/report.html"), "which is not a file"),
-        (lambda: Path("/"), "which is not a file"),
+        (lambda: pl.LazyFrame({"a": [1]}), "a polars.LazyFrame is the plan of a table, and not yet a table"),
+        (lambda: pd.DataFrame({"mixed": [1, "a"]}), "has a column that Arrow cannot hold: .*mixed"),
+        (lambda: pd.DataFrame([[1, 2]], columns=["a", "a"]), "has a column that Arrow cannot hold: Dup"),
+        (with_weights_elsewhere, "keeps the weights `weight` in another file"),
+        (lambda: natives.network(""), "this ONNX model is not sound"),
+        (lambda: natives.xgboost_(callbacks=[Unkept()]), "a setting that its native format cannot keep"),
+        (
+            lambda: natives.lightgbm_("LGBMRegressor", natives.table()["bmi"], objective=squared),
+            "a setting that its native format cannot keep: a function",
+        ),
+        (XGBClassifier, "that is not fitted has no native"),
+        (LGBMClassifier, "that is not fitted has no native format"),
+        (CatBoostClassifier, "that is not fitted has no native format"),
     ],
 )
 def test_what_cannot_be_stored_is_said_before_anything_is_written(
@@ -351,14 +613,6 @@ def test_a_file_is_given_as_a_copy(tmp_path: Path) -> None:
 
     assert stored.read_bytes() == other.read_bytes() == b"bytes"
     assert one.is_relative_to(tmp_path)
-
-
-class Own(BaseEstimator):  # type: ignore[misc]
-    """An estimator of the user's own."""
-
-    def predict(self, table: Any) -> Any:
-        """Always the same."""
-        return np.zeros(len(table))
 
 
 def double(table: Any) -> Any:
@@ -485,8 +739,10 @@ def test_a_model_tells_its_features() -> None:
 
 def test_an_unknown_codec_is_said() -> None:
     """An artifact of a newer version names its codec."""
-    with pytest.raises(Invalid, match="the codec `holograms`, which this mlwright does not have"):
+    with pytest.raises(Invalid, match="the codec `holograms`, which this mlwright does not have") as raised:
         codec_named("holograms")
+
+    assert "mlwright environments add" in str(raised.value.hint)
 
 
 @pytest.mark.parametrize(
@@ -495,6 +751,14 @@ def test_an_unknown_codec_is_said() -> None:
         ("pandas.DataFrame", ("pandas", "polars", "pyarrow")),
         ("numpy.ndarray", ("numpy",)),
         ("sklearn.RandomForestClassifier", ("scikit-learn", "skops")),
+        ("polars.LazyFrame", ("pandas", "polars", "pyarrow")),
+        ("xgboost.XGBClassifier", ("xgboost", "xgboost-cpu")),
+        ("lightgbm.Booster", ("lightgbm",)),
+        ("catboost.CatBoostRegressor", ("catboost",)),
+        ("matplotlib.Figure", ("matplotlib",)),
+        ("plotly.Figure", ("plotly",)),
+        ("torch.Tensor", ("torch", "safetensors")),
+        ("onnx.ModelProto", ("onnx",)),
         ("dict[str, float]", ()),
         ("", ()),
     ],
@@ -508,4 +772,4 @@ def test_every_codec_is_examined() -> None:
     """No codec is without its exam."""
     examined = {each.codec.name for each in CodecExam.__subclasses__()}
 
-    assert {codec.name for codec in CODECS} == examined
+    assert {codec.name for codec in (*CODECS, LAST_RESORT)} == examined

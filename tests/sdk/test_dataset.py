@@ -163,7 +163,7 @@ def test_a_table_is_taken_without_a_copy(tmp_path: Path) -> None:
 
     assert pl.from_arrow(rows)["x"].to_arrow().buffers()[1].address == held
     assert rows.to_pandas(zero_copy_only=True, split_blocks=True)["x"].to_numpy().ctypes.data == held
-    assert duckdb.sql("SELECT sum(x) FROM rows").fetchone() == (499500,)
+    assert duckdb.sql("SELECT sum(x) FROM rows").fetchall() == [(499500,)]
 
 
 def test_the_path_of_several_files_is_their_folder(dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -452,6 +453,17 @@ def test_a_name_stays_in_its_folder(journal: Path, tmp_path: Path, name: Any) ->
         assert "plots/roc.png" in str(raised.value.hint)
 
     assert entries(journal) == []
+
+
+def test_what_the_first_codec_cannot_keep_goes_to_the_next_and_never_to_pickle(journal: Path) -> None:
+    """A model that is not fitted has no format of its library, and is one of scikit-learn all the same."""
+    from lightgbm import LGBMClassifier
+
+    log_artifact(LGBMClassifier(), "model")
+    with pytest.raises(Invalid, match="cannot be stored without pickle"):
+        log_artifact(np.array([{}]), "objects")
+
+    assert [each["codec"] for each in entries(journal)] == ["sklearn"]
 
 
 @pytest.mark.parametrize(

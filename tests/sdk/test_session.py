@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import pickle
 import random
 import subprocess
 import sys
@@ -71,6 +72,29 @@ USER = textwrap.dedent("""
     @step
     def odd() -> Any:
         return {1, 2}
+
+
+    @step
+    def gives_a_lock() -> Any:
+        return threading.Lock()
+
+
+    @step
+    def counts() -> Any:
+        return (number for number in range(3))
+
+
+    @step
+    def gives_a_folder() -> Path:
+        for name in ("parts/a.txt", "parts/within/b.txt"):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text(name)
+        return Path("parts")
+
+
+    @step
+    def reads_folder(folder: Path) -> list[str]:
+        return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*.txt"))
 
 
     @step
@@ -331,12 +355,25 @@ def test_a_step_that_gives_something_else_than_it_promised_fails(execute: Ask) -
     assert told["error"]["message"] == "step `wrong` promises the outputs train, test, but returned a list"
 
 
-def test_a_value_without_a_codec_fails_with_a_hint(execute: Ask) -> None:
-    """The user learns what can be returned."""
-    told, _ = execute("odd")
+def test_a_value_without_a_codec_is_pickled_and_that_is_told(execute: Ask) -> None:
+    """The record says that it is not safe to load, and why it came to that; so does the step's log."""
+    told, parts = execute("odd")
 
-    assert told["error"]["message"] == "the output `result` of step `odd` is a set, which no codec can store"
-    assert told["error"]["hint"].startswith("return a table")
+    (output,) = told["outputs"]
+    assert (output["codec"], output["about"]["unsafe"]) == ("pickle", True)
+    assert output["about"]["why"] == "a set is no JSON value, as a list of JSON values is"
+    assert pickle.loads(parts[output["part"]]) == {1, 2}
+
+
+def test_what_cannot_be_pickled_either_fails_with_a_hint(execute: Ask) -> None:
+    """A lock, a generator: the user learns which output it is, and what can be returned."""
+    for step, kind in (("gives_a_lock", "lock"), ("counts", "generator")):
+        told, _ = execute(step)
+
+        message = told["error"]["message"]
+        assert message.startswith(f"the output `result` of step `{step}` cannot be stored: a")
+        assert f"{kind} can be stored by no codec, and not as pickle either: TypeError" in message
+        assert told["error"]["hint"].startswith("return a table")
 
 
 def test_large_outputs_are_files_and_small_ones_travel(execute: Ask, scratch: Path) -> None:
@@ -374,13 +411,26 @@ def test_elements_are_named_by_the_output_they_belong_to(execute: Ask) -> None:
     assert [each["name"] for each in whole["outputs"]] == ["train", "test"]
 
 
-def test_an_element_without_a_codec_is_named_by_its_place(execute: Ask) -> None:
-    """The user learns which of many it was."""
+def test_a_list_with_an_element_without_a_codec_is_pickled_as_a_whole(execute: Ask) -> None:
+    """Of a million tuples no million artifacts are made."""
     told, _ = execute("odd_list")
 
-    assert told["error"]["message"] == (
-        "the output `result` of step `odd_list`, at 1, is a set, which no codec can store"
+    assert [(each["name"], each["codec"]) for each in told["outputs"]] == [("result", "pickle")]
+
+
+def test_a_folder_is_copied_as_it_is(execute: Ask, tmp_path: Path) -> None:
+    """The engine makes a tree of it; who takes one gets a folder, moved to where it may do as it likes."""
+    told, _ = execute("gives_a_folder")
+
+    (output,) = told["outputs"]
+    assert (output["codec"], output["about"]) == ("tree", {"name": "parts", "files": 2})
+    folder = Path(output["folder"])
+    assert sorted(file.name for file in folder.rglob("*.txt")) == ["a.txt", "b.txt"]
+    given, parts = execute(
+        "reads_folder", folder={"kind": "artifact", "codec": "tree", "wanted": "", "path": str(folder)}
     )
+    assert outputs(given, parts) == {"result": ["a.txt", "within/b.txt"]}
+    assert not folder.exists()
 
 
 def test_every_kind_of_argument_arrives(execute: Ask, tmp_path: Path) -> None:
@@ -390,7 +440,7 @@ def test_every_kind_of_argument_arrives(execute: Ask, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("41")
     by_path = {"kind": "artifact", "codec": "json", "wanted": "str", "path": str(stored)}
     by_part = {"kind": "artifact", "codec": "text", "wanted": "str", "part": 0}
-    dataset = {"kind": "dataset", "value": "patients@3", "files": {"age.txt": str(tmp_path / "file")}}
+    dataset = {"kind": "dataset", "value": "patients@3", "files": {"age.txt": (str(tmp_path / "file"), 0, 2)}}
 
     told, parts = execute(
         "reads",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -27,9 +28,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeRegressor
+from xgboost import XGBClassifier
 
 from mlwright.sdk.codecs import codec_named
 from tests.exams.codecs import digest_of_value
+from tests.sdk import natives
 
 Make = Callable[[], Any]
 
@@ -107,6 +110,7 @@ TABLES: Mapping[str, Make] = {
     "arrow without rows": lambda: pa.table(
         {"code": pa.chunked_array([], pa.dictionary(pa.int32(), pa.int64()))}
     ),
+    **natives.POLARS,
 }
 
 ARRAYS: Mapping[str, Make] = {
@@ -201,6 +205,15 @@ MODELS: Mapping[str, Make] = {
         ),
         on="frame",
     ),
+    "pipeline with xgboost": lambda: fitted(
+        make_pipeline(StandardScaler(), XGBClassifier(n_estimators=3, max_depth=2, n_jobs=1))
+    ),
+    "pipeline with lightgbm": lambda: fitted(
+        make_pipeline(StandardScaler(), LGBMClassifier(n_estimators=3, n_jobs=1, verbose=-1)).set_output(
+            transform="pandas"
+        ),
+        classes=named(["well", "ill"]),
+    ),
 }  # fmt: skip
 
 
@@ -214,6 +227,7 @@ def asked(model: Any) -> Any:
 
 
 VALUES: Mapping[str, Mapping[str, Make]] = {
+    **natives.NATIVES,
     "table": TABLES,
     "array": ARRAYS,
     "sklearn": MODELS,

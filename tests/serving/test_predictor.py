@@ -19,11 +19,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwright.kernel.errors import Incompatible, WorkFailed
+from mlwright.kernel.errors import Incompatible, Invalid, WorkFailed
+from mlwright.sdk.codecs import codec_for
+from mlwright.sdk.signature import signature
 from mlwright.serving import ReplicaSpec
 from mlwright.serving.predictor import Predictor
 from mlwright.serving.problems import Problem
-from mlwright.versioning.signatures import Column, Signature
+from mlwright.versioning.signatures import Column, Signature, signature_from
+from tests.sdk import natives
 from tests.serving.conftest import VERSION, small_signature
 
 NUMBER = Column("a", "number")
@@ -220,3 +223,46 @@ def test_a_file_that_is_no_model_is_told(spec: ReplicaSpec, tmp_path: Path) -> N
 
     with pytest.raises(WorkFailed, match=r"^diagnosis@1 cannot be loaded: "):
         Predictor.load(replace(spec, path=str(tmp_path / "object")), tmp_path)
+
+
+BOOSTED: dict[str, Callable[[], Any]] = {
+    "xgboost": natives.xgboost_,
+    "xgboost, three classes": lambda: natives.xgboost_(target=natives.classes(3)),
+    "xgboost, numbers": lambda: natives.xgboost_("XGBRegressor", natives.table()["bmi"]),
+    "lightgbm": natives.lightgbm_,
+    "lightgbm, three classes": lambda: natives.lightgbm_(target=natives.names(3)),
+    "lightgbm, without names": lambda: natives.lightgbm_(on=natives.table().to_numpy()),
+    "lightgbm, a booster": natives.lightgbm_booster,
+    "catboost": natives.catboost_,
+    "catboost, three classes": lambda: natives.catboost_(target=natives.names(3), loss_function="MultiClass"),
+    "catboost, numbers": lambda: natives.catboost_("CatBoostRegressor", natives.table()["bmi"]),
+}
+
+
+@pytest.mark.parametrize("make", BOOSTED.values(), ids=BOOSTED)
+def test_boosted_trees_answer_as_they_did_in_the_pipeline(make: Callable[[], Any], tmp_path: Path) -> None:
+    """Whatever the library: signed, stored, loaded, proven; the same answers and probabilities by class."""
+    model, table = make(), natives.table()
+    codec = codec_for(model, "the model")
+    codec.encode(model, tmp_path / "object")
+    signed = signature_from(json.loads(json.dumps(signature(model, table))))
+    spec = ReplicaSpec("m@1", VERSION, codec.name, str(tmp_path / "object"), signed)
+    asked = table.head(3).to_dict("records")
+
+    predictor = Predictor.load(spec, tmp_path)
+    answer = predictor.answer(rows(*asked), proba=signed.probabilities)
+
+    expected = np.ravel(model.predict(table.head(3)))
+    assert [str(each) for each in answer.predictions] == [str(each) for each in expected.tolist()]
+    if signed.probabilities:
+        assert answer.probabilities is not None
+        shares = [[row[str(name)] for name in model.classes_] for row in answer.probabilities]
+        np.testing.assert_allclose(shares, model.predict_proba(table.head(3)))
+
+
+def test_a_bare_booster_of_xgboost_cannot_be_registered() -> None:
+    """It answers no tables: said with what to train instead."""
+    with pytest.raises(Invalid, match=r"an xgboost\.Booster cannot be registered") as raised:
+        signature(natives.xgboost_booster(), natives.table())
+
+    assert "XGBClassifier" in str(raised.value.hint)

@@ -14,6 +14,9 @@ from mlwright.kernel.digest import Digest
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import InlineObjects, LocalObjects, MemoryObjects, Objects, PackedObjects
 from tests.processes import until
+from tests.s3 import s3, s3_server
+
+__all__ = ["s3", "s3_server"]
 
 
 def file_of(objects: LocalObjects, digest: Digest) -> Path:

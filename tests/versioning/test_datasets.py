@@ -337,5 +337,5 @@ def test_the_door_shows_the_plan_and_the_version(root: Path, table: Path) -> Non
     assert "add  patients@1  1 file, 18 bytes" in planned.stdout
     assert added.stdout.startswith("added patients@1  b3:")
     assert again.stdout.startswith("the same bytes are there already: patients@1")
-    assert "columns    2: age, ill" in shown.stdout
+    assert "table      patients.csv: 2 rows, 2 columns" in shown.stdout
     assert "patients.csv" in shown.stdout

@@ -10,7 +10,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, WorkFailed
-from mlwright.sdk.codecs import CODECS
+from mlwright.sdk.codecs import CODECS, LAST_RESORT
 from mlwright.versioning.artifacts import add_artifact
 from mlwright.workflow.artifacts import SUFFIXES, NamedArtifact
 from tests.conftest import PYPROJECT, mlwright, write
@@ -306,13 +306,14 @@ def test_nothing_is_decoded(project: Project, tmp_path: Path) -> None:
     written = project.artifacts.checkout(made.id, tmp_path)
 
     assert "evil.Model, by the codec pickle" in shown.stdout
-    assert written == tmp_path / f"b3-{stored.digest[:12]}"
+    assert "was not made by a run of this workspace: it is never loaded" in shown.stdout
+    assert written == tmp_path / f"b3-{stored.digest[:12]}.pickle"
     assert written.read_bytes() == b"\x80\x04no model"
 
 
 def test_every_codec_has_a_suffix() -> None:
     """A codec that is added is given the name its files have."""
-    assert set(SUFFIXES) == {codec.name for codec in CODECS}
+    assert set(SUFFIXES) == {codec.name for codec in (*CODECS, LAST_RESORT)}
 
 
 def test_the_doors_list_show_and_check_out(project: Project, tmp_path: Path) -> None:

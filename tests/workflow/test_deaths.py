@@ -54,7 +54,7 @@ DEEDS = {
         options='(resources={"memory": "300MiB"})',
     ),
     "cannot_be_stored": Deed(
-        "return object()", told=("the output `result`", "object, which no codec can store")
+        "return open(__file__)", told=("the output `result`", "TextIOWrapper can be stored by no codec")
     ),
     "is_stored_by_half": Deed(
         # The first element is written to a file; of the second no JSON can be made.

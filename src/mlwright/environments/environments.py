@@ -161,6 +161,15 @@ class Environments:
         with self._database.transaction() as tx:
             self.record(tx, lock)
 
+    def text(self, lock: Lock) -> bytes:
+        """The pylock file of a lock.
+
+        Raises:
+            NotFound: it is not in the store.
+            Corrupt: it is damaged.
+        """
+        return self._objects.get(lock.pylock)
+
     def count(self) -> int:
         """How many locks are recorded."""
         return int(self._database.read(_SQL["count_locks"])[0]["locks"])

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.database import Queries, Source, Transaction
 
 _SQL = Queries.beside(__file__)
 _PAGE_ROWS = 1000
@@ -46,6 +46,11 @@ def add(tx: Transaction, edges: Iterable[Edge]) -> None:
             for edge in edges
         ],
     )
+
+
+def remove(tx: Transaction, later: End) -> None:
+    """Take away the edges of a thing that is gone; those that arrive at it are not its own."""
+    tx.execute(_SQL["remove_edges"], kind=later.kind, id=later.id)
 
 
 def roles_towards(source: Source, kinds: Sequence[str]) -> dict[tuple[str, str], int]:
@@ -89,7 +94,7 @@ def loose(source: Source, query: str) -> list[Edge]:
     return [_edge(row) for row in source.read(query)]
 
 
-def walk(database: Database, start: End, *, down: bool = False) -> list[Edge]:
+def walk(database: Source, start: End, *, down: bool = False) -> list[Edge]:
     """Every edge that can be reached from `start`: up to its origins, or down to what came of it."""
     query = _SQL["walk_down" if down else "walk_up"]
     return [_edge(row) for row in database.read(query, kind=start.kind, id=start.id)]

@@ -20,6 +20,10 @@ SELECT from_kind, from_id, role, to_kind, to_id FROM edge
 WHERE to_kind = :kind AND to_id = :id AND (:role IS NULL OR role = :role)
 ORDER BY role, from_kind, from_id;
 
+-- name: remove_edges
+-- A thing that is gone was made from nothing any more.
+DELETE FROM edge WHERE from_kind = :kind AND from_id = :id;
+
 -- name: bytes_named
 -- The next objects or trees that edges lead to, in the order of their digests.
 SELECT DISTINCT to_id FROM edge WHERE to_kind = :kind AND to_id > :after ORDER BY to_id LIMIT :limit;

@@ -22,12 +22,17 @@ class Settings(Struct, frozen=True):
         workers: how many steps may run at once; 0 for one per processor.
         executor: where steps run: `local` for worker processes, `inline` for the process that asks.
         ignore: patterns, in Git's grammar, of files that no code snapshot takes.
+        objects: where the bytes are: `s3://BUCKET/PREFIX` of an S3-compatible server, with a cache on this
+            disk; empty for the workspace's own folder.
+        remotes: where `datasets push` and `pull` go, by name: `s3://BUCKET/PREFIX`, or a folder.
     """
 
     pipelines: str = "pipelines"
     workers: int = 0
     executor: str = "local"
     ignore: tuple[str, ...] = ()
+    objects: str = ""
+    remotes: dict[str, str] = {}
 
 
 class ProjectFolder(Struct, frozen=True):

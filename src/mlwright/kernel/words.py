@@ -1,4 +1,4 @@
-"""Numbers in a sentence."""
+"""Numbers in a sentence, and texts that are not ours in one of ours."""
 
 from __future__ import annotations
 
@@ -16,3 +16,20 @@ def is_or_are(count: int) -> str:
 def are_counted(count: int, noun: str) -> str:
     """`1 package is`, `2 packages are`."""
     return f"{counted(count, noun)} {is_or_are(count)}"
+
+
+def printable(text: str) -> str:
+    """A text as a terminal may have it: what it would not show, or obey, is escaped; tabs are not."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def cut(text: str, letters: int) -> str:
+    """The beginning of a text, on one line and with nothing in it that a terminal obeys."""
+    begun = printable(text[: letters + 1]).replace("\t", "\\t")
+    return begun if len(begun) <= letters else f"{begun[: letters - 3]}..."
+
+
+def _printable(letter: str) -> str:
+    if letter.isprintable() or letter == "\t":
+        return letter
+    return letter.encode("unicode_escape", "backslashreplace").decode()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.sdk import attempts
 from mlwright.sdk.ranges import Range
 
 OPENER = "mlwright.app:open_dataset"
@@ -139,9 +140,7 @@ def _files_here(reference: str) -> tuple[dict[str, Range], Path]:
         Invalid: in a step, or where mlwright itself is not installed.
         NotFound: no such dataset, or no project.
     """
-    from mlwright.sdk.report import in_attempt
-
-    if in_attempt():
+    if attempts.running():
         raise Invalid(
             f"Dataset({reference!r}) is only a reference here: nobody would know what this step has read",
             hint="make it a parameter of the pipeline, and pass it to the step",

@@ -38,7 +38,7 @@ def writer_of(figure: Any, name: str) -> tuple[str, Write]:
     drawn = figure if hasattr(figure, "savefig") else getattr(figure, "figure", None)  # an Axes knows its own
     if hasattr(drawn, "savefig"):
         format_ = _format(figure, name, _METADATA)
-        return f".{format_}", lambda path: _save_drawn(drawn, path, format_)
+        return f".{format_}", lambda path: save_drawn(drawn, path, format_)
     if hasattr(figure, "write_html") or hasattr(figure, "to_html"):
         return f".{_format(figure, name, ('html',))}", lambda path: _save_page(figure, path)
     if hasattr(figure, "save"):
@@ -62,8 +62,8 @@ def _format(figure: Any, name: str, known: Any) -> str:
     return wanted
 
 
-def _save_drawn(figure: Any, path: Path, format_: str) -> None:
-    """The same bytes for the same figure: no time, no version, no random ids."""
+def save_drawn(figure: Any, path: Path, format_: str) -> None:
+    """Write a figure of matplotlib, the same bytes for the same figure: no time, no random ids."""
     library = sys.modules.get("matplotlib")
     fixed: AbstractContextManager[object] = nullcontext()
     if library is not None:

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk import attempts
 from mlwright.sdk.journal import Journal
 
 Item = TypeVar("Item")
@@ -49,11 +50,7 @@ def open_journal(path: Path | str, scratch: Path) -> None:
     global _journal  # noqa: PLW0603 - one attempt at a time in a worker, by construction
     close_journal()
     _journal = Journal(path, scratch)
-
-
-def in_attempt() -> bool:
-    """Whether this process runs an attempt of a step."""
-    return _journal is not None
+    attempts.begin()
 
 
 def close_journal() -> bool:
@@ -66,6 +63,7 @@ def close_journal() -> bool:
     if _journal is None:
         return False
     closed, _journal = _journal, None
+    attempts.end()
     return closed.close()
 
 
@@ -148,9 +146,8 @@ def log_artifact(value: Any, name: str | None = None) -> None:
             hint += "; a file is given as a Path: log_artifact(Path(...))"
         raise Invalid("log_artifact needs a name for a value", hint=hint)
     name = _artifact_name(name)
-    codec = _codec_for(value, name)
     place = journal.folder() / "0"
-    codec.encode(value, place)
+    codec = _encoded(value, name, place)
     journal.write(_artifact_line(name, place, codec.name, type(value), codec.describe(value)))
 
 
@@ -311,17 +308,25 @@ def _artifact_name(name: Any) -> str:
     return name
 
 
-def _codec_for(value: Any, name: str) -> Any:
-    from mlwright.sdk.codecs import codec_for
+def _encoded(value: Any, name: str, place: Path) -> Any:
+    """The codec that has written a value; pickle never does: nobody would load it."""
+    from mlwright.sdk.codecs import Unstorable, codecs_for
 
-    try:
-        return codec_for(value, f"the artifact `{name}`")
-    except Invalid as error:
-        raise Invalid(
-            error.message,
-            hint="give a table, an array, a scikit-learn model, text, bytes, JSON values,"
-            " or a Path to a file that you wrote; a figure goes to log_figure",
-        ) from None
+    refused: Unstorable | None = None
+    for codec in codecs_for(value):
+        try:
+            codec.encode(value, place)
+        except Unstorable as error:
+            refused = refused or error
+        else:
+            return codec
+    if refused is not None:
+        raise refused
+    raise Invalid(
+        f"the artifact `{name}` is {_a_type(type(value))}, which no codec can store",
+        hint="give a table, an array, a model, text, bytes, JSON values,"
+        " or a Path to a file that you wrote; a figure goes to log_figure",
+    )
 
 
 def _named(name: Any, what: str) -> str:

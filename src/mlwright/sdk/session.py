@@ -3,8 +3,9 @@
 It serves requests over an inherited socket until the other side is gone. It reads paths it is given and
 writes into the scratch folder it is given.
 
-Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`. Answers: `done`, or `failed` with
-what the user's code raised and where. Before them, `enter` says where the user's code lies.
+Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`; and `summarise`, which runs no code
+of the user's. Answers: `done`, or `failed` with what the user's code raised and where. Before them, `enter`
+says where the user's code lies.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import itertools
 import os
 import resource
 import signal
 import socket
+import stat
 import sys
 import time
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Invalid, MlwrightError
 from mlwright.sdk import report
-from mlwright.sdk.codecs import Codec, codec_for, codec_named
+from mlwright.sdk.codec_names import TREE
+from mlwright.sdk.codecs import LAST_RESORT, Codec, Unstorable, codec_named, codecs_for, reason
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.forked import children_end_here
 from mlwright.sdk.frames import CUT_OFF, Frame, FrameReader, receive
@@ -113,6 +117,7 @@ class Worker:
             "execute": self._execute,
             "script": self._execute,
             "notebook": self._execute,
+            "summarise": self._summarise,
         }
         head = frame.head
         try:
@@ -126,6 +131,13 @@ class Worker:
 
     def _trace(self, frame: Frame) -> Frame:
         return Frame({"nodes": _pipeline(frame.head).trace(frame.head["values"])})
+
+    def _summarise(self, frame: Frame) -> Frame:
+        from mlwright.sdk.summaries import distribute, summarise
+
+        head = frame.head
+        found, form = Range(Path(head["path"]), head["start"], head["size_bytes"]), head["format"]
+        return Frame(distribute(found, form, head["bins"]) if "bins" in head else summarise(found, form))
 
     def _execute(self, frame: Frame) -> Frame:
         """One attempt. What it raised is in the answer, so that what it used and printed is too."""
@@ -259,39 +271,62 @@ class _Encoder:
         self.parts: list[bytes] = []
 
     def add(self, name: str, value: Any) -> None:
-        """Encode one output; a list of what no codec takes as a whole is kept element by element."""
-        what = f"the output `{name}` of step `{self._node}`"
-        try:
-            self._add(name, value, codec_for(value, what))
-        except Invalid:
-            if type(value) is not list:
-                raise
-            for index, item in enumerate(value):
-                self._add(f"{name}[{index}]", item, codec_for(item, f"{what}, at {index},"))
+        """Encode one output; a list of what no codec takes as a whole is kept element by element.
 
-    def _add(self, name: str, value: Any, codec: Codec) -> None:
-        told: dict[str, Any] = {
-            "name": name,
-            "codec": codec.name,
-            "type": type_name(type(value)),
-            "about": codec.describe(value),
-        }
-        self.told.append(told)
+        Raises:
+            Invalid: it cannot be stored, not even as pickle.
+        """
+        what = f"the output `{name}` of step `{self._node}`"
+        codecs = codecs_for(value)
+        first = next(codecs, None)
+        if first is None and type(value) is list and all(next(codecs_for(item), None) for item in value):
+            for index, item in enumerate(value):
+                self._add(f"{name}[{index}]", item, f"{what}, at {index},", codecs_for(item))
+        else:
+            self._add(name, value, what, codecs if first is None else itertools.chain([first], codecs))
+
+    def _add(self, name: str, value: Any, what: str, codecs: Iterator[Codec]) -> None:
+        refused: Unstorable | None = None
+        for codec in codecs:
+            try:
+                self._keep(name, value, codec)
+            except Unstorable as error:
+                refused = refused or error
+            else:
+                return
+        try:
+            self._keep(name, value, LAST_RESORT)
+        except Invalid as error:
+            raise Invalid(f"{what} cannot be stored: {error.message}", hint=error.hint) from error
+        why = reason(value) if refused is None else refused.message
+        self.told[-1]["about"]["why"] = why
+        better = "" if refused is None or not refused.hint else f" (better: {refused.hint})"
+        self._place.say(f"mlwright: {what} is stored as pickle, which is not safe to load: {why}{better}\n")
+
+    def _keep(self, name: str, value: Any, codec: Codec) -> None:
+        told: dict[str, Any] = {"name": name, "codec": codec.name, "type": type_name(type(value))}
         if codec.dumps is not None:
             data = codec.dumps(value)
             if len(data) <= INLINE_BYTES:
-                self._inline(told, data)
+                self._tell(told, codec.describe(value), data)
                 return
         path = self._place.kept / f"{self._attempt}-{len(self.told)}"
         codec.encode(value, path)
-        if path.stat().st_size <= INLINE_BYTES:
-            self._inline(told, path.read_bytes())
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            if codec.name != TREE:
+                raise Invalid(f"the codec `{codec.name}` has made a folder: encode must write one file")
+            self._tell(told | {"folder": str(path)}, codec.describe(value))
+        elif status.st_size <= INLINE_BYTES:
+            self._tell(told, codec.describe(value), path.read_bytes())
         else:
-            told["path"] = str(path)
+            self._tell(told | {"path": str(path)}, codec.describe(value))
 
-    def _inline(self, told: dict[str, Any], data: bytes) -> None:
-        told["part"] = len(self.parts)
-        self.parts.append(data)
+    def _tell(self, told: dict[str, Any], about: dict[str, Any], data: bytes | None = None) -> None:
+        if data is not None:
+            told["part"] = len(self.parts)
+            self.parts.append(data)
+        self.told.append(told | {"about": about})
 
 
 def _named_outputs(value: Any, wanted: Outputs, node: str) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Predictor:
         """
         table = self._table(self._validator.columns(body))
         try:
-            predictions = _plain(self._model.predict(table))
+            predictions = _plain(_one_each(self._model.predict(table)))
             if not proba:
                 return Answer(predictions)
             shares = _plain(self._model.predict_proba(table))
@@ -153,6 +153,11 @@ def _table_maker(inputs: Sequence[Column]) -> Callable[[Columns], Any]:
         return made
 
     return table
+
+
+def _one_each(answers: Any) -> Any:
+    """CatBoost answers one of several classes with a column; all others with a row."""
+    return answers[:, 0] if getattr(answers, "ndim", 1) == 2 and answers.shape[1] == 1 else answers
 
 
 def _plain(values: Any) -> list[Any]:

@@ -64,11 +64,11 @@ def load_tree(objects: Objects, digest: Digest) -> Tree:
     except msgspec.DecodeError as error:
         raise Corrupt(f"tree {digest[:12]} is not a manifest: {error}") from error
     for entry in entries:
-        if not _safe(entry.path):
+        if not is_safe(entry.path):
             raise Corrupt(f"tree {digest[:12]} names the unsafe path {entry.path!r}")
     return Tree(entries)
 
 
-def _safe(path: str) -> bool:
+def is_safe(path: str) -> bool:
     """Whether a path is the plain one of a file below its folder."""
     return "\0" not in path and not _UNSAFE_PARTS.intersection(path.split("/"))

@@ -13,13 +13,11 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.kernel.errors import Incompatible, Invalid, NotFound
 from mlwright.kernel.ids import ArtifactId, new_id
+from mlwright.sdk.codec_names import PICKLE, TREE
 
 _SQL = Queries.beside(__file__)
-
-TREE = "tree"
-"""The codec of a dataset: its digest names a tree, not an object."""
 
 
 class Artifact(Struct, frozen=True):
@@ -45,6 +43,28 @@ class Artifact(Struct, frozen=True):
     def end(self) -> End:
         """The artifact as an end of edges."""
         return End("artifact", self.id)
+
+    @property
+    def unsafe(self) -> bool:
+        """Whether loading it runs what its bytes say."""
+        return self.codec == PICKLE
+
+    def refuse_foreign_pickle(self, what: str) -> None:
+        """To be asked before the bytes go to a process that loads them.
+
+        Args:
+            what: how the message names it.
+
+        Raises:
+            Incompatible: it is a pickle that no attempt of our own executor wrote.
+        """
+        if self.unsafe and not self.ours:
+            raise Incompatible(
+                f"{what} is stored as pickle, and was not made by a run of this workspace: loading it could"
+                " run anything",
+                hint="make it here, by running the pipeline that gives it; or store it by a codec that is"
+                " safe to load (docs/codecs.md)",
+            )
 
 
 def new_artifact(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.versioning.lineage import LineageNode
 
+_FOREIGN = "it was not made by a run of this workspace: it is never loaded"
+
 
 @click.group(epilog="Example: mlwright artifacts list latest", context_settings=HELP)
 def artifacts() -> None:
@@ -35,7 +37,7 @@ def list_artifacts(project: Project, run: str, as_json: bool) -> None:
             (
                 each.reference,
                 each.role,
-                each.artifact.type,
+                f"{each.artifact.type} (pickle, unsafe)" if each.artifact.unsafe else each.artifact.type,
                 show_size(each.artifact.size_bytes),
                 f"b3:{each.artifact.digest[:12]}",
             )
@@ -64,6 +66,9 @@ def show_artifact(project: Project, reference: str, as_json: bool) -> None:
     say(f"id         {artifact.id}")
     say(f"digest     b3:{artifact.digest}")
     say(f"type       {artifact.type}, by the codec {artifact.codec}")
+    if artifact.unsafe:
+        loaded = "only steps and servers here load it" if artifact.ours else _FOREIGN
+        say(f"unsafe     loading it runs what its bytes say; {loaded}")
     say(f"size       {show_size(artifact.size_bytes)}")
     say(f"made       {show_time(artifact.created_us)}")
     if found.made_by:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage import (
@@ -35,9 +36,11 @@ from mlwright.storage import (
 from mlwright.storage.places import Line
 from mlwright.storage.scan import is_bare
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import TREE, Artifact, add_artifact
+from mlwright.versioning.artifacts import Artifact, add_artifact
+from mlwright.versioning.catalogue import Catalogue
 from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
+from mlwright.versioning.tags import check_tags
 from mlwright.versioning.versions import Version, Versions
 
 
@@ -72,21 +75,31 @@ class Difference(Struct, frozen=True):
         return ", ".join(told) or "unchanged"
 
 
-class Datasets:
+class Datasets(Catalogue):
     """The datasets of a workspace.
 
     Args:
         places: what this machine remembers of files it has read.
         root: the project's folder.
+        summaries: where summaries of tables are remembered.
+        python: gives an interpreter that has pyarrow, or None: without one, tables are not summarised.
     """
 
-    def __init__(self, database: Database, objects: InlineObjects, places: Places, root: Path) -> None:
-        self._database = database
+    def __init__(
+        self,
+        database: Database,
+        objects: InlineObjects,
+        places: Places,
+        root: Path,
+        *,
+        summaries: Path | None = None,
+        python: Callable[[], Path | None] = lambda: None,
+    ) -> None:
+        super().__init__(database, Versions(database, "dataset"), summaries, python)
         self._objects = objects
         self._places = places
         self._root = root
         self._checkouts = Checkouts(objects, places, self._is_version)
-        self.versions = Versions(database, "dataset")
 
     def plan_add(self, path: Path, name: str, *, progress: Progress = SILENT) -> Plan:
         """What adding would do. What has changed since it was read last is read, nothing is stored.
@@ -106,7 +119,7 @@ class Datasets:
         if newest is not None and newest.digest == digest_of(tree.encode(), TREE_KIND):
             same = Change("keep", newest.reference, "the same bytes are there already")
             return Plan(f"dataset {name}", (same,))
-        number = newest.number + 1 if newest else 1
+        number = self.versions.next_number(name)
         what = f"{counted(len(sources), 'file')}, {counted(tree.size_bytes, 'byte')}"
         return Plan(f"dataset {name}", (Change("add", f"{name}@{number}", what),))
 
@@ -116,8 +129,10 @@ class Datasets:
         name: str,
         *,
         message: str = "",
+        tags: Mapping[str, str] | None = None,
         about: Mapping[str, Any] | None = None,
         verify: bool = False,
+        stays: bool = True,
         progress: Progress = SILENT,
     ) -> tuple[Version, bool]:
         """Make the files at `path` the next version under `name`.
@@ -126,23 +141,27 @@ class Datasets:
             path: a file or a folder.
             name: the dataset's.
             message: why this version exists.
+            tags: keys and values that are kept with the version, shown and searched.
             about: what else is known of it.
             verify: read every file, also one that looks as it did when it was read last, and what is stored.
+            stays: the files stay where they are, so that it is worth remembering how they looked.
             progress: hears of every byte.
 
         Returns:
             The version, and whether it is new: the bytes of the newest version again are that version.
 
         Raises:
-            Invalid: as `plan_add`; a file that cannot be read.
+            Invalid: as `plan_add`; a file that cannot be read; a tag that cannot be one.
             Conflict: a file changes or vanishes while it is read.
             Unavailable: the disk is full; nothing half-written is visible.
         """
+        tags = check_tags(tags or {})
         sources = _sources(path, name)
         while True:
             base, known = ("", {}) if verify else self._remembered(path, sources)
             digest, tree, learned = self._store(path, name, sources, known, progress)
             told = {"files": len(tree.entries), "columns": _columns(sources), **(about or {})}
+            told |= {"tags": tags} if tags else {}
             with self._database.transaction() as tx:
                 if base and not self.versions.exists(tx, base):
                     continue  # what it vouched for may be collected: look at each file
@@ -151,7 +170,8 @@ class Datasets:
                     made = _add_artifact(tx, digest, tree.size_bytes, told)
                     newest = self.versions.add(tx, name, made.id, message=message, about=told)
             assert newest is not None
-            self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
+            if stays:
+                self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
             return newest, new
 
     def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[Difference]:
@@ -231,6 +251,11 @@ class Datasets:
                 tx, version.name, made.id, message=version.message, about=version.about, number=version.number
             )
 
+    @property
+    def incoming(self) -> Path:
+        """Where files may be made that are to be added."""
+        return self._objects.incoming
+
     def open(self, text: str, scratch: Path) -> Dataset:
         """A dataset whose files can be read here and now.
 
@@ -265,6 +290,15 @@ class Datasets:
     def tree(self, version: Version) -> Tree:
         """The manifest of a version."""
         return load_tree(self._objects, version.digest)
+
+    def file(self, entry: Entry) -> Range:
+        """Where the bytes of one file of a version lie, verified.
+
+        Raises:
+            NotFound: they are not in the store.
+            Corrupt: they are damaged.
+        """
+        return next(iter(ranges_of(self._objects.packs, [entry])))
 
     def _remembered(self, path: Path, sources: Sequence[Source]) -> tuple[str, dict[str, Digest]]:
         """A version that vouches for the bytes of unchanged files, and their digests.

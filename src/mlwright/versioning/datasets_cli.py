@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table, show_size
-from mlwright.versioning.printed import say_changes, say_newest, say_version
+from mlwright.versioning.datasets_printed import say_detail, say_difference, say_found, say_list
+from mlwright.versioning.printed import alias_options, change_alias, say_changes, say_version
+from mlwright.versioning.tags import parse_tags
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -23,19 +24,35 @@ def datasets() -> None:
 @command(
     "add", example='mlwright datasets add data/patients.csv --name patients -m "first export"', changes=True
 )
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", metavar="PATH|URL")
 @click.option("--name", required=True, help="The dataset's name.")
 @click.option("-m", "--message", default="", help="Why this version exists.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Keep a tag with it; repeatable.")
 @click.option("--verify", is_flag=True, help="Read unchanged files too, and what is stored of them.")
 def add(
-    project: Project, path: Path, name: str, message: str, verify: bool, as_json: bool, dry_run: bool
+    project: Project,
+    path: str,
+    name: str,
+    message: str,
+    tags: tuple[str, ...],
+    verify: bool,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
-    """Make the file or folder at PATH the next version of a dataset."""
+    """Make a file or a folder the next version of a dataset: of this disk, of the web, or of a bucket.
+
+    URL is https://..., s3://BUCKET/KEY, or s3://BUCKET/FOLDER/; what was read there is recorded.
+    """
+    from mlwright.versioning.imports import add_from, plan_add_from
+
+    given = parse_tags(tags)
     with progress() as bar:
         if dry_run:
-            say_plan(project.datasets.plan_add(path, name, progress=bar), as_json)
+            say_plan(plan_add_from(project.datasets, path, name, progress=bar), as_json)
             return
-        version, new = project.datasets.add(path, name, message=message, verify=verify, progress=bar)
+        version, new = add_from(
+            project.datasets, path, name, message=message, tags=given, verify=verify, progress=bar
+        )
     if as_json:
         say_json({"version": version, "new": new})
         return
@@ -108,28 +125,134 @@ def verify(project: Project, references: tuple[str, ...], as_json: bool) -> None
 
 
 @datasets.add_command
+@command("push", example="mlwright datasets push patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def push(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Send a version to a remote, with its records; only what is missing there is sent.
+
+    REMOTE is a name of `remotes` in the settings, by default `origin` or the only one.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_push(reference) if dry_run else exchange.push(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
+@command("pull", example="mlwright datasets pull patients@3 origin", changes=True)
+@click.argument("reference", metavar="NAME[@V]")
+@click.argument("remote", required=False)
+def pull(project: Project, reference: str, remote: str | None, as_json: bool, dry_run: bool) -> None:
+    """Fetch a version from a remote, by default the newest there; it keeps its number.
+
+    Only what is missing here is fetched, and every byte is verified.
+    """
+    exchange = project.exchange(remote)
+    with progress() as bar:
+        found = exchange.plan_pull(reference) if dry_run else exchange.pull(reference, progress=bar)
+    say_plan(found.plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
 @command("list", example="mlwright datasets list")
-def list_datasets(project: Project, as_json: bool) -> None:
-    """Show the newest version of each dataset."""
-    say_newest(project.datasets.versions, as_json)
+@click.argument("name", default="")
+def list_datasets(project: Project, name: str, as_json: bool) -> None:
+    """Show the newest version of each dataset, or every version of NAME.
+
+    Rows are shown where they were counted before, by `show` or `diff`.
+    """
+    found = project.datasets.list(name)
+    if as_json:
+        say_json(found)
+    else:
+        say_list(found)
 
 
 @datasets.add_command
 @command("show", example="mlwright datasets show patients@1")
-@click.argument("reference")
-def show_dataset(project: Project, reference: str, as_json: bool) -> None:
-    """Show one version: files, columns, aliases."""
-    versions = project.datasets.versions
-    version = versions.resolve(reference)
-    tree = project.datasets.tree(version)
+@click.argument("reference", metavar="REF")
+@click.option("--files", "every_file", is_flag=True, help="List every file.")
+@click.option("--table", "tables", multiple=True, metavar="PATH", help="Summarise this table; repeatable.")
+def show_dataset(
+    project: Project, reference: str, every_file: bool, tables: tuple[str, ...], as_json: bool
+) -> None:
+    """Show one version: files by type; rows, columns and statistics of its tables.
+
+    Tables are CSV, TSV, Parquet, Arrow and JSON Lines. They are read by pyarrow in the project's environment.
+    """
+    with progress() as bar:
+        detail = project.datasets.show(reference, tables=tables, progress=bar)
     if as_json:
-        say_json({"version": version, "files": tree.entries})
+        say_json(detail)
         return
-    say_version(version, versions)
-    if columns := version.about.get("columns"):
-        say(f"columns    {len(columns)}: {', '.join(columns[:6])}{', ...' if len(columns) > 6 else ''}")
-    say("files")
-    say_table(
-        [(each.path, show_size(each.size_bytes), f"b3:{each.digest[:12]}") for each in tree.entries],
-        indent="  ",
-    )
+    say_version(detail.version, project.datasets.versions)
+    say_detail(detail, every_file=every_file)
+
+
+@datasets.add_command
+@command("diff", example="mlwright datasets diff patients@1 patients@2")
+@click.argument("before")
+@click.argument("after")
+@click.option("--files", "every_file", is_flag=True, help="List every file.")
+def diff_datasets(project: Project, before: str, after: str, every_file: bool, as_json: bool) -> None:
+    """Show what differs between two versions: files; of tables rows, columns, and how far each has moved."""
+    with progress() as bar:
+        difference = project.datasets.diff(before, after, progress=bar)
+    if as_json:
+        say_json(difference)
+    else:
+        say_difference(difference, every_file=every_file)
+
+
+@datasets.add_command
+@command("search", example="mlwright datasets search clinic age")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", default=20, show_default=True, help="At most so many versions.")
+def search_datasets(project: Project, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Find the versions that hold all WORDS in names, tags, columns or messages, best first.
+
+    The last word may be the beginning of one.
+    """
+    asked = " ".join(words)
+    found = project.datasets.search(asked, limit=limit)
+    if as_json:
+        say_json(found)
+    else:
+        say_found(found, project.datasets.nearest_names(asked))
+
+
+@datasets.add_command
+@command("alias", example='mlwright datasets alias patients@3 golden -m "checked by hand"', changes=True)
+@alias_options
+def alias_dataset(
+    project: Project,
+    reference: str,
+    alias: str,
+    message: str,
+    delete: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Point ALIAS at a version; the move is kept with who, when, from, to and why."""
+    plan = change_alias(project.datasets.versions, reference, alias, message, delete=delete, dry_run=dry_run)
+    say_plan(plan, as_json, done=not dry_run)
+
+
+@datasets.add_command
+@command("rm", example='mlwright datasets rm patients@1 patients@2 -m "wrong units"', changes=True)
+@click.argument("references", metavar="REF...", nargs=-1, required=True)
+@click.option("--all", "every", is_flag=True, help="Every version; REF is a name.")
+@click.option("-m", "--message", default="", help="Why they go.")
+def remove_datasets(
+    project: Project, references: tuple[str, ...], every: bool, message: str, as_json: bool, dry_run: bool
+) -> None:
+    """Take versions away that no alias, run or model refers to. Their numbers are not given again.
+
+    The bytes go with the next garbage collection.
+    """
+    if dry_run:
+        plan = project.datasets.plan_remove(*references, every=every)
+    else:
+        plan = project.datasets.remove(*references, every=every, reason=message)
+    say_plan(plan, as_json, done=not dry_run)

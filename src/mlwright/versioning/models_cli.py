@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
-from mlwright.versioning.printed import say_newest, say_version
+from mlwright.versioning.printed import alias_options, change_alias, say_newest, say_version
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -66,17 +66,16 @@ def show_model(project: Project, reference: str, as_json: bool) -> None:
 @command(
     "alias", example='mlwright models alias diagnosis@2 champion -m "better on the new data"', changes=True
 )
-@click.argument("reference")
-@click.argument("alias")
-@click.option("-m", "--message", default="", help="Why the alias moves.")
+@alias_options
 def alias_model(
-    project: Project, reference: str, alias: str, message: str, as_json: bool, dry_run: bool
+    project: Project,
+    reference: str,
+    alias: str,
+    message: str,
+    delete: bool,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Point ALIAS at a version; the move is kept with who, when, from, to and why."""
-    versions = project.models.versions
-    plan = (
-        versions.plan_alias(reference, alias)
-        if dry_run
-        else versions.set_alias(reference, alias, reason=message)
-    )
+    plan = change_alias(project.models.versions, reference, alias, message, delete=delete, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from mlwright.kernel.clock import show as show_time
+from mlwright.kernel.words import printable
 from mlwright.terminal import say, say_json, say_table, show_size
 
 if TYPE_CHECKING:
+    from mlwright.kernel.plan import Plan
     from mlwright.versioning.versions import Version, Versions
 
 
@@ -44,7 +48,32 @@ def say_version(version: Version, versions: Versions) -> None:
     say(f"size       {show_size(version.size_bytes)}")
     say(f"made       {show_time(version.created_us)}")
     if version.message:
-        say(f"message    {version.message}")
+        say(f"message    {printable(version.message)}")
+
+
+def alias_options(door: Callable[..., Any]) -> Callable[..., Any]:
+    """What `alias` is told, for either kind."""
+    for option in (
+        click.option("--delete", is_flag=True, help="Take the alias away; REF is a name."),
+        click.option("-m", "--message", default="", help="Why the alias moves, or goes."),
+        click.argument("alias"),
+        click.argument("reference", metavar="REF"),
+    ):
+        option(door)
+    return door
+
+
+def change_alias(
+    versions: Versions, reference: str, alias: str, reason: str, *, delete: bool, dry_run: bool
+) -> Plan:
+    """Point an alias at a version, or take it away; or only plan that."""
+    if delete and dry_run:
+        return versions.plan_alias_removal(reference, alias)
+    if delete:
+        return versions.remove_alias(reference, alias, reason=reason)
+    if dry_run:
+        return versions.plan_alias(reference, alias)
+    return versions.set_alias(reference, alias, reason=reason)
 
 
 def say_changes(what: str, names: Sequence[str], most: int = 10) -> None:

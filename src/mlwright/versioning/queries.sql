@@ -26,11 +26,67 @@ SELECT DISTINCT to_id FROM edge
 WHERE to_kind IN ('object', 'tree') AND to_id >= :prefix AND to_id < :prefix || '~' AND role = 'bytes' LIMIT 2;
 
 -- name: add_version
--- The next number under a name, or a given one.
+-- The next number under a name, or a given one; that of a version that was removed is not given again.
 INSERT INTO version (id, kind, name, number, artifact_id, message, about, created_us)
 SELECT :id, :kind, :name, coalesce(:number, max(number) + 1, 1), :artifact_id, :message, :about, :created_us
-FROM version WHERE kind = :kind AND name = :name
+FROM (
+    SELECT number FROM version WHERE kind = :kind AND name = :name
+    UNION ALL SELECT number FROM removed WHERE kind = :kind AND name = :name
+)
 RETURNING number;
+
+-- name: next_number
+-- The number that the next version under a name will have.
+SELECT coalesce(max(number) + 1, 1) AS number FROM (
+    SELECT number FROM version WHERE kind = :kind AND name = :name
+    UNION ALL SELECT number FROM removed WHERE kind = :kind AND name = :name
+);
+
+-- name: removals
+-- The versions under a name that were removed, newest first; one number, or all.
+SELECT number, actor, reason, at_us FROM removed
+WHERE kind = :kind AND name = :name AND (:number IS NULL OR number = :number) ORDER BY number DESC;
+
+-- name: removal_by_id
+-- What a version was called that was removed.
+SELECT kind, name, number FROM removed WHERE version_id = :version_id;
+
+-- name: add_removal
+-- Remember that a version was removed.
+INSERT INTO removed (version_id, kind, name, number, actor, reason, at_us)
+VALUES (:version_id, :kind, :name, :number, :actor, :reason, :at_us);
+
+-- name: remove_version
+-- Take a version away.
+DELETE FROM version WHERE id = :id;
+
+-- name: remove_artifact
+-- Take a value away that no version names any more.
+DELETE FROM artifact WHERE id = :id AND NOT EXISTS (SELECT 1 FROM version WHERE artifact_id = :id);
+
+-- name: add_to_search
+-- Let a version be found by words.
+INSERT INTO search (version_id, kind, name, tags, columns, message)
+VALUES (:version_id, :kind, :name, :tags, :columns, :message);
+
+-- name: remove_from_search
+-- A version that is gone is not found.
+DELETE FROM search WHERE version_id = :version_id;
+
+-- name: columns_in_search
+-- The columns that a version is found by.
+SELECT columns FROM search WHERE version_id = :version_id;
+
+-- name: set_columns_in_search
+-- The columns of a file that could not be read when its version was made.
+UPDATE search SET columns = :columns WHERE version_id = :version_id;
+
+-- name: search_versions
+-- The versions that hold all words, best first: a name counts most, then tags, columns, the message.
+SELECT version_id, bm25(search, 0, 0, 1000, 100, 10, 1) AS score,
+    snippet(search, 2, :begin, :end, '...', 12) AS name, snippet(search, 3, :begin, :end, '...', 12) AS tags,
+    snippet(search, 4, :begin, :end, '...', 12) AS columns, snippet(search, 5, :begin, :end, '...', 12) AS message
+FROM search WHERE search MATCH :words AND kind = :kind ORDER BY score, version_id DESC LIMIT :limit;
 
 -- name: version_by_id
 -- One version.
@@ -86,14 +142,18 @@ SELECT alias, version_id FROM alias WHERE kind = :kind AND name = :name ORDER BY
 INSERT INTO alias (kind, name, alias, version_id) VALUES (:kind, :name, :alias, :version_id)
 ON CONFLICT (kind, name, alias) DO UPDATE SET version_id = excluded.version_id;
 
+-- name: remove_alias
+-- An alias points nowhere any more.
+DELETE FROM alias WHERE kind = :kind AND name = :name AND alias = :alias;
+
 -- name: add_alias_move
 -- Remember where an alias pointed before, who moved it and why.
-INSERT INTO alias_move (kind, name, alias, from_id, to_id, actor, reason, at_us)
-VALUES (:kind, :name, :alias, :from_id, :to_id, :actor, :reason, :at_us);
+INSERT INTO alias_move (kind, name, alias, from_number, to_number, actor, reason, at_us)
+VALUES (:kind, :name, :alias, :from_number, :to_number, :actor, :reason, :at_us);
 
 -- name: alias_moves
 -- The history of the aliases under a name, newest first.
-SELECT alias, from_id, to_id, actor, reason, at_us FROM alias_move
+SELECT alias, from_number, to_number, actor, reason, at_us FROM alias_move
 WHERE kind = :kind AND name = :name ORDER BY id DESC;
 
 -- name: add_snapshot

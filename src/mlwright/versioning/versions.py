@@ -9,12 +9,14 @@ from msgspec import Struct
 
 from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
+from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Invalid, NotFound, nearest
+from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import ArtifactId, VersionId, new_id
 from mlwright.kernel.plan import Change, Plan
+from mlwright.versioning import search
 from mlwright.versioning.references import LATEST, Reference, check_name, parse_reference
 
 _SQL = Queries.beside(__file__)
@@ -26,7 +28,7 @@ class Version(Struct, frozen=True):
     """One version, which never changes.
 
     Args:
-        about: what is known of it: a dataset's columns, a model's metrics and signature.
+        about: what is known of it: a dataset's columns and tags, a model's metrics and signature.
     """
 
     id: VersionId
@@ -46,17 +48,26 @@ class Version(Struct, frozen=True):
         return f"{self.name}@{self.number}"
 
     @property
+    def tags(self) -> dict[str, str]:
+        """Keys and values that it was given when it was made."""
+        return dict(self.about.get("tags") or {})
+
+    @property
     def end(self) -> End:
         """The version as an end of edges."""
         return End("version", self.id)
 
 
 class AliasMove(Struct, frozen=True):
-    """An alias was pointed elsewhere: from which number (None at first) to which, by whom, why, when."""
+    """An alias was pointed elsewhere: from which number (None at first) to which, by whom, why, when.
+
+    Args:
+        to_number: None when it was taken away.
+    """
 
     alias: str
     from_number: int | None
-    to_number: int
+    to_number: int | None
     actor: str
     reason: str
     at_us: int
@@ -79,8 +90,14 @@ class Versions:
         about: dict[str, Any],
         number: int | None = None,
     ) -> Version:
-        """Give an artifact the next number under a name, or a certain one, with the edge that ties them."""
+        """Give an artifact the next number under a name, or a certain one, with the edge that ties them.
+
+        Raises:
+            Conflict: the version with that number is there already, or was removed.
+        """
         check_name(name, self.kind)
+        if number is not None and (gone := self._removed(name, number)):
+            raise Conflict(f"{gone}: its number is not given again")
         identity = VersionId(new_id())
         tx.read(
             _SQL["add_version"],
@@ -95,8 +112,13 @@ class Versions:
         )
         made = _version(tx.read(_SQL["version_by_id"], id=identity)[0])
         edges.add(tx, [Edge(made.end, "artifact", End("artifact", artifact_id))])
+        search.add(tx, made.id, self.kind, name, message, about)
         events.record(tx, f"{self.kind}.added", made.end, reference=made.reference, message=message)
         return made
+
+    def next_number(self, name: str) -> int:
+        """The number that the next version under a name will have."""
+        return int(self._database.read(_SQL["next_number"], kind=self.kind, name=name)[0]["number"])
 
     def resolve(self, text: str) -> Version:
         """The version a reference means now.
@@ -108,7 +130,11 @@ class Versions:
         reference = parse_reference(text, self.kind)
         if (found := self.find(reference)) is not None:
             return found
+        if reference.number is not None and (gone := self._removed(reference.name, reference.number)):
+            raise NotFound(gone)
         versions = self.named(reference.name)
+        if not versions and (gone := self._removed(reference.name)):
+            raise NotFound(f"no version of {self.kind} `{reference.name}` is left: {gone}")
         if not versions:
             known = [row["name"] for row in self._database.read(_SQL["names_of_kind"], kind=self.kind)]
             add = (
@@ -154,6 +180,17 @@ class Versions:
             raise NotFound(f"there is no version {identity}")
         return _version(rows[0])
 
+    def label(self, identity: str) -> str:
+        """How a version is named to people, by its whole id, of either kind; also one that was removed.
+
+        Raises:
+            NotFound: there is none, and was none.
+        """
+        if gone := self._database.read(_SQL["removal_by_id"], version_id=identity):
+            return f"{gone[0]['kind']} {gone[0]['name']}@{gone[0]['number']} (removed)"
+        version = self.by_id(identity)
+        return f"{version.kind} {version.reference}"
+
     def exists(self, source: Source, identity: str) -> bool:
         """Whether a version is there, as it is seen in `source`."""
         return bool(source.read(_SQL["version_by_id"], id=identity))
@@ -175,18 +212,8 @@ class Versions:
 
     def alias_moves(self, name: str) -> list[AliasMove]:
         """The history of the aliases under a name, newest first."""
-        numbers = {version.id: version.number for version in self.named(name)}
-        return [
-            AliasMove(
-                row["alias"],
-                numbers.get(row["from_id"]),
-                numbers[row["to_id"]],
-                row["actor"],
-                row["reason"],
-                row["at_us"],
-            )
-            for row in self._database.read(_SQL["alias_moves"], kind=self.kind, name=name)
-        ]
+        rows = self._database.read(_SQL["alias_moves"], kind=self.kind, name=name)
+        return [AliasMove(**row) for row in rows]
 
     def plan_alias(self, text: str, alias: str) -> Plan:
         """What pointing an alias at a version would change.
@@ -214,18 +241,9 @@ class Versions:
 
     def move_alias(self, tx: Transaction, version: Version, alias: str, *, reason: str) -> None:
         """Point an alias at a version, inside a transaction."""
-        name = {"kind": self.kind, "name": version.name, "alias": alias}
-        before = tx.read(_SQL["alias_target"], **name)
-        tx.execute(_SQL["set_alias"], **name, version_id=version.id)
-        tx.execute(
-            _SQL["add_alias_move"],
-            **name,
-            from_id=before[0]["version_id"] if before else None,
-            to_id=version.id,
-            actor=events.actor(),
-            reason=reason,
-            at_us=now_us(),
-        )
+        before = self._alias_before(tx, version.name, alias)
+        tx.execute(_SQL["set_alias"], kind=self.kind, name=version.name, alias=alias, version_id=version.id)
+        self._keep_move(tx, version.name, alias, before.number if before else None, version.number, reason)
         events.record(
             tx,
             "alias.moved",
@@ -234,6 +252,75 @@ class Versions:
             to=version.reference,
             reason=reason,
         )
+
+    def plan_alias_removal(self, name: str, alias: str) -> Plan:
+        """What taking an alias away would change.
+
+        Raises:
+            NotFound: there is no such alias.
+        """
+        target = self._alias_target(name, alias)
+        return Plan("alias", (Change("remove", f"{target.name}@{alias}", f"is {target.reference} now"),))
+
+    def remove_alias(self, name: str, alias: str, *, reason: str = "") -> Plan:
+        """Take an alias away; its history stays, with who, when and why.
+
+        Raises:
+            NotFound: there is no such alias.
+        """
+        plan = self.plan_alias_removal(name, alias)
+        with self._database.transaction() as tx:
+            target = self._alias_target(name, alias)
+            tx.execute(_SQL["remove_alias"], kind=self.kind, name=target.name, alias=alias)
+            self._keep_move(tx, target.name, alias, target.number, None, reason)
+            events.record(
+                tx,
+                "alias.removed",
+                target.end,
+                alias=f"{target.name}@{alias}",
+                was=target.reference,
+                reason=reason,
+            )
+        return plan
+
+    def _alias_target(self, name: str, alias: str) -> Version:
+        name = parse_reference(name, self.kind).name
+        aliases = self.aliases(name)
+        if alias not in aliases:
+            self.resolve(name)
+            raise NotFound(
+                f"{self.kind} `{name}` has no alias `{alias}`",
+                hint=nearest(alias, sorted(aliases)) or "it has none",
+            )
+        return aliases[alias]
+
+    def _alias_before(self, tx: Transaction, name: str, alias: str) -> Version | None:
+        rows = tx.read(_SQL["alias_target"], kind=self.kind, name=name, alias=alias)
+        return _version(tx.read(_SQL["version_by_id"], id=rows[0]["version_id"])[0]) if rows else None
+
+    def _keep_move(
+        self, tx: Transaction, name: str, alias: str, before: int | None, after: int | None, reason: str
+    ) -> None:
+        tx.execute(
+            _SQL["add_alias_move"],
+            kind=self.kind,
+            name=name,
+            alias=alias,
+            from_number=before,
+            to_number=after,
+            actor=events.actor(),
+            reason=reason,
+            at_us=now_us(),
+        )
+
+    def _removed(self, name: str, number: int | None = None) -> str:
+        """What became of a version, or of the newest one, that was removed; empty if none was."""
+        rows = self._database.read(_SQL["removals"], kind=self.kind, name=name, number=number)
+        if not rows:
+            return ""
+        newest = rows[0]
+        why = f": {newest['reason']}" if newest["reason"] else ""
+        return f"{name}@{newest['number']} was removed {show_time(newest['at_us'])} by {newest['actor']}{why}"
 
 
 def _check_alias(alias: str) -> None:

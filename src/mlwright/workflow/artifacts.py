@@ -20,21 +20,31 @@ from mlwright.kernel import edges
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, looks_like_id, short
 from mlwright.kernel.plan import Change, Plan
-from mlwright.kernel.words import counted
+from mlwright.kernel.words import counted, printable
+from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.promise import RESULT
 from mlwright.storage import check_out, load_tree
 from mlwright.versioning import Artifact
-from mlwright.versioning.artifacts import TREE, artifact_by_digest, artifact_by_prefix
+from mlwright.versioning.artifacts import artifact_by_digest, artifact_by_prefix
 from mlwright.workflow.rooms import Rooms
 
 SUFFIXES = {
     "table": ".parquet",
     "array": ".npy",
     "sklearn": ".skops",
+    "xgboost": ".ubj",
+    "lightgbm": ".txt",
+    "catboost": ".cbm",
+    "torch": ".safetensors",
+    "onnx": ".onnx",
+    "figure": ".png",
+    "plotly": ".json",
+    "pickle": ".pickle",
     "json": ".json",
     "text": ".txt",
     "bytes": ".bin",
     "file": "",
+    "tree": "",
 }
 """What a file is called by the codec that wrote it; one that a step wrote itself has a suffix of its own."""
 
@@ -140,7 +150,7 @@ class Artifacts:
         if artifact.codec == "json":
             value = json.loads(text)
             text = json.dumps(value, ensure_ascii=False, indent=2)
-        lines = ["".join(map(_printable, line)) for line in text.removesuffix("\n").split("\n")]
+        lines = [printable(line) for line in text.removesuffix("\n").split("\n")]
         # In ASCII, so that half a character of UTF-16 can be written too.
         return SmallValue(lines if text else [], msgspec.Raw(json.dumps(_finite(value)).encode()))
 
@@ -241,12 +251,6 @@ class Artifacts:
             if made is not None:
                 return _named(made.run_id, made.node, name, role, made.id, artifact)
         return NamedArtifact(f"b3:{artifact.digest[:12]}", "", "", "", "data", "", artifact)
-
-
-def _printable(letter: str) -> str:
-    if letter.isprintable() or letter == "\t":
-        return letter
-    return letter.encode("unicode_escape", "backslashreplace").decode()
 
 
 def _finite(value: Any) -> Any:

@@ -7,7 +7,10 @@ from typing import Any
 from msgspec import Struct
 
 from mlwright.kernel.digest import Digest
+from mlwright.kernel.errors import Corrupt, NotFound
 from mlwright.kernel.ids import AttemptId
+from mlwright.sdk.codec_names import TREE
+from mlwright.storage import load_tree
 from mlwright.versioning import Artifact, artifact
 from mlwright.workflow.attempts import Success
 from mlwright.workflow.rooms import Rooms
@@ -42,7 +45,7 @@ class Cache:
         self._made[key] = made
 
     def find(self, key: Digest) -> Reusable | None:
-        """A success with a fingerprint, and its outputs; None when their bytes are gone.
+        """A success with a fingerprint, and its outputs; None when their bytes are gone, or damaged.
 
         It is the newest, or one of the run in which what was asked for before was made.
         """
@@ -61,9 +64,19 @@ class Cache:
         if found is None:
             return None
         outputs = {name: artifact(self._view, identity) for name, identity in found.outputs.items()}
-        if any(each.digest not in self._objects for each in outputs.values()):
+        if not all(map(self._is_whole, outputs.values())):
             return None
         return Reusable(found.id, outputs, found.detail)
+
+    def _is_whole(self, made: Artifact) -> bool:
+        """Whether all bytes of a value are here and right; what is not is made again."""
+        if made.codec != TREE:
+            return self._objects.is_row(made.digest) or self._objects.renew(made.digest)
+        try:
+            entries = load_tree(self._objects, made.digest).entries
+        except (NotFound, Corrupt):
+            return False
+        return all(self._objects.renew(entry.digest) for entry in entries)
 
     def _read(self, key: Digest) -> Success | None:
         """The newest success, and more of what followed it in its run if all of that was wanted before."""

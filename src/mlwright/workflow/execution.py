@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from mlwright.compute import Executor, Report, Task
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Cancelled, Conflict, MlwrightError, WorkFailed
+from mlwright.kernel.errors import Cancelled, Conflict, Incompatible, MlwrightError, WorkFailed
 from mlwright.kernel.ids import AttemptId, new_id, short
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.leases import Lease
+from mlwright.kernel.words import is_or_are
 from mlwright.kernel.writer import Writer
 from mlwright.sdk.frames import Frame
 from mlwright.tracking import Entry, JournalReader, Progress, Run, RunState
@@ -60,6 +61,7 @@ class _Flight(Struct):
     ready: float
     began: float
     journal: JournalReader
+    basis: str = ""
     heard: Heard = field(default_factory=Heard)
     waited_s: float = 0.0
 
@@ -98,12 +100,12 @@ class Execution:
         self._records = Records(rooms.attempts, self._writer, run, lease)
         self._known: Known = orders.known()
         self._small = SmallValues(rooms, self._records)
-        self._sender = Sender(rooms, self._known, orders.datasets, self._small)
+        self._scratch = rooms.workspace.scratch / run.id
+        self._sender = Sender(rooms, self._known, orders.datasets, self._small, self._scratch / "folders")
         self._judge = Judge(
             rooms, self._records, run, orders.graph, self._known, set(), orders.parameters, orders.replay
         )
         self._frontier = Frontier(orders.graph, orders.models, durations.known)
-        self._scratch = rooms.workspace.scratch / run.id
         self._publisher = Publisher(rooms.objects, self._scratch)
         self._aside: list[tuple[_Flight, Report, Future[Outcome]]] = []
         self._absent: set[str] = set()
@@ -273,7 +275,11 @@ class Execution:
         node = turn.node
         # What was made in this process, with its hash seed and its threads, is nothing to be reused.
         key = turn.key if self._executor.isolates else None
-        parcel = self._sender.parcel(node)
+        try:
+            parcel = self._sender.parcel(node)
+        except Incompatible as error:
+            self._refuse(node, error)
+            return
         identity = AttemptId(new_id())
         journal = f"{self._scratch}/{identity}.jsonl"
         head = {
@@ -304,7 +310,9 @@ class Execution:
         whole = None if node.index is None else self._fan_of(node).node
         made_from = self._sender.input_edges(attempt.end, node, whole)
         self._records.begun(attempt, made_from, key, brief=brief)
-        self._flights[identity] = _Flight(node, attempt, turn.ready, time.monotonic(), JournalReader(journal))
+        basis = "" if key is None else key.basis.digest
+        began = time.monotonic()
+        self._flights[identity] = _Flight(node, attempt, turn.ready, began, JournalReader(journal), basis)
         if node.index is None:
             self.view.nodes[node.name].worker = attempt.worker
             self._show(node.name, AttemptState.RUNNING, number=turn.number)
@@ -312,10 +320,11 @@ class Execution:
     def _hear(self, report: Report) -> None:
         flight = self._flights.pop(report.task)
         flight.waited_s = max(0.0, time.monotonic() - report.ran_s - flight.ready)
-        if (aside := self._publisher.aside(report, flight.journal, flight.heard)) is not None:
+        told = (report, flight.journal, flight.heard, flight.basis)
+        if (aside := self._publisher.aside(*told)) is not None:
             self._aside.append((flight, report, aside))
         else:
-            self._landed(flight, report, self._publisher.publish(report, flight.journal, flight.heard))
+            self._landed(flight, report, self._publisher.publish(*told))
 
     def _take_in(self, *, whole: bool = False) -> None:
         """Record what was published aside; with `whole`, wait for all of it."""
@@ -386,13 +395,15 @@ class Execution:
         self, node: Node, state: AttemptState, outputs: Mapping[str, Artifact], seconds: float | None = None
     ) -> None:
         self._known.learn(node.name, outputs)
+        note = _unsafe_note(outputs)
         if node.index is None:
             self._frontier.meet(node.name)
-            self._show(node.name, state, seconds=seconds)
+            self._show(node.name, state, seconds=seconds, note=note)
             return
         fan = self._fan_of(node)
         fan.done += 1
         fan.reused += state is AttemptState.REUSED
+        fan.note = note or fan.note
         self._item_ended(fan)
 
     def _noted(self, node: Node) -> dict[str, Any]:
@@ -426,17 +437,24 @@ class Execution:
         learn_items(self._known, fan.node, fan.count)
         state = AttemptState.REUSED if fan.count and fan.reused == fan.count else AttemptState.SUCCEEDED
         self._frontier.meet(fan.node.name)
-        self._show(fan.node.name, state, seconds=None if state is AttemptState.REUSED else seconds)
+        took = None if state is AttemptState.REUSED else seconds
+        self._show(fan.node.name, state, seconds=took, note=fan.note)
 
-    def _refuse(self, node: Node, error: WorkFailed) -> None:
+    def _refuse(self, node: Node, error: MlwrightError) -> None:
         """A node that cannot begin with what it was given has failed."""
         detail = self._noted(node) | {"error": {"message": error.message, "where": error.where}}
         self._records.begun(begin(self.run.id, node.name, AttemptState.FAILED, detail=detail), [])
-        self._show(node.name, AttemptState.FAILED)
-        told = WorkFailed(
+        told = type(error)(
             f"step `{node.name}` of run {short(self.run.id)} failed: {error.message}", hint=error.hint
         )
-        self._stop_behind(node, told)
+        if node.index is None:
+            self._show(node.name, AttemptState.FAILED)
+            self._stop_behind(node, told)
+        else:
+            fan = self._fan_of(node)
+            fan.failed += 1
+            self._error = self._error or told
+            self._item_ended(fan)
 
     def _stop_behind(self, node: Node, error: MlwrightError) -> None:
         self._error = self._error or error
@@ -515,3 +533,12 @@ class Execution:
         view.state, view.seconds, view.note = state, seconds, note
         view.number = number or view.number
         self._watcher.changed(self.view, view)
+
+
+def _unsafe_note(outputs: Mapping[str, Artifact]) -> str:
+    """What the run says of a step whose output is a pickle; why, the step's log says."""
+    names = [name for name, each in outputs.items() if each.unsafe]
+    if not names:
+        return ""
+    what = "its output" if len(outputs) == 1 else ", ".join(f"`{name}`" for name in names)
+    return f"{what} {is_or_are(len(names))} stored as pickle (unsafe)"

@@ -96,6 +96,7 @@ class Fan(Struct):
     done: int = 0
     reused: int = 0
     failed: int = 0
+    note: str = ""
     _next: int = 0
 
     @property

@@ -179,4 +179,9 @@ def _told_made(made: Made) -> dict[str, Any]:
     """An artifact by its digest; a list by how many it has and the digest of all: it may be long."""
     if isinstance(made, tuple):
         return {"elements": len(made), "digest": composite("elements", [_told_made(each) for each in made])}
-    return {"artifact": made.digest, "codec": made.codec, "type": made.type}
+    told = {"artifact": made.digest, "codec": made.codec, "type": made.type}
+    if made.unsafe:
+        # A pickle names classes and functions, whose code its receiver may run and no reader of source sees:
+        # that of the step which made it counts for who takes it.
+        told["made_with"] = made.about.get("basis") or made.id
+    return told

@@ -25,6 +25,7 @@ from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Runs, read_journal, record_metrics, record_params
 from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
 from mlwright.workflow.attempts import Attempts, AttemptState, finish
+from mlwright.workflow.readers import python_for_tables
 from mlwright.workspace import Workspace
 
 
@@ -89,6 +90,7 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     """Open every room on a project's workspace."""
     database, objects, local = workspace.database, workspace.objects, workspace.local
     attempts = Attempts(database)
+    environments = Environments(database, objects, project.root, local)
     return Rooms(
         project=project,
         workspace=workspace,
@@ -98,10 +100,17 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
             on_gone=_end_left_behind,
         ),
         attempts=attempts,
-        datasets=Datasets(database, objects, Places(local / "places"), project.root),
+        datasets=Datasets(
+            database,
+            objects,
+            Places(local / "places"),
+            project.root,
+            summaries=local / "summaries",
+            python=lambda: python_for_tables(environments),
+        ),
         models=Models(database),
         snapshots=Snapshots(database, objects, project.root, project.settings.ignore, Places(local / "code")),
-        environments=Environments(database, objects, project.root, local),
+        environments=environments,
     )
 
 

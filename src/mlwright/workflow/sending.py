@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from msgspec import Struct, field
 
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
+from mlwright.sdk.codec_names import TREE
+from mlwright.storage import check_out, load_tree
 from mlwright.versioning import Artifact, Version
 from mlwright.workflow.graph import Argument, Node
 from mlwright.workflow.known import Known, Made, artifacts_in
@@ -59,16 +63,23 @@ class Sender(Struct, frozen=True):
 
     Args:
         listed: where the files of datasets lie, by version.
+        folders: where copies of folders are made for those that take them; removed with the run's scratch.
     """
 
     rooms: Rooms
     known: Known
     datasets: Mapping[str, Version]
     small: SmallValues
+    folders: Path
     listed: dict[str, dict[str, tuple[str, int, int]]] = field(default_factory=dict)
 
     def parcel(self, node: Node) -> Parcel:
-        """The arguments of a node, all of which are known."""
+        """The arguments of a node, all of which are known.
+
+        Raises:
+            Incompatible: one is a pickle from elsewhere.
+            Corrupt: the bytes of one are damaged.
+        """
         parcel = Parcel()
         for name, argument in node.inputs.items():
             parcel.arguments[name] = self._argument(argument, node.accepts.get(name, ""), parcel)
@@ -134,10 +145,27 @@ class Sender(Struct, frozen=True):
     def _made(self, made: Made, wanted: str, parcel: Parcel) -> dict[str, Any]:
         if isinstance(made, tuple):
             return {"kind": "list", "items": [self._made(each, "", parcel) for each in made]}
+        made.refuse_foreign_pickle(f"a value of type {made.type} that it takes")
         parcel.bytes_in += made.size_bytes
         sent = {"kind": "artifact", "codec": made.codec, "wanted": wanted or made.type}
+        if made.codec == TREE:
+            return {**sent, "path": str(self._folder(made))}
         inline = self.small.get(made)
         if inline is None:
             return {**sent, "path": str(self.rooms.objects.path(made.digest))}
         parcel.parts.append(inline)
         return {**sent, "part": len(parcel.parts) - 1}
+
+    def _folder(self, made: Artifact) -> Path:
+        """A copy of a folder's files, for one receiver, which takes it into its own place."""
+        objects = self.rooms.objects
+        self.folders.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self.folders)) / _folder_name(made)
+        check_out(objects, load_tree(objects, made.digest), folder)
+        return folder
+
+
+def _folder_name(made: Artifact) -> str:
+    """What the folder was called where it was made, if a folder can be called so here."""
+    name = PurePosixPath(str(made.about.get("name", ""))).name
+    return name if name not in {"", ".."} and name.isprintable() else "folder"

@@ -337,6 +337,8 @@ def _tell_argument(before: _Side, after: _Side, change: _Change) -> str:
         shown = [version.reference if version else "?" for version in versions]
         return f"input `{change.name}` differs: dataset {shown[0]} -> {shown[1]}"
     if "artifact" in then and "artifact" in now:
+        if then["artifact"] == now["artifact"] and then.get("made_with") != now.get("made_with"):
+            return f"input `{change.name}` is a pickle, and what made it has other code or packages"
         return f"input `{change.name}` differs: b3:{then['artifact'][:12]} -> b3:{now['artifact'][:12]}"
     if "elements" in then and "elements" in now:
         counts = [each["elements"] for each in (then, now)]

@@ -226,7 +226,8 @@ def _prepare(workspace: Workspace, target: Path) -> None:
     objects = target / OBJECTS
     if not objects.exists():
         objects.mkdir()
-        shutil.copymode(workspace.root / OBJECTS, objects)
+        if (own := workspace.root / OBJECTS).exists():  # they may be in a bucket
+            shutil.copymode(own, objects)
     claim(objects, workspace.id)
     # Nobody else writes here: this is the workspace's own backup, and we hold its lease.
     for left in [*(objects / "incoming").glob("*"), *target.glob("*.part")]:

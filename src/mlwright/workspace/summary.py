@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from mlwright.kernel.database import all_migrations
 from mlwright.storage.inline import rows_of
-from mlwright.workspace.workspace import DATABASE, OBJECTS, Workspace
+from mlwright.workspace.workspace import DATABASE, Workspace
 
 
 class Part(Struct, frozen=True):
@@ -71,7 +71,7 @@ def summarise(workspace: Workspace, counts: Mapping[str, int]) -> Summary:
     return Summary(
         workspace.id,
         str(root / DATABASE),
-        str(root / OBJECTS),
+        workspace.objects_at,
         str(workspace.local),
         all_migrations()[-1].number,
         dict(counts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from msgspec import Struct
@@ -9,6 +10,7 @@ from msgspec import Struct
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, all_migrations
 from mlwright.kernel.errors import Conflict, Unavailable
+from mlwright.kernel.files import write_whole
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.sqlite import SqliteDatabase
@@ -18,6 +20,8 @@ _SQL = Queries.beside(__file__)
 
 DATABASE, OBJECTS, LOCAL, MARK = "metadata.db", "objects", "local", "WORKSPACE"
 """What lies in a workspace's folder; and the file of a store that names the workspace it belongs to."""
+STORE, FOLDER = "STORE", "folder"
+"""The file that says which bucket has the objects; or that the folder has, whatever the settings say."""
 
 
 class Workspace(Struct, frozen=True):
@@ -41,6 +45,14 @@ class Workspace(Struct, frozen=True):
         return self.local.parent
 
     @property
+    def objects_at(self) -> str:
+        """Where the objects are: a folder, or the address of a bucket."""
+        with contextlib.suppress(FileNotFoundError):
+            if (place := (self.root / STORE).read_text().strip()) != FOLDER:
+                return place
+        return str(self.root / OBJECTS)
+
+    @property
     def scratch(self) -> Path:
         """Where attempts work."""
         return self.local / "scratch"
@@ -56,7 +68,8 @@ def open_workspace(project: ProjectFolder) -> Workspace:
     Raises:
         Incompatible: a newer mlwright wrote it.
         Conflict: the object store belongs to another workspace.
-        Unavailable: it cannot be written.
+        Invalid: `objects` names no bucket.
+        Unavailable: it cannot be written, or the bucket cannot be reached.
     """
     folder = project.local
     try:
@@ -68,12 +81,11 @@ def open_workspace(project: ProjectFolder) -> Workspace:
     try:
         database.migrate(all_migrations())
         identity = _identity(database, project.name)
-        claim(folder / OBJECTS, identity)
+        store = _store(folder, project.settings.objects, identity)
     except BaseException:
         database.close()
         raise
     local = folder / LOCAL
-    store = LocalObjects(folder / OBJECTS, local / "verified")
     return Workspace(identity, database, layered(store, database, local), local)
 
 
@@ -81,6 +93,22 @@ def layered(store: Objects, database: Database, local: Path) -> InlineObjects:
     """The whole of a workspace's store over the one that holds its objects."""
     made = LocalObjects(local / "made", local / "verified-made")
     return InlineObjects(PackedObjects(store, database, made), database)
+
+
+def keep_in_folder(folder: Path) -> None:
+    """Let a workspace that is made soon keep its objects itself, whatever the settings say."""
+    write_whole(folder / STORE, f"{FOLDER}\n".encode())
+
+
+def _store(folder: Path, setting: str, identity: str) -> Objects:
+    """Where the objects are: in the folder, or in a bucket."""
+    if setting or (folder / STORE).exists():
+        from mlwright.workspace import store  # 10 ms, for those who have a bucket
+
+        if (address := store.in_bucket(folder, setting)) is not None:
+            return store.open_bucket(address, folder, folder / LOCAL, identity)
+    claim(folder / OBJECTS, identity)
+    return LocalObjects(folder / OBJECTS, folder / LOCAL / "verified")
 
 
 def _identity(database: Database, project: str) -> str:

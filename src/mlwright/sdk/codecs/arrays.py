@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mlwright.kernel.errors import Invalid
+from mlwright.sdk.codecs.unstorable import Unstorable
 
 _MAPPED_BYTES = 4096
 
@@ -30,12 +30,12 @@ class ArrayCodec:
         """The array in C order, so that equal arrays have equal bytes.
 
         Raises:
-            Invalid: an array of objects.
+            Unstorable: an array of objects.
         """
         import numpy
 
         if value.dtype.hasobject:
-            raise Invalid(
+            raise Unstorable(
                 f"an array of {value.dtype} cannot be stored without pickle",
                 hint="give its elements a type of their own: numbers, booleans, dates or text",
             )

@@ -1,4 +1,4 @@
-"""scikit-learn models, as skops: a zip of JSON and .npy that runs nothing when it is read.
+"""Models of scikit-learn, as skops: a zip of JSON and .npy that runs nothing when it is read.
 
 skops names parts by their addresses in memory and stamps them with the time. Here they are numbered in
 the order they stand in, at one fixed date, so that equal models have equal bytes.
@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk.codecs.unstorable import Unstorable
 
 _AUDITED = frozenset(
     f"{module}.{name}"
     for module, names in {
+        "catboost.core": "CatBoost CatBoostClassifier CatBoostRanker CatBoostRegressor",
+        "collections": "OrderedDict",
+        "lightgbm.basic": "Booster",
+        "lightgbm.sklearn": "LGBMClassifier LGBMRanker LGBMRegressor",
         "numpy": "dtype max mean median min",
         "scipy._lib.array_api_compat.numpy._aliases": "asarray",
         "scipy.interpolate._bsplines": "BSpline",
@@ -52,6 +57,8 @@ _AUDITED = frozenset(
         "sklearn.tree._tree": "Tree",
         "sklearn.utils._bunch": "Bunch",
         "sklearn.utils._metadata_requests": "MetadataRequest MethodMetadataRequest",
+        "xgboost.core": "Booster",
+        "xgboost.sklearn": "XGBClassifier XGBRFClassifier XGBRFRegressor XGBRanker XGBRegressor",
     }.items()
     for name in names.split()
 )
@@ -64,7 +71,10 @@ _ADDRESS = "_stop_words_id"
 
 
 class SklearnCodec:
-    """Estimators, transformers and pipelines made of audited types of scikit-learn, NumPy and SciPy."""
+    """Estimators, transformers and pipelines made of audited types of scikit-learn, NumPy and SciPy.
+
+    In a pipeline there may be estimators of XGBoost, LightGBM and CatBoost too.
+    """
 
     name = "sklearn"
     libraries = ("sklearn",)
@@ -80,12 +90,18 @@ class SklearnCodec:
         """Canonical skops bytes.
 
         Raises:
-            Invalid: the model holds types that no reader would be allowed to build.
+            Unstorable: the model holds types that no reader would be allowed to build.
         """
         import skops.io
 
-        raw = skops.io.dumps(value)
-        _refuse_foreign(skops.io.get_untrusted_types(data=raw), "this model")
+        try:
+            raw = skops.io.dumps(value)
+        except skops.io.exceptions.UnsupportedTypeException as error:
+            raise Unstorable(f"this model holds what skops does not take: {error}") from error
+        try:
+            _refuse_foreign(skops.io.get_untrusted_types(data=raw), "this model")
+        except Invalid as error:
+            raise Unstorable(error.message, hint=error.hint) from None
         path.write_bytes(_canonical(raw))
 
     def decode(self, path: Path, wanted: str, scratch: Path) -> Any:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk.codecs.unstorable import Unstorable
 
 _CATEGORIES, _ORDERED = b"mlwright.categories", b"ordered"
-_TYPES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "Table"))
+_TYPES = (("pandas", "DataFrame"), ("polars", "DataFrame"), ("polars", "LazyFrame"), ("pyarrow", "Table"))
 
 
 class TableCodec:
@@ -22,14 +23,19 @@ class TableCodec:
     dumps = loads = None
 
     def matches(self, value: Any) -> bool:
-        """Whether it is one of the three kinds of table."""
+        """Whether it is one of the three kinds of table, or the plan of one."""
         return any(
-            library in sys.modules and isinstance(value, getattr(sys.modules[library], name))
+            library in sys.modules and isinstance(value, getattr(sys.modules[library], name, ()))
             for library, name in _TYPES
         )
 
     def encode(self, value: Any, path: Path) -> None:
-        """Parquet with zstd; pandas' index, and the categories Parquet would lose, are in the metadata."""
+        """Parquet with zstd; pandas' index, and the categories Parquet would lose, are in the metadata.
+
+        Raises:
+            Unstorable: a column of what Arrow has no type for.
+            Invalid: a LazyFrame, which is no table yet.
+        """
         from pyarrow import parquet
 
         parquet.write_table(_set_categories_aside(_to_arrow(value)), path, compression="zstd")
@@ -41,7 +47,8 @@ class TableCodec:
         if wanted.startswith("polars."):
             import polars
 
-            return polars.from_arrow(_put_categories_back(parquet.read_table(path)))
+            frame = polars.from_arrow(_put_categories_back(parquet.read_table(path)))
+            return frame.lazy() if wanted == "polars.LazyFrame" else frame
         table = _put_categories_back(parquet.read_table(path, memory_map=True))
         return table if wanted.startswith("pyarrow.") else table.to_pandas()
 
@@ -60,7 +67,7 @@ def _set_categories_aside(table: Any) -> Any:
     """Columns of categories that are not text, or hold none, become their codes; Parquet keeps only values.
 
     Raises:
-        Invalid: categories that Arrow cannot give back to pandas (intervals).
+        Unstorable: categories that Arrow cannot give back to pandas (intervals).
     """
     import pyarrow as pa
 
@@ -71,7 +78,7 @@ def _set_categories_aside(table: Any) -> Any:
             continue
         kind = field.type.value_type
         if pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType):
-            raise Invalid(
+            raise Unstorable(
                 f"column `{field.name}` has categories of type {kind}, which cannot be stored",
                 hint="make them text: name the labels, or .astype(str).astype('category')",
             )
@@ -117,8 +124,20 @@ def _has_text(column: Any) -> bool:
 def _to_arrow(value: Any) -> Any:
     import pyarrow
 
+    if type(value).__name__ == "LazyFrame":
+        raise Invalid(
+            "a polars.LazyFrame is the plan of a table, and not yet a table",
+            hint="return frame.collect()",
+        )
     if isinstance(value, pyarrow.Table):
         return value
-    if type(value).__module__.startswith("polars"):
-        return value.to_arrow()
-    return pyarrow.Table.from_pandas(value)
+    try:
+        if type(value).__module__.startswith("polars"):
+            return value.to_arrow()
+        return pyarrow.Table.from_pandas(value)
+    except (ValueError, TypeError, NotImplementedError) as error:  # what pyarrow raises is of these
+        told = ": ".join(str(each) for each in error.args)
+        raise Unstorable(
+            f"this table has a column that Arrow cannot hold: {told}",
+            hint="give its elements one type, as with .astype(str)",
+        ) from error
