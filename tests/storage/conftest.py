@@ -54,6 +54,21 @@ def over(objects: Objects, database: Database | None = None) -> InlineObjects:
     return InlineObjects(PackedObjects(objects, database, MemoryObjects()), database)
 
 
+def bring_forward(memory: Path, then_ns: int, now_ns: int, *, missing: bool = False) -> None:
+    """Let what this machine remembers of files (text, or a place) hold a later time of change for an earlier."""
+    known = memory.read_bytes()
+    for then, now in [(str(then_ns).encode(), str(now_ns).encode()), (_packed(then_ns), _packed(now_ns))]:
+        missing = missing or then in known
+        known = known.replace(then, now)
+    assert missing, "the time is not remembered"
+    memory.write_bytes(known)
+
+
+def _packed(number: int) -> bytes:
+    """As MessagePack writes it."""
+    return b"\xcf" + number.to_bytes(8)
+
+
 @pytest.fixture
 def database() -> Iterator[SqliteDatabase]:
     """An empty database at the newest schema."""

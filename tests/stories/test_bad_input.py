@@ -53,12 +53,14 @@ def project(make_project: Maker) -> Path:
 
 
 def records(root: Path) -> dict[str, list[object]]:
-    """Every row of every table."""
+    """Every row of every table, but for where bytes lie: what was stored before a mistake shows may stay."""
     with apsw.Connection(str(root / ".mlwright/metadata.db")) as database:
         tables = [
             str(row[0]) for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         ]
-        return {table: list(database.execute(f"SELECT * FROM {table}")) for table in tables}
+        return {
+            table: list(database.execute(f"SELECT * FROM {table}")) for table in tables if table != "packed"
+        }
 
 
 def objects(root: Path) -> set[str]:

@@ -6,7 +6,6 @@ runs are compared.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from mlwright.workflow import Request, open_rooms
 from mlwright.workflow.detail import run_detail
 from mlwright.workflow.why import why
 from tests.conftest import PYPROJECT, write
+from tests.storage.conftest import bring_forward
 
 STEPS = '''
     """A module."""
@@ -398,10 +398,8 @@ def change(project: Project, file: str, old: str, new: str, *, hidden: bool) -> 
         before.st_ino,
     )
     # Only the clock of the file system could make the time of change what it was.
-    memory = project.rooms.workspace.local / "snapshot-memory.json"
-    known = json.loads(memory.read_text())
-    known[file][0] = known[file][0].replace(str(before.st_ctime_ns), str(after.st_ctime_ns))
-    memory.write_text(json.dumps(known))
+    for memory in (project.rooms.workspace.local / "code").iterdir():
+        bring_forward(memory, before.st_ctime_ns, after.st_ctime_ns, missing=True)
 
 
 def test_what_was_made_with_other_threads_is_told_when_it_is_made_again(project: Project) -> None:

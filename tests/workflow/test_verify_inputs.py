@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlwright.app import Project
 from tests.conftest import mlwright
+from tests.storage.conftest import bring_forward
 
 Opener = Callable[[dict[str, str]], Project]
 
@@ -50,9 +51,7 @@ def change_without_a_trace(path: Path, data: bytes, memory: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    then, now = (f"{each.st_ino} {each.st_ctime_ns}" for each in (before, after))
-    assert then in memory.read_text()
-    memory.write_text(memory.read_text().replace(then, now))
+    bring_forward(memory, before.st_ctime_ns, after.st_ctime_ns)
 
 
 def add_notes(project: Project) -> None:
@@ -68,7 +67,7 @@ def test_code_that_changed_without_a_trace_is_seen(opened: Opener) -> None:
     project = opened(COUNTING)
     add_notes(project)
     run(project)
-    file, memory = project.root / "pipelines/p.py", project.root / ".mlwright/local/snapshot-memory.json"
+    file, (memory,) = project.root / "pipelines/p.py", (project.root / ".mlwright/local/code").iterdir()
     change_without_a_trace(file, file.read_bytes().replace(b"STEP = 1", b"STEP = 2"), memory)
 
     plain = run(project)
