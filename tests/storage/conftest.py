@@ -55,7 +55,7 @@ def over(objects: Objects, database: Database | None = None) -> InlineObjects:
 
 
 def bring_forward(memory: Path, then_ns: int, now_ns: int, *, missing: bool = False) -> None:
-    """Let what this machine remembers of files (text, or a place) hold a later time of change for an earlier."""
+    """Let what this machine remembers of files hold a later time of change for an earlier one."""
     known = memory.read_bytes()
     for then, now in [(str(then_ns).encode(), str(now_ns).encode()), (_packed(then_ns), _packed(now_ns))]:
         missing = missing or then in known
