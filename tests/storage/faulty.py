@@ -80,7 +80,7 @@ class FaultyProxy:
         self._partial = partial
         self.port = 0
         self._in_flight = 0
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._open: set[asyncio.StreamWriter] = set()
         self._random = random.Random(seed)
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -118,13 +118,13 @@ class FaultyProxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        for writer in self._writers:
+        for writer in self._open:
             writer.transport.abort()
-        for _ in range(3):  # a transport lets go of its socket when the loop comes round to it
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # what was aborted is closed in the next round
+        await asyncio.sleep(0)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
+        self._open.add(writer)
         try:
             while (request := await _read(reader)) is not None:
                 self._in_flight += 1
@@ -187,7 +187,7 @@ class FaultyProxy:
 
     async def _forward(self, request: Message) -> Message:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream, limit=1 << 20)
-        self._writers.add(writer)
+        self._open.add(writer)
         try:
             headers = [line for line in request.headers if not line.lower().startswith(b"connection:")]
             _write(writer, Message(request.first, [*headers, b"Connection: close"], request.body))
