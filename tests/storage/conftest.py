@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.storage import InlineObjects, LocalObjects, MemoryObjects, Objects, PackedObjects
+from mlwright.storage import InlineObjects, LocalObjects, MemoryObjects, Objects, PackedObjects, Place
 from tests.processes import until
 from tests.s3 import s3, s3_server
 
@@ -56,17 +58,18 @@ def over(objects: Objects, database: Database | None = None) -> InlineObjects:
 
 def bring_forward(memory: Path, then_ns: int, now_ns: int, *, missing: bool = False) -> None:
     """Let what this machine remembers of files hold a later time of change for an earlier one."""
-    known = memory.read_bytes()
-    for then, now in [(str(then_ns).encode(), str(now_ns).encode()), (_packed(then_ns), _packed(now_ns))]:
-        missing = missing or then in known
-        known = known.replace(then, now)
-    assert missing, "the time is not remembered"
-    memory.write_bytes(known)
-
-
-def _packed(number: int) -> bytes:
-    """As MessagePack writes it."""
-    return b"\xcf" + number.to_bytes(8)
+    if memory.suffix == ".place":
+        place = msgspec.msgpack.decode(memory.read_bytes(), type=Place)
+        times = {then_ns: now_ns}
+        lines = tuple(
+            replace(line, state=(*line.state[:3], times.get(line.state[3], line.state[3])))
+            for line in place.lines
+        )
+        assert missing or lines != place.lines, "the time is not remembered"
+        memory.write_bytes(msgspec.msgpack.encode(replace(place, lines=lines)))
+    else:
+        assert str(then_ns) in memory.read_text()
+        memory.write_text(memory.read_text().replace(str(then_ns), str(now_ns)))
 
 
 @pytest.fixture
