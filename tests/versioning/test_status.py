@@ -13,7 +13,7 @@ from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import NotFound
 from mlwright.storage import Places, Source, scan, store_tree
 from mlwright.versioning import Datasets
-from mlwright.versioning.datasets import Difference
+from mlwright.versioning.datasets import PlaceStatus
 from mlwright.workspace import Workspace
 from tests.conftest import mlwright
 
@@ -29,7 +29,7 @@ def scans(datasets: Datasets, tmp_path: Path) -> Path:
     return folder
 
 
-def only(datasets: Datasets, *names: str) -> Difference:
+def only(datasets: Datasets, *names: str) -> PlaceStatus:
     (found,) = datasets.status(names)
     return found
 
@@ -42,7 +42,7 @@ def test_nothing_has_changed(datasets: Datasets, scans: Path) -> None:
 
     touched = only(datasets)
 
-    assert at_once == touched == Difference("scans@1", str(scans))
+    assert at_once == touched == PlaceStatus("scans@1", str(scans))
     assert (touched.clean, touched.summary) == (True, "unchanged")
 
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 
 from msgspec import Struct
 
@@ -38,7 +39,7 @@ class Sweep(Struct, frozen=True):
         thin_bytes: that are not needed in these; a later sweep frees them.
         rows: small values that nothing names.
         row_bytes: all of them together.
-        temporary: files of puts that were interrupted, with their sizes.
+        temporary: files of puts, and folders of fetches, that were interrupted, with their sizes.
         young: objects that nothing names yet, and that are spared.
         kept: objects that are needed, and their bytes.
     """
@@ -131,7 +132,10 @@ def sweep(
     with database.transaction() as tx:
         rows = [digest for digest in plan.rows if tx.execute(_SQL["remove_unnamed"], digest=digest)]
     for file, _ in plan.temporary:
-        file.unlink(missing_ok=True)
+        if file.is_dir():
+            rmtree(file, ignore_errors=True)
+        else:
+            file.unlink(missing_ok=True)
     return Sweep(
         tuple(gone),
         plan.thin,
@@ -224,5 +228,6 @@ def _temporary(store: Objects, before_us: int) -> Iterator[tuple[Path, int]]:
     for file in store.incoming.iterdir():
         with suppress(FileNotFoundError):
             status = file.stat()
-            if file.is_file() and status.st_mtime_ns // 1000 < before_us:
-                yield file, status.st_size
+            if status.st_mtime_ns // 1000 < before_us:
+                files = [file] if file.is_file() else [each for each in file.rglob("*") if each.is_file()]
+                yield file, sum(each.stat().st_size for each in files)

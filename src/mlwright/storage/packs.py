@@ -121,6 +121,13 @@ class PackedObjects:
             NotFound: nowhere.
             Corrupt: a file that holds them is damaged.
         """
+        # Where it lies in a pack is a row; whether it is an object may be a request.
+        if (found := self.find(digest)) is not None:
+            try:
+                return list(self._ranges([found], verify))
+            except (NotFound, Corrupt):
+                if digest not in self._objects:
+                    raise
         if digest in self._objects:
             path = self.pack_path(digest, verify=verify)
             return [Range(path, 0, path.stat().st_size)]

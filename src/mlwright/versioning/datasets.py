@@ -44,7 +44,7 @@ from mlwright.versioning.tags import check_tags
 from mlwright.versioning.versions import Version, Versions
 
 
-class Difference(Struct, frozen=True):
+class PlaceStatus(Struct, frozen=True):
     """What has changed at a place since a version was added from there, or checked out to there.
 
     Args:
@@ -174,7 +174,7 @@ class Datasets(Catalogue):
                 self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
             return newest, new
 
-    def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[Difference]:
+    def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[PlaceStatus]:
         """What has changed on this machine's disk since it was added, or checked out.
 
         Args:
@@ -193,7 +193,8 @@ class Datasets(Catalogue):
                 f"dataset `{lacking[0]}` was neither added nor checked out on this machine",
                 hint=f"write it out: mlwright datasets checkout {lacking[0]}",
             )
-        return [self._difference(version, place, progress) for version, place in wanted]
+        statuses = [self._status_of(version, place, progress) for version, place in wanted]
+        return sorted(statuses, key=lambda each: (each.reference, each.where))
 
     def plan_checkout(
         self, reference: str, dest: str | os.PathLike[str] | None = None, *, progress: Progress = SILENT
@@ -343,11 +344,11 @@ class Datasets(Catalogue):
             progress.end()
         return digest, tree, learned
 
-    def _difference(self, version: Version, place: Place, progress: Progress) -> Difference:
+    def _status_of(self, version: Version, place: Place, progress: Progress) -> PlaceStatus:
         path = Path(place.where)
         where = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else place.where
         if not path.exists():
-            return Difference(version.reference, where, missing=True)
+            return PlaceStatus(version.reference, where, missing=True)
         try:
             sources = scan(path)
         except Invalid:
@@ -367,7 +368,7 @@ class Datasets(Catalogue):
             changed = tuple(source.path for source, line in looks_new if _has_changed(source, line, progress))
         finally:
             progress.end()
-        return Difference(version.reference, where, False, tuple(added), tuple(lines), changed)
+        return PlaceStatus(version.reference, where, False, tuple(added), tuple(lines), changed)
 
 
 def _has_changed(source: Source, line: Line, progress: Progress) -> bool:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table, show_size
-from mlwright.versioning.datasets_printed import say_detail, say_difference, say_found, say_list
-from mlwright.versioning.printed import alias_options, change_alias, say_changes, say_version
+from mlwright.versioning.datasets_printed import say_detail, say_difference, say_found, say_list, say_statuses
+from mlwright.versioning.printed import alias_options, change_alias, say_version
 from mlwright.versioning.tags import parse_tags
 
 if TYPE_CHECKING:
@@ -70,13 +70,7 @@ def status(project: Project, names: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         say_json(found)
         return
-    for each in found:
-        say(f"{each.reference}  {each.where}  {each.summary}")
-        say_changes("added", each.added)
-        say_changes("removed", each.removed)
-        say_changes("changed", each.changed)
-    if not found:
-        say("no dataset was added or checked out on this machine")
+    say_statuses(found)
 
 
 @datasets.add_command

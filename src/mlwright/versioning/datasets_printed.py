@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mlwright.kernel.clock import show as show_time
-from mlwright.kernel.words import counted, cut
+from mlwright.kernel.words import counted, cut, printable
 from mlwright.terminal import say, say_table, show_size
 from mlwright.versioning.differences import LARGE, MODERATE
 
 if TYPE_CHECKING:
     from mlwright.storage.trees import Entry
     from mlwright.versioning.contents import DatasetDetail, FoundDataset, ListedDataset
+    from mlwright.versioning.datasets import PlaceStatus
     from mlwright.versioning.differences import (
         ColumnDifference,
         DatasetDifference,
@@ -283,3 +284,22 @@ def _file(entry: Entry) -> tuple[str, str, str]:
 
 def _tags(tags: dict[str, str]) -> str:
     return ", ".join(f"{key}={cut(value, 40)}" for key, value in tags.items())
+
+
+def say_statuses(found: Sequence[PlaceStatus]) -> None:
+    """What has changed at each place, under a line for it."""
+    widths = [max((len(text) for text in texts), default=0) for texts in zip(*map(_head, found), strict=True)]
+    for each in found:
+        cells = [text.ljust(width) for text, width in zip(_head(each), widths, strict=True)]
+        say("  ".join([*cells, each.summary]))
+        for what, names in (("added", each.added), ("removed", each.removed), ("changed", each.changed)):
+            for name in names[:_CHANGES]:
+                say(f"  {what}  {printable(name)}")
+            if len(names) > _CHANGES:
+                say(f"  {what}  {len(names) - _CHANGES:,} more")
+    if not found:
+        say("no dataset was added or checked out on this machine")
+
+
+def _head(status: PlaceStatus) -> tuple[str, str]:
+    return status.reference, printable(status.where)

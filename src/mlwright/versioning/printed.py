@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -74,11 +74,3 @@ def change_alias(
     if dry_run:
         return versions.plan_alias(reference, alias)
     return versions.set_alias(reference, alias, reason=reason)
-
-
-def say_changes(what: str, names: Sequence[str], most: int = 10) -> None:
-    """A few names, and how many more there are."""
-    for name in names[:most]:
-        say(f"  {what:8} {name}")
-    if len(names) > most:
-        say(f"  {what:8} {len(names) - most:,} more")
