@@ -93,6 +93,21 @@ class Bucket:
         with self._asking(key):
             return obstore.get(self._store, key).bytes().to_bytes()
 
+    def read_text(self, key: str) -> bytes:
+        """The same for what has no digest in its name: it is held against what the server says of it.
+
+        Raises:
+            NotFound, Transient: as `read`.
+        """
+        import obstore
+
+        with self._asking(key):
+            answer = obstore.get(self._store, key)
+            etag, data = answer.meta["e_tag"], answer.bytes().to_bytes()
+        if not self._agrees(etag, _md5(data).hexdigest()):
+            raise Transient(f"{key} did not come from {self.address} as it lies there")
+        return data
+
     def pieces(self, seen: Seen, start: int = 0) -> Iterator[bytes]:
         """The bytes under a key from `start` on, in order; large ones by several requests at once.
 

@@ -63,7 +63,7 @@ class BucketRecords:
 
     def read(self, key: str) -> bytes:
         """The text."""
-        return retrying(lambda: self._bucket.read(key))
+        return retrying(lambda: self._bucket.read_text(key))
 
     def write(self, key: str, data: bytes) -> object:
         """One request."""

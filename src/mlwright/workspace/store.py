@@ -74,16 +74,16 @@ def open_bucket(address: Address, folder: Path, local: Path, identity: str) -> t
 def _claim(bucket: Bucket, identity: str) -> None:
     """A bucket carries its workspace's id, as a folder does; of two that come at once, the later has it."""
     with contextlib.suppress(NotFound):
-        retrying(lambda: bucket.read(REMOTE))
+        retrying(lambda: bucket.read_text(REMOTE))
         raise Conflict(
             f"{bucket.address} is a remote that versions were pushed to: collecting would take them away",
             hint="choose another prefix for `objects`",
         )
     try:
-        owner = retrying(lambda: bucket.read(MARK))
+        owner = retrying(lambda: bucket.read_text(MARK))
     except NotFound:
         retrying(lambda: bucket.write(MARK, f"{identity}\n".encode()))
-        owner = retrying(lambda: bucket.read(MARK))
+        owner = retrying(lambda: bucket.read_text(MARK))
     if (name := owner.decode(errors="replace").strip()) != identity:
         raise Conflict(
             f"{bucket.address} belongs to another workspace",
