@@ -12,6 +12,7 @@ import pytest
 
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change
+from mlwright.storage import store_tree
 from mlwright.versioning import Datasets
 from mlwright.workspace import Workspace
 from tests.conftest import mlwright
@@ -339,3 +340,29 @@ def test_the_door_shows_the_plan_and_the_version(root: Path, table: Path) -> Non
     assert again.stdout.startswith("the same bytes are there already: patients@1")
     assert "table      patients.csv: 2 rows, 2 columns" in shown.stdout
     assert "patients.csv" in shown.stdout
+
+
+def test_an_add_that_takes_a_day_renews_what_it_stored_first(
+    datasets: Datasets, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was collected while the rest was read is stored again: the version is whole."""
+    files = [write(tmp_path / "data" / name, name.encode() * 1000) for name in ("one", "two")]
+    times = iter([0, 13 * 3600 * 1_000_000])
+    read = store_tree
+
+    def slowly(*arguments: object, **options: object) -> object:
+        stored = read(*arguments, **options)  # type: ignore[arg-type]
+        if not slow:
+            slow.append(stored)
+            for held in list(workspace.objects.packs.store):
+                workspace.objects.packs.store.remove(held.digest)
+        return stored
+
+    slow: list[object] = []
+    monkeypatch.setattr("mlwright.versioning.datasets.store_tree", slowly)
+    monkeypatch.setattr("mlwright.versioning.datasets.now_us", lambda: next(times, 13 * 3600 * 1_000_000))
+
+    version, _ = datasets.add(files[0].parent, "long")
+
+    datasets.verify(version)
+    assert len(datasets.versions.named("long")) == 1

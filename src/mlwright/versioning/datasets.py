@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file
 from mlwright.kernel.errors import Invalid, NotFound
@@ -33,6 +34,7 @@ from mlwright.storage import (
     transfer,
     verify_entries,
 )
+from mlwright.storage.objects import RENEWED_US
 from mlwright.storage.places import Line
 from mlwright.storage.scan import is_bare
 from mlwright.storage.trees import KIND as TREE_KIND
@@ -158,13 +160,17 @@ class Datasets(Catalogue):
         tags = check_tags(tags or {})
         sources = _sources(path, name)
         while True:
+            began_us = now_us()
             base, known = ("", {}) if verify else self._remembered(path, sources)
             digest, tree, learned = self._store(path, name, sources, known, progress)
             told = {"files": len(tree.entries), "columns": _columns(sources), **(about or {})}
             told |= {"tags": tags} if tags else {}
             with self._database.transaction() as tx:
-                if base and not self.versions.exists(tx, base):
-                    continue  # what it vouched for may be collected: look at each file
+                # What vouched for bytes may be gone, or so long ago that what was stored first is collected.
+                if now_us() - began_us > RENEWED_US or (base and not self.versions.exists(tx, base)):
+                    self._places.remember(path, learned)
+                    verify = False
+                    continue  # each file that is known by now is looked for
                 newest = self.versions.find(Reference(name, alias=LATEST))
                 if new := newest is None or newest.digest != digest:
                     made = _add_artifact(tx, digest, tree.size_bytes, told)
