@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from mlwright.kernel.digest import Digest, Hasher, digest_of
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.storage.direct import DirectFile
 from mlwright.storage.objects import Stored
 from mlwright.storage.packs import Packed, PackedObjects
 
@@ -30,7 +31,6 @@ LARGE_BYTES = 64 << 20
 _LEAST, _USUAL, _MOST = 256 << 10, 1 << 20, 4 << 20
 _WINDOW_BYTES = 8 << 20
 _WINDOWS = 4
-_FLUSHED_BYTES = 64 << 20
 _PACK_BYTES = 4 << 30
 """What is written is kept at the latest after so much, so that a second try need not begin anew."""
 
@@ -75,18 +75,14 @@ class _Store:
         self._pieces: list[Piece] = []
         self._cut_up = False
         self._look = packs.anything()
-        from concurrent.futures import ThreadPoolExecutor
-
-        self._flushing = ThreadPoolExecutor(1, "mlwright-flush")
         self._begin()
 
     def __enter__(self) -> _Store:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._flushing.shutdown(cancel_futures=True)
-        os.close(self._descriptor)
-        self._file.unlink(missing_ok=True)
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
     def write(self, window: memoryview, cuts: Sequence[int], hashed: Future[list[Digest]]) -> int:
         """Take pieces that lie side by side; returns how many bytes they are."""
@@ -97,15 +93,15 @@ class _Store:
             self._pieces.append((digest, size))
             if digest in self._new or (self._look and self._packs.reliable(digest) is not None):
                 self._cut_up = True
-                self._append(window[run:start])
+                self._file.write(window[run:start])
                 run = end
             else:
-                self._new[digest] = Packed(digest, Digest(""), self._written + start - run, size)
+                self._new[digest] = Packed(digest, Digest(""), self._file.written + start - run, size)
             start = end
-        self._append(window[run:start])
+        self._file.write(window[run:start])
         self._whole.update(window[:start])
         self._size += start
-        if self._written >= _PACK_BYTES:
+        if self._file.written >= _PACK_BYTES:
             self._end_pack()
             self._begin()
         return start
@@ -113,9 +109,9 @@ class _Store:
     def end(self) -> Stored:
         """All pieces came; what is new is durable and recorded."""
         whole = self._whole.digest()
-        if not self._cut_up and self._written == self._size:
-            self._flush()
-            self._packs.put(self._file, take=True, digest=whole)
+        if not self._cut_up and self._file.written == self._size:
+            self._file.end()
+            self._packs.put(self._path, take=True, digest=whole)
             self._record(whole)
         elif not self._packs.renew(whole):
             self._end_pack()
@@ -123,34 +119,20 @@ class _Store:
         return Stored(whole, self._size)
 
     def _begin(self) -> None:
-        self._descriptor, name = tempfile.mkstemp(dir=self._packs.incoming)
-        self._file = Path(name)
-        self._written = self._flushed = 0
+        descriptor, name = tempfile.mkstemp(dir=self._packs.incoming)
+        os.close(descriptor)
+        self._path = Path(name)
+        self._file = DirectFile(self._path)
         self._new: dict[Digest, Packed] = {}
-        self._flushes: list[Future[None]] = []
-
-    def _append(self, data: memoryview) -> None:
-        while data:
-            count = os.write(self._descriptor, data)
-            data = data[count:]
-            self._written += count
-        if self._written - self._flushed >= _FLUSHED_BYTES:
-            self._flushes.append(self._flushing.submit(os.fdatasync, self._descriptor))
-            self._flushed = self._written
-
-    def _flush(self) -> None:
-        for each in self._flushes:
-            each.result()
 
     def _end_pack(self) -> None:
         self._cut_up = True
         if self._new:
-            self._flush()
-            self._record(self._packs.put(self._file, take=True).digest)
+            self._file.end()
+            self._record(self._packs.put(self._path, take=True).digest)
             self._look = True
-        os.close(self._descriptor)
-        self._descriptor = os.open(os.devnull, os.O_RDONLY)
-        self._file.unlink(missing_ok=True)
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
     def _record(self, pack: Digest) -> None:
         self._packs.add(Packed(each.digest, pack, each.start, each.size_bytes) for each in self._new.values())

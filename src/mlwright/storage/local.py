@@ -14,6 +14,7 @@ from pathlib import Path
 from mlwright.kernel.clock import boot_id, now_us
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full
+from mlwright.storage.direct import DirectFile
 from mlwright.storage.objects import RENEWED_US, Held, Stored
 
 _LARGE_BYTES = 8 * 2**20
@@ -125,8 +126,7 @@ class LocalObjects:
         temporary = Path(name)
         try:
             if isinstance(source, bytes):
-                with os.fdopen(descriptor, "wb", closefd=False) as file:
-                    file.write(source)
+                _write(temporary, descriptor, source)
             elif moved:
                 os.close(descriptor)
                 source.replace(temporary)
@@ -220,6 +220,17 @@ class LocalObjects:
         with contextlib.suppress(OSError):  # a disk that cannot be written
             status = path.stat()
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # the time of change is now
+
+
+def _write(path: Path, descriptor: int, data: bytes) -> None:
+    """Fill a new file."""
+    if len(data) < _LARGE_BYTES:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        return
+    with contextlib.closing(DirectFile(path)) as direct:
+        direct.write(data)
+        direct.end()
 
 
 @contextlib.contextmanager
