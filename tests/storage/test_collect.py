@@ -260,6 +260,22 @@ def test_files_of_interrupted_puts_go_when_they_are_old(room: Room) -> None:
     assert [file.name for file in room.store.incoming.iterdir()] == ["new"]
 
 
+def test_a_fetch_that_goes_on_for_days_is_left_alone(room: Room) -> None:
+    """The folder of a fetch goes when none of its files was written since; a young one keeps all of it."""
+    for name in ("going on", "left"):
+        (room.store.incoming / name / "files").mkdir(parents=True)
+        for part in ("part", "files/done"):
+            (room.store.incoming / name / part).write_bytes(b"12345")
+        for path in [*(room.store.incoming / name).rglob("*"), room.store.incoming / name]:
+            two_days_old(path)
+    os.utime(room.store.incoming / "going on" / "part")
+
+    done = room.sweep()
+
+    assert done.temporary == ((room.store.incoming / "left", 10),)
+    assert [file.name for file in room.store.incoming.iterdir()] == ["going on"]
+
+
 def test_a_thin_pack_is_written_anew_and_goes_a_day_later(room: Room) -> None:
     """What is needed of a pack moves to a new one and is readable all the time; the old one stays a day."""
     files = small("thin", 10)

@@ -278,3 +278,16 @@ def test_a_tree_that_cannot_be_read_stops_it(root: Path) -> None:
     assert "nothing is collected" in refused.stderr
     assert "hint: see whose it is" in refused.stderr
     assert stored(root) == before
+
+
+def test_the_lock_of_a_bucket_and_marks_of_damage_stay(project: Project) -> None:
+    """Of what lies beside a bucket only half-read objects go: a lock that is made anew would hold nobody."""
+    transfer = project.rooms.workspace.local / "transfer"
+    transfer.mkdir()
+    for name in ("LOCK", "ab.suspect", "ab.part"):
+        (transfer / name).touch()
+        two_days_old(transfer / name)
+
+    project.collect()
+
+    assert sorted(path.name for path in transfer.iterdir()) == ["LOCK", "ab.suspect"]

@@ -7,6 +7,7 @@ is spared: an attempt that runs, or an upload, may hold bytes that no record nam
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -227,7 +228,7 @@ def _forget(database: Database, store: Objects) -> None:
 def _temporary(store: Objects, before_us: int) -> Iterator[tuple[Path, int]]:
     for file in store.incoming.iterdir():
         with suppress(FileNotFoundError):
-            status = file.stat()
-            if status.st_mtime_ns // 1000 < before_us:
-                files = [file] if file.is_file() else [each for each in file.rglob("*") if each.is_file()]
-                yield file, sum(each.stat().st_size for each in files)
+            # A folder is as young as the youngest in it: a fetch may write to one file of it for days.
+            found = [each.stat() for each in (file, *file.rglob("*"))]
+            if max(status.st_mtime_ns for status in found) // 1000 < before_us:
+                yield file, sum(status.st_size for status in found if stat.S_ISREG(status.st_mode))

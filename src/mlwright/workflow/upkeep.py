@@ -38,8 +38,9 @@ from mlwright.workspace.summary import Summary, summarise
 from mlwright.workspace.verify import Verified, Words, verify
 from mlwright.workspace.workspace import OBJECTS
 
-_REMADE = ("snapshots/*", "graphs/*", "made/incoming/*", "summaries/*", "transfer/*")
-"""What the local state holds that is made again when it is needed; what is used is touched."""
+_REMADE = ("snapshots/*", "graphs/*", "made/incoming/*", "summaries/*", "transfer/*.part")
+"""What the local state holds that is made again when it is needed; what is used is touched. Beside what is in
+transfer lie a lock and marks of damage, which stay."""
 _MADE = "made/"
 """And files that were made of pieces, each by its digest."""
 
