@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import signal
@@ -14,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from mlwright.kernel.errors import Cancelled, Invalid, MlwrightError, Unavailable, disk_full
+from mlwright.kernel.errors import Cancelled, Invalid, MlwrightError, Unavailable, disk_full, is_disk_full
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 
@@ -147,13 +146,13 @@ def show_size(size_bytes: float) -> str:
 
 def interactive() -> bool:
     """Whether somebody watches: a terminal, and not a CI job."""
-    return sys.stdout.isatty() and os.environ.get("CI", "").lower() not in {"1", "true"}
+    return _is_watched(sys.stdout)
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
     """What shows work on many bytes: a bar on standard error, when somebody watches there."""
-    if not sys.stderr.isatty() or os.environ.get("CI", "").lower() in {"1", "true"}:
+    if not _is_watched(sys.stderr):
         yield SILENT
         return
     bar = ProgressBar()
@@ -161,6 +160,10 @@ def progress() -> Iterator[Progress]:
         yield bar
     finally:
         bar.end()
+
+
+def _is_watched(stream: TextIO) -> bool:
+    return stream.isatty() and os.environ.get("CI", "").lower() not in {"1", "true"}
 
 
 class ProgressBar(Progress):
@@ -257,7 +260,7 @@ def _in_our_words(error: BaseException) -> MlwrightError:
             return Invalid(error.format_message().rstrip("."), hint="mlwright --help")
         case KeyboardInterrupt() | click.Abort():
             return Cancelled("interrupted", signal_number=signal.SIGINT)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case OSError() if is_disk_full(error):
             return disk_full(Path(error.filename or Path.cwd()))
         case OSError():
             return Unavailable(f"the system refused: {error.strerror or error}", where=error.filename)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -121,6 +122,11 @@ def nearest(name: str, known: list[str]) -> str:
     if close:
         return f"did you mean `{close[0]}`?"
     return f"known: {', '.join(sorted(known))}" if known else ""
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the system says that there is no room left, on the disk or for this user."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def disk_full(path: Path, needed_bytes: int | None = None) -> Unavailable:

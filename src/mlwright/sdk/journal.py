@@ -7,14 +7,11 @@ leave locked.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mlwright.kernel.errors import Unavailable, disk_full
-
-_ON_A_FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+from mlwright.kernel.errors import Unavailable, disk_full, is_disk_full
 
 
 class _Descriptor:
@@ -54,7 +51,7 @@ class Journal:
             while lines:
                 lines = lines[os.write(descriptor.number, lines) :]
         except OSError as error:
-            if error.errno in _ON_A_FULL_DISK:
+            if is_disk_full(error):
                 raise disk_full(Path(self.path)) from error
             raise
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mlwright.kernel.errors import Unavailable, disk_full
+from mlwright.kernel.errors import Unavailable, disk_full, is_disk_full
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage import writing
 from mlwright.storage.inline import InlineObjects
@@ -79,7 +79,7 @@ def _said(folder: Path, tree: Tree) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_disk_full(error):
             raise disk_full(folder, tree.size_bytes) from error
         if error.errno == errno.EXDEV:
             raise Unavailable(

@@ -7,7 +7,6 @@ has the same.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import re
@@ -19,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from msgspec import Struct, structs
 
 from mlwright.kernel.digest import canonical, digest_of
-from mlwright.kernel.errors import Conflict, Invalid, NotFound, disk_full
+from mlwright.kernel.errors import Conflict, Invalid, NotFound, disk_full, is_disk_full
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.address import parse_address
 from mlwright.storage.bucket import Bucket, Seen
@@ -119,7 +118,7 @@ def fetched(url: str, incoming: Path, *, progress: Progress = SILENT) -> Iterato
             else:
                 brought = _from_web(url, place, progress)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_disk_full(error):
                 raise disk_full(place) from error
             raise
         finally:

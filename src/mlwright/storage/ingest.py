@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlwright.kernel.digest import Digest, digest_of
-from mlwright.kernel.errors import Conflict, Invalid, Unavailable, disk_full
+from mlwright.kernel.errors import Conflict, Invalid, Unavailable, disk_full, is_disk_full
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.chunks import LARGE_BYTES, store_large
 from mlwright.storage.objects import Stored
@@ -211,7 +211,7 @@ def _steadily(source: Source, store: Callable[[], Stored], incoming: Path) -> tu
             stored = store()
             after = state_of(os.stat(source.file))  # noqa: PTH116
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_disk_full(error):
                 raise disk_full(incoming, source.size_bytes) from error
             raise _unreadable(source, error) from error
         if before == after and stored.size_bytes == after[0]:

@@ -13,12 +13,11 @@ from pathlib import Path
 
 from mlwright.kernel.clock import boot_id, now_us
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file, is_digest
-from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full
+from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full, is_disk_full
 from mlwright.storage.direct import DirectFile
 from mlwright.storage.objects import RENEWED_US, Held, Stored
 
 _LARGE_BYTES = 8 * 2**20
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _BROKEN = {errno.EIO, errno.EROFS}
 
 
@@ -266,7 +265,7 @@ def _disk(root: Path, size: int) -> Iterator[None]:
     except PermissionError as error:
         raise Unavailable(f"no permission: {error.strerror}", where=str(error.filename)) from error
     except OSError as error:
-        if error.errno in _FULL:
+        if is_disk_full(error):
             raise disk_full(root, size) from error
         if error.errno in _BROKEN:
             raise Unavailable(f"the disk cannot be written: {error.strerror}", where=str(root)) from error

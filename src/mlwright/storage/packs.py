@@ -9,7 +9,6 @@ its pieces, and a row in `chunked`.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tempfile
 import time
@@ -21,7 +20,7 @@ from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest, Hasher, canonical, digest_of, is_digest
-from mlwright.kernel.errors import Corrupt, NotFound, disk_full
+from mlwright.kernel.errors import Corrupt, NotFound, disk_full, is_disk_full
 from mlwright.sdk.ranges import Range
 from mlwright.storage.objects import Held, Objects, Stored
 
@@ -326,7 +325,7 @@ class PackedObjects:
                 raise damaged(digest)
             self._made.put(Path(name), take=True, digest=digest)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if is_disk_full(error):
                 raise disk_full(Path(name).parent, sum(each.size_bytes for each in ranges)) from error
             raise
         finally:

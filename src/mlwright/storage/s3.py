@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest, Hasher, digest_of, digest_of_file, is_digest
-from mlwright.kernel.errors import Conflict, Corrupt, NotFound, disk_full
+from mlwright.kernel.errors import Conflict, Corrupt, NotFound, disk_full, is_disk_full
 from mlwright.storage.bucket import PART_BYTES, Bucket, Seen, part_bytes_of
 from mlwright.storage.objects import RENEWED_US, Held, Stored
 from mlwright.storage.retrying import Transient
@@ -172,7 +171,7 @@ class S3Objects:
                     file.write(piece)
                     hasher.update(piece)
             except OSError as error:
-                if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                if is_disk_full(error):
                     raise disk_full(part, seen.size_bytes) from error
                 raise
         if hasher.digest() != digest:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlwright.kernel.errors import Unavailable, disk_full
+from mlwright.kernel.errors import Unavailable, disk_full, is_disk_full
 
 
 @contextmanager
@@ -20,7 +19,7 @@ def said(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if is_disk_full(error):
             raise disk_full(folder) from error
         raise Unavailable(
             f"the system refused: {error.strerror}", where=str(error.filename or folder)
