@@ -1,9 +1,31 @@
-"""Writing files that somebody may be reading."""
+"""Files that several processes read and write."""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path, how: int) -> Iterator[None]:
+    """Hold a lock on a file, which is made when it is missing and stays.
+
+    Args:
+        how: of `fcntl.flock`: LOCK_SH, LOCK_EX, with LOCK_NB if it is not to be waited for.
+
+    Raises:
+        BlockingIOError: with LOCK_NB, somebody else holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, data: bytes) -> None:

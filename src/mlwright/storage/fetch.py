@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from msgspec import Struct, structs
 
 from mlwright.kernel.digest import canonical, digest_of
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, disk_full, is_disk_full
+from mlwright.kernel.files import locked
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.address import parse_address
 from mlwright.storage.bucket import Bucket, Seen
@@ -213,17 +213,14 @@ def _remote(url: str, found: _Found) -> Remote:
 
 @contextlib.contextmanager
 def _alone(place: Path, url: str) -> Iterator[None]:
-    descriptor = os.open(place / "LOCK", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
+    with contextlib.ExitStack() as stack:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(place / "LOCK", fcntl.LOCK_EX | fcntl.LOCK_NB))
         except BlockingIOError:
             raise Conflict(
                 f"{clean(url)} is being fetched by another process", hint="wait for it, then try again"
             ) from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _file_name(name: str) -> str:

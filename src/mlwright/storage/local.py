@@ -9,13 +9,15 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mlwright.kernel.clock import boot_id, now_us
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full, is_disk_full
+from mlwright.kernel.files import locked
 from mlwright.storage.direct import DirectFile
-from mlwright.storage.objects import RENEWED_US, Held, Stored
+from mlwright.storage.objects import RENEWED_US, Held, Stored, damaged
 
 _LARGE_BYTES = 8 * 2**20
 _BROKEN = {errno.EIO, errno.EROFS}
@@ -60,7 +62,7 @@ class LocalObjects:
         """The bytes, of which every one was looked at."""
         data = self._existing(digest).read_bytes()
         if digest_of(data, kind) != digest:
-            raise self._corrupt(digest)
+            raise damaged(digest, self._place(digest))
         return data
 
     def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:
@@ -70,7 +72,7 @@ class LocalObjects:
         if verify or state not in self._known():
             if digest_of_file(path, kind) != digest:
                 self._forget(state, path)
-                raise self._corrupt(digest)
+                raise damaged(digest, self._place(digest))
             self._remember(state)
         return path
 
@@ -154,15 +156,9 @@ class LocalObjects:
             source.unlink(missing_ok=True)
         return Stored(digest, size)
 
-    @contextlib.contextmanager
-    def _held(self, how: int) -> Iterator[None]:
+    def _held(self, how: int) -> AbstractContextManager[None]:
         """Hold the store's lock: an object is renewed before it is removed, or after; never meanwhile."""
-        descriptor = os.open(self.root / "LOCK", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, how)
-            yield
-        finally:
-            os.close(descriptor)
+        return locked(self.root / "LOCK", how)
 
     def _can_move(self, file: Path) -> bool:
         """Whether a file itself, no link to it, can be renamed into the store."""
@@ -185,13 +181,6 @@ class LocalObjects:
         if digest not in self:
             raise NotFound(f"object {digest[:12]} is not in the store", where=str(self.root))
         return self._place(digest)
-
-    def _corrupt(self, digest: Digest) -> Corrupt:
-        return Corrupt(
-            f"object {digest[:12]} is damaged: its bytes are not those its name says",
-            where=str(self._place(digest)),
-            hint="store it anew: mlwright datasets add --verify PATH, or run again with --no-cache",
-        )
 
     @staticmethod
     def _state(digest: Digest, path: Path) -> str:

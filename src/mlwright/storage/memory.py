@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest, digest_of
-from mlwright.kernel.errors import Corrupt, NotFound
-from mlwright.storage.objects import Held, Stored
+from mlwright.kernel.errors import NotFound
+from mlwright.storage.objects import Held, Stored, damaged
 
 
 class MemoryObjects:
@@ -49,7 +49,7 @@ class MemoryObjects:
         if digest not in self.held:
             raise NotFound(f"object {digest[:12]} is not in the store")
         if digest_of(self.held[digest], kind) != digest:
-            raise Corrupt(f"object {digest[:12]} is damaged: its bytes are not those its name says")
+            raise damaged(digest)
         return self.held[digest]
 
     def path(self, digest: Digest, *, kind: str | None = None, verify: bool = False) -> Path:

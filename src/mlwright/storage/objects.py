@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from mlwright.kernel.digest import Digest
+from mlwright.kernel.errors import Corrupt
 
 RENEWED_US = 12 * 3600 * 1_000_000
 """What is younger needs not be renewed. Collecting spares what is less than twice as old."""
@@ -31,6 +32,19 @@ class Held(Struct, frozen=True):
     digest: Digest
     size_bytes: int
     put_us: int
+
+
+def damaged(digest: Digest, where: object = None) -> Corrupt:
+    """The one message for wrong bytes.
+
+    Args:
+        where: what holds them, if it is known.
+    """
+    return Corrupt(
+        f"object {digest[:12]} is damaged: its bytes are not those its name says",
+        where=None if where is None else str(where),
+        hint="store it anew: mlwright datasets add --verify PATH, or run again with --no-cache",
+    )
 
 
 class Objects(Protocol):

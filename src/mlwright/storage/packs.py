@@ -22,7 +22,7 @@ from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest, Hasher, canonical, digest_of, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, disk_full, is_disk_full
 from mlwright.sdk.ranges import Range
-from mlwright.storage.objects import Held, Objects, Stored
+from mlwright.storage.objects import Held, Objects, Stored, damaged
 
 _SQL = Queries.beside(__file__)
 
@@ -331,11 +331,3 @@ class PackedObjects:
         finally:
             Path(name).unlink(missing_ok=True)
         return self._made.path(digest, kind=kind)
-
-
-def damaged(digest: Digest) -> Corrupt:
-    """The one message for wrong bytes."""
-    return Corrupt(
-        f"object {digest[:12]} is damaged: its bytes are not those its name says",
-        hint="store it anew: mlwright datasets add --verify PATH, or run again with --no-cache",
-    )

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from mlwright.kernel.digest import Digest, Hasher
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.sdk.ranges import Range
-from mlwright.storage.packs import PackedObjects, damaged
+from mlwright.storage.objects import damaged
+from mlwright.storage.packs import PackedObjects
 from mlwright.storage.trees import Entry
 
 

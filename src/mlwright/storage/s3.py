@@ -7,13 +7,15 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest, Hasher, digest_of, digest_of_file, is_digest
 from mlwright.kernel.errors import Conflict, Corrupt, NotFound, disk_full, is_disk_full
+from mlwright.kernel.files import locked
 from mlwright.storage.bucket import PART_BYTES, Bucket, Seen, part_bytes_of
-from mlwright.storage.objects import RENEWED_US, Held, Stored
+from mlwright.storage.objects import RENEWED_US, Held, Stored, damaged
 from mlwright.storage.retrying import Transient
 
 _OBJECTS = "objects"
@@ -216,25 +218,15 @@ class S3Objects:
     def _corrupt(self, digest: Digest) -> Corrupt:
         with contextlib.suppress(OSError):
             (self.incoming / f"{digest}.suspect").touch()
-        return Corrupt(
-            f"object {digest[:12]} is damaged: its bytes are not those its name says",
-            where=str(self.bucket.address.below(_key(_OBJECTS, digest))),
-            hint="store it anew: `datasets add` the same files, or run again with --no-cache",
-        )
+        return damaged(digest, self.bucket.address.below(_key(_OBJECTS, digest)))
 
     def _suspect(self, digest: Digest) -> Path:
         """Stands here while an object was found damaged: whoever has its bytes stores them anew."""
         return self._folder / f"{digest}.suspect"
 
-    @contextlib.contextmanager
-    def _held(self, how: int) -> Iterator[None]:
+    def _held(self, how: int) -> AbstractContextManager[None]:
         """An object is renewed before it is removed, or after; never meanwhile."""
-        descriptor = os.open(self.incoming / "LOCK", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, how)
-            yield
-        finally:
-            os.close(descriptor)
+        return locked(self.incoming / "LOCK", how)
 
 
 def _unchanged(file: Path, digest: Digest, kind: str | None, part_bytes: int) -> Iterator[bytes]:
