@@ -33,8 +33,11 @@ CHANGING = {
     "artifacts checkout",
     "gc",
     "models alias",
+    "environments add",
     "environments lock",
+    "environments remove",
     "environments sync",
+    "environments update",
     "workspace backup",
     "workspace restore",
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwright import serving
-from mlwright.environments import Environments
+from mlwright.environments import Environments, Lock
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.events import Event, history
@@ -154,6 +154,31 @@ class Project:
     def environments(self) -> Environments:
         """The project's environments."""
         return self.rooms.environments
+
+    def environment(self, reference: str = "") -> Lock:
+        """An environment: by its name, a run (`RUN`), a step of one (`RUN/STEP`), or a digest.
+
+        Args:
+            reference: empty, or `default`, for the project's own.
+
+        Raises:
+            NotFound: there is none.
+            Unavailable: the project's files do not fit each other.
+            Invalid: it fits several.
+        """
+        lock = self.environments.named(reference)
+        if lock is not None:
+            return lock
+        run = reference.partition("/")[0]
+        if counts_back(run) or looks_like_id(run):
+            from mlwright.workflow.detail import environment_of
+
+            try:
+                return environment_of(self.rooms, reference)
+            except NotFound:
+                if counts_back(run) or run != reference:
+                    raise
+        return self.environments.find(reference)
 
     @cached_property
     def pipelines(self) -> Pipelines:

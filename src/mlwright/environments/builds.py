@@ -10,8 +10,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlwright.environments.inventory import Inventory
-from mlwright.environments.locks import Lock, current_platform, current_python
+from mlwright.environments.listing import size_of
+from mlwright.environments.locks import Lock, current_platform, current_python, make_lock
 from mlwright.environments.uv import Uv
+from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Incompatible
 from mlwright.kernel.files import locked
 from mlwright.storage import InlineObjects
@@ -39,6 +41,24 @@ class Builds(Struct, frozen=True):
     def built(self, lock: Lock) -> bool:
         """Whether the environment of a lock is there."""
         return (self._place(lock) / "inventory.json").exists()
+
+    def size_bytes(self, lock: Lock) -> int | None:
+        """What an environment takes on the disk; files that uv shares with its cache count whole."""
+        return size_of(self._place(lock)) if self.built(lock) else None
+
+    def text(self, lock: Lock) -> bytes | None:
+        """The pylock file that an environment was built from; None where it is not built."""
+        return (self._place(lock) / "pylock.toml").read_bytes() if self.built(lock) else None
+
+    def there(self) -> list[Lock]:
+        """The environments that are built for this interpreter and platform, whoever asked for them."""
+        found = []
+        for path in sorted(self.folder.glob("*/inventory.json")):
+            text = (path.parent / "pylock.toml").read_bytes()
+            lock = make_lock(text, digest_of(text))
+            if self._place(lock) == path.parent:
+                found.append(lock)
+        return found
 
     def build(self, lock: Lock) -> Environment:
         """The virtual environment of a lock, made when it is not there; two that ask at once make one.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from mlwright.environments.aside import PYPROJECT, UV_LOCK, aside, real_paths
+from mlwright.environments.credentials import refuse_credentials
 from mlwright.environments.declared import check_requirements, normal
 from mlwright.environments.pending import Pending, state_of
 from mlwright.environments.uv import Uv
@@ -87,7 +88,11 @@ class Proposal(Struct, frozen=True):
             return Plan(self.title, (Change("keep", UV_LOCK, "it fits pyproject.toml"),))
         changes = [Change(each.verdict, each.shown, each.why) for each in self.packages]
         changes += [
-            Change("ask", name, f"it was yanked{f': {reason}' if reason else ''}; taken with --allow-yanked")
+            Change(
+                "yanked",
+                name,
+                f"{reason}; taken with --allow-yanked" if reason else "taken with --allow-yanked",
+            )
             for name, reason in self.yanked.items()
         ]
         if self.requirements:
@@ -233,6 +238,7 @@ class Changes:
                     hint="make it a project of its own: leave it out of [tool.uv.workspace]",
                 )
             after = (place / PYPROJECT).read_bytes(), (place / UV_LOCK).read_bytes()
+        refuse_credentials(after[1].decode(), "uv.lock", str(self._root / PYPROJECT))
         then, now = read_uv_lock(uv_lock), read_uv_lock(after[1])
         locked = {f"{name}=={each.version}" for name, all_ in then.packages.items() for each in all_}
         return Proposal(

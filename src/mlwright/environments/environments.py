@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from mlwright.environments.aside import aside
 from mlwright.environments.builds import Builds, Environment
 from mlwright.environments.changes import Changes, Proposal
 from mlwright.environments.credentials import refuse_credentials
-from mlwright.environments.declared import check_requirements, dependencies, normal, selection
+from mlwright.environments.declared import check_requirements, dependencies, names, normal, selection
+from mlwright.environments.differences import EnvironmentDifference, difference
+from mlwright.environments.listing import OWN, ListedEnvironment
 from mlwright.environments.locks import Lock, make_lock
 from mlwright.environments.uv import Uv
 from mlwright.kernel import edges
@@ -19,7 +23,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.files import write_whole
 from mlwright.storage import InlineObjects
 
@@ -162,6 +166,59 @@ class Environments:
             raise Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
         return Lock(**rows[0])
 
+    def named(self, name: str) -> Lock | None:
+        """The lock of the environment that the project names so: `default` is its own; None for no such name.
+
+        Raises:
+            NotFound, Unavailable, Invalid: as `current`.
+        """
+        if normal(name) in map(normal, names(self._root)):
+            return self.current(name)
+        return self.current() if name in {"", OWN} else None
+
+    def find(self, reference: str) -> Lock:
+        """An environment by its name, or by its digest or the beginning of it, recorded or only built.
+
+        Raises:
+            NotFound: there is none.
+            Unavailable, Invalid: as `current` and `get`.
+        """
+        lock = self.named(reference)
+        if lock is not None:
+            return lock
+        try:
+            return self.get(reference)
+        except NotFound as error:
+            beginning = reference.removeprefix("b3:")
+            there = [each for each in self._builds.there() if beginning and each.digest.startswith(beginning)]
+            if len(there) == 1:
+                return there[0]
+            hint = f"{nearest(reference, [OWN, *names(self._root)])} (digests: mlwright environments list)"
+            raise NotFound(error.message, hint=hint) from error
+
+    def list(self) -> tuple[ListedEnvironment, ...]:
+        """The environments that the project names, then those that are only recorded or built here."""
+        found = [self._listed_by_name(name) for name in ("", *names(self._root))]
+        used: dict[str, tuple[str, str]] = {}
+        for row in self._database.read(_SQL["lock_users"]):
+            used[row["digest"]] = max(used.get(row["digest"], ("", "")), (row["run"], row["role"]))
+        seen = {each.lock.digest for each in found if each.lock}
+        recorded = [Lock(**row) for row in self._database.read(_SQL["all_locks"])]
+        for lock in {each.digest: each for each in [*recorded, *self._builds.there()]}.values():
+            if lock.digest not in seen:
+                role = used.get(lock.digest, ("", ""))[1]
+                name = (role.partition(":")[2] or OWN) if role else ""
+                found.append(ListedEnvironment(name, current=False, lock=lock))
+        return tuple(self._with_facts(each, used) for each in found)
+
+    def difference(self, then: Lock, now: Lock) -> EnvironmentDifference:
+        """What differs between two environments.
+
+        Raises:
+            NotFound, Corrupt: the pylock of one of them is not in the store, or damaged.
+        """
+        return difference(then, now, (self._text(then), self._text(now)))
+
     def adopt(self, lock: Lock, source: InlineObjects) -> None:
         """Take a lock over from another workspace, with its bytes."""
         self._objects.put(source.get(lock.pylock))
@@ -181,7 +238,7 @@ class Environments:
         """How many locks are recorded."""
         return int(self._database.read(_SQL["count_locks"])[0]["locks"])
 
-    def loose_edges(self) -> list[Edge]:
+    def loose_edges(self) -> Sequence[Edge]:
         """The edges that lead to locks, or come from them, which are not there."""
         return edges.loose(self._database, _SQL["loose_edges"])
 
@@ -197,6 +254,34 @@ class Environments:
             Unavailable: a package cannot be had; uv's own words follow.
         """
         return self._builds.build(lock)
+
+    def _listed_by_name(self, name: str) -> ListedEnvironment:
+        try:
+            return ListedEnvironment(name or OWN, current=True, lock=self.current(name))
+        except MlwrightError as error:
+            return ListedEnvironment(name or OWN, current=True, lock=None, problem=error.message)
+
+    def _with_facts(
+        self, listed: ListedEnvironment, used: Mapping[str, tuple[str, str]]
+    ) -> ListedEnvironment:
+        if listed.lock is None:
+            return listed
+        return replace(
+            listed,
+            built=self._builds.built(listed.lock),
+            size_bytes=self._builds.size_bytes(listed.lock),
+            last_run=used.get(listed.lock.digest, ("", ""))[0] or None,
+        )
+
+    def _text(self, lock: Lock) -> bytes:
+        """The pylock file; of one that is only built, it lies beside it."""
+        try:
+            return self.text(lock)
+        except NotFound:
+            built_from = self._builds.text(lock)
+            if built_from is None:
+                raise
+            return built_from
 
     def _export(self, target: Path, selection: Sequence[str]) -> None:
         """Turn `uv.lock` into a pylock, which stands alone; refused when it is behind `pyproject.toml`."""
