@@ -239,6 +239,11 @@ class Changes:
                 )
             after = (place / PYPROJECT).read_bytes(), (place / UV_LOCK).read_bytes()
         refuse_credentials(after[1].decode(), "uv.lock", str(self._root / PYPROJECT))
+        requirements = tuple(_requirement_changes(declared, _declared(after[0], self._root)))
+        if tomllib.loads(after[0].decode()) == tomllib.loads(pyproject.decode()):
+            after = pyproject, after[1]  # uv lays it out in its own way
+        elif not requirements:
+            requirements = ("where packages come from",)
         then, now = read_uv_lock(uv_lock), read_uv_lock(after[1])
         locked = {f"{name}=={each.version}" for name, all_ in then.packages.items() for each in all_}
         return Proposal(
@@ -246,7 +251,7 @@ class Changes:
             pyproject=after[0],
             uv_lock=after[1],
             since=state_of(pyproject, uv_lock),
-            requirements=tuple(_requirement_changes(declared, _declared(after[0], self._root))),
+            requirements=requirements,
             packages=package_changes(then, now),
             yanked={name: reason for name, reason in _YANKED.findall(done.stderr) if name not in locked},
         )
