@@ -15,7 +15,7 @@ import pytest
 
 from mlwright.environments import PackageChange, Proposal
 from mlwright.environments.uv_lock import read_uv_lock
-from mlwright.kernel.errors import Conflict, Invalid, NotFound
+from mlwright.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from tests.conftest import mlwright
 from tests.environments.conftest import Index, Small
 
@@ -343,6 +343,24 @@ def test_a_proposal_is_built_aside(make: Make) -> None:
     assert files(small) == before
     small.environments.changes.apply(small.environments.changes.plan_add(["three"]))
     assert small.environments.current() == proposed
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_member_of_a_uv_workspace_is_refused(stale: bool, make: Make, tmp_path: Path) -> None:
+    """Its lock lies with the workspace: nothing is written, wherever."""
+    small = make("one", folder="all/member", lock=False)
+    (tmp_path / "all" / "pyproject.toml").write_text(
+        '[project]\nname = "all"\nversion = "0"\n[tool.uv.workspace]\nmembers = ["member"]\n'
+    )
+    if stale:
+        (small.root / "uv.lock").write_text("version = 1\n")
+    before = files(small)
+
+    with pytest.raises(Unavailable, match="part of a uv workspace"):
+        small.environments.lock()
+
+    assert files(small) == before
+    assert not (tmp_path / "all" / "uv.lock").exists()
 
 
 def test_a_project_without_its_table_is_told_where_dependencies_stand(make: Make) -> None:

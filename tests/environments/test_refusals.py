@@ -31,6 +31,8 @@ def offered(index: Index) -> None:
     index.add("five", "1.0", "two<2")
     index.add("six", "1.0", "five")
     index.add("newer", "1.0", "two>=2")
+    index.add("ranged", "1.0", "two<2")
+    index.add("ranged", "1.1", "two<1.5")
     index.add("taken", "0.9")
     index.add("taken", "1.0")
     index.yanked["taken-1.0-py3-none-any.whl"] = "security hole & more"
@@ -97,8 +99,29 @@ def test_environments_that_exclude_each_other_are_told_how_to_say_so(make: Make)
 
     assert "two<2: five, which the environment `old` asks for" in error.message
     assert "two>=2: newer, which the environment `new` asks for" in error.message
-    assert error.hint is not None
-    assert error.hint.endswith('[tool.uv] conflicts = [[{ group = "new" }, { group = "old" }]]')
+    assert error.hint == (
+        'if they need not go together, say so: [tool.uv] conflicts = [[{ group = "new" }, { group = "old" }]]'
+    )
+
+
+def test_versions_that_ask_for_different_ones_are_one_side(make: Make) -> None:
+    """A package whose versions each ask for something else is told in one line."""
+    error = refused(make("ranged", "two>=2", lock=False))
+
+    (line,) = [line for line in lines(error) if line.startswith("two") and "ranged" in line]
+    assert line.endswith(": ranged (one version or another), which this project asks for")
+    assert "two<2" in line and " or " in line and "<1.5" in line
+
+
+def test_a_project_that_contradicts_itself_is_told_both(make: Make) -> None:
+    """Both requirements of one package stand in the message and in the hint."""
+    small = make("two>=2")
+
+    with pytest.raises(Invalid) as refusal:
+        small.environments.changes.plan_update(["two==1.0"])
+
+    assert "two>=2 and two==1.0: this project" in lines(refusal.value)
+    assert refusal.value.hint == "relax one of these: `two>=2`, `two==1.0`"
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,8 @@ class Proposal(Struct, frozen=True):
         ]
         if self.requirements:
             changes.append(Change("write", PYPROJECT, "; ".join(self.requirements)))
-        return Plan(self.title, (*changes, Change("write", UV_LOCK, "from the dependencies")))
+        why = "from the dependencies" if changes else "no package changes"
+        return Plan(self.title, (*changes, Change("write", UV_LOCK, why)))
 
 
 class Changes:
@@ -231,7 +232,8 @@ class Changes:
             except MlwrightError as error:
                 error.message = real_paths(error.message, place, self._root)
                 raise
-            if not (place / UV_LOCK).exists():
+            above = place.parents[: len(self._root.resolve().parents)]
+            if not (place / UV_LOCK).exists() or any((each / UV_LOCK).exists() for each in above):
                 raise Unavailable(
                     "uv keeps the lock of this project elsewhere: it is part of a uv workspace",
                     where=str(self._root),

@@ -9,12 +9,15 @@ from textwrap import indent
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.environments.derivations import Ask, Derivation, read_derivation
 from mlwright.kernel.errors import Corrupt, Incompatible, Invalid, MlwrightError, NotFound, Unavailable
 
 _SHOWN_LETTERS = 900
 _SHOWN_ASKS = 6
+_SPLIT = re.compile(r"^No solution found.* for split \(markers: (.+)\)$")
+"""uv solves different Pythons and platforms apart, and stops at the first that has no solution."""
 _OUTER = ("No solution found", "Failed to add dependencies", "Failed to download")
 """What uv says around the cause."""
 
@@ -75,8 +78,6 @@ def refusal(
     told = _take_apart(stderr)
     unsolved = next((cause for cause in told.causes if cause.startswith("No solution found")), None)
     if unsolved is not None:
-        where = re.search(r"\(markers: (.+)\)$", unsolved)
-        what = f"{what} for {where[1]}" if where else what
         return _unsatisfiable(what, told, read_derivation(told.causes[-1]), known, declared)
     for tell in (_other_hash, _fetch, _other_python, _no_wheel, _unreadable):
         if (found := tell(what, told)) is not None:
@@ -190,17 +191,23 @@ def _contest(
     lines = []
     roots: list[Ask] = []
     for asks in contested.values():
-        for ask in asks[:_SHOWN_ASKS]:
-            chain = derivation.chain(ask)
-            lines.append(f"\n  {ask.requirement}: {_told_chain(chain)}")
-            roots += [chain[-1]] if chain[-1].subject.own else []
+        by_subject: dict[str, list[Ask]] = {}
+        for ask in asks:
+            by_subject.setdefault(ask.subject.name or ask.subject.shown, []).append(ask)
+        for several in list(by_subject.values())[:_SHOWN_ASKS]:
+            chain = derivation.chain(several[0])
+            lines.append(f"\n  {_told_asks(several, chain)}")
+            roots += several if several[0].subject.own else chain[-1:]
+    roots = [root for root in roots if root.subject.own]
+    if split := next((found for each in told.causes if (found := _SPLIT.search(each))), None):
+        lines.append(f"\n  seen where {split[1]}")
     parts = {root.subject.part for root in roots}
     names = " and ".join(f"`{name}`" for name in contested)
     if len(parts) > 1 and "" not in parts:
         told_parts = ", ".join(
             f'{{ {each.subject.kind} = "{each.subject.part}" }}' for each in _by_part(roots)
         )
-        hint = f"environments that need not go together are said to: [tool.uv] conflicts = [[{told_parts}]]"
+        hint = f"if they need not go together, say so: [tool.uv] conflicts = [[{told_parts}]]"
     else:
         written = {_bare(each).strip(): each for each in declared}
         wanted = list(
@@ -223,6 +230,20 @@ def _contest(
         told,
         hint,
     )
+
+
+def _told_asks(asks: list[Ask], chain: tuple[Ask, ...]) -> str:
+    """What one side asks for: `two<2: three, which this project asks for`."""
+    first = asks[0]
+    versions = list(dict.fromkeys(ask.requirement.versions for ask in asks))
+    if first.subject.own:
+        wanted = " and ".join(f"{first.requirement.name}{each}" for each in versions)
+    else:
+        wanted = f"{first.requirement.name}{' or '.join(versions)}"
+    if len(asks) > 1 and not first.subject.own:
+        shown = f"{first.subject.name} (one version or another)"
+        chain = (replace(first, subject=replace(first.subject, shown=shown)), *chain[1:])
+    return f"{wanted}: {_told_chain(chain)}"
 
 
 def _by_part(roots: list[Ask]) -> list[Ask]:
