@@ -97,8 +97,7 @@ class Proposal(Struct, frozen=True):
         ]
         if self.requirements:
             changes.append(Change("write", PYPROJECT, "; ".join(self.requirements)))
-        why = "from the dependencies" if changes else "no package changes"
-        return Plan(self.title, (*changes, Change("write", UV_LOCK, why)))
+        return Plan(self.title, (*changes, Change("write", UV_LOCK, "from the dependencies")))
 
 
 class Changes:
