@@ -22,7 +22,6 @@ import stat
 import sys
 import time
 import traceback
-import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from mlwright.sdk.codecs import LAST_RESORT, Codec, Unstorable, codec_named, cod
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.forked import children_end_here
 from mlwright.sdk.frames import CUT_OFF, Frame, FrameReader, receive
+from mlwright.sdk.hints import resolved
 from mlwright.sdk.leftovers import Leftovers
 from mlwright.sdk.pipeline import Pipeline
 from mlwright.sdk.ranges import Range
@@ -209,7 +209,7 @@ class Worker:
             module, _, name = address.partition(":")
             found = getattr(importlib.import_module(module), name)
             function = found.function if isinstance(found, Step) else found
-            hints = typing.get_type_hints(function)
+            hints = resolved(function)
             self._steps[address] = function, output_types(hints.get("return"))
         return self._steps[address]
 
