@@ -17,10 +17,13 @@ from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, MlwrightError, NotFound, Unavailable
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.restore import plan_restore, restore
-from tests.conftest import mlwright, write
+from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import run_python
+from tests.s3 import Place, s3, s3_server
 from tests.storage import test_full_disk as full_disk
 from tests.workspace.conftest import BIG, flip, rewrite
+
+__all__ = ["s3", "s3_server"]
 
 MIB = 1 << 20
 
@@ -136,6 +139,66 @@ def test_force_moves_the_old_records_aside(backup: Path, root: Path) -> None:
     with Project.open(old.parent) as project:
         assert "later" in [version.name for version in project.datasets.versions.newest()]
         assert project.verify().faults == ()
+
+
+@pytest.fixture
+def far(s3: Place, tmp_path: Path) -> Path:
+    """A project whose objects are in a bucket, with a dataset."""
+    settings = f'{PYPROJECT}objects = "{s3.url}"\n'
+    root = write(tmp_path / "far", {"pyproject.toml": settings, "a.txt": "a", "b.txt": "b" * 100_000})
+    with Project.open(root) as project:
+        project.datasets.add(root / "b.txt", "b")
+    return root
+
+
+def keys(s3: Place) -> list[str]:
+    """What lies in the bucket."""
+    return sorted(seen.key for seen in s3.bucket().keys("objects/"))
+
+
+def test_what_came_from_a_bucket_goes_on_in_the_folder(far: Path, s3: Place, fresh: Path) -> None:
+    """The project still names the bucket: the restored one opens, is whole, and leaves the bucket alone."""
+    backup = far.parent / "backup"
+    assert mlwright("workspace", "backup", str(backup), cwd=far).returncode == 0
+    before = keys(s3)
+
+    done = mlwright("workspace", "restore", str(backup), str(fresh), cwd=far.parent)
+    added = mlwright("datasets", "add", "a.txt", "--name", "a", cwd=fresh)
+
+    assert done.returncode == 0, done.stderr
+    assert f"the objects are in this folder, and stay there; {s3.url} is as it was" in done.stdout
+    assert "hint: to go on with a bucket" in done.stdout
+    assert added.returncode == 0, added.stderr
+    assert keys(s3) == before
+    with Project.open(fresh) as project:
+        assert project.rooms.workspace.objects_at == str(fresh / ".mlwright" / "objects")
+        assert project.verify().faults == ()
+        assert project.dataset("b@1").path().read_text() == "b" * 100_000
+    with Project.open(far) as project:
+        assert project.verify().faults == ()
+        assert project.rooms.workspace.objects_at == str(s3.address)
+
+
+def test_a_project_with_a_bucket_takes_its_own_backup(far: Path, s3: Place) -> None:
+    """Its records are known as its own without a folder of objects; the plan says where objects will be."""
+    backup = far.parent / "backup"
+    with Project.open(far) as project:
+        project.backup(backup)
+        project.datasets.add(far / "a.txt", "later")
+    before = keys(s3)
+
+    with pytest.raises(Conflict, match="records already, of the same workspace"):
+        restore(backup, far)
+    planned = plan_restore(backup, far, force=True)
+    done = restore(backup, far, force=True)
+
+    assert any(f"into the folder and not into {s3.url}" in change.why for change in planned.changes)
+    assert done.bucket == s3.url
+    assert keys(s3) == before
+    with Project.open(far) as project:
+        assert [version.name for version in project.datasets.versions.newest()] == ["b"]
+        assert project.verify().faults == ()
+        assert project.rooms.workspace.objects_at == str(far / ".mlwright" / "objects")
 
 
 def test_code_that_is_not_whole_is_said(backup: Path, fresh: Path) -> None:

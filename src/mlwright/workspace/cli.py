@@ -218,6 +218,9 @@ def restore(
         say(f"  {counted(done.files, 'file')} of the project's code")
     if done.aside is not None:
         say(f"  what was there lies in {done.aside}")
+    if done.bucket:
+        say(f"  the objects are in this folder, and stay there; {done.bucket} is as it was")
+        say("  hint: to go on with a bucket, see Moving, below Objects in a bucket, in docs/architecture.md")
     if done.lacking:
         say(f"  {counted(len(done.lacking), 'object')} could not be brought back: mlwright workspace verify")
 

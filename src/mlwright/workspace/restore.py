@@ -27,7 +27,17 @@ from mlwright.storage import LocalObjects, check_out, load_tree
 from mlwright.storage.named import beneath
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.disk import said
-from mlwright.workspace.workspace import DATABASE, LOCAL, OBJECTS, claim, hide, layered, owner_of
+from mlwright.workspace.workspace import (
+    DATABASE,
+    LOCAL,
+    OBJECTS,
+    claim,
+    hide,
+    identity_of,
+    keep_in_folder,
+    layered,
+    owner_of,
+)
 
 _MAKING = f"{LOCAL_FOLDER}.restoring"
 
@@ -41,6 +51,8 @@ class Restored(Struct, frozen=True):
         files: how many files of the project were written; none into a project that is there.
         aside: where the workspace that was there lies now.
         lacking: objects that the records name and the backup could not give.
+        bucket: what the project's setting `objects` names, and what was restored does not use: its objects
+            are in the folder; empty without a bucket.
     """
 
     folder: Path
@@ -48,6 +60,7 @@ class Restored(Struct, frozen=True):
     files: int
     aside: Path | None
     lacking: tuple[Digest, ...]
+    bucket: str = ""
 
 
 class _Target(Struct, frozen=True):
@@ -79,11 +92,14 @@ def plan_restore(source: Path, folder: Path, *, here: bool = True, force: bool =
     """
     manifest = _usable(source)
     target = _target(manifest, folder, here=here, force=force)
+    size = counted(manifest.object_bytes, "byte")
+    if bucket := "" if target.fresh else _bucket(target.folder):
+        size = f"{size}, into the folder and not into {bucket}"
     changes = [
         Change(
             "write", "records", f"of {show(manifest.made_us)}, {counted(manifest.database_bytes, 'byte')}"
         ),
-        Change("write", counted(manifest.objects, "object"), counted(manifest.object_bytes, "byte")),
+        Change("write", counted(manifest.objects, "object"), size),
     ]
     if target.occupied:
         changes.insert(0, Change("move", str(target.workspace), "aside; nothing of it is deleted"))
@@ -104,7 +120,8 @@ def restore(
     """Bring a backup back; every byte is compared on its way, and nothing shows before all of it is there.
 
     Local state (environments, caches) is in no backup: it is made again when it is needed. What was running
-    when the backup was made has no owner any more, and is lost.
+    when the backup was made has no owner any more, and is lost. Objects come into the folder, also where the
+    project names a bucket: another workspace of the same id may use that.
 
     Args:
         source: the backup's folder.
@@ -130,6 +147,8 @@ def restore(
             lacking = _copy_objects(source, manifest, making, progress, partial=partial)
             project = making / "project"
             files = _check_out_code(manifest, making, project) if target.fresh else 0
+            if bucket := _bucket(project if target.fresh else target.folder):
+                keep_in_folder(making)
             aside = _put_in_place(target, making, project)
         except (MlwrightError, OSError):
             shutil.rmtree(making, ignore_errors=True)
@@ -137,7 +156,7 @@ def restore(
                 with suppress(OSError):
                     target.folder.rmdir()  # only if it is empty
             raise
-    return Restored(target.folder, manifest, files, aside, lacking)
+    return Restored(target.folder, manifest, files, aside, lacking, bucket)
 
 
 def _usable(source: Path) -> Manifest:
@@ -175,7 +194,7 @@ def _target(manifest: Manifest, folder: Path, *, here: bool, force: bool) -> _Ta
     if workspace.is_symlink():
         raise Conflict(f"{workspace} is a link: it cannot be moved aside", hint="remove the link first")
     if (workspace / DATABASE).exists() and not _blank(workspace / DATABASE):
-        owner = owner_of(workspace / OBJECTS)
+        owner = owner_of(workspace / OBJECTS) or identity_of(workspace / DATABASE)
         if owner != manifest.workspace:
             raise Conflict(
                 "the project has records of another workspace",
@@ -199,6 +218,14 @@ def _project(folder: Path, *, here: bool) -> Path | None:
     except NotFound:
         return None
     return root if here or root == folder.resolve() else None
+
+
+def _bucket(project: Path) -> str:
+    """What the setting `objects` of a project names; empty for its own folder."""
+    with suppress(NotFound):
+        found = find_project(project)
+        return found.settings.objects if found.root == project.resolve() else ""
+    return ""
 
 
 def _blank(database: Path) -> bool:
