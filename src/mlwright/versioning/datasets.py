@@ -179,6 +179,8 @@ class Datasets(Catalogue):
             assert newest is not None
             if stays:
                 self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
+            else:
+                self._places.forget(path)  # of a try that was interrupted
             return newest, new
 
     def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[PlaceStatus]:
