@@ -13,7 +13,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel import leases
-from mlwright.kernel.digest import digest_of
+from mlwright.kernel.digest import digest_of, digest_of_file
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, MlwrightError, NotFound, Unavailable
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.restore import plan_restore, restore
@@ -21,7 +21,7 @@ from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import run_python
 from tests.s3 import Place, s3, s3_server
 from tests.storage import test_full_disk as full_disk
-from tests.workspace.conftest import BIG, flip, rewrite
+from tests.workspace.conftest import BIG, flip, rewrite, stored
 
 __all__ = ["s3", "s3_server"]
 
@@ -30,33 +30,10 @@ MIB = 1 << 20
 disk = full_disk.disk
 
 
-@pytest.fixture(scope="session")
-def made(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup of the template's copy."""
-    folder = tmp_path_factory.mktemp("made")
-    shutil.copytree(template, folder / "project", symlinks=True)
-    with Project.open(folder / "project") as project:
-        project.backup(folder / "backup")
-    return folder / "backup"
-
-
-@pytest.fixture
-def backup(made: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be damaged."""
-    shutil.copy(made.parent / "project" / "pipelines" / "p.py", tmp_path / "code.py")
-    return Path(shutil.copytree(made, tmp_path / "backup"))
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A folder that is not there yet."""
     return tmp_path / "fresh" / "project"
-
-
-def stored(backup: Path, data: bytes) -> Path:
-    """The file of an object in a backup."""
-    digest = digest_of(data)
-    return backup / "objects" / digest[:2] / digest[2:]
 
 
 def test_a_fresh_folder_becomes_the_project(backup: Path, fresh: Path) -> None:
@@ -80,6 +57,20 @@ def test_a_fresh_folder_becomes_the_project(backup: Path, fresh: Path) -> None:
         assert project.reproduce("latest~1").identical
         assert project.models.versions.resolve("lines@champion").number == 1
         assert "workspace.restored" in [event.verb for event in project.events()]
+
+
+def test_a_backup_by_an_older_mlwright_is_brought_back(older: Path, fresh: Path) -> None:
+    """Records from before packs and pieces: they come to today's schema, and the backup stays as it is."""
+    write(fresh, {"pyproject.toml": PYPROJECT})
+    made = read_manifest(older)
+
+    done = restore(older, fresh)
+
+    assert done.lacking == ()
+    assert digest_of_file(older / made.database) == made.database_digest
+    with Project.open(fresh) as project:
+        assert project.rooms.objects.get(made.code) == b"bytes" * 1000
+        assert project.events()[0].verb == "run.started"
 
 
 def test_a_project_without_records_takes_a_backup(backup: Path, fresh: Path) -> None:

@@ -90,7 +90,7 @@ def plan_restore(source: Path, folder: Path, *, here: bool = True, force: bool =
         Incompatible: a newer mlwright made it.
         Conflict: the target has records, or other files.
     """
-    manifest = _usable(source)
+    manifest = usable_manifest(source)
     target = _target(manifest, folder, here=here, force=force)
     size = counted(manifest.object_bytes, "byte")
     if bucket := "" if target.fresh else _bucket(target.folder):
@@ -138,7 +138,7 @@ def restore(
         Conflict: the target has records already, or other files; or something goes on there.
         Unavailable: the disk is full or cannot be written.
     """
-    manifest = _usable(source)
+    manifest = usable_manifest(source)
     target = _target(manifest, folder, here=here, force=force)
     making = target.folder / _MAKING
     with said(target.folder), _only_one(target, making, source, manifest):
@@ -159,7 +159,14 @@ def restore(
     return Restored(target.folder, manifest, files, aside, lacking, bucket)
 
 
-def _usable(source: Path) -> Manifest:
+def usable_manifest(source: Path) -> Manifest:
+    """What a complete backup says of itself, if this mlwright can read it.
+
+    Raises:
+        NotFound: there is no backup.
+        Corrupt: it is not complete, or its parts belong to two workspaces.
+        Incompatible: a newer mlwright made it.
+    """
     manifest = read_manifest(source)
     latest = all_migrations()[-1].number
     if manifest.format != 1 or manifest.schema > latest:
@@ -279,11 +286,12 @@ def _only_one(target: _Target, making: Path, source: Path, manifest: Manifest) -
         os.close(descriptor)
 
 
-def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
-    """Copy the records, compare them with what the manifest says, and let them belong to nobody."""
-    database = making / DATABASE
-    for left in making.glob(f"{DATABASE}*"):
-        left.unlink()
+def copy_records(source: Path, manifest: Manifest, database: Path) -> None:
+    """Copy the records of a backup, and compare them with what its manifest says.
+
+    Raises:
+        Corrupt: they are not there, or not those that were written.
+    """
     try:
         shutil.copy(source / manifest.database, database)
     except FileNotFoundError as error:
@@ -296,6 +304,14 @@ def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
             where=str(source / manifest.database),
             hint="take another backup",
         )
+
+
+def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
+    """Copy the records, and let them belong to nobody."""
+    database = making / DATABASE
+    for left in making.glob(f"{DATABASE}*"):
+        left.unlink()
+    copy_records(source, manifest, database)
     records = SqliteDatabase(database)
     try:
         if told := records.check():
