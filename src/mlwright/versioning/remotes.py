@@ -244,7 +244,9 @@ class Exchange:
         """Record where fetched bytes lie; what the remote says of that is looked at, not believed."""
         wanted = {entry.digest: entry.size_bytes for entry in absent}
         pieces = {
-            digest: self._pieces(record.recipes[digest]) for digest in wanted if digest in record.recipes
+            digest: self._packs.pieces_in(record.recipes[digest])
+            for digest in wanted
+            if digest in record.recipes
         }
         wanted |= {piece: size for each in pieces.values() for piece, size in each}
         for pack, parts in record.packs.items():
@@ -267,12 +269,6 @@ class Exchange:
             for digest in pieces:
                 self._packs.remove(digest)
             raise _lies(record, self._remote.where) from error
-
-    def _pieces(self, recipe: Digest) -> list[tuple[Digest, int]]:
-        try:
-            return msgspec.json.decode(self._packs.get(recipe, kind=RECIPE), type=list[tuple[Digest, int]])
-        except msgspec.DecodeError as error:
-            raise Corrupt(f"recipe {recipe[:12]} is not a list of pieces: {error}") from error
 
     def _adopt(self, record: Record, size_bytes: int) -> None:
         with self._database.transaction() as tx:
