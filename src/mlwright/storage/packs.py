@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries, Source
-from mlwright.kernel.digest import Digest, Hasher, canonical, digest_of, is_digest
+from mlwright.kernel.digest import Digest, canonical, digest_of, digest_of_blocks, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, disk_full, is_disk_full
-from mlwright.sdk.ranges import Range
+from mlwright.sdk.ranges import Range, blocks_of
 from mlwright.storage.objects import Held, Objects, Stored, damaged
 
 _SQL = Queries.beside(__file__)
@@ -330,13 +330,10 @@ class PackedObjects:
     def _make(self, digest: Digest, kind: str | None, ranges: Sequence[Range]) -> Path:
         """A file of this machine with the bytes of ranges."""
         descriptor, name = tempfile.mkstemp(dir=self._made.incoming)
-        hasher = Hasher(kind)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                for block in (block for each in ranges for block in each.blocks()):
-                    hasher.update(block)
-                    file.write(block)
-            if hasher.digest() != digest:
+                found = digest_of_blocks(blocks_of(ranges), kind, hear=file.write)
+            if found != digest:
                 raise damaged(digest)
             self._made.put(Path(name), take=True, digest=digest)
         except OSError as error:

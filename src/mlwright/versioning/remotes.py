@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database
-from mlwright.kernel.digest import Digest, Hasher, canonical, is_digest
+from mlwright.kernel.digest import Digest, canonical, digest_of_blocks, is_digest
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, nearest
 from mlwright.kernel.plan import Change, Plan
@@ -255,10 +255,7 @@ class Exchange:
                 continue
             path = self._packs.pack_path(pack)
             for part in new:
-                hasher = Hasher()
-                for block in Range(path, part.start, part.size_bytes).blocks():
-                    hasher.update(block)
-                if hasher.digest() != part.digest:
+                if digest_of_blocks(Range(path, part.start, part.size_bytes).blocks()) != part.digest:
                     raise _lies(record, self._remote.where)
             self._packs.add(Packed(part.digest, pack, part.start, part.size_bytes) for part in new)
         for digest, each in pieces.items():
