@@ -23,7 +23,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.inline import InlineObjects
 from mlwright.storage.named import beneath, compact, named
 from mlwright.storage.objects import RENEWED_US, Held, Objects
-from mlwright.storage.packs import Packed
+from mlwright.storage.packs import side_by_side
 
 _SQL = Queries.beside(__file__)
 
@@ -204,11 +204,7 @@ def _move_what_is_needed(objects: InlineObjects, pack: Digest, wanted: set[bytes
         new = packs.put(Path(name), take=True).digest
     finally:
         Path(name).unlink(missing_ok=True)
-    moved, start = [], 0
-    for each in inside:
-        moved.append(Packed(each.digest, new, start, each.size_bytes))
-        start += each.size_bytes
-    packs.add(moved)
+    packs.add(side_by_side(new, ((each.digest, each.size_bytes) for each in inside)))
 
 
 def _forget(database: Database, store: Objects) -> None:

@@ -41,6 +41,19 @@ class Packed(Struct, frozen=True):
     size_bytes: int
 
 
+def side_by_side(pack: Digest, sizes: Iterable[tuple[Digest, int]]) -> list[Packed]:
+    """Where bytes lie in a pack that holds nothing else, in this order.
+
+    Args:
+        sizes: digests, each with how many bytes it is of.
+    """
+    places, start = [], 0
+    for digest, size_bytes in sizes:
+        places.append(Packed(digest, pack, start, size_bytes))
+        start += size_bytes
+    return places
+
+
 class PackedObjects:
     """A store that also answers for what lies in packs.
 
