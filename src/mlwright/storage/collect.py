@@ -15,6 +15,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest
@@ -137,16 +138,7 @@ def sweep(
             rmtree(file, ignore_errors=True)
         else:
             file.unlink(missing_ok=True)
-    return Sweep(
-        tuple(gone),
-        plan.thin,
-        plan.thin_bytes,
-        tuple(rows),
-        plan.row_bytes,
-        plan.temporary,
-        plan.young,
-        plan.kept,
-    )
+    return replace(plan, dead=tuple(gone), rows=tuple(rows))
 
 
 def _needed(source: Source, objects: InlineObjects) -> set[bytes]:
