@@ -11,13 +11,12 @@ from typing import Any
 from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Transaction
+from mlwright.kernel.database import Database
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
-from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage import (
@@ -38,7 +37,7 @@ from mlwright.storage.objects import RENEWED_US
 from mlwright.storage.places import Line
 from mlwright.storage.scan import is_bare
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import Artifact, add_artifact
+from mlwright.versioning.artifacts import add_dataset
 from mlwright.versioning.catalogue import Catalogue
 from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
@@ -173,7 +172,7 @@ class Datasets(Catalogue):
                     continue  # each file that is known by now is looked for
                 newest = self.versions.find(Reference(name, alias=LATEST))
                 if new := newest is None or newest.digest != digest:
-                    made = _add_artifact(tx, digest, tree.size_bytes, told)
+                    made = add_dataset(tx, digest, tree.size_bytes, told)
                     newest = self.versions.add(tx, name, made.id, message=message, about=told)
             assert newest is not None
             if stays:
@@ -253,7 +252,7 @@ class Datasets(Catalogue):
         transfer(source.packs, self._objects.packs, (entry.digest for entry in entries), progress)
         self._objects.put(source.get(version.digest, kind=TREE_KIND), kind=TREE_KIND)
         with self._database.transaction() as tx:
-            made = _add_artifact(tx, version.digest, version.size_bytes, version.about)
+            made = add_dataset(tx, version.digest, version.size_bytes, version.about)
             return self.versions.add(
                 tx, version.name, made.id, message=version.message, about=version.about, number=version.number
             )
@@ -382,18 +381,6 @@ def _has_changed(source: Source, line: Line, progress: Progress) -> bool:
     if (source.size_bytes, source.executable) != (line.state[0], line.executable):
         return True
     return digest_of_file(Path(source.file)) != line.digest
-
-
-def _add_artifact(tx: Transaction, digest: Digest, size_bytes: int, about: Mapping[str, Any]) -> Artifact:
-    return add_artifact(
-        tx,
-        codec=TREE,
-        type_text="mlwright.Dataset",
-        digest=digest,
-        size_bytes=size_bytes,
-        about=dict(about),
-        ours=False,
-    )
 
 
 def _sources(path: Path, name: str) -> list[Source]:

@@ -20,13 +20,12 @@ from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, nearest
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
-from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.ranges import Range
 from mlwright.storage import Entry, InlineObjects, load_tree, verify_entries
 from mlwright.storage.packs import RECIPE, Packed, PackedObjects
 from mlwright.storage.remotes import Remote, check_remote
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import add_artifact
+from mlwright.versioning.artifacts import add_dataset
 from mlwright.versioning.references import LATEST, Reference, parse_reference
 from mlwright.versioning.versions import Version, Versions
 
@@ -275,15 +274,7 @@ class Exchange:
                     raise _conflict(here, record, "this workspace")
                 return
             about = {**record.about, "pulled": self._remote.where}
-            made = add_artifact(
-                tx,
-                codec=TREE,
-                type_text="mlwright.Dataset",
-                digest=record.digest,
-                size_bytes=size_bytes,
-                about=about,
-                ours=False,
-            )
+            made = add_dataset(tx, record.digest, size_bytes, about)
             self._versions.add(
                 tx, record.name, made.id, message=record.message, about=about, number=record.number
             )
