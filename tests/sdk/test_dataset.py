@@ -112,7 +112,7 @@ def test_tables_are_read_as_arrow(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "arrow", "feather", "jsonl"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "arrow", "feather", "ipc", "jsonl"])
 def test_every_kind_of_table_is_read(tmp_path: Path, suffix: str, packed: bool) -> None:
     """The same rows from every format, as a file of its own and beside others; only the asked columns."""
     import pyarrow as pa

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk.ranges import Range
+from mlwright.sdk.table_files import FORMATS, format_of
 
 
 def read_table(owner: str, files: Mapping[str, Range], columns: Sequence[str] | None = None) -> Any:
@@ -36,11 +36,11 @@ def read_table(owner: str, files: Mapping[str, Range], columns: Sequence[str] | 
 
 
 def _read(owner: str, name: str, found: Range, columns: Sequence[str] | None) -> Any:
-    reader = _READERS.get(PurePosixPath(name).suffix.lower())
+    reader = _READERS.get(format_of(name))
     if reader is None:
         raise Invalid(
             f"`{name}` of {owner} is not a table",
-            hint="read it with .path() or .open(); tables are " + ", ".join(_READERS),
+            hint="read it with .path() or .open(); tables are " + ", ".join(FORMATS),
         )
     import pyarrow as pa
 
@@ -85,12 +85,9 @@ def _json_lines(source: Any, columns: list[str] | None) -> Any:
 
 
 _READERS: dict[str, Callable[[Any, list[str] | None], Any]] = {
-    ".csv": _csv(","),
-    ".tsv": _csv("\t"),
-    ".parquet": _parquet,
-    ".pq": _parquet,
-    ".arrow": _arrow,
-    ".feather": _arrow,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
+    "csv": _csv(","),
+    "tsv": _csv("\t"),
+    "parquet": _parquet,
+    "arrow": _arrow,
+    "jsonl": _json_lines,
 }
