@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlwright.kernel.digest import Digest, Hasher
+from mlwright.kernel.digest import Digest, Hasher, digest_of_blocks
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.direct import DirectFile
 from mlwright.storage.objects import Stored
@@ -178,9 +178,4 @@ def _fill(descriptor: int, buffer: memoryview) -> int:
 
 def _digests(window: memoryview, cuts: Sequence[int]) -> list[Digest]:
     """On one core: the others read, write and hash the whole."""
-    digests = []
-    for start, end in zip([0, *cuts], cuts, strict=False):
-        hasher = Hasher()
-        hasher.update(window[start:end])
-        digests.append(hasher.digest())
-    return digests
+    return [digest_of_blocks([window[start:end]]) for start, end in zip([0, *cuts], cuts, strict=False)]

@@ -136,8 +136,7 @@ def _behind_link(name: str, folder: int, file: str) -> os.stat_result:
 
 
 def _source(path: str, file: str, status: os.stat_result) -> Source:
-    state = (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
-    return Source(path, file, state, status.st_mode & stat.S_IXUSR != 0)
+    return Source(path, file, state_of(status), status.st_mode & stat.S_IXUSR != 0)
 
 
 def _text(name: str) -> str:

@@ -16,8 +16,7 @@ from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.storage import Entry, InlineObjects, Place, Places, Source, Tree, check_out, load_tree, scan
-from mlwright.storage.scan import is_bare, settle
-from mlwright.storage.writing import State
+from mlwright.storage.scan import State, is_bare, settle
 from mlwright.versioning.versions import Version
 
 _NAMED = 5

@@ -10,6 +10,7 @@ import json
 import sys
 from collections import OrderedDict, defaultdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
@@ -44,10 +45,7 @@ class XgboostCodec:
         Raises:
             Unstorable: it is not fitted, or has a function of the user's own as a setting.
         """
-        state = {} if type(value).__name__ == "Booster" else dict(vars(value))
-        booster = state.pop("_Booster", value)
-        if type(booster).__name__ != "Booster":
-            raise Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
+        booster, state = _apart(value)
         copy = booster.copy()
         copy.set_attr(**{_FIELD: _state(value, state)})
         path.write_bytes(copy.save_raw("ubj"))
@@ -67,12 +65,7 @@ class XgboostCodec:
         booster.load_model(bytearray(data))
         class_name, state = _told(booster.attr(_FIELD), self._classes, path)
         booster.set_attr(**{_FIELD: None})
-        if class_name == "Booster":
-            return booster
-        kind = getattr(xgboost, class_name)
-        model = kind.__new__(kind)
-        vars(model).update(state, _Booster=booster)
-        return model
+        return _together(xgboost, class_name, booster, state)
 
     def describe(self, value: Any) -> dict[str, Any]:
         """The class, the names of the features, and how many rounds."""
@@ -101,10 +94,7 @@ class LightgbmCodec:
         Raises:
             Unstorable: it is not fitted, or has a function of the user's own as a setting.
         """
-        state = {} if type(value).__name__ == "Booster" else dict(vars(value))
-        booster = state.pop("_Booster", value)
-        if type(booster).__name__ != "Booster":
-            raise Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
+        booster, state = _apart(value)
         text, last, rest = booster.model_to_string(num_iteration=-1).rpartition(self._last)
         state["_Booster"] = {name: getattr(booster, name) for name in self._kept}
         told = _state(value, state)
@@ -126,12 +116,7 @@ class LightgbmCodec:
         booster = lightgbm.Booster(model_str=f"{text}{last}{end}")
         for name, kept in state.pop("_Booster").items():
             setattr(booster, name, kept)
-        if class_name == "Booster":
-            return booster
-        kind = getattr(lightgbm, class_name)
-        model = kind.__new__(kind)
-        vars(model).update(state, _Booster=booster)
-        return model
+        return _together(lightgbm, class_name, booster, state)
 
     def describe(self, value: Any) -> dict[str, Any]:
         """The class, the names of the features, and how many rounds."""
@@ -162,7 +147,7 @@ class CatboostCodec:
         import catboost
 
         if not value.is_fitted():
-            raise Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
+            raise _unfitted(value)
         told = _state(value, {name: vars(value)[name] for name in self._kept if name in vars(value)})
         value.save_model(str(path), format="cbm")
         copy = catboost.CatBoost()
@@ -202,6 +187,33 @@ def _is_one(library: str, classes: tuple[str, ...], value: Any) -> bool:
     module = sys.modules.get(library)
     # A subclass has code of its own, of which the file would know nothing.
     return module is not None and any(type(value) is getattr(module, name, None) for name in classes)
+
+
+def _apart(value: Any) -> tuple[Any, dict[str, Any]]:
+    """The trees of XGBoost or LightGBM, and what an estimator around them has beside; trees alone are all.
+
+    Raises:
+        Unstorable: it is not fitted.
+    """
+    state = {} if type(value).__name__ == "Booster" else dict(vars(value))
+    booster = state.pop("_Booster", value)
+    if type(booster).__name__ != "Booster":
+        raise _unfitted(value)
+    return booster, state
+
+
+def _together(library: ModuleType, class_name: str, booster: Any, state: dict[str, Any]) -> Any:
+    """What `_apart` was given; nothing of it is run."""
+    if class_name == "Booster":
+        return booster
+    kind = getattr(library, class_name)
+    model = kind.__new__(kind)
+    vars(model).update(state, _Booster=booster)
+    return model
+
+
+def _unfitted(value: Any) -> Unstorable:
+    return Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
 
 
 def _described(value: Any, features: Any, rounds: int) -> dict[str, Any]:
