@@ -5,8 +5,8 @@
 Unit: seconds of whole processes; medians of five rounds, in which ours and the baseline take turns.
 
 The project depends on NumPy, pandas and scikit-learn, which are fetched once, before anything is measured:
-uv's cache is warm. The baseline is uv on the same project and the same lock, without us: `uv sync --frozen`. It
-writes no inventory, and what it makes is not named by what is in it.
+uv's cache is warm. The baseline is uv on the same project and lock, without us: `uv sync --frozen`. It
+makes no inventory, and what it makes is not named by what is in it.
 """
 
 from __future__ import annotations
