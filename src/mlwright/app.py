@@ -277,12 +277,13 @@ class Project:
 
     def reproduce(self, run: str, folder: Path | None = None, watcher: Watcher | None = None) -> Reproduction:
         """Make a run again from what was recorded, and compare every output."""
+        return reproduce(self.rooms, run, folder, self.opener, watcher)
 
-        def opener(place: Path) -> Rooms:
-            keep_in_folder(place / LOCAL_FOLDER)  # what is made there is not for the project's bucket
-            return Project.open(place).rooms
-
-        return reproduce(self.rooms, run, folder, opener, watcher)
+    @staticmethod
+    def opener(place: Path) -> Rooms:
+        """Open a copy of a project, whose workspace is in its own folder: what is made there stays there."""
+        keep_in_folder(place / LOCAL_FOLDER)
+        return Project.open(place).rooms
 
     def replica_spec(self, reference: str) -> serving.ReplicaSpec:
         """What a replica of a model version needs to know.

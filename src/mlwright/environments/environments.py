@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlwright.environments.builds import Builds, Environment
-from mlwright.environments.declared import check_requirements, dependencies, normal, selection
+from mlwright.environments.declared import check_requirements, dependencies, normal, pyproject_of, selection
 from mlwright.environments.locks import Lock, make_lock
 from mlwright.environments.uv import Uv
 from mlwright.kernel import edges
@@ -82,6 +82,12 @@ class Environments:
             self._export(exported, selection(self._root, name))
         text = exported.read_bytes()
         return make_lock(text, self._objects.put(text).digest)
+
+    def names(self) -> list[str]:
+        """The names of the environments that the project declares beside its own."""
+        pyproject = pyproject_of(self._root)
+        extras = pyproject.get("project", {}).get("optional-dependencies", {})
+        return sorted({*extras, *pyproject.get("dependency-groups", {})})
 
     def resolve_with(self, lock: Lock, requirements: Sequence[str]) -> Lock:
         """A lock that holds all of another, at the same versions, and more.

@@ -15,6 +15,7 @@ import errno
 import importlib
 import itertools
 import os
+import re
 import resource
 import signal
 import socket
@@ -22,6 +23,7 @@ import stat
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,8 @@ class Worker:
     def _step(self, address: str) -> tuple[Callable[..., Any], Outputs]:
         if address not in self._steps:
             module, _, name = address.partition(":")
+            # As Python does for a main module: what the user's own code should not use any more is told.
+            warnings.filterwarnings("default", category=DeprecationWarning, module=f"{re.escape(module)}$")
             found = getattr(importlib.import_module(module), name)
             function = found.function if isinstance(found, Step) else found
             hints = resolved(function)
