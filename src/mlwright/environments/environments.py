@@ -7,7 +7,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from mlwright.environments.aside import aside
 from mlwright.environments.builds import Builds, Environment
+from mlwright.environments.changes import Changes, Proposal
+from mlwright.environments.credentials import refuse_credentials
 from mlwright.environments.declared import check_requirements, dependencies, normal, pyproject_of, selection
 from mlwright.environments.locks import Lock, make_lock
 from mlwright.environments.uv import Uv
@@ -38,24 +41,31 @@ class Environments:
         self._local = local
         self._uv = Uv(root)
         self._builds = Builds(objects, self._uv, local / "environments")
+        self.changes = Changes(root, self._uv, local)
 
-    def lock(self, *, check: bool = False) -> bool:
+    def lock(self, *, check: bool = False, allow_yanked: bool = False) -> bool:
         """Resolve the project's dependencies into `uv.lock`, or only look whether that is needed.
+
+        Args:
+            check: only look.
+            allow_yanked: also take versions that their authors took back.
 
         Returns:
             Whether `uv.lock` was, or would be, changed.
 
         Raises:
-            Invalid: a dependency is no requirement.
-            Unavailable: uv cannot resolve them; its own words follow.
+            Invalid: a dependency is no requirement, they contradict each other, or one is yanked.
+            NotFound: no index has one of them.
+            Incompatible: one of them does not serve this Python or platform.
+            Unavailable: an index cannot be reached.
         """
-        check_requirements(dependencies(self._root), self._root / "pyproject.toml")
-        before = _content(self._root / "uv.lock")
         if check:
+            check_requirements(dependencies(self._root), self._root / "pyproject.toml")
             done = self._uv.run("lock", "--check", "--python", sys.executable, check=False)
             return done.returncode != 0
-        self._uv.run("lock", "--python", sys.executable, what="the dependencies cannot be locked")
-        return _content(self._root / "uv.lock") != before
+        proposal = self.changes.plan_lock()
+        self.changes.apply(proposal, allow_yanked=allow_yanked)
+        return not proposal.empty
 
     def current(self, name: str = "") -> Lock:
         """The lock of one of the project's environments, stored; recorded by `record`.
@@ -67,8 +77,9 @@ class Environments:
         Raises:
             NotFound: there is no `uv.lock`.
             Unavailable: it does not fit `pyproject.toml` any more.
-            Invalid: neither a group nor an extra has that name, or both have it.
+            Invalid: neither a group nor an extra has that name, or both have it; or the lock has a password.
         """
+        self.changes.mend()
         uv_lock = _content(self._root / "uv.lock")
         if uv_lock is None:
             raise NotFound(
@@ -88,6 +99,16 @@ class Environments:
         pyproject = pyproject_of(self._root)
         extras = pyproject.get("project", {}).get("optional-dependencies", {})
         return sorted({*extras, *pyproject.get("dependency-groups", {})})
+
+    def proposed(self, proposal: Proposal, name: str = "") -> Lock:
+        """The lock that an environment would have: `build` builds it, beside those there are.
+
+        Raises:
+            Invalid: the project would have no environment of that name, or its lock holds a password.
+        """
+        with aside(self._root, proposal.pyproject, proposal.uv_lock) as place:
+            text = _exported(Uv(place), selection(place, name))
+        return make_lock(text, self._objects.put(text).digest)
 
     def resolve_with(self, lock: Lock, requirements: Sequence[str]) -> Lock:
         """A lock that holds all of another, at the same versions, and more.
@@ -114,6 +135,7 @@ class Environments:
                     *["--python", str(base.python), "-o", str(target), str(wanted)],
                     what="the packages of the model and those of the server do not go together",
                 )
+                refuse_credentials(target.read_text(), "the lock")
                 write_whole(resolved, target.read_bytes())
         text = resolved.read_bytes()
         return make_lock(text, self._objects.put(text).digest)
@@ -190,12 +212,18 @@ class Environments:
                 where=str(self._root),
                 hint="mlwright environments lock",
             )
-        done = self._uv.run(
-            *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
-            *["--format", "pylock.toml", *selection],
-            what="the lock cannot be read",
-        )
-        write_whole(target, done.stdout.encode())
+        write_whole(target, _exported(self._uv, selection))
+
+
+def _exported(uv: Uv, selection: Sequence[str]) -> bytes:
+    """The pylock of a `uv.lock`; refused when it would store a password."""
+    done = uv.run(
+        *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
+        *["--format", "pylock.toml", *selection],
+        what="the lock cannot be read",
+    )
+    refuse_credentials(done.stdout, "uv.lock", str(uv.root / "uv.lock"))
+    return done.stdout.encode()
 
 
 def _content(path: Path) -> bytes | None:
