@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlwright import serving
-from mlwright.environments import Environments
-from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.environments import Environments, Lock
+from mlwright.kernel.edges import End, made_from
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
@@ -171,6 +171,53 @@ class Project:
         """The project's environments."""
         return self.rooms.environments
 
+    def environment(self, reference: str = "") -> Lock:
+        """The lock of an environment.
+
+        Args:
+            reference: a name that the project gives it (empty for its own), a script, a digest, or a run;
+                `RUN:NAME` for one that a run had for some of its steps.
+
+        Raises:
+            NotFound: there is none.
+            Invalid: a digest or an id that fits several.
+        """
+        found = self.environments
+        if not reference or reference in found.names():
+            return found.current(reference)
+        if reference.endswith(".py"):
+            return found.of_script(path_in(self.rooms.project, reference, Path.cwd())) or found.current()
+        if set(reference.removeprefix("b3:")) <= set("0123456789abcdef"):
+            with suppress(NotFound):
+                return found.get(reference)
+        run_reference, _, name = reference.partition(":")
+        try:
+            run = self.runs.get(run_reference)
+        except NotFound as error:
+            raise NotFound(
+                f"there is no environment, and no run, {reference!r}",
+                hint=nearest(reference, found.names()) or "a name, a digest, or a run: mlwright runs list",
+            ) from error
+        for edge in made_from(self.rooms.database, run.end, f"environment:{name}" if name else "environment"):
+            return found.get(edge.earlier.id)
+        raise NotFound(f"run {short(run.id)} had no environment `{name}`")
+
+    def plan_lock(self, name: str = "", *, check: bool = False) -> Plan:
+        """Lock an environment by its name, or a script; without one, all that the project names.
+
+        Args:
+            check: only look what would be done.
+
+        Raises:
+            Invalid: it asks for what is no requirement.
+            Unavailable: uv cannot resolve it; its own words follow.
+        """
+        if name.endswith(".py"):
+            name = path_in(self.rooms.project, name, Path.cwd())
+        found = self.environments
+        done = [found.lock_file(name, check=check)] if name else found.lock_all(check=check)
+        return Plan("lock", tuple(change for each in done for change in each.changes))
+
     @cached_property
     def pipelines(self) -> Pipelines:
         """The project's pipelines."""
@@ -323,15 +370,16 @@ class Project:
         lock = self.environments.get(detail.environment)
         say = preparing or (lambda what: None)
         say(f"preparing the environment of {spec.model}, with the server's packages")
-        with_server = self.environments.resolve_with(lock, serving.serve_requirements())
-        python = self.environments.build(with_server).python
-        folder = self.rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
-        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        try:
-            yield server
-        finally:
-            server.stop()
+        with self.environments.holding():
+            with_server = self.environments.resolve_with(lock, serving.serve_requirements())
+            python = self.environments.build(with_server).python
+            folder = self.rooms.workspace.local / "serving"
+            say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
+            server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
+            try:
+                yield server
+            finally:
+                server.stop()
 
     def summary(self) -> Summary:
         """What the workspace is, where it lies, and how much room its parts take."""

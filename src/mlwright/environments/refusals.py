@@ -167,7 +167,8 @@ def _missing(what: str, told: _Told, derivation: Derivation, known: Collection[s
             what,
             f"the package index at {host} does not let us in: it asks for other credentials",
             told,
-            "give them in ~/.netrc, or as UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD for an index NAME",
+            "give them in ~/.netrc,"
+            " or as UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD for an index NAME",
         )
     close = _IMPORTED_AS.get(name) or next(
         iter(get_close_matches(name, {*known, *_WELL_KNOWN} - {name}, 1)), ""

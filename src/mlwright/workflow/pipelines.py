@@ -89,7 +89,7 @@ class Pipelines:
             Cancelled: by Ctrl-C or a signal; the run is recorded so.
         """
         watcher = watcher or Unwatched()
-        with self._executor(request.executor) as executor:
+        with self._executor(request.executor) as executor, self._rooms.environments.holding():
             prepared = prepare(self._rooms, request, watcher, executor)
             self._clear_lost()
             with Interrupts() as interrupts:

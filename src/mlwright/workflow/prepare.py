@@ -126,11 +126,17 @@ class _Preparation(Struct):
     def _environment(self, name: str) -> Environment:
         """One of the run's environments, built if it is not there."""
         environments = self.rooms.environments
-        lock = self.request.locks.get(name) or environments.current(name)
+        lock = self.request.locks.get(name) or self._own_of_script(name) or environments.current(name)
         if not environments.built(lock):
             which = f"the environment `{name}`" if name else "the environment"
             self.watcher.preparing(f"installing {which}: {are_counted(lock.packages, 'package')} locked")
         return environments.build(lock)
+
+    def _own_of_script(self, name: str) -> Lock | None:
+        """The environment that a script brings."""
+        if name or self.request.kind != "script":
+            return None
+        return self.rooms.environments.of_script(self.request.pipeline)
 
     def _warm(self, own: Environment) -> None:
         """Let a worker start while the rest is prepared."""

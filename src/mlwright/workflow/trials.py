@@ -19,9 +19,9 @@ from mlwright.environments import Environment, Lock
 from mlwright.kernel.errors import MlwrightError, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.tracking import Run
-from mlwright.workflow.aside import Opener, restore_run
 from mlwright.workflow.compare import RunComparison, compared, side_of
 from mlwright.workflow.detail import logs
+from mlwright.workflow.elsewhere import Opener, restore_run
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
