@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mlwright import serving
-from mlwright.environments import Environments, Lock
+from mlwright.environments import Environments, Lock, Proposal
 from mlwright.kernel.edges import End, made_from
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.events import Event, history
@@ -32,8 +32,11 @@ from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
+from mlwright.workflow.culprit import Culprit
 from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.trials import Trial
 from mlwright.workflow.upkeep import Collected, collect, plan_collect
+from mlwright.workflow.watch import Unwatched
 from mlwright.workspace import create_project, open_workspace
 from mlwright.workspace.backup import Manifest
 from mlwright.workspace.doctor import Finding
@@ -331,6 +334,39 @@ class Project:
         """Open a copy of a project, whose workspace is in its own folder: what is made there stays there."""
         keep_in_folder(place / LOCAL_FOLDER)
         return Project.open(place).rooms
+
+    def try_proposal(self, proposal: Proposal, pipeline: str = "", watcher: Watcher | None = None) -> Trial:
+        """The project with other packages, in a place aside: its tests and a pipeline run there.
+
+        Args:
+            proposal: what `environments.changes.plan_add` and the like worked out.
+            pipeline: what to run; by default what succeeded last, with the same parameters.
+
+        Raises:
+            WorkFailed: the pipeline fails with the packages that the project has.
+            Unavailable: a package cannot be had.
+        """
+        from mlwright.workflow.trials import request_to_try, run_trial
+
+        return run_trial(
+            self.rooms,
+            request_to_try(self.rooms, pipeline),
+            {"pyproject.toml": proposal.pyproject, "uv.lock": proposal.uv_lock},
+            lambda name: self.environments.proposed(proposal, name),
+            self.opener,
+            watcher or Unwatched(),
+        )
+
+    def find_culprit(self, good: str, bad: str, watcher: Watcher | None = None) -> Culprit:
+        """The package that made a result of one run another in a later one.
+
+        Raises:
+            Invalid: they cannot be compared, or have the same packages.
+            WorkFailed: the good run does not come out again.
+        """
+        from mlwright.workflow.culprit import find_culprit
+
+        return find_culprit(self.rooms, good, bad, self.opener, watcher or Unwatched())
 
     def replica_spec(self, reference: str) -> serving.ReplicaSpec:
         """What a replica of a model version needs to know.

@@ -157,7 +157,7 @@ def test_a_file_with_another_hash_is_refused(make: Make) -> None:
     tampered = re.sub(rb"[0-9a-f]{64}", b"0" * 64, text)
     lock = make_lock(tampered, small.workspace.objects.put(tampered).digest)
 
-    with pytest.raises(Corrupt, match="the file of `.*` has another hash") as refusal:
+    with pytest.raises(Corrupt, match=r"the file of `.*` has another hash") as refusal:
         small.environments.build(lock)
 
     assert f"than was locked (sha256:{'0' * 12}...)" in refusal.value.message

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.environments.exchange_cli import export, prune, restore, verify
+from mlwright.environments.trials_cli import bisect, try_packages
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import are_counted, counted
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
@@ -68,5 +69,5 @@ def sync(project: Project, environment: str, again: bool, as_json: bool, dry_run
     say_plan(Plan("sync", (change,)), as_json, done=not dry_run)
 
 
-for each in (export, restore, verify, prune):
+for each in (try_packages, bisect, export, restore, verify, prune):
     environments.add_command(each)

@@ -18,7 +18,8 @@ from mlwright.compute.process import cause_of_death, start_python
 from mlwright.environments import Environment, Lock
 from mlwright.kernel.errors import MlwrightError, WorkFailed
 from mlwright.kernel.ids import short
-from mlwright.tracking import Run
+from mlwright.storage import check_out
+from mlwright.tracking import Run, RunFilter, RunState
 from mlwright.workflow.compare import RunComparison, compared, side_of
 from mlwright.workflow.detail import logs
 from mlwright.workflow.elsewhere import Opener, restore_run
@@ -73,9 +74,25 @@ class Trial(Struct, frozen=True):
         )
 
 
+def request_to_try(rooms: Rooms, pipeline: str = "") -> Request | None:
+    """What is run on both sides: the newest success, as it was asked for, with today's code.
+
+    Args:
+        pipeline: of this one; by default of any.
+
+    Returns:
+        None when nothing has succeeded yet, and nothing is named.
+    """
+    wanted = RunFilter(pipeline=pipeline or None, state=RunState.SUCCEEDED, limit=1)
+    newest = next(iter(rooms.runs.list(wanted)), None)
+    if newest is None:
+        return Request(pipeline, {}) if pipeline else None
+    return Request(newest.pipeline, rooms.runs.parameters(newest.id), newest.seed)
+
+
 def run_trial(
     rooms: Rooms,
-    request: Request,
+    request: Request | None,
     files: Mapping[str, bytes],
     lock_of: Callable[[str], Lock],
     opener: Opener,
@@ -85,7 +102,7 @@ def run_trial(
 
     Args:
         rooms: the project's.
-        request: the pipeline, a script or a notebook.
+        request: the pipeline, a script or a notebook; None for the project's tests alone.
         files: what stands in place of the project's own files there: `pyproject.toml`, `uv.lock`.
         lock_of: the lock that an environment would have, by its name.
         opener: opens the project aside.
@@ -94,27 +111,39 @@ def run_trial(
         WorkFailed: the pipeline fails as the project is now: nothing can be compared.
         Unavailable: a package cannot be had.
     """
-    before, failed = Pipelines(rooms).run(replace(request, replay=True), watcher)
-    if failed is not None:
-        raise WorkFailed(
-            f"`{request.pipeline}` fails with the packages that the project has: {failed.message}",
-            hint=f"mend that first: mlwright runs show {short(before.id)}",
-        )
-    folder = _emptied(rooms.workspace.local / "trials" / short(before.id))
-    fresh, again = restore_run(rooms, before, folder, opener)
+    folder = rooms.workspace.local / "trials" / "latest"
+    shutil.rmtree(folder, ignore_errors=True)
+    before = None if request is None else _run_here(rooms, request, watcher)
+    if before is None:
+        check_out(rooms.objects, rooms.snapshots.tree(rooms.snapshots.take()), folder)
+        fresh, again = opener(folder), None
+    else:
+        fresh, again = restore_run(rooms, before, folder, opener)
     try:
         for name, content in files.items():
             (folder / name).write_bytes(content)
+        tested = run_tests(folder, _with_pytest(fresh, rooms, lock_of), watcher)
+        if before is None or again is None:
+            return Trial(folder, tested)
         locks = {name: lock_of(name) for name in again.locks}
         for lock in locks.values():
             fresh.environments.adopt(lock, rooms.objects)
         after, error = Pipelines(fresh).run(replace(again, locks=locks), watcher)
-        tested = run_tests(folder, _with_pytest(fresh, rooms, lock_of), watcher)
         comparison = compared(side_of(rooms, before), side_of(fresh, after))
         new = _warnings(fresh, after) - _warnings(rooms, before)
+        return Trial(folder, tested, comparison, tuple(sorted(new)), error)
     finally:
         fresh.workspace.close()
-    return Trial(folder, tested, comparison, tuple(sorted(new)), error)
+
+
+def _run_here(rooms: Rooms, request: Request, watcher: Watcher) -> Run:
+    run, error = Pipelines(rooms).run(replace(request, replay=True), watcher)
+    if error is not None:
+        raise WorkFailed(
+            f"`{request.pipeline}` fails with the packages that the project has: {error.message}",
+            hint=f"mend that first: mlwright runs show {short(run.id)}",
+        )
+    return run
 
 
 def run_tests(folder: Path, environment: Environment | None, watcher: Watcher) -> Tested:
@@ -165,8 +194,3 @@ def _with_pytest(fresh: Rooms, rooms: Rooms, lock_of: Callable[[str], Lock]) -> 
 def _warnings(rooms: Rooms, run: Run) -> set[str]:
     """What the steps of a run printed that Python's `warnings` begin with; where it was said is left out."""
     return {found["said"] for _, text in logs(rooms, run.id) for found in _WARNING.finditer(text)}
-
-
-def _emptied(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    return folder
