@@ -28,7 +28,7 @@ from mlwright.storage import (
     ranges_of,
     scan,
     store_tree,
-    transfer,
+    transfer_tree,
     verify_entries,
 )
 from mlwright.storage.objects import RENEWED_US
@@ -214,9 +214,7 @@ class Datasets(Catalogue):
         known = self.versions.find(Reference(version.name, number=version.number))
         if known is not None and known.digest == version.digest:
             return known
-        entries = load_tree(source, version.digest).entries
-        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries), progress)
-        self._objects.put(source.get(version.digest, kind=TREE_KIND), kind=TREE_KIND)
+        transfer_tree(source.packs, self._objects.packs, version.digest, progress)
         with self._database.transaction() as tx:
             made = add_dataset(tx, version.digest, version.size_bytes, version.about)
             return self.versions.add(

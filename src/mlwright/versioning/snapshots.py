@@ -17,9 +17,8 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
-from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer
+from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer_tree
 from mlwright.storage.scan import state_of
-from mlwright.storage.trees import KIND as TREE_KIND
 
 _SQL = Queries.beside(__file__)
 
@@ -154,9 +153,7 @@ class Snapshots:
 
     def adopt(self, snapshot: Snapshot, source: InlineObjects) -> None:
         """Take a snapshot over from another workspace, with its bytes."""
-        entries = load_tree(source, snapshot.tree).entries
-        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries))
-        self._objects.put(source.get(snapshot.tree, kind=TREE_KIND), kind=TREE_KIND)
+        transfer_tree(source.packs, self._objects.packs, snapshot.tree)
         with self._database.transaction() as tx:
             self.record(tx, snapshot)
 
