@@ -152,12 +152,11 @@ class Checkouts:
             self._remember(checkout, {})
             return
         beside = _beside(checkout)
-        progress.begin(f"writing {checkout.version.reference}", sum(e.size_bytes for e in checkout.write))
+        size_bytes = sum(entry.size_bytes for entry in checkout.write)
         try:
-            with _in_our_words():
+            with progress.work(f"writing {checkout.version.reference}", size_bytes), _in_our_words():
                 states = self._write_beside(checkout, beside, link=link, progress=progress)
         finally:
-            progress.end()
             if not _has_files(beside):
                 shutil.rmtree(beside, ignore_errors=True)
         with _in_our_words():
@@ -239,14 +238,11 @@ class Checkouts:
     def _digests(place: Place | None, sources: Mapping[str, Source], progress: Progress) -> dict[str, Digest]:
         known = place.digests(sources.values()) if place else {}
         unknown = [source for source in sources.values() if source.path not in known]
-        progress.begin("reading what is there", sum(source.size_bytes for source in unknown))
-        try:
+        with progress.work("reading what is there", sum(source.size_bytes for source in unknown)):
             for source in unknown:
                 settle(source.state[3])
                 known[source.path] = digest_of_file(Path(source.file))
                 progress.advance(source.size_bytes)
-        finally:
-            progress.end()
         return known
 
 

@@ -77,11 +77,8 @@ class Datasets(Catalogue):
         sources = _sources(path, name)
         place = self._places.of(path)
         known = place.digests(sources) if place else {}
-        progress.begin(f"reading {path.name}", sum(source.size_bytes for source in sources))
-        try:
+        with progress.work(f"reading {path.name}", sum(source.size_bytes for source in sources)):
             tree = Tree(tuple(_entry(source, known, progress) for source in sources))
-        finally:
-            progress.end()
         newest = self.versions.find(Reference(name, alias=LATEST))
         if newest is not None and newest.digest == digest_of(tree.encode(), TREE_KIND):
             same = Change("keep", newest.reference, "the same bytes are there already")
@@ -251,11 +248,8 @@ class Datasets(Catalogue):
             Corrupt: one is damaged.
         """
         tree = self.tree(version)
-        progress.begin(f"verifying {version.reference}", tree.size_bytes)
-        try:
+        with progress.work(f"verifying {version.reference}", tree.size_bytes):
             verify_entries(self._objects.packs, tree.entries, progress)
-        finally:
-            progress.end()
 
     def tree(self, version: Version) -> Tree:
         """The manifest of a version."""
@@ -297,20 +291,18 @@ class Datasets(Catalogue):
     ) -> tuple[Digest, Tree, list[tuple[Source, Digest]]]:
         """Store what is not known; what ends it early leaves the memory of what was read."""
         learned = [(source, known[source.path]) for source in sources if source.path in known]
-        progress.begin(f"adding {name}", sum(source.size_bytes for source in sources))
         try:
-            digest, tree = store_tree(
-                self._objects.packs,
-                sources,
-                known,
-                progress=progress,
-                learn=lambda source, digest: learned.append((source, digest)),
-            )
+            with progress.work(f"adding {name}", sum(source.size_bytes for source in sources)):
+                digest, tree = store_tree(
+                    self._objects.packs,
+                    sources,
+                    known,
+                    progress=progress,
+                    learn=lambda source, digest: learned.append((source, digest)),
+                )
         except BaseException:
             self._places.remember(path, learned)
             raise
-        finally:
-            progress.end()
         return digest, tree, learned
 
 
