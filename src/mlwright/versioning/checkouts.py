@@ -81,7 +81,6 @@ class Checkouts:
             Invalid: several places are known.
         """
         tree = load_tree(self._objects, version.digest)
-        single = len(tree.entries) == 1 and "/" not in tree.entries[0].path
         if dest is None:
             known = [place.where for place in self._places if place.name == version.name]
             if len(known) > 1:
@@ -89,9 +88,9 @@ class Checkouts:
                     f"{version.name} stands at {len(known)} places of this machine: {_some(known)}",
                     hint=f"say which: mlwright datasets checkout {version.reference} DEST",
                 )
-            return Path(known[0]) if known else Path(tree.entries[0].path if single else version.name)
+            return Path(known[0]) if known else Path(tree.entries[0].path if tree.is_file else version.name)
         where = Path(dest)
-        if single and (where.is_dir() or os.fspath(dest).endswith(os.sep)):
+        if tree.is_file and (where.is_dir() or os.fspath(dest).endswith(os.sep)):
             return where / tree.entries[0].path
         return where
 
@@ -225,14 +224,13 @@ class Checkouts:
         Raises:
             Conflict: it cannot go to what is there.
         """
-        single = len(tree.entries) == 1 and "/" not in tree.entries[0].path
         if where.is_dir():
             return False
-        if single and not os.path.lexists(where) and (place := self._places.of(where)) and place.name:
+        if tree.is_file and not os.path.lexists(where) and (place := self._places.of(where)) and place.name:
             return [line.path for line in place.lines] == [where.name]  # else a folder stood there
-        if os.path.lexists(where) and not single:
+        if os.path.lexists(where) and not tree.is_file:
             raise Conflict(f"{where} is a file, and the version has several", hint="name a folder")
-        return single
+        return tree.is_file
 
     @staticmethod
     def _digests(place: Place | None, sources: Mapping[str, Source], progress: Progress) -> dict[str, Digest]:
