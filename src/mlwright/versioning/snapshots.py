@@ -18,10 +18,11 @@ from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer_tree
-from mlwright.storage.scan import state_of
+from mlwright.storage.scan import checked_name, state_of
 
 _SQL = Queries.beside(__file__)
 
+_RENAME = "rename the file, or name it in .gitignore"
 _EMPTY = "MLWRIGHT_EMPTY"
 """A variable that git reads an empty setting from: a name with `=` in it cannot be set by `-c`."""
 
@@ -109,7 +110,7 @@ class Snapshots:
                 left_out.append(name)
                 continue
             executable = bool(status.st_mode & stat.S_IXUSR)
-            sources.append(Source(_text(name), str(file), state_of(status), executable))
+            sources.append(Source(checked_name(name, _RENAME), str(file), state_of(status), executable))
         digest, tree = self._store(sources, verify=verify)
         return _snapshot(digest, tree, commit, remote, dirty, tuple(left_out))
 
@@ -182,16 +183,6 @@ def _snapshot(
     identity = {"tree": stored, "commit": commit, "remote": remote, "dirty": dirty}
     digest = composite("snapshot", identity)
     return Snapshot(digest, stored, commit, remote, dirty, len(tree.entries), tree.size_bytes, left_out)
-
-
-def _text(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise Invalid(
-            f"the file name {name!r} is not UTF-8", hint="rename the file, or name it in .gitignore"
-        ) from error
-    return name
 
 
 def _git_state(root: Path) -> tuple[list[str] | None, str, str, bool]:
