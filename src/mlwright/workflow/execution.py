@@ -15,7 +15,6 @@ from mlwright.kernel.errors import Cancelled, Conflict, Incompatible, MlwrightEr
 from mlwright.kernel.ids import short
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.leases import Lease
-from mlwright.kernel.words import is_or_are
 from mlwright.kernel.writer import Writer
 from mlwright.tracking import Entry, Progress, Run, RunState
 from mlwright.versioning import Artifact
@@ -33,7 +32,7 @@ from mlwright.workflow.known import Known
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.records import Records
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.watch import NodeView, RunView, Watcher
+from mlwright.workflow.watch import Shown, Watcher, unsafe_note
 
 _FIRST_PAUSE_S = 0.5
 _TICK_S = 0.5
@@ -56,12 +55,11 @@ class Execution:
         watcher: Watcher,
     ) -> None:
         self.run = run
-        self.view = RunView(run, {node.name: NodeView(node.name) for node in orders.graph.nodes})
+        self._shown = Shown(run, (node.name for node in orders.graph.nodes), watcher)
         self._rooms = rooms
         self._executor = executor
         self._orders = orders
         self._durations = durations
-        self._watcher = watcher
         self._lease = lease
         self._writer = Writer(rooms.database)
         self._records = Records(rooms.attempts, self._writer, run, lease)
@@ -92,7 +90,7 @@ class Execution:
             KeyboardInterrupt, Cancelled: the running attempts are recorded as cancelled.
             MlwrightError: the engine itself could not go on (a full disk).
         """
-        self._watcher.began(self.view)
+        self._shown.begin()
         try:
             self._start_ready()
             while self._flights.are_running or self._flights.are_landing or self._again:
@@ -191,7 +189,7 @@ class Execution:
             return None
         if complete.kind in JUDGEMENTS:
             verdict = self._judge.judge(complete)
-            self._show(node.name, verdict.state, note=verdict.note)
+            self._shown.stands(node.name, verdict.state, note=verdict.note)
             if verdict.error is None:
                 self._frontier.meet(node.name)
             else:
@@ -209,10 +207,10 @@ class Execution:
             node, self._known, lambda made, what: read_value(self._rooms.objects, made, what)
         )
         fan = Fan(node, elements, time.monotonic())
-        self.view.nodes[node.name].items = fan.count
+        self._shown.nodes[node.name].items = fan.count
         if fan.count:
             self._fans[node.name] = fan
-            self._show(node.name, AttemptState.RUNNING)
+            self._shown.stands(node.name, AttemptState.RUNNING)
         else:
             self._all_items(fan)
 
@@ -244,8 +242,8 @@ class Execution:
             self._refuse(node, error)
             return
         if node.index is None:
-            self.view.nodes[node.name].worker = attempt.worker
-            self._show(node.name, AttemptState.RUNNING, number=turn.number)
+            self._shown.nodes[node.name].worker = attempt.worker
+            self._shown.stands(node.name, AttemptState.RUNNING, number=turn.number)
 
     def _landed(self, landing: Landing) -> None:
         node, done = landing.node, landing.attempt
@@ -260,9 +258,9 @@ class Execution:
     def _told(self, node: str, entries: list[Entry]) -> None:
         self._records.told(node, entries)
         steps = [each for each in entries if isinstance(each, Progress)]
-        if steps and node in self.view.nodes:
-            self.view.nodes[node].progress = steps[-1]
-            self._watcher.changed(self.view, self.view.nodes[node])
+        if steps and node in self._shown.nodes:
+            self._shown.nodes[node].progress = steps[-1]
+            self._shown.changed(node)
 
     def _failed(self, node: Node, number: int, error: MlwrightError, seconds: float) -> None:
         if number <= node.retries:
@@ -271,9 +269,9 @@ class Execution:
             if node.index is None:
                 cause = error.message.partition(" failed: ")[2].partition("\n")[0]
                 note = f"try {number} failed ({cause}), again in {pause:g} s"
-                self._show(node.name, AttemptState.RUNNING, note=note, number=number)
+                self._shown.stands(node.name, AttemptState.RUNNING, note=note, number=number)
         elif node.index is None:
-            self._show(node.name, AttemptState.FAILED, seconds=seconds, number=number)
+            self._shown.stands(node.name, AttemptState.FAILED, seconds=seconds, number=number)
             self._stop_behind(node, error)
         else:
             fan = self._fan_of(node)
@@ -285,10 +283,10 @@ class Execution:
         self, node: Node, state: AttemptState, outputs: Mapping[str, Artifact], seconds: float | None = None
     ) -> None:
         self._known.learn(node.name, outputs)
-        note = _unsafe_note(outputs)
+        note = unsafe_note(outputs)
         if node.index is None:
             self._frontier.meet(node.name)
-            self._show(node.name, state, seconds=seconds, note=note)
+            self._shown.stands(node.name, state, seconds=seconds, note=note)
             return
         fan = self._fan_of(node)
         fan.done += 1
@@ -309,18 +307,18 @@ class Execution:
         return self._fans[item.name.rpartition("[")[0]]
 
     def _item_ended(self, fan: Fan) -> None:
-        view = self.view.nodes[fan.node.name]
+        view = self._shown.nodes[fan.node.name]
         view.done, view.reused, view.failed = fan.done, fan.reused, fan.failed
         if fan.over:
             self._all_items(fan)
         else:
-            self._watcher.changed(self.view, view)
+            self._shown.changed(fan.node.name)
 
     def _all_items(self, fan: Fan) -> None:
         self._fans.pop(fan.node.name, None)
         seconds = time.monotonic() - fan.began
         if fan.failed:
-            self._show(fan.node.name, AttemptState.FAILED, seconds=seconds)
+            self._shown.stands(fan.node.name, AttemptState.FAILED, seconds=seconds)
             assert self._error is not None
             self._stop_behind(fan.node, self._error)
             return
@@ -328,7 +326,7 @@ class Execution:
         state = AttemptState.REUSED if fan.count and fan.reused == fan.count else AttemptState.SUCCEEDED
         self._frontier.meet(fan.node.name)
         took = None if state is AttemptState.REUSED else seconds
-        self._show(fan.node.name, state, seconds=took, note=fan.note)
+        self._shown.stands(fan.node.name, state, seconds=took, note=fan.note)
 
     def _refuse(self, node: Node, error: MlwrightError) -> None:
         """A node that cannot begin with what it was given has failed."""
@@ -338,7 +336,7 @@ class Execution:
             f"step `{node.name}` of run {short(self.run.id)} failed: {error.message}", hint=error.hint
         )
         if node.index is None:
-            self._show(node.name, AttemptState.FAILED)
+            self._shown.stands(node.name, AttemptState.FAILED)
             self._stop_behind(node, told)
         else:
             fan = self._fan_of(node)
@@ -354,7 +352,7 @@ class Execution:
     def _skip(self, node: Node, why: str) -> None:
         detail = self._noted(node) | {"note": why}
         self._records.begun(begin(self.run.id, node.name, AttemptState.SKIPPED, detail=detail), [])
-        self._show(node.name, AttemptState.SKIPPED, note=why)
+        self._shown.stands(node.name, AttemptState.SKIPPED, note=why)
 
     def _tick(self) -> None:
         """Once in a while: what running steps report is recorded, and who cancelled the run is heard."""
@@ -376,9 +374,9 @@ class Execution:
             self._records.send()
         for node in self._flights.running:
             if node.index is None:
-                self._show(node.name, AttemptState.CANCELLED)
+                self._shown.stands(node.name, AttemptState.CANCELLED)
         for name in self._fans:
-            self._show(name, AttemptState.CANCELLED)
+            self._shown.stands(name, AttemptState.CANCELLED)
 
     def _pause(self) -> float | None:
         moments = [when for when, _, _ in self._again] if self._held is None else []
@@ -392,28 +390,3 @@ class Execution:
         if not self._flights.are_running:
             time.sleep(min(pause, _TICK_S))  # nothing else can happen until the next try is due
         return pause
-
-    def _show(
-        self,
-        name: str,
-        state: AttemptState,
-        *,
-        seconds: float | None = None,
-        note: str = "",
-        number: int | None = None,
-    ) -> None:
-        view = self.view.nodes[name]
-        if state is AttemptState.RUNNING and view.began is None:
-            view.began = time.monotonic()
-        view.state, view.seconds, view.note = state, seconds, note
-        view.number = number or view.number
-        self._watcher.changed(self.view, view)
-
-
-def _unsafe_note(outputs: Mapping[str, Artifact]) -> str:
-    """What the run says of a step whose output is a pickle; why, the step's log says."""
-    names = [name for name, each in outputs.items() if each.unsafe]
-    if not names:
-        return ""
-    what = "its output" if len(outputs) == 1 else ", ".join(f"`{name}`" for name in names)
-    return f"{what} {is_or_are(len(names))} stored as pickle (unsafe)"
