@@ -5,7 +5,8 @@
 
 Unit: seconds of whole processes, unless the line says otherwise; medians of five rounds, in which ours, the
 baseline and DVC take turns. Each round has a new project, and what it adds was just written, so that it is in
-the page cache for all of them.
+the page cache for all of them. Before each measure what was written is flushed and the disk has two seconds
+to come to rest, so that nobody pays for what another left behind.
 
 `large` is one file of 2 GiB of random bytes; its baseline is what cannot be spared: `cp`, a flush of the
 copy, and BLAKE3 on every core. `many` is 20,000 files of 20 KiB in 20 folders; its baselines are `cp -r` with
@@ -20,7 +21,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def large() -> Iterator[Figure]:
 
         def limit(number: int) -> Mapping[str, float]:
             copy = home / "copy"
+            _settle()
             began = time.perf_counter()
             cost_of(["cp", data, copy], home)
             cost_of(["sync", copy], home)
@@ -56,7 +58,7 @@ def large() -> Iterator[Figure]:
 
         def dvc(number: int) -> Mapping[str, float]:
             with _dvc_project(home, data) as project:
-                return {"dvc": cost_of([_DVC, "add", "-q", "data"], project).wall_s}
+                return {"dvc": _rested([_DVC, "add", "-q", "data"], project)}
 
         took = medians(ours, limit, *([dvc] if _DVC.exists() else []))
     yield Figure("add one 2 GiB file (s)", took["ours"], took["limit"], "cp, flush, BLAKE3", "ratio 1.25")
@@ -103,25 +105,26 @@ def many() -> Iterator[Figure]:
 
         def limits(number: int) -> Mapping[str, float]:
             copy, again = home / "copy", home / "again"
+            _settle()
             began = time.perf_counter()
             cost_of(["cp", "-r", data, copy], home)
             cost_of(["sync", "-f", copy], home)
             added = time.perf_counter() - began
-            looked = cost_of([PYTHON, "-c", _LOOK, data], home).wall_s
-            copied = cost_of(["cp", "-r", copy, again], home).wall_s
+            looked = _rested([PYTHON, "-c", _LOOK, data], home)
+            copied = _rested(["cp", "-r", copy, again], home)
             for each in (copy, again):
                 shutil.rmtree(each)
             return {"cp flushed": added, "look": looked, "cp": copied}
 
         def dvc(number: int) -> Mapping[str, float]:
             with _dvc_project(home, data) as project:
-                took = {"dvc add": cost_of([_DVC, "add", "-q", "data"], project).wall_s}
-                took["dvc status"] = cost_of([_DVC, "status", "-q"], project).wall_s
+                took = {"dvc add": _rested([_DVC, "add", "-q", "data"], project)}
+                took["dvc status"] = _rested([_DVC, "status", "-q"], project)
                 (project / "data" / "07" / "7.bin").unlink()
                 (project / "data" / "07" / "7.bin").write_bytes(os.urandom(_FILE_BYTES))
-                took["dvc again"] = cost_of([_DVC, "add", "-q", "data"], project).wall_s
+                took["dvc again"] = _rested([_DVC, "add", "-q", "data"], project)
                 shutil.rmtree(project / "data")
-                took["dvc checkout"] = cost_of([_DVC, "checkout", "-q"], project).wall_s
+                took["dvc checkout"] = _rested([_DVC, "checkout", "-q"], project)
             return took
 
         took = medians(ours, limits, *([dvc] if _DVC.exists() else []))
@@ -145,8 +148,19 @@ def many() -> Iterator[Figure]:
 def _ours(project: Path, *arguments: str | Path) -> Mapping[str, float]:
     """The command, timed as a user starts it; its peak of memory is written down by itself at its end."""
     peak = project / "peak.txt"
-    took = cost_of([PYTHON, _MEASURED, peak, *arguments], project).wall_s
+    took = _rested([PYTHON, _MEASURED, peak, *arguments], project)
     return {"ours": took, "memory": int(peak.read_text()) / MIB}
+
+
+def _rested(command: Sequence[str | Path], folder: Path) -> float:
+    """How long a command takes, in seconds, that begins when the disk is at rest."""
+    _settle()
+    return cost_of(command, folder).wall_s
+
+
+def _settle() -> None:
+    os.sync()
+    time.sleep(2)
 
 
 def _stored_bytes(project: Path) -> int:

@@ -20,7 +20,7 @@ from mlwright.kernel.events import Event, history
 from mlwright.kernel.ids import looks_like_id, short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import LOCAL_FOLDER, find_project
+from mlwright.kernel.settings import LOCAL_FOLDER, ProjectFolder, Settings, find_project
 from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
@@ -98,6 +98,22 @@ def doctor(folder: Path = Path()) -> list[Finding]:
     except MlwrightError as error:
         told = f"{error.message} ({error.where})" if error.where else error.message
         return [*examine(checks), Finding("project", "problem", told, error.hint or "")]
+
+
+def verify_backup(source: Path, progress: Progress = SILENT) -> Verified:
+    """Look at every record, edge and byte of a backup, where it lies; nothing in it is changed.
+
+    Raises:
+        NotFound: there is no backup.
+        Corrupt: it is not complete, or its records are damaged: what it should hold cannot be known.
+        Incompatible: a newer mlwright made it.
+    """
+    from mlwright.workspace.verify_backup import for_backup, opened_backup
+
+    with opened_backup(source) as backup:
+        place = ProjectFolder(backup.workspace.root, backup.manifest.project, Settings())
+        found = Project(open_rooms(place, backup.workspace)).verify(progress)
+        return for_backup(backup, found)
 
 
 class Project:
@@ -261,12 +277,13 @@ class Project:
 
     def reproduce(self, run: str, folder: Path | None = None, watcher: Watcher | None = None) -> Reproduction:
         """Make a run again from what was recorded, and compare every output."""
+        return reproduce(self.rooms, run, folder, self.opener, watcher)
 
-        def opener(place: Path) -> Rooms:
-            keep_in_folder(place / LOCAL_FOLDER)  # what is made there is not for the project's bucket
-            return Project.open(place).rooms
-
-        return reproduce(self.rooms, run, folder, opener, watcher)
+    @staticmethod
+    def opener(place: Path) -> Rooms:
+        """Open a copy of a project, whose workspace is in its own folder: what is made there stays there."""
+        keep_in_folder(place / LOCAL_FOLDER)
+        return Project.open(place).rooms
 
     def replica_spec(self, reference: str) -> serving.ReplicaSpec:
         """What a replica of a model version needs to know.

@@ -3,7 +3,8 @@
 Law: an environment is named by what is in it, and is complete or not there.
 """
 
-from mlwright.environments.environments import Environment, Environments
+from mlwright.environments.builds import Environment
+from mlwright.environments.environments import Environments
 from mlwright.environments.inventory import Inventory
 from mlwright.environments.locks import Lock, current_platform
 

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import shutil
-import subprocess
 import sys
 import tempfile
-import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from msgspec import Struct
-
-from mlwright.environments.inventory import Inventory
-from mlwright.environments.locks import Lock, current_platform, current_python, make_lock
+from mlwright.environments.builds import Builds, Environment
+from mlwright.environments.declared import check_requirements, dependencies, normal, pyproject_of, selection
+from mlwright.environments.locks import Lock, make_lock
+from mlwright.environments.uv import Uv
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable, nearest
+from mlwright.kernel.errors import Invalid, NotFound, Unavailable
 from mlwright.kernel.files import write_whole
 from mlwright.storage import InlineObjects
 
 _SQL = Queries.beside(__file__)
-
-
-class Environment(Struct, frozen=True):
-    """A virtual environment that is complete."""
-
-    lock: Lock
-    python: Path
-    inventory: Inventory
 
 
 class Environments:
@@ -53,6 +36,8 @@ class Environments:
         self._objects = objects
         self._root = root
         self._local = local
+        self._uv = Uv(root)
+        self._builds = Builds(objects, self._uv, local / "environments")
 
     def lock(self, *, check: bool = False) -> bool:
         """Resolve the project's dependencies into `uv.lock`, or only look whether that is needed.
@@ -64,12 +49,12 @@ class Environments:
             Invalid: a dependency is no requirement.
             Unavailable: uv cannot resolve them; its own words follow.
         """
-        _check_requirements(_dependencies(self._root), self._root / "pyproject.toml")
+        check_requirements(dependencies(self._root), self._root / "pyproject.toml")
         before = _content(self._root / "uv.lock")
         if check:
-            done = self._uv("lock", "--check", "--python", sys.executable, check=False)
+            done = self._uv.run("lock", "--check", "--python", sys.executable, check=False)
             return done.returncode != 0
-        self._uv("lock", "--python", sys.executable, what="the dependencies cannot be locked")
+        self._uv.run("lock", "--python", sys.executable, what="the dependencies cannot be locked")
         return _content(self._root / "uv.lock") != before
 
     def current(self, name: str = "") -> Lock:
@@ -92,11 +77,17 @@ class Environments:
                 hint="mlwright environments lock",
             )
         key = digest_of((_content(self._root / "pyproject.toml") or b"") + b"\0" + uv_lock)
-        exported = self._local / "locks" / (f"{key}-{_normal(name)}.toml" if name else f"{key}.toml")
+        exported = self._local / "locks" / (f"{key}-{normal(name)}.toml" if name else f"{key}.toml")
         if not exported.exists():
-            self._export(exported, _selection(self._root, name))
+            self._export(exported, selection(self._root, name))
         text = exported.read_bytes()
         return make_lock(text, self._objects.put(text).digest)
+
+    def names(self) -> list[str]:
+        """The names of the environments that the project declares beside its own."""
+        pyproject = pyproject_of(self._root)
+        extras = pyproject.get("project", {}).get("optional-dependencies", {})
+        return sorted({*extras, *pyproject.get("dependency-groups", {})})
 
     def resolve_with(self, lock: Lock, requirements: Sequence[str]) -> Lock:
         """A lock that holds all of another, at the same versions, and more.
@@ -109,7 +100,7 @@ class Environments:
             Invalid: one of them is no requirement.
             Unavailable: the two cannot be had together; uv's own words follow.
         """
-        _check_requirements(requirements)
+        check_requirements(requirements)
         key = digest_of("\n".join([lock.digest, *sorted(requirements)]).encode())
         resolved = self._local / "locks" / f"{key}.toml"
         if not resolved.exists():
@@ -118,7 +109,7 @@ class Environments:
             with tempfile.TemporaryDirectory() as folder:
                 wanted, target = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
                 wanted.write_text("\n".join([*pins, *requirements]))
-                self._uv(
+                self._uv.run(
                     *["pip", "compile", "--format", "pylock.toml", "--no-header"],
                     *["--python", str(base.python), "-o", str(target), str(wanted)],
                     what="the packages of the model and those of the server do not go together",
@@ -180,7 +171,7 @@ class Environments:
 
     def built(self, lock: Lock) -> bool:
         """Whether the environment of a lock is there."""
-        return (self._place(lock) / "inventory.json").exists()
+        return self._builds.built(lock)
 
     def build(self, lock: Lock) -> Environment:
         """The virtual environment of a lock, made when it is not there; two that ask at once make one.
@@ -189,50 +180,7 @@ class Environments:
             Incompatible: the lock is for another interpreter or platform.
             Unavailable: a package cannot be had; uv's own words follow.
         """
-        place = self._place(lock)
-        if not self.built(lock):
-            if (lock.python, lock.platform) != (current_python(), current_platform()):
-                raise Incompatible(
-                    f"the environment was locked for Python {lock.python} on {lock.platform},"
-                    f" and this is Python {current_python()} on {current_platform()}",
-                    hint="run mlwright with that interpreter, on such a machine",
-                )
-            with _only_one(place.with_suffix(".building")) as held:
-                if not self.built(lock):
-                    self._make(lock, place, held)
-        return Environment(lock, place / "bin" / "python", Inventory.read(place / "inventory.json"))
-
-    def _place(self, lock: Lock) -> Path:
-        return self._local / "environments" / lock.digest[:32]
-
-    def _make(self, lock: Lock, place: Path, held: int) -> None:
-        """Build beside the place and rename.
-
-        `held` is the lock on the place. uv inherits it: should we be killed, it goes on writing for a
-        while, and whoever builds next waits for that to end.
-        """
-        pylock = self._objects.get(lock.pylock)
-        making = place.with_suffix(".new")
-        shutil.rmtree(making, ignore_errors=True)
-        self._uv(
-            *["venv", "--quiet", "--no-project", "--relocatable", "--python", sys.executable, str(making)],
-            what="no virtual environment can be made",
-            held=held,
-        )
-        (making / "pylock.toml").write_bytes(pylock)
-        self._uv(
-            *["pip", "sync", "--quiet", "--require-hashes", "--allow-empty-requirements"],
-            *["--python", str(making / "bin" / "python"), str(making / "pylock.toml")],
-            what="the packages of the environment cannot be installed",
-            held=held,
-        )
-        # Most commands build nothing, and what reads metadata takes 40 ms to import.
-        from mlwright.environments.installed import take_inventory
-
-        site_packages = next((making / "lib").glob("python*/site-packages"))
-        take_inventory(site_packages, pylock).write(making / "inventory.json")
-        shutil.rmtree(place, ignore_errors=True)
-        making.rename(place)
+        return self._builds.build(lock)
 
     def _export(self, target: Path, selection: Sequence[str]) -> None:
         """Turn `uv.lock` into a pylock, which stands alone; refused when it is behind `pyproject.toml`."""
@@ -242,36 +190,12 @@ class Environments:
                 where=str(self._root),
                 hint="mlwright environments lock",
             )
-        done = self._uv(
+        done = self._uv.run(
             *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
             *["--format", "pylock.toml", *selection],
             what="the lock cannot be read",
         )
         write_whole(target, done.stdout.encode())
-
-    def _uv(
-        self, *arguments: str, what: str = "uv failed", check: bool = True, held: int | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run uv in the project's folder, where its settings (indexes above all) are found."""
-        from uv import find_uv_bin
-
-        # The caller's own virtual environment is not asked for, nor an interpreter fetched behind their back.
-        variables = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-        variables.setdefault("UV_PYTHON_DOWNLOADS", "never")
-        done = subprocess.run(
-            [find_uv_bin(), "--no-progress", *arguments],
-            cwd=self._root,
-            env=variables,
-            pass_fds=() if held is None else (held,),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check and done.returncode != 0:
-            raise Unavailable(
-                f"{what}:\n{done.stderr.strip()}", hint="check the names and the network, then try again"
-            )
-        return done
 
 
 def _content(path: Path) -> bytes | None:
@@ -279,77 +203,3 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _dependencies(root: Path) -> list[str]:
-    """The requirements in `pyproject.toml`, as they are written."""
-    pyproject = _pyproject(root)
-    project, groups = pyproject.get("project", {}), pyproject.get("dependency-groups", {})
-    optional = project.get("optional-dependencies", {}).values()
-    # A group may also name another one, in a table.
-    grouped = [each for each in chain.from_iterable(groups.values()) if isinstance(each, str)]
-    return [*project.get("dependencies", []), *chain.from_iterable(optional), *grouped]
-
-
-def _selection(root: Path, name: str) -> tuple[str, ...]:
-    """The option by which uv adds a group or an extra to the project's own dependencies.
-
-    Raises:
-        Invalid: neither has that name, or both.
-    """
-    if not name:
-        return ()
-    pyproject = _pyproject(root)
-    kinds = {
-        "--group": pyproject.get("dependency-groups", {}),
-        "--extra": pyproject.get("project", {}).get("optional-dependencies", {}),
-    }
-    found = [kind for kind, names in kinds.items() if _normal(name) in map(_normal, names)]
-    where = str(root / "pyproject.toml")
-    if not found:
-        known = [each for names in kinds.values() for each in names]
-        raise Invalid(
-            f"there is no environment `{name}`: no dependency group and no extra has that name",
-            where=where,
-            hint=nearest(name, known) or f'add one: [dependency-groups] {name} = ["PACKAGE"]',
-        )
-    if len(found) > 1:
-        raise Invalid(
-            f"the environment `{name}` is both a dependency group and an extra",
-            where=where,
-            hint="rename one of them",
-        )
-    return (found[0], name)
-
-
-def _normal(name: str) -> str:
-    """A name as it is compared. Source: PEP 503; PEP 685 for extras, PEP 735 for groups."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _pyproject(root: Path) -> dict[str, Any]:
-    return tomllib.loads((_content(root / "pyproject.toml") or b"").decode())
-
-
-def _check_requirements(lines: Sequence[str], where: Path | None = None) -> None:
-    """Refuse what is an option, a path or a piece of shell: uv would build the project to learn more."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for line in lines:
-        try:
-            Requirement(line)
-        except InvalidRequirement as error:
-            raise Invalid(
-                f"{line!r} is not a requirement",
-                where=None if where is None else str(where),
-                hint="write NAME, or NAME with versions: pandas>=2.2",
-            ) from error
-
-
-@contextmanager
-def _only_one(path: Path) -> Iterator[int]:
-    """Hold a lock; yields the descriptor that it belongs to."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file.fileno()

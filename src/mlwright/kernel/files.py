@@ -11,8 +11,8 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path, how: int) -> Iterator[None]:
-    """Hold a lock on a file, which is made when it is missing and stays.
+def locked(path: Path, how: int) -> Iterator[int]:
+    """Hold a lock on a file, which is made when it is missing and stays; yields its descriptor.
 
     Args:
         how: of `fcntl.flock`: LOCK_SH, LOCK_EX, with LOCK_NB if it is not to be waited for.
@@ -23,7 +23,7 @@ def locked(path: Path, how: int) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(descriptor, how)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

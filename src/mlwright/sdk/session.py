@@ -15,6 +15,7 @@ import errno
 import importlib
 import itertools
 import os
+import re
 import resource
 import signal
 import socket
@@ -22,7 +23,7 @@ import stat
 import sys
 import time
 import traceback
-import typing
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from mlwright.sdk.codecs import LAST_RESORT, Codec, Unstorable, codec_named, cod
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.forked import children_end_here
 from mlwright.sdk.frames import CUT_OFF, Frame, FrameReader, receive
+from mlwright.sdk.hints import resolved
 from mlwright.sdk.leftovers import Leftovers
 from mlwright.sdk.pipeline import Pipeline
 from mlwright.sdk.ranges import Range
@@ -207,9 +209,11 @@ class Worker:
     def _step(self, address: str) -> tuple[Callable[..., Any], Outputs]:
         if address not in self._steps:
             module, _, name = address.partition(":")
+            # As Python does for a main module: what the user's own code should not use any more is told.
+            warnings.filterwarnings("default", category=DeprecationWarning, module=f"{re.escape(module)}$")
             found = getattr(importlib.import_module(module), name)
             function = found.function if isinstance(found, Step) else found
-            hints = typing.get_type_hints(function)
+            hints = resolved(function)
             self._steps[address] = function, output_types(hints.get("return"))
         return self._steps[address]
 

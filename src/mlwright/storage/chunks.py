@@ -41,7 +41,8 @@ Piece = tuple[Digest, int]
 def store_large(packs: PackedObjects, descriptor: int, progress: Progress = SILENT) -> Stored:
     """Store the bytes of an open file that are not here yet; on return all are durable.
 
-    Reading and cutting, hashing, and writing go on at the same time, in 48 MiB of memory.
+    Reading and cutting, hashing, and writing go on at the same time, in some 64 MiB of memory: four
+    windows, and what waits to be written.
 
     Raises:
         OSError: the file cannot be read.

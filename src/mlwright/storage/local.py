@@ -156,7 +156,7 @@ class LocalObjects:
             source.unlink(missing_ok=True)
         return Stored(digest, size)
 
-    def _held(self, how: int) -> AbstractContextManager[None]:
+    def _held(self, how: int) -> AbstractContextManager[int]:
         """Hold the store's lock: an object is renewed before it is removed, or after; never meanwhile."""
         return locked(self.root / "LOCK", how)
 

@@ -221,7 +221,7 @@ class S3Objects:
         """Stands here while an object was found damaged: whoever has its bytes stores them anew."""
         return self._folder / f"{digest}.suspect"
 
-    def _held(self, how: int) -> AbstractContextManager[None]:
+    def _held(self, how: int) -> AbstractContextManager[int]:
         """An object is renewed before it is removed, or after; never meanwhile."""
         return locked(self.incoming / "LOCK", how)
 

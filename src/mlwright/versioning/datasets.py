@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlwright.kernel import leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file
@@ -140,6 +141,8 @@ class Datasets(Catalogue):
             assert newest is not None
             if stays:
                 self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
+            else:
+                self._places.forget(path)  # of a try that was interrupted
             return newest, new
 
     def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[PlaceStatus]:
@@ -198,12 +201,16 @@ class Datasets(Catalogue):
 
         Raises:
             NotFound, Invalid: as `plan_checkout`.
-            Conflict: files there were edited, and `force` is not given.
+            Conflict: files there were edited, and `force` is not given; or another checkout writes there.
             Corrupt: stored bytes are damaged; nothing is changed.
             Unavailable: the disk is full; a second try continues.
         """
-        found = self.plan_checkout(reference, dest, progress=progress)
-        self._checkouts.apply(found, force=force, link=link, progress=progress)
+        version = self.versions.resolve(reference)
+        where = self._checkouts.place_of(version, dest)
+        real = os.fsencode(os.path.realpath(where)).decode(errors="replace")
+        with leases.held(self._database, f"checkout to {real}", f"another checkout writes to {where}"):
+            found = self._checkouts.look(version, where, progress=progress)
+            self._checkouts.apply(found, force=force, link=link, progress=progress)
         return found
 
     def adopt(self, version: Version, source: InlineObjects, *, progress: Progress = SILENT) -> Version:

@@ -128,7 +128,7 @@ def compare_runs(rooms: Rooms, first: str, second: str, *, with_diff: bool = Fal
     Raises:
         NotFound: there is no such run.
     """
-    then, now = (_side(rooms, rooms.runs.get(reference)) for reference in (first, second))
+    then, now = (side_of(rooms, rooms.runs.get(reference)) for reference in (first, second))
 
     def show(path: str) -> str:
         return _diff(rooms, path, then.files.get(path), now.files.get(path)) if with_diff else ""
@@ -218,7 +218,8 @@ def _states(group: Group | None) -> dict[str, int]:
     return {} if group is None else {str(state): count for state, count in group.counts.items()}
 
 
-def _side(rooms: Rooms, run: Run) -> Side:
+def side_of(rooms: Rooms, run: Run) -> Side:
+    """A run as it is recorded; the two that are compared may be recorded in different workspaces."""
     made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
     attempts = rooms.attempts.of_run(run.id)
     groups = tuple(groups_of(attempts))
