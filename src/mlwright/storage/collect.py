@@ -122,14 +122,13 @@ def sweep(
     needed = _needed(database, objects)
     store = objects.packs.store
     gone = []
-    progress.begin("collecting", sum(held.size_bytes for held in plan.dead))
     try:
-        for held in plan.dead:
-            if compact(held.digest) not in needed and store.remove(held.digest, before_us=before_us):
-                gone.append(held)
-            progress.advance(held.size_bytes)
+        with progress.work("collecting", sum(held.size_bytes for held in plan.dead)):
+            for held in plan.dead:
+                if compact(held.digest) not in needed and store.remove(held.digest, before_us=before_us):
+                    gone.append(held)
+                progress.advance(held.size_bytes)
     finally:
-        progress.end()
         _forget(database, store)
     with database.transaction() as tx:
         rows = [digest for digest in plan.rows if tx.execute(_SQL["remove_unnamed"], digest=digest)]

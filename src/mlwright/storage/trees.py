@@ -34,6 +34,11 @@ class Tree(Struct, frozen=True, dict=True):
         """All files together."""
         return sum(entry.size_bytes for entry in self.entries)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one file, and no folder of one."""
+        return len(self.entries) == 1 and "/" not in self.entries[0].path
+
     def encode(self) -> bytes:
         """The manifest's one text."""
         ordered = sorted(self.entries, key=lambda entry: entry.path)

@@ -29,7 +29,7 @@ from mlwright.storage import (
     ranges_of,
     scan,
     store_tree,
-    transfer,
+    transfer_tree,
     verify_entries,
 )
 from mlwright.storage.objects import RENEWED_US
@@ -78,11 +78,8 @@ class Datasets(Catalogue):
         sources = _sources(path, name)
         place = self._places.of(path)
         known = place.digests(sources) if place else {}
-        progress.begin(f"reading {path.name}", sum(source.size_bytes for source in sources))
-        try:
+        with progress.work(f"reading {path.name}", sum(source.size_bytes for source in sources)):
             tree = Tree(tuple(_entry(source, known, progress) for source in sources))
-        finally:
-            progress.end()
         newest = self.versions.find(Reference(name, alias=LATEST))
         if newest is not None and newest.digest == digest_of(tree.encode(), TREE_KIND):
             same = Change("keep", newest.reference, "the same bytes are there already")
@@ -221,9 +218,7 @@ class Datasets(Catalogue):
         known = self.versions.find(Reference(version.name, number=version.number))
         if known is not None and known.digest == version.digest:
             return known
-        entries = load_tree(source, version.digest).entries
-        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries), progress)
-        self._objects.put(source.get(version.digest, kind=TREE_KIND), kind=TREE_KIND)
+        transfer_tree(source.packs, self._objects.packs, version.digest, progress)
         with self._database.transaction() as tx:
             made = add_dataset(tx, version.digest, version.size_bytes, version.about)
             return self.versions.add(
@@ -260,11 +255,8 @@ class Datasets(Catalogue):
             Corrupt: one is damaged.
         """
         tree = self.tree(version)
-        progress.begin(f"verifying {version.reference}", tree.size_bytes)
-        try:
+        with progress.work(f"verifying {version.reference}", tree.size_bytes):
             verify_entries(self._objects.packs, tree.entries, progress)
-        finally:
-            progress.end()
 
     def tree(self, version: Version) -> Tree:
         """The manifest of a version."""
@@ -306,20 +298,18 @@ class Datasets(Catalogue):
     ) -> tuple[Digest, Tree, list[tuple[Source, Digest]]]:
         """Store what is not known; what ends it early leaves the memory of what was read."""
         learned = [(source, known[source.path]) for source in sources if source.path in known]
-        progress.begin(f"adding {name}", sum(source.size_bytes for source in sources))
         try:
-            digest, tree = store_tree(
-                self._objects.packs,
-                sources,
-                known,
-                progress=progress,
-                learn=lambda source, digest: learned.append((source, digest)),
-            )
+            with progress.work(f"adding {name}", sum(source.size_bytes for source in sources)):
+                digest, tree = store_tree(
+                    self._objects.packs,
+                    sources,
+                    known,
+                    progress=progress,
+                    learn=lambda source, digest: learned.append((source, digest)),
+                )
         except BaseException:
             self._places.remember(path, learned)
             raise
-        finally:
-            progress.end()
         return digest, tree, learned
 
 

@@ -296,19 +296,17 @@ def _all(work: Callable[[Needed], None], needed: tuple[Needed, ...], what: str, 
     """Do something with each object, several at a time; the first failure ends it."""
     from concurrent.futures import ThreadPoolExecutor
 
-    progress.begin(what, sum(each.size_bytes for each in needed))
-
     def one(each: Needed) -> None:
         work(each)
         progress.advance(each.size_bytes)
 
-    pool = ThreadPoolExecutor(_AT_ONCE)
-    try:
-        for job in [pool.submit(one, each) for each in needed]:
-            job.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        progress.end()
+    with progress.work(what, sum(each.size_bytes for each in needed)):
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            for job in [pool.submit(one, each) for each in needed]:
+                job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _conflict(ours: Version | Record, theirs: Version | Record | None, where: str) -> Conflict:

@@ -17,12 +17,12 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
-from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer
-from mlwright.storage.scan import state_of
-from mlwright.storage.trees import KIND as TREE_KIND
+from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer_tree
+from mlwright.storage.scan import checked_name, state_of
 
 _SQL = Queries.beside(__file__)
 
+_RENAME = "rename the file, or name it in .gitignore"
 _EMPTY = "MLWRIGHT_EMPTY"
 """A variable that git reads an empty setting from: a name with `=` in it cannot be set by `-c`."""
 
@@ -110,7 +110,7 @@ class Snapshots:
                 left_out.append(name)
                 continue
             executable = bool(status.st_mode & stat.S_IXUSR)
-            sources.append(Source(_text(name), str(file), state_of(status), executable))
+            sources.append(Source(checked_name(name, _RENAME), str(file), state_of(status), executable))
         digest, tree = self._store(sources, verify=verify)
         return _snapshot(digest, tree, commit, remote, dirty, tuple(left_out))
 
@@ -154,9 +154,7 @@ class Snapshots:
 
     def adopt(self, snapshot: Snapshot, source: InlineObjects) -> None:
         """Take a snapshot over from another workspace, with its bytes."""
-        entries = load_tree(source, snapshot.tree).entries
-        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries))
-        self._objects.put(source.get(snapshot.tree, kind=TREE_KIND), kind=TREE_KIND)
+        transfer_tree(source.packs, self._objects.packs, snapshot.tree)
         with self._database.transaction() as tx:
             self.record(tx, snapshot)
 
@@ -185,16 +183,6 @@ def _snapshot(
     identity = {"tree": stored, "commit": commit, "remote": remote, "dirty": dirty}
     digest = composite("snapshot", identity)
     return Snapshot(digest, stored, commit, remote, dirty, len(tree.entries), tree.size_bytes, left_out)
-
-
-def _text(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise Invalid(
-            f"the file name {name!r} is not UTF-8", hint="rename the file, or name it in .gitignore"
-        ) from error
-    return name
 
 
 def _git_state(root: Path) -> tuple[list[str] | None, str, str, bool]:

@@ -74,11 +74,8 @@ def status_of(version: Version, place: Place, root: Path, progress: Progress = S
             added.append(source.path)
         elif line.state != source.state or line.executable != source.executable:
             looks_new.append((source, line))
-    progress.begin(f"reading {path.name}", sum(source.size_bytes for source, _ in looks_new))
-    try:
+    with progress.work(f"reading {path.name}", sum(source.size_bytes for source, _ in looks_new)):
         changed = tuple(source.path for source, line in looks_new if _has_changed(source, line, progress))
-    finally:
-        progress.end()
     return PlaceStatus(version.reference, where, False, tuple(added), tuple(lines), changed)
 
 
