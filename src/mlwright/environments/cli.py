@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.environments.exchange_cli import export, prune, restore, verify
-from mlwright.environments.trials_cli import bisect, try_packages
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import are_counted, counted
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
+from mlwright.workflow.trials_cli import bisect, try_packages
 
 if TYPE_CHECKING:
     from mlwright.app import Project
