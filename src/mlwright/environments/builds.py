@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
 from mlwright.environments.interpreters import interpreter
 from mlwright.environments.inventory import Inventory
 from mlwright.environments.locks import Lock, current_platform
+from mlwright.environments.places import (
+    INVENTORY,
+    beside,
+    damaged_packages,
+    is_whole,
+    mark_damaged,
+    site_packages_of,
+)
+from mlwright.environments.prune import RECENT_US, Unneeded, prune, unneeded
 from mlwright.environments.pylocks import has_commits, kept_wheels
 from mlwright.environments.uv import Uv
-from mlwright.kernel.errors import Conflict, Incompatible
+from mlwright.kernel.errors import Conflict, Incompatible, NotFound
 from mlwright.kernel.files import locked, write_whole
+from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage import InlineObjects
 
-_INVENTORY = "inventory.json"
-_DAMAGED = "damaged.json"
+if TYPE_CHECKING:
+    from mlwright.environments.damage import Damage
 
 
 class Environment(Struct, frozen=True):
@@ -67,7 +77,7 @@ class Builds(Struct, frozen=True):
             with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
                 if not self.built(lock):
                     self._make(lock, place, held)
-        return Environment(lock, place / "bin" / "python", Inventory.read(place / _INVENTORY))
+        return Environment(lock, place / "bin" / "python", Inventory.read(place / INVENTORY))
 
     def build_at(self, lock: Lock, place: Path) -> Environment:
         """The virtual environment of a lock in a folder of the user's own, which must not be there.
@@ -80,7 +90,7 @@ class Builds(Struct, frozen=True):
         with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
             self._make(lock, place, held)
         beside(place, ".building").unlink(missing_ok=True)
-        return Environment(lock, place / "bin" / "python", Inventory.read(place / _INVENTORY))
+        return Environment(lock, place / "bin" / "python", Inventory.read(place / INVENTORY))
 
     def refuse(self, lock: Lock, place: Path | None = None) -> None:
         """Refuse what cannot be built here, before anything is done.
@@ -104,14 +114,49 @@ class Builds(Struct, frozen=True):
             finally:
                 self._holding.remove(stack)
 
-    def places(self) -> list[Path]:
-        """Where environments are that are built, damaged ones too."""
-        return sorted(each.parent for each in self.folder.glob(f"*/{_INVENTORY}") if not each.parent.suffix)
+    def rebuild(self, lock: Lock) -> Environment:
+        """Make an environment anew, whatever is there; what is damaged in it is fetched again.
 
-    def distrust(self, lock: Lock) -> None:
-        """Have an environment made anew by whoever needs it next."""
-        if not damaged_packages(self.place(lock)):
-            mark_damaged(self.place(lock), [])
+        Raises:
+            Incompatible, Unavailable: as `build`.
+        """
+        place = self.place(lock)
+        if place.exists() and not self.verify(lock):
+            mark_damaged(place, [])
+        return self.build(lock)
+
+    def verify(self, lock: Lock, progress: Progress = SILENT) -> tuple[Damage, ...]:
+        """What is damaged in an environment; if anything is, who needs it next makes it anew.
+
+        Raises:
+            NotFound: it is not built.
+        """
+        place = self.place(lock)
+        if not place.exists():
+            raise NotFound(f"{lock.label} is not built", hint="mlwright environments sync")
+        return _verify(place, progress)
+
+    def verify_all(self, progress: Progress = SILENT) -> dict[str, tuple[Damage, ...]]:
+        """What is damaged in each environment that is built, by the beginning of its digest."""
+        places = sorted(each.parent for each in self.folder.glob(f"*/{INVENTORY}") if not each.parent.suffix)
+        return {place.name[:12]: _verify(place, progress) for place in places}
+
+    def unneeded(self, needed: Iterable[Lock], older_us: int = RECENT_US) -> tuple[Unneeded, ...]:
+        """What `prune` would take away: environments that nobody uses now, or has used of late.
+
+        Args:
+            needed: those that stay.
+            older_us: how long ago a run must have used one last, in microseconds.
+        """
+        return unneeded(self.folder, {self.place(lock) for lock in needed}, older_us)
+
+    def prune(self, planned: Collection[Unneeded]) -> tuple[Unneeded, ...]:
+        """Take away what `unneeded` found, unless somebody uses it by now; a later run builds it again.
+
+        Returns:
+            What is gone.
+        """
+        return prune(planned)
 
     def place(self, lock: Lock) -> Path:
         """Where the environment of a lock is, or would be."""
@@ -156,7 +201,7 @@ class Builds(Struct, frozen=True):
         # Most commands build nothing, and what reads metadata takes 40 ms to import.
         from mlwright.environments.installed import take_inventory
 
-        take_inventory(site_packages_of(making), pylock).write(making / _INVENTORY)
+        take_inventory(site_packages_of(making), pylock).write(making / INVENTORY)
         if place.exists():  # damaged, or half-made; who uses it finds the same files in its place
             aside = beside(place, ".old")
             shutil.rmtree(aside, ignore_errors=True)
@@ -167,36 +212,10 @@ class Builds(Struct, frozen=True):
             making.rename(place)
 
 
-def beside(place: Path, suffix: str) -> Path:
-    """The file or folder of an environment that lies beside it."""
-    return place.with_name(place.name + suffix)
+def _verify(place: Path, progress: Progress) -> tuple[Damage, ...]:
+    from mlwright.environments.damage import verify  # what reads metadata takes 40 ms to import
 
-
-def is_whole(place: Path) -> bool:
-    """Whether an environment is complete, and not known to be damaged."""
-    return (place / _INVENTORY).exists() and not (place / _DAMAGED).exists()
-
-
-def mark_damaged(place: Path, packages: list[str]) -> None:
-    """Note that an environment is damaged: whoever needs it next makes it anew.
-
-    Args:
-        packages: whose files are, as far as it is known.
-    """
-    write_whole(place / _DAMAGED, json.dumps(packages).encode())
-
-
-def damaged_packages(place: Path) -> list[str]:
-    """The packages whose files are known to be damaged."""
-    try:
-        return [str(each) for each in json.loads((place / _DAMAGED).read_bytes())]
-    except FileNotFoundError:
-        return []
-
-
-def site_packages_of(place: Path) -> Path:
-    """Where the packages of an environment are."""
-    return next((place / "lib").glob("python*/site-packages"))
+    return verify(place, progress)
 
 
 def refuse_platform(lock: Lock) -> None:

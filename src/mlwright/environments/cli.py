@@ -65,7 +65,7 @@ def sync(project: Project, environment: str, again: bool, as_json: bool, dry_run
         else Change("write", current.label, f"{are_counted(current.packages, 'package')} locked")
     )
     if not dry_run:
-        (found.rebuild if again else found.build)(current)
+        (found.builds.rebuild if again else found.build)(current)
     say_plan(Plan("sync", (change,)), as_json, done=not dry_run)
 
 

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 from packaging.utils import canonicalize_name
 
-from mlwright.environments.builds import mark_damaged, site_packages_of
 from mlwright.environments.installed import take_inventory
 from mlwright.environments.inventory import Inventory
+from mlwright.environments.places import mark_damaged, site_packages_of
 from mlwright.kernel.progress import SILENT, Progress
 
 _OURS = {"_virtualenv.py", "_virtualenv.pth"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -12,11 +12,10 @@ from mlwright.environments.aside import aside
 from mlwright.environments.builds import Builds, Environment
 from mlwright.environments.changes import Changes, Proposal
 from mlwright.environments.credentials import refuse_credentials
-from mlwright.environments.damage import Damage, verify
 from mlwright.environments.declared import check_requirements, dependencies, normal, selection
 from mlwright.environments.exports import Export, check_same, export, read_export
 from mlwright.environments.locks import Lock, at_platform, current_python, make_lock
-from mlwright.environments.prune import RECENT_US, Unneeded, prune, unneeded
+from mlwright.environments.prune import RECENT_US, Unneeded
 from mlwright.environments.pylocks import check_python, kept_wheels, read_pylock
 from mlwright.environments.source_locks import Locked, SourceLocks
 from mlwright.environments.sources import Source, names, script_source, source_of
@@ -30,7 +29,6 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Corrupt, Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.files import write_whole
 from mlwright.kernel.plan import Change, Plan
-from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import are_counted
 from mlwright.storage import InlineObjects
 
@@ -278,17 +276,6 @@ class Environments:
         """
         return self._builds.build(lock)
 
-    def rebuild(self, lock: Lock) -> Environment:
-        """Make an environment anew, whatever is there; what is damaged in it is fetched again.
-
-        Raises:
-            Incompatible, Unavailable: as `build`.
-        """
-        if self._builds.place(lock).exists():
-            self.verify(lock)
-            self._builds.distrust(lock)
-        return self.build(lock)
-
     def export(self, lock: Lock, form: str, name: str = "mlwright") -> Export:
         """An environment in a form that others read.
 
@@ -366,40 +353,22 @@ class Environments:
             self.record(tx, lock)
         return made
 
-    def verify(self, lock: Lock, progress: Progress = SILENT) -> tuple[Damage, ...]:
-        """What is damaged in a built environment; if anything is, the next who needs it makes it anew.
-
-        Raises:
-            NotFound: it is not built.
-        """
-        place = self._builds.place(lock)
-        if not (place / "bin").exists():
-            raise NotFound(f"{lock.label} is not built", hint="mlwright environments sync")
-        return verify(place, progress)
-
-    def verify_all(self, progress: Progress = SILENT) -> dict[str, tuple[Damage, ...]]:
-        """What is damaged in each environment that is built, by its short digest."""
-        return {place.name[:12]: verify(place, progress) for place in self._builds.places()}
-
     def unneeded(self, older_us: int = RECENT_US) -> tuple[Unneeded, ...]:
-        """What `prune` would take away: built environments that nobody uses, names, or used of late.
+        """The built environments that nobody uses now, no name of the project means, and no run used of late.
 
         Args:
-            older_us: how long ago a run must have used it last, in microseconds.
+            older_us: how long ago a run must have used one last, in microseconds.
         """
         needed = []
         for name in ["", *self.names()]:
             with suppress(MlwrightError):  # what cannot be locked now is kept as long as it was of use
-                needed.append(self._builds.place(self.current(name)))
-        return unneeded(self._builds.folder, needed, older_us)
+                needed.append(self.current(name))
+        return self._builds.unneeded(needed, older_us)
 
-    def prune(self, planned: Collection[Unneeded]) -> tuple[Unneeded, ...]:
-        """Take away what `unneeded` found, unless somebody uses it by now; a later run builds it again.
-
-        Returns:
-            What is gone.
-        """
-        return prune(planned)
+    @property
+    def builds(self) -> Builds:
+        """Those that are built on this machine: to look at, to make anew, to take away."""
+        return self._builds
 
     def holding(self) -> AbstractContextManager[None]:
         """Whatever is built or asked for while the block runs is in use until it ends: `prune` leaves it."""

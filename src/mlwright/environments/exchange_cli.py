@@ -93,10 +93,10 @@ def verify(project: Project, environment: str, everything: bool, as_json: bool) 
     """
     with progress() as bar:
         if everything:
-            found = project.environments.verify_all(bar)
+            found = project.environments.builds.verify_all(bar)
         else:
             lock = project.environment(environment)
-            found = {lock.digest[:12]: project.environments.verify(lock, bar)}
+            found = {lock.digest[:12]: project.environments.builds.verify(lock, bar)}
     damaged = {digest: damage for digest, damage in found.items() if damage}
     if as_json:
         say_json({"verified": list(found), "damaged": damaged})
@@ -133,7 +133,7 @@ def prune(project: Project, older: str, as_json: bool, dry_run: bool) -> None:
     """
     found = project.environments.unneeded(_microseconds(older))
     if not dry_run:
-        found = project.environments.prune(found)
+        found = project.environments.builds.prune(found)
     free, shared = sum(each.bytes for each in found), sum(each.shared_bytes for each in found)
     if as_json:
         say_json({"plan" if dry_run else "pruned": found, "bytes": free, "shared_bytes": shared})

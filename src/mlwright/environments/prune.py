@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mlwright.environments.builds import beside, is_whole
+from mlwright.environments.places import beside, is_whole
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.files import locked
 
@@ -71,9 +71,9 @@ def prune(planned: Collection[Unneeded]) -> tuple[Unneeded, ...]:
     """
     gone = []
     for each in planned:
-        place = _place_of(each.place)
-        with _taken(place) as taken:
-            if not taken or _used_us(each.place) != each.used_us:
+        as_planned = _used_us(each.place) == each.used_us  # asked first: who takes it makes the file anew
+        with _taken(_place_of(each.place)) as taken:
+            if not taken or not as_planned:
                 continue
             # At once out of the way: whoever is killed now leaves no half of an environment in its place.
             aside = each.place if each.place.suffix in _SUFFIXES else beside(each.place, ".old")

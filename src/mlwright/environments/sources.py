@@ -23,7 +23,7 @@ class Source(Struct, frozen=True):
     """A file of the project that says what an environment needs.
 
     Args:
-        name: of the environment; empty for the project's own.
+        name: of the environment; empty for the project's own; of a script its path in the project.
         kind: what kind of file.
         file: where it is.
         lock: what is locked of it, beside it.
@@ -37,8 +37,7 @@ class Source(Struct, frozen=True):
     @property
     def command(self) -> str:
         """What locks it."""
-        of = self.file.name if self.kind == "script" else self.name
-        return f"mlwright environments lock {of}".rstrip()
+        return f"mlwright environments lock {self.name}".rstrip()
 
 
 class Wanted(Struct, frozen=True):
@@ -148,7 +147,7 @@ def script_source(root: Path, path: str) -> Source | None:
         return None  # whoever runs it says why it cannot be read
     if script_metadata(text, path) is None:
         return None
-    return Source("", "script", file, file.with_name(f"{file.name}.lock"))
+    return Source(path, "script", file, file.with_name(f"{file.name}.lock"))
 
 
 def script_metadata(text: str, path: str) -> dict[str, Any] | None:
