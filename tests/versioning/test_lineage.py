@@ -16,7 +16,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.tracking import Run
-from mlwright.versioning import Lineage, LineageNode
+from mlwright.versioning import Finder, Lineage, LineageNode, Start
 from tests.conftest import mlwright
 from tests.versioning.conftest import counted, digest, made
 
@@ -39,7 +39,9 @@ def tie(database: Database, *pairs: str) -> None:
 
 def lineage_of(database: Database) -> Lineage:
     """Lineage over things that are named by their own ids."""
-    return Lineage(database, [lambda text: End("thing", text)], {"thing": str.upper})
+    return Lineage(
+        database, [Finder("thing", lambda text: [Start(End("thing", text))])], {"thing": str.upper}
+    )
 
 
 def outline(node: LineageNode) -> str:
@@ -188,10 +190,13 @@ def test_a_digest_that_fits_several_artifacts_asks_for_more(project: Project) ->
         for beginning in ("ab12aa", "ab12ab", "ab12ab"):
             made(tx, digest(beginning))
 
-    with pytest.raises(Invalid, match="b3:ab12 fits several artifacts"):
+    with pytest.raises(Invalid, match="'b3:ab12' fits several things: artifact b3:ab12aa"):
         project.lineage.find("b3:ab12")
 
-    assert project.lineage.find("b3:ab12ab").kind == "artifact"
+    assert project.lineage.find("b3:ab12aa").kind == "artifact"
+    assert project.lineage.find("b3:ab12ab") == End("object", digest("ab12ab"))
+    both = project.lineage.edges("b3:ab12ab", down=True)
+    assert {edge.later.kind for edge in both} == {"artifact"} and len(both) == 2
 
 
 def test_a_model_leads_to_code_data_and_environment(project: Project, run: Run) -> None:

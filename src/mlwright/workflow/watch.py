@@ -56,6 +56,9 @@ class Watcher(Protocol):
     def changed(self, run: RunView, node: NodeView) -> None:
         """A node stands differently."""
 
+    def warned(self, what: str) -> None:
+        """Something beside the run did not work, which changes nothing of it."""
+
 
 class Unwatched:
     """For who does not look."""
@@ -67,4 +70,7 @@ class Unwatched:
         """Nobody looks."""
 
     def changed(self, run: RunView, node: NodeView) -> None:
+        """Nobody looks."""
+
+    def warned(self, what: str) -> None:
         """Nobody looks."""
