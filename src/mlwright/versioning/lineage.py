@@ -168,7 +168,8 @@ class Lineage:
             return edges.walk(self._database, start.end, down=down)
         found: dict[Edge, None] = {}
         reached: set[End] = set()
-        for holder in start.holders:
+        # Holders stand with the later first: that way a walk takes in those that need none of their own.
+        for holder in reversed(start.holders) if down else start.holders:
             if holder not in reached:
                 walked = edges.walk(self._database, holder, down=down)
                 reached |= {edge.later if down else edge.earlier for edge in walked}
