@@ -14,25 +14,25 @@ from typing import Any
 
 from mlwright import serving
 from mlwright.environments import Environments, Lock, Proposal
-from mlwright.kernel.edges import End, made_from
+from mlwright.kernel.edges import made_from
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.events import Event, history
-from mlwright.kernel.ids import looks_like_id, short
+from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, ProjectFolder, Settings, find_project
-from mlwright.kernel.words import counted
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
-from mlwright.tracking.runs import counts_back
-from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
-from mlwright.versioning.artifacts import artifact_by_digest
+from mlwright.versioning import Datasets, Lineage, Models
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.culprit import Culprit
+from mlwright.workflow.ends import finders, labellers
+from mlwright.workflow.impact import Impact, impact_of
+from mlwright.workflow.openlineage import told_of
 from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workflow.trials import Trial
 from mlwright.workflow.upkeep import Collected, collect, plan_collect
@@ -234,16 +234,30 @@ class Project:
     @cached_property
     def lineage(self) -> Lineage:
         """The way from anything to what it was made from, and to what came of it."""
-        finders = [self._prediction, self._version, self._run, self._bytes]
-        labellers = {
-            "version": self._label_version,
-            "artifact": self._label_artifact,
-            "attempt": self._label_attempt,
-            "run": self._label_run,
-            "snapshot": self._label_snapshot,
-            "lock": lambda digest: self.environments.get(digest).label,
-        }
-        return Lineage(self.rooms.database, finders, labellers)
+        return Lineage(self.rooms.database, finders(self.rooms), labellers(self.rooms))
+
+    def impact(self, reference: str) -> Impact:
+        """What is affected if a thing was wrong: runs, models with their aliases, datasets; and what makes
+        each again.
+
+        Raises:
+            NotFound: nothing has that name.
+            Invalid: the reference fits several things.
+        """
+        return impact_of(self.rooms, self.lineage, reference)
+
+    def openlineage(self, reference: str, *, down: bool = False) -> list[dict[str, Any]]:
+        """The events of a run in OpenLineage's words, as they are sent while it goes.
+
+        Args:
+            reference: a run; of another thing, all runs that it came of are told, oldest first.
+            down: all runs that came of it, instead.
+
+        Raises:
+            NotFound: nothing has that name.
+            Invalid: the reference fits several things.
+        """
+        return told_of(self.rooms, self.lineage, reference, down=down)
 
     def exchange(self, remote: str | None = None) -> Exchange:
         """Push and pull of datasets.
@@ -464,68 +478,3 @@ class Project:
     def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
         """The newest `limit` events, or the next ones after the id `after`; oldest first."""
         return history(self.rooms.database, after=after, limit=limit)
-
-    def _prediction(self, text: str) -> End | None:
-        version, dash, rest = text.partition("-")
-        if not dash or len(version) != 26 or not looks_like_id(version) or not rest:
-            return None
-        try:
-            return self.models.versions.by_id(version).end
-        except NotFound:
-            return None
-
-    def _version(self, text: str) -> End | None:
-        try:
-            reference = parse_reference(text, "version")
-        except Invalid:
-            return None
-        found = self.models.versions.find(reference) or self.datasets.versions.find(reference)
-        return None if found is None else found.end
-
-    def _run(self, text: str) -> End | None:
-        run_text, slash, step = text.partition("/")
-        if not counts_back(run_text) and not looks_like_id(run_text):
-            return None
-        try:
-            run = self.runs.get(run_text)
-        except NotFound:
-            return None
-        if not slash:
-            return run.end
-        tries = [attempt for attempt in self.rooms.attempts.of_run(run.id) if attempt.node == step]
-        return tries[-1].end if tries else None
-
-    def _bytes(self, text: str) -> End | None:
-        digest = text.removeprefix("b3:")
-        found = artifact_by_digest(self.rooms.database, digest) if len(digest) >= 4 else None
-        if found is not None:
-            return found.end
-        for get in (self.rooms.snapshots.get, self.environments.get):
-            try:
-                return get(digest).end
-            except NotFound:
-                continue
-        return None
-
-    def _label_version(self, identity: str) -> str:
-        return self.models.versions.label(identity)
-
-    def _label_artifact(self, identity: str) -> str:
-        found = artifact(self.rooms.database, identity)
-        return f"artifact b3:{found.digest[:12]} ({found.type}, {counted(found.size_bytes, 'byte')})"
-
-    def _label_attempt(self, identity: str) -> str:
-        attempt = self.rooms.attempts.find(identity)
-        if attempt is None:
-            return f"attempt {short(identity)}"
-        return f"step {attempt.node} of run {short(attempt.run_id)} ({attempt.state})"
-
-    def _label_run(self, identity: str) -> str:
-        run = self.runs.get(identity)
-        return f"run {short(run.id)} of {run.pipeline} ({run.state})"
-
-    def _label_snapshot(self, digest: str) -> str:
-        snapshot = self.rooms.snapshots.get(digest)
-        commit = f", commit {snapshot.git_commit[:10]}" if snapshot.git_commit else ", no Git commit"
-        changed = " with changes" if snapshot.dirty and snapshot.git_commit else ""
-        return f"code b3:{digest[:12]} ({counted(snapshot.files, 'file')}{commit}{changed})"

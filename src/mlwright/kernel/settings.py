@@ -28,6 +28,8 @@ class Settings(Struct, frozen=True):
         environment: the file that says what the project needs, instead of `[project]`: a `requirements.txt`,
             an `environment.yml` of conda or a `pylock.toml`. Without `[project]`, the only one there is.
         environments: further environments for steps by name, each a file as above.
+        openlineage: who is told of runs in OpenLineage's words: `file`, for JSON lines, or `url` of a server,
+            with `api_key` (`env:NAME` or `file:PATH`); and the `namespace` of jobs.
     """
 
     pipelines: str = "pipelines"
@@ -38,6 +40,7 @@ class Settings(Struct, frozen=True):
     remotes: dict[str, str] = {}
     environment: str = ""
     environments: dict[str, str] = {}
+    openlineage: dict[str, str] = {}
 
 
 class ProjectFolder(Struct, frozen=True):

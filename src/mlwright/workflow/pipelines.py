@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from mlwright.workflow.fingerprint import Fingerprint
 from mlwright.workflow.found import FoundPipeline
 from mlwright.workflow.graph import Graph
 from mlwright.workflow.judge import read_value
+from mlwright.workflow.openlineage import Receiver, emitted, receiver_of
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.planner import plan_run
 from mlwright.workflow.prepare import Prepared, draw_up, prepare, slots_of
@@ -89,11 +91,13 @@ class Pipelines:
             Cancelled: by Ctrl-C or a signal; the run is recorded so.
         """
         watcher = watcher or Unwatched()
+        # A run that is made again in a workspace of its own is told to nobody.
+        receiver = None if request.replay else receiver_of(self._rooms.project, os.environ)
         with self._executor(request.executor) as executor, self._rooms.environments.holding():
             prepared = prepare(self._rooms, request, watcher, executor)
             self._clear_lost()
             with Interrupts() as interrupts:
-                return self._execute(prepared, executor, watcher, interrupts)
+                return self._execute(prepared, executor, watcher, interrupts, receiver)
 
     def resume(self, reference: str) -> Request:
         """The request that continues a run where it stopped, with today's code.
@@ -114,11 +118,29 @@ class Pipelines:
         )
 
     def _execute(
-        self, prepared: Prepared, executor: Executor, watcher: Watcher, interrupts: Interrupts
+        self,
+        prepared: Prepared,
+        executor: Executor,
+        watcher: Watcher,
+        interrupts: Interrupts,
+        receiver: Receiver | None,
     ) -> tuple[Run, MlwrightError | None]:
         """From the moment a run is recorded, whatever happens is recorded too."""
         with self._rooms.database.transaction() as tx:
             run, lease = self._begin(tx, prepared)
+        with emitted(self._rooms, run, receiver, watcher):
+            error = self._go(prepared, run, lease, executor, watcher, interrupts)
+        return self._rooms.runs.recorded(run.id), error
+
+    def _go(
+        self,
+        prepared: Prepared,
+        run: Run,
+        lease: leases.Lease,
+        executor: Executor,
+        watcher: Watcher,
+        interrupts: Interrupts,
+    ) -> MlwrightError | None:
         orders = self._with_a_copy(prepared, run)
         durations = durations_of(self._rooms.database, run.project)
         execution = Execution(self._rooms, executor, run, lease, orders, durations, watcher)
@@ -131,7 +153,7 @@ class Pipelines:
             execution.end(RunState.FAILED, failure)
             raise
         execution.end(RunState.FAILED if error else RunState.SUCCEEDED, error)
-        return self._rooms.runs.recorded(run.id), error
+        return error
 
     @contextmanager
     def _executor(self, name: str) -> Iterator[Executor]:

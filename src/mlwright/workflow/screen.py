@@ -41,7 +41,7 @@ def watching(quiet: bool, *, alive: bool = True) -> Iterator[Watcher]:
         alive: whether a table may be drawn again and again: not where steps use the terminal themselves.
     """
     if quiet:
-        yield Unwatched()
+        yield Quiet()
     elif interactive() and alive:
         from rich.live import Live
 
@@ -50,6 +50,14 @@ def watching(quiet: bool, *, alive: bool = True) -> Iterator[Watcher]:
             yield screen
     else:
         yield Lines()
+
+
+class Quiet(Unwatched):
+    """Standard output is for a program: only what went wrong beside the run is told."""
+
+    def warned(self, what: str) -> None:
+        """Say it where errors go."""
+        _warn(what)
 
 
 class Lines:
@@ -82,6 +90,10 @@ class Lines:
         took = "" if node.seconds is None else show_seconds(node.seconds)
         self._say(f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {note}".rstrip())
 
+    def warned(self, what: str) -> None:
+        """Say it where errors go."""
+        _warn(what)
+
 
 class LiveTable:
     """A table of the nodes that is drawn again as they change, and stays when the run has ended."""
@@ -104,6 +116,10 @@ class LiveTable:
     def changed(self, run: RunView, node: NodeView) -> None:
         """The next drawing shows it."""
 
+    def warned(self, what: str) -> None:
+        """Say it above the table."""
+        self.live.console.print(f"warning: {what}", highlight=False, markup=False, soft_wrap=True)
+
     def draw(self) -> RenderableType:
         """The table as it stands now."""
         from rich.table import Table
@@ -122,6 +138,11 @@ class LiveTable:
                 _note(node),
             )
         return table
+
+
+def _warn(what: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(f"warning: {what}", err=True)
 
 
 def _note(node: NodeView) -> RenderableType:

@@ -62,6 +62,9 @@ class Watcher(Protocol):
     def changed(self, run: RunView, node: NodeView) -> None:
         """A node stands differently."""
 
+    def warned(self, what: str) -> None:
+        """Something beside the run did not work, which changes nothing of it."""
+
 
 class Shown:
     """A run as it is shown to a watcher.
@@ -120,4 +123,7 @@ class Unwatched:
         """Nobody looks."""
 
     def changed(self, run: RunView, node: NodeView) -> None:
+        """Nobody looks."""
+
+    def warned(self, what: str) -> None:
         """Nobody looks."""
