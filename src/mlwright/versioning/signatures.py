@@ -13,14 +13,20 @@ ColumnType = Literal["number", "integer", "boolean", "string"]
 
 
 class Column(Struct, frozen=True):
-    """One input: its name and type, whether it may be missing, and what training saw of it."""
+    """One input: its name and type, whether it may be missing, and what training saw of it.
+
+    Args:
+        categories: the values that training saw, where they are few; all there can be, if it is `closed`.
+        closed: a column of categories (pandas' `category`): no other value exists for the model.
+    """
 
     name: str
     type: ColumnType
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
-    categories: tuple[str, ...] | None = None
+    categories: tuple[Any, ...] | None = None
+    closed: bool = False
 
 
 class Output(Struct, frozen=True):
