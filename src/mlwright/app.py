@@ -27,11 +27,12 @@ from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
-from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
+from mlwright.versioning import Datasets, Lineage, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_digest
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
+from mlwright.workflow.registry import Registry
 from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workflow.upkeep import Collected, collect, plan_collect
 from mlwright.workspace import create_project, open_workspace
@@ -140,10 +141,10 @@ class Project:
         """The datasets of the workspace."""
         return self.rooms.datasets
 
-    @property
-    def models(self) -> Models:
+    @cached_property
+    def models(self) -> Registry:
         """The models of the workspace."""
-        return self.rooms.models
+        return Registry(self.rooms)
 
     @property
     def runs(self) -> Runs:
@@ -273,10 +274,10 @@ class Project:
 
         Raises:
             NotFound: there is no such version.
-            Incompatible: it is a pickle that no run of this workspace made.
+            Incompatible: it is a pickle that no run of this workspace made, or has no signature.
         """
-        detail = self.models.detail(reference)
-        detail.artifact.refuse_foreign_pickle(detail.version.reference)
+        detail = self.models.servable(reference)
+        assert detail.signature is not None
         path = self.rooms.objects.path(detail.artifact.digest)
         return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature

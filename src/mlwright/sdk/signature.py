@@ -23,13 +23,13 @@ _KINDS = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "O": "s
 _MAX_CATEGORIES = 100
 
 
-def signature(model: Any, example: Any, training: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def signature(model: Any, example: Any = None, training: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The signature of a model that has `predict`.
 
     Args:
         model: an estimator fitted on a table with named columns.
         example: a pandas DataFrame with at least one row and every column the model takes; or a dataset that
-            is such a table.
+            is such a table. Where none is given, the table of the training is one.
         training: what the model's step was given, by argument. Of these the first table with all columns of
             the model says what training saw; the example does, where there is none.
 
@@ -47,7 +47,7 @@ def signature(model: Any, example: Any, training: Mapping[str, Any] | None = Non
             "an xgboost.Booster cannot be registered: it answers a DMatrix, and no table",
             hint="train an xgboost.XGBClassifier or XGBRegressor",
         )
-    example = _table(example)
+    example = _a_table_of(training or {}, model) if example is None else _table(example)
     if not hasattr(example, "columns") or not len(example):
         raise Invalid("the example must be a table with at least one row")
     features = _features(model, [str(name) for name in example.columns])
@@ -109,6 +109,13 @@ def _table(example: Any) -> Any:
     return example.to_pandas() if hasattr(example, "to_pandas") else example
 
 
+def _a_table_of(training: Mapping[str, Any], model: Any) -> Any:
+    """The first table that a model can be asked with; None if there is none."""
+    tables = [each for each in map(_table, training.values()) if hasattr(each, "columns") and len(each)]
+    fitting = [each for each in tables if set(_features(model, [*map(str, each.columns)])) <= {*each.columns}]
+    return fitting[0] if fitting else None
+
+
 def _trained_on(features: list[str], training: Mapping[str, Any]) -> Any:
     """The first table among these that has all columns and a row; None if none is."""
     for given in training.values():
@@ -123,6 +130,8 @@ def _features(model: Any, columns: list[str]) -> list[str]:
     told = getattr(model, "feature_names_in_", None)
     if told is None:  # CatBoost numbers them if it was given none
         told = getattr(model, "feature_names_", None)
+        if told is None and callable(names := getattr(model, "feature_name", None)):
+            told = names()  # LightGBM's Booster
         return [str(name) for name in told] if told is not None and set(told) <= set(columns) else columns
     spaced = {name.replace(" ", "_"): name for name in columns}  # so LightGBM writes them
     return [str(name) if str(name) in columns else spaced.get(str(name), str(name)) for name in told]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ from mlwright.serving.bounds import Bounds
 from mlwright.serving.problems import Problem
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.serving.validation import Validator
-
-_TOLERANCE = 1e-6
-"""Relative; another processor may round the last digits of a number differently."""
+from mlwright.versioning.signatures import same_answer
 
 
 class Answer(Struct, frozen=True):
@@ -94,7 +91,7 @@ class Predictor:
                 f"{self._spec.model} cannot answer its own example: {problem.message}",
                 hint="register the model again with an example that it was made for",
             ) from problem
-        if not _same(given, example.output):
+        if not same_answer(given, example.output):
             raise Incompatible(
                 f"{self._spec.model} answers its example with {given!r},"
                 f" the pipeline recorded {example.output!r}",
@@ -128,9 +125,3 @@ class Predictor:
 def _key(label: Any) -> str:
     """A class as the key of a JSON object: text as it is, all else as JSON writes it."""
     return label if isinstance(label, str) else json.dumps(label)
-
-
-def _same(given: Any, recorded: Any) -> bool:
-    if isinstance(given, float) and isinstance(recorded, float | int):
-        return math.isclose(given, recorded, rel_tol=_TOLERANCE, abs_tol=1e-12)
-    return bool(given == recorded)
