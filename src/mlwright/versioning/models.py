@@ -78,6 +78,7 @@ class Models:
         environment: End | None = None,
         licence: str = "",
         source: Mapping[str, str] | None = None,
+        by_hand: bool = False,
     ) -> tuple[Version, str]:
         """Make an artifact a version, unless one holds the same bytes already.
 
@@ -85,6 +86,7 @@ class Models:
             run: that made it; None for a file that was brought in.
             environment: the lock it is loaded with, if that is not the run's own.
             source: of a file that was brought in: its name and format.
+            by_hand: no gate of a pipeline stands before it.
 
         Returns:
             The version, and what was done in words.
@@ -110,7 +112,8 @@ class Models:
         edges.add(tx, [Edge(made.end, role, end) for role, end in behind.items() if end is not None])
         if CHAMPION in self.versions.aliases(name):
             return made, f"{made.reference} registered"
-        self.versions.move_alias(tx, made, CHAMPION, reason="the first version that passed")
+        first = "the first version" if run is None or by_hand else "the first version that passed"
+        self.versions.move_alias(tx, made, CHAMPION, reason=first)
         return made, f"{made.reference} registered, {name}@{CHAMPION} from now on"
 
     def holding(self, name: str, digest: str) -> Version | None:

@@ -171,7 +171,7 @@ def _say_metrics(metrics: Iterable[MetricChange], first: str, second: str) -> No
         for each in metrics
     ]
     if rows:
-        say_table(rows, ["metric", first, second, "difference"], indent="  ")
+        say_table([("", first, second, "difference"), *rows], indent="  ")
     else:
         say("  none")
 

@@ -190,6 +190,7 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
             message=wanted.message,
             environment=None if other is None else other.end,
             licence=wanted.licence or licence_of(rooms, run),
+            by_hand=True,
         )
 
     with rooms.database.transaction() as tx:
@@ -333,7 +334,8 @@ def _scores(rooms: Rooms, run: Run, model: Artifact) -> tuple[Artifact | None, d
 
     The artifact is that of the one step that gave scores.
     """
-    metrics = {each.name: each.value for each in rooms.runs.metrics(run.id) if each.value is not None}
+    logged = {each.name: each.value for each in rooms.runs.metrics(run.id) if each.value is not None}
+    metrics: dict[str, float] = {}
     given: list[tuple[Artifact, dict[str, float]]] = []
     mine = {attempt.id for attempt in rooms.attempts.of_run(run.id)}
     reused = {
@@ -345,13 +347,16 @@ def _scores(rooms: Rooms, run: Run, model: Artifact) -> tuple[Artifact | None, d
         if not edge.role.startswith("input:") or edge.later.id not in mine | reused:
             continue
         for output in edges.made_into(rooms.database, edge.later):
-            made = artifact(rooms.database, output.later.id) if output.later.kind == "artifact" else None
-            if made is None or made.codec != "json" or made.size_bytes > INLINE_BYTES:
+            if not output.role.startswith("output:"):
+                continue
+            made = artifact(rooms.database, output.later.id)
+            if made.codec != "json" or made.size_bytes > INLINE_BYTES:
                 continue
             if numbers := as_scores(json.loads(rooms.objects.get(made.digest))):
                 given.append((made, numbers))
                 metrics |= numbers
-    return (given[0][0] if len(given) == 1 else None), metrics
+    left = {name: value for name, value in logged.items() if name not in metrics}
+    return (given[0][0] if len(given) == 1 else None), metrics | left
 
 
 def as_scores(value: Any) -> dict[str, float]:
