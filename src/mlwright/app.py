@@ -25,7 +25,7 @@ from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
-from mlwright.versioning import Datasets, Lineage, Models
+from mlwright.versioning import Datasets, Lineage
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
@@ -33,6 +33,7 @@ from mlwright.workflow.culprit import Culprit
 from mlwright.workflow.ends import finders, labellers
 from mlwright.workflow.impact import Impact, impact_of
 from mlwright.workflow.openlineage import told_of
+from mlwright.workflow.registry import Registry
 from mlwright.workflow.scripts import kind_of, path_in
 from mlwright.workflow.trials import Trial
 from mlwright.workflow.upkeep import Collected, collect, plan_collect
@@ -159,10 +160,10 @@ class Project:
         """The datasets of the workspace."""
         return self.rooms.datasets
 
-    @property
-    def models(self) -> Models:
+    @cached_property
+    def models(self) -> Registry:
         """The models of the workspace."""
-        return self.rooms.models
+        return Registry(self.rooms)
 
     @property
     def runs(self) -> Runs:
@@ -387,10 +388,10 @@ class Project:
 
         Raises:
             NotFound: there is no such version.
-            Incompatible: it is a pickle that no run of this workspace made.
+            Incompatible: it is a pickle that no run of this workspace made, or has no signature.
         """
-        detail = self.models.detail(reference)
-        detail.artifact.refuse_foreign_pickle(detail.version.reference)
+        detail = self.models.servable(reference)
+        assert detail.signature is not None
         path = self.rooms.objects.path(detail.artifact.digest)
         return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature

@@ -15,7 +15,7 @@ from msgspec.structs import force_setattr
 
 from mlwright.kernel.errors import Invalid
 
-KINDS = ("pipeline", "script", "notebook")
+KINDS = ("pipeline", "script", "notebook", "comparison")
 
 _COLUMNS = ", ".join(
     f"run.{name}"

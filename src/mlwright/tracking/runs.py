@@ -52,7 +52,8 @@ class Run(Struct, frozen=True):
         error: what ended it, as `{"message": ..., "where": ..., "hint": ...}`.
         pins: what its moving references meant when it began: `{"patients@latest": "patients@3"}`; an empty
             text for a reference that meant nothing yet.
-        kind: `pipeline`, `script` or `notebook`; the last two have their path as `pipeline`.
+        kind: `pipeline`, `script`, `notebook` or `comparison`. A script and a notebook have their path as
+            `pipeline`, a comparison the models that were evaluated.
         wanted: what somebody else wants it to become: `cancelled`.
         machine: what it ran on, as far as that can change a result.
     """
@@ -78,6 +79,8 @@ class Run(Struct, frozen=True):
     @property
     def go_on(self) -> str:
         """What to do when it did not get to its end; of a script nothing is kept that could be reused."""
+        if self.kind == "comparison":
+            return "compare again: mlwright models compare"
         what = "continue where it stopped" if self.kind == "pipeline" else "run it again"
         return f"{what}: mlwright runs resume {short(self.id)}"
 

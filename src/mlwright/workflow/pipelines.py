@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -91,13 +91,28 @@ class Pipelines:
             Cancelled: by Ctrl-C or a signal; the run is recorded so.
         """
         watcher = watcher or Unwatched()
-        # A run that is made again in a workspace of its own is told to nobody.
-        receiver = None if request.replay else receiver_of(self._rooms.project, os.environ)
-        with self._executor(request.executor) as executor, self._rooms.environments.holding():
-            prepared = prepare(self._rooms, request, watcher, executor)
+
+        def prepared(executor: Executor) -> Prepared:
+            return prepare(self._rooms, request, watcher, executor)
+
+        return self.run_prepared(prepared, watcher, request.executor)
+
+    def run_prepared(
+        self, prepared: Callable[[Executor], Prepared], watcher: Watcher, executor: str = ""
+    ) -> tuple[Run, MlwrightError | None]:
+        """Run what somebody prepares, to its end; else as `run`.
+
+        Args:
+            prepared: is given the executor, to warm it.
+            executor: where steps run; empty for what the settings say.
+        """
+        with self._executor(executor) as opened, self._rooms.environments.holding():
+            made = prepared(opened)
+            # A run that is made again in a workspace of its own is told to nobody.
+            receiver = None if made.request.replay else receiver_of(self._rooms.project, os.environ)
             self._clear_lost()
             with Interrupts() as interrupts:
-                return self._execute(prepared, executor, watcher, interrupts, receiver)
+                return self._execute(made, opened, watcher, interrupts, receiver)
 
     def resume(self, reference: str) -> Request:
         """The request that continues a run where it stopped, with today's code.
@@ -111,6 +126,8 @@ class Pipelines:
             raise Conflict(
                 f"run {short(run.id)} is still running", hint=f"mlwright runs show {short(run.id)}"
             )
+        if run.kind == "comparison":
+            raise Invalid(f"run {short(run.id)} compared models: it is not continued", hint=run.go_on)
         if run.state is RunState.SUCCEEDED:
             raise Invalid(f"run {short(run.id)} succeeded: there is nothing to continue")
         return Request(
@@ -165,7 +182,7 @@ class Pipelines:
 
     def _with_a_copy(self, prepared: Prepared, run: Run) -> Orders:
         """A script may write where it lies: it has a copy of the project."""
-        if prepared.request.kind == "pipeline":
+        if prepared.request.kind in {"pipeline", "comparison"}:
             return prepared.orders
         folder = self._rooms.workspace.scratch / run.id / "project"
         check_out(self._rooms.objects, self._rooms.snapshots.tree(prepared.snapshot), folder)

@@ -208,6 +208,10 @@ def _threads(rooms: Rooms, then: Run, fresh: Rooms, now: Run) -> list[str]:
 
 def _reproducible(rooms: Rooms, reference: str) -> Run:
     run = rooms.runs.get(reference)
+    if run.kind == "comparison":
+        raise Invalid(
+            f"run {short(run.id)} compared models: it has no pipeline that could be run again", hint=run.go_on
+        )
     if run.state is not RunState.SUCCEEDED:
         raise Invalid(
             f"run {short(run.id)} {run.state}: only a run that succeeded can be reproduced",

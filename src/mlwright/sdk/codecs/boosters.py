@@ -1,7 +1,8 @@
 """Boosted trees of XGBoost, LightGBM and CatBoost, each in its library's own format.
 
 These formats keep the trees and the names of the features, not all of the Python object around them: that is
-told beside, in a field that the library leaves to its users, and nothing is run to bring it back.
+told beside, in a field that the library leaves to its users, and nothing is run to bring it back. A file that
+the library wrote by itself tells less, and becomes the estimator that answers as the library would.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class XgboostCodec:
         """The model.
 
         Raises:
-            Invalid: no file of ours.
+            Invalid: no such file.
         """
         import xgboost
 
@@ -63,6 +64,8 @@ class XgboostCodec:
             raise Invalid(f"the model file {path.name[:12]} is empty")
         booster = xgboost.Booster()
         booster.load_model(bytearray(data))
+        if booster.attr(_FIELD) is None:
+            return _native_xgboost(booster, data)
         class_name, state = _told(booster.attr(_FIELD), self._classes, path)
         booster.set_attr(**{_FIELD: None})
         return _together(xgboost, class_name, booster, state)
@@ -104,11 +107,13 @@ class LightgbmCodec:
         """The model.
 
         Raises:
-            Invalid: no file of ours.
+            Invalid: no such file.
         """
         import lightgbm
 
         whole = path.read_text(encoding="utf-8")
+        if f"\n{_FIELD}:" not in whole and whole.startswith("tree\n") and "\nend of trees" in whole:
+            return lightgbm.Booster(model_str=whole)
         text, mark, rest = whole.rpartition(f"\n{_FIELD}:")
         told, last, end = rest.partition(self._last)
         # What is cut off would end the process.
@@ -162,7 +167,7 @@ class CatboostCodec:
         """The model.
 
         Raises:
-            Invalid: no file of ours.
+            Invalid: no such file.
         """
         import catboost
 
@@ -171,6 +176,9 @@ class CatboostCodec:
         model.load_model(blob=data)
         metadata = model.get_metadata()
         told = metadata[_FIELD] if _FIELD in metadata.keys() else None  # noqa: SIM118 - no mapping
+        if told is None:
+            native = catboost.CatBoostClassifier if len(model.classes_) else catboost.CatBoostRegressor
+            return native().load_model(blob=data)
         class_name, state = _told(told, self._classes, path)
         if class_name != "CatBoost":
             model = getattr(catboost, class_name)()
@@ -181,6 +189,20 @@ class CatboostCodec:
     def describe(self, value: Any) -> dict[str, Any]:
         """The class, the names of the features, and how many trees."""
         return _described(value, value.feature_names_, value.tree_count_)
+
+
+def _native_xgboost(booster: Any, data: bytes) -> Any:
+    """The estimator of a file of XGBoost's own: of the kind that it names, or that its objective is for."""
+    import xgboost
+
+    kinds = {"classifier": "XGBClassifier", "regressor": "XGBRegressor", "ranker": "XGBRanker"}
+    named = json.loads(booster.attr("scikit_learn") or "{}").get("_estimator_type")
+    objective = json.loads(booster.save_config())["learner"]["learner_train_param"]["objective"]
+    wanted = {"binary": "classifier", "multi": "classifier", "rank": "ranker"}
+    kind = named if named in kinds else wanted.get(objective.partition(":")[0], "regressor")
+    model = getattr(xgboost, kinds[kind])()
+    model.load_model(bytearray(data))
+    return model
 
 
 def _is_one(library: str, classes: tuple[str, ...], value: Any) -> bool:
