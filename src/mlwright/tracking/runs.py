@@ -55,6 +55,8 @@ class Run(Struct, frozen=True):
         kind: `pipeline`, `script` or `notebook`; the last two have their path as `pipeline`.
         wanted: what somebody else wants it to become: `cancelled`.
         machine: what it ran on, as far as that can change a result.
+        about: what else is known of it: `variables` that its steps had, `left_out` files that are not in its
+            code, and, if it was made in another workspace, where it was `imported` from.
     """
 
     id: RunId
@@ -69,6 +71,7 @@ class Run(Struct, frozen=True):
     kind: str = "pipeline"
     wanted: str | None = None
     machine: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def end(self) -> End:
@@ -121,6 +124,7 @@ class Runs:
         pins: Mapping[str, str],
         kind: str = "pipeline",
         machine: Mapping[str, Any] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> tuple[Run, leases.Lease]:
         """Record that a run begins; this process owns it from now on."""
         run = Run(
@@ -135,6 +139,7 @@ class Runs:
             dict(pins),
             kind,
             machine=dict(machine or {}),
+            about=dict(about or {}),
         )
         tx.execute(
             _SQL["add_run"],
@@ -147,6 +152,7 @@ class Runs:
             pins=json.dumps(run.pins),
             kind=kind,
             machine=json.dumps(run.machine),
+            about=json.dumps(run.about),
         )
         tx.execute_many(
             _SQL["add_param"],
@@ -326,5 +332,6 @@ def _run(row: dict[str, Any]) -> Run:
             "error": None if error is None else json.loads(error),
             "pins": json.loads(row["pins"]),
             "machine": json.loads(row["machine"]),
+            "about": json.loads(row["about"]),
         }
     )

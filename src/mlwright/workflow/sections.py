@@ -54,6 +54,12 @@ def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bo
     ]
     if found.machine:
         sections.append(Section("machine", tuple(_machine_rows(found.machine))))
+    if variables := found.about.get("variables"):
+        sections.append(Section("environment variables", tuple(variables.items())))
+    if left_out := found.about.get("left_out"):
+        sections.append(
+            Section("not in its code", more=(*left_out[:_LISTED], *_rest(len(left_out) - _LISTED)))
+        )
     by_attempt = {each.attempt.id: each for each in detail.attempts}
     steps: list[tuple[str, ...]] = []
     for group in groups_of(each.attempt for each in detail.attempts):
