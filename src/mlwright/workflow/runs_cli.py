@@ -13,7 +13,6 @@ import click
 from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import is_or_are
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 from mlwright.workflow.cli import run_request
 
@@ -257,7 +256,12 @@ def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
 @click.argument("run_id", metavar="RUN")
 @click.option("--in", "folder", type=click.Path(path_type=Path), help="A new folder to do it in.")
 def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool, dry_run: bool) -> None:
-    """Make RUN again from what was recorded, without the cache, and compare every output to the bit."""
+    """Make RUN again from what was recorded, without the cache, and compare every output to the bit.
+
+    An output is identical, different, or not comparable. Of those that differ it is said in which way: floats
+    (within tolerance: 1e-8, or 1e-5 of the value), row order, times, columns, only the encoding. The status is 0
+    only if all are identical.
+    """
     from mlwright.workflow.reproduce import plan_reproduction
     from mlwright.workflow.screen import watching
 
@@ -277,6 +281,8 @@ def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool,
 
 
 def _say_reproduction(done: Reproduction) -> None:
+    from mlwright.workflow.sections import reproduction_lines
+
     say(f"run {short(done.original.id)} made again in {done.folder}")
     say_table(
         [
@@ -285,13 +291,8 @@ def _say_reproduction(done: Reproduction) -> None:
         ],
         ["step", "output", "then", "now", "verdict"],
     )
-    first = done.first_different
-    same = sum(each.verdict == "identical" for each in done.comparisons)
-    say(f"{same} of {len(done.comparisons)} outputs {is_or_are(same)} identical")
-    if first is not None:
-        say(f"the first that differs is `{first.output}` of step `{first.node}`")
-        for cause in done.causes:
-            say(f"what else differs: {cause}")
+    for line in reproduction_lines(done):
+        say(line)
 
 
 def _say_sections(sections: Sequence[Section]) -> None:

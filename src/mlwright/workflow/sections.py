@@ -10,7 +10,7 @@ from msgspec import Struct
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import counted, is_or_are
+from mlwright.kernel.words import counted, is_or_are, printable
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import Group, element_of, groups_of
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlwright.workflow.compare import Changed, Duration, RunComparison
     from mlwright.workflow.detail import AttemptDetail, RunDetail
     from mlwright.workflow.profile import Profile
-    from mlwright.workflow.reproduce import Comparison
+    from mlwright.workflow.reproduce import Comparison, Reproduction
+    from mlwright.workflow.verdicts import Verdict
 
 _MIB = 2**20
 _SLOWEST = 10
@@ -149,6 +150,26 @@ def comparison_sections(compared: RunComparison, *, every: bool = False) -> list
     total = ("in all", *(show_seconds(run.seconds) for run in (compared.then, compared.now)))
     sections.append(Section("took", (*durations, total), sides))
     return sections
+
+
+def reproduction_lines(done: Reproduction) -> list[str]:
+    """How many outputs of a run made again are identical, where the two part first, in which way, and why."""
+    same = sum(each.verdict == "identical" for each in done.comparisons)
+    lines = [f"{same} of {len(done.comparisons)} outputs {is_or_are(same)} identical"]
+    first = done.first_different
+    if first is None:
+        return lines
+    lines.append(f"the first that differs is `{first.output}` of step `{first.node}`: {_in_which_way(first)}")
+    others = [each for each in done.comparisons if each.verdict != "identical" and each is not first]
+    lines += [f"`{each.output}` of step `{each.node}`: {_in_which_way(each)}" for each in others[:_LISTED]]
+    lines += _rest(len(others) - _LISTED)
+    return lines + [f"what else differs: {cause}" for cause in done.causes]
+
+
+def _in_which_way(found: Verdict) -> str:
+    if found.difference is not None:
+        return f"{found.difference.kind} ({printable(found.difference.text)})"
+    return f"{found.verdict}: {found.reason}" if found.verdict != "different" else found.reason
 
 
 _STEP_HEAD = ("step", "state", "took", "waited", "peak", "worker", "made", "tags")
