@@ -1,4 +1,4 @@
-"""`runs reproduce`: what it says of each output, by values, and that it loads nothing that is not ours to load."""
+"""`runs reproduce`: what it says of each output, by values, and that it loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def test_what_cannot_be_read_is_not_comparable_and_says_why(opened: Opener) -> N
 def test_a_foreign_pickle_is_never_loaded(opened: Opener, tmp_path: Path) -> None:
     """What no run of this workspace wrote is not compared, for that it would have to be loaded."""
     mark = tmp_path / "loaded"
-    body = f"class Bomb:\n    def __reduce__(self):\n        return (open, ('{mark}' + str(other()), 'w'))\nreturn Bomb()"
+    reduce = f"def __reduce__(self):\n        return (open, ('{mark}' + str(other()), 'w'))"
+    body = f"class Bomb:\n    {reduce}\nreturn Bomb()"
     project = opened(changing(body))
     run = project.run("single")
     with project.rooms.database.transaction() as tx:
@@ -131,7 +132,7 @@ def test_a_foreign_pickle_is_never_loaded(opened: Opener, tmp_path: Path) -> Non
 
 
 def test_the_first_step_that_differs_is_named_with_how_and_what_is_behind_it_follows(opened: Opener) -> None:
-    """Two steps, of which the second is given what the first made; one variable of the environment differs."""
+    """Of two steps the second is given what the first made; one variable of the environment differs."""
     text = """
     import random
     from mlwright import pipeline, step

@@ -259,8 +259,8 @@ def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool,
     """Make RUN again from what was recorded, without the cache, and compare every output to the bit.
 
     An output is identical, different, or not comparable. Of those that differ it is said in which way: floats
-    (within tolerance: 1e-8, or 1e-5 of the value), row order, times, columns, only the encoding. The status is 0
-    only if all are identical.
+    (within tolerance: 1e-8, or 1e-5 of the value), row order, times, columns, only the encoding. The status
+    is 0 only if all are identical.
     """
     from mlwright.workflow.reproduce import plan_reproduction
     from mlwright.workflow.screen import watching
