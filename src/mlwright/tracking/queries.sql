@@ -3,6 +3,12 @@
 INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine, about)
 VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins, :kind, :machine, :about);
 
+-- name: adopt_run
+-- A run that was made in another workspace.
+INSERT INTO run (id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind, wanted, machine, about)
+VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :finished_us, :error, :pins, :kind, :wanted, :machine,
+    :about);
+
 -- name: want_cancelled
 -- Somebody asks for the end of a run.
 UPDATE run SET wanted = 'cancelled' WHERE id = :id AND state = 'running';

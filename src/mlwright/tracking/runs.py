@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Unpack
 
@@ -163,6 +163,61 @@ class Runs:
         )
         events.record(tx, "run.started", run.end, pipeline=pipeline)
         return run, leases.take(tx, _subject(run.id))
+
+    def adopt(
+        self,
+        tx: Transaction,
+        run: Run,
+        parameters: Mapping[str, Any],
+        logged: Mapping[str, Any],
+        metrics: Iterable[tuple[str, float | None, int, int]],
+    ) -> bool:
+        """Record a run that was made in another workspace and has ended; twice is once.
+
+        Args:
+            parameters: that it was given.
+            logged: that its steps logged.
+            metrics: name, value (None for NaN), step and moment of each.
+
+        Returns:
+            Whether it was not here before.
+        """
+        assert run.state is not RunState.RUNNING
+        if tx.read(_SQL["runs_by_prefix"], prefix=run.id):
+            return False
+        tx.execute(
+            _SQL["adopt_run"],
+            id=run.id,
+            project=run.project,
+            pipeline=run.pipeline,
+            state=run.state,
+            seed=run.seed,
+            created_us=run.created_us,
+            finished_us=run.finished_us,
+            error=None if run.error is None else json.dumps(run.error),
+            pins=json.dumps(run.pins),
+            kind=run.kind,
+            wanted=run.wanted,
+            machine=json.dumps(run.machine),
+            about=json.dumps(run.about),
+        )
+        for query, values in (("add_param", parameters), ("set_param", logged)):
+            tx.execute_many(
+                _SQL[query],
+                [
+                    {"run_id": run.id, "name": name, "value": json.dumps(value)}
+                    for name, value in values.items()
+                ],
+            )
+        tx.execute_many(
+            _SQL["set_metric"],
+            [
+                {"run_id": run.id, "name": name, "value": value, "step": step, "at_us": at_us}
+                for name, value, step, at_us in metrics
+            ],
+        )
+        events.record(tx, "run.imported", run.end, pipeline=run.pipeline)
+        return True
 
     def finish(
         self,

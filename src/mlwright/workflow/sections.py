@@ -177,7 +177,11 @@ _STEP_HEAD = ("step", "state", "took", "waited", "peak", "worker", "made", "tags
 
 def _attempt_row(detail: AttemptDetail) -> tuple[str, ...]:
     attempt = detail.attempt
-    made = ", ".join(f"{name}=b3:{each.digest[:12]}" for name, each in detail.outputs.items())
+    from mlwright.workflow.reproduce import elsewhere
+
+    digests = {name: each.digest for name, each in detail.outputs.items()}
+    digests |= {name: each["digest"] for name, each in elsewhere(attempt).items()}
+    made = ", ".join(f"{name}=b3:{digest[:12]}" for name, digest in digests.items())
     return (
         attempt_label(attempt),
         attempt.state,
