@@ -299,8 +299,8 @@ def export_run(
 ) -> None:
     """Write RUN into one file, from which it can be shown and made again in another workspace.
 
-    In it are its records, code, data, locks, logs, the models it compared with, and the digest of each output.
-    Of packages it holds the locks only: they are fetched again.
+    In it are its records, code, data, locks, logs, the models it compared with, and the digest of each
+    output. Of packages it holds the locks only: they are fetched again.
     """
     from mlwright.workflow.bundle import plan_export
 
@@ -316,7 +316,7 @@ def export_run(
 @command("import", example="mlwright runs import run.tar", changes=True)
 @click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
 def import_run(project: Project, source: Path, as_json: bool, dry_run: bool) -> None:
-    """Take a run over from the FILE that `runs export` wrote; then it can be shown, diffed and reproduced here.
+    """Take a run over from the FILE that `runs export` wrote, to be shown, diffed and reproduced here.
 
     Its results are never reused, and its pickles never loaded. Reproducing it runs its code.
     """
