@@ -24,6 +24,8 @@ CHANGING = {
     "runs resume",
     "runs cancel",
     "runs reproduce",
+    "runs export",
+    "runs import",
     "datasets add",
     "datasets alias",
     "datasets checkout",

@@ -383,6 +383,45 @@ class Project:
 
         return find_culprit(self.rooms, good, bad, self.opener, watcher or Unwatched())
 
+    def export_run(
+        self,
+        run: str,
+        target: Path,
+        *,
+        with_outputs: bool = False,
+        force: bool = False,
+        progress: Progress = SILENT,
+    ) -> Plan:
+        """Write a run into one file, from which it can be made again in another workspace.
+
+        Args:
+            run: its id.
+            target: the file.
+            with_outputs: the bytes of what its steps made come with it.
+            force: write over what is there.
+            progress: hears of every byte.
+
+        Returns:
+            What was written.
+        """
+        from mlwright.workflow.bundle import export
+
+        return export(self.rooms, run, target, with_outputs=with_outputs, force=force, progress=progress)
+
+    def import_run(self, source: Path, *, progress: Progress = SILENT) -> tuple[Run, bool]:
+        """Take a run over from the file that `export_run` wrote, anywhere; twice is once.
+
+        Returns:
+            The run, and whether it is new here.
+
+        Raises:
+            Corrupt: the file is no bundle, or damaged; nothing is recorded.
+            Conflict: the run needs a version that has other bytes here.
+        """
+        from mlwright.workflow.unbundle import import_run
+
+        return import_run(self.rooms, source, progress=progress)
+
     def replica_spec(self, reference: str) -> serving.ReplicaSpec:
         """What a replica of a model version needs to know.
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Corrupt
 
 
 class Lock(Struct, frozen=True):
@@ -41,6 +42,17 @@ class Lock(Struct, frozen=True):
     def label(self) -> str:
         """`environment b3:ab12... (Python 3.12, linux-x86_64-glibc)`."""
         return f"environment b3:{self.digest[:12]} (Python {self.python}, {self.platform})"
+
+
+def check_lock(lock: Lock) -> None:
+    """Whether a lock from elsewhere has the name that its parts give it: environments are found by it.
+
+    Raises:
+        Corrupt: it has not.
+    """
+    identity = {"pylock": lock.pylock, "python": lock.python, "platform": lock.platform}
+    if lock.digest != composite("lock", identity):
+        raise Corrupt(f"the environment {lock.digest[:12]} is not what it is called")
 
 
 def make_lock(text: bytes, pylock: Digest, python: str = "") -> Lock:

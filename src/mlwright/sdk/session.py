@@ -3,9 +3,9 @@
 It serves requests over an inherited socket until the other side is gone. It reads paths it is given and
 writes into the scratch folder it is given.
 
-Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`; and `summarise`, which runs no code
-of the user's. Answers: `done`, or `failed` with what the user's code raised and where. Before them, `enter`
-says where the user's code lies.
+Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`, `compare`; and `summarise`, which
+runs no code of the user's. Answers: `done`, or `failed` with what the user's code raised and where. Before
+them, `enter` says where the user's code lies.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ class Worker:
             "script": self._execute,
             "notebook": self._execute,
             "summarise": self._summarise,
+            "compare": self._compare,
         }
         head = frame.head
         try:
@@ -140,6 +141,22 @@ class Worker:
         head = frame.head
         found, form = Range(Path(head["path"]), head["start"], head["size_bytes"]), head["format"]
         return Frame(distribute(found, form, head["bins"]) if "bins" in head else summarise(found, form))
+
+    def _compare(self, frame: Frame) -> Frame:
+        """How two artifacts differ; a pickle is among them only if the engine may have it loaded."""
+        import tempfile
+
+        from mlwright.sdk.deviations import Now
+        from mlwright.sdk.unlike import difference
+
+        head = frame.head
+        with tempfile.TemporaryDirectory(dir=head["scratch"]) as folder:
+
+            def files() -> Path:
+                return Path(folder)
+
+            then, now = (_decode(head[side], frame.parts, files) for side in ("then", "now"))
+            return Frame(difference(then, now, Now(*head["made_s"]), head["examples"]))
 
     def _execute(self, frame: Frame) -> Frame:
         """One attempt. What it raised is in the answer, so that what it used and printed is too."""

@@ -63,7 +63,18 @@ def load_tree(objects: Objects, digest: Digest) -> Tree:
         NotFound: there is no such tree.
         Corrupt: it is damaged, or names a path that would leave its folder.
     """
-    data = objects.get(digest, kind=KIND)
+    return tree_from(objects.get(digest, kind=KIND), digest)
+
+
+def tree_from(data: bytes, digest: Digest) -> Tree:
+    """A manifest from its text.
+
+    Args:
+        digest: how messages name it.
+
+    Raises:
+        Corrupt: as `load_tree`.
+    """
     try:
         entries = msgspec.json.decode(data, type=tuple[Entry, ...])
     except msgspec.DecodeError as error:

@@ -21,7 +21,7 @@ _COLUMNS = ", ".join(
     f"run.{name}"
     for name in (
         *("id", "project", "pipeline", "state", "seed", "created_us", "finished_us"),
-        *("error", "pins", "kind", "wanted", "machine"),
+        *("error", "pins", "kind", "wanted", "machine", "about"),
     )
 )
 # A parameter is kept as JSON: a number begins with a digit or a sign, and nothing else does.

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from mlwright.compute import Executor, open_executor, this_machine
+from mlwright.compute.process import recorded_variables
 from mlwright.kernel import edges, leases
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
@@ -144,7 +145,7 @@ class Pipelines:
     ) -> tuple[Run, MlwrightError | None]:
         """From the moment a run is recorded, whatever happens is recorded too."""
         with self._rooms.database.transaction() as tx:
-            run, lease = self._begin(tx, prepared)
+            run, lease = self._begin(tx, prepared, isolates=executor.isolates)
         with emitted(self._rooms, run, receiver, watcher):
             error = self._go(prepared, run, lease, executor, watcher, interrupts)
         return self._rooms.runs.recorded(run.id), error
@@ -188,7 +189,7 @@ class Pipelines:
         check_out(self._rooms.objects, self._rooms.snapshots.tree(prepared.snapshot), folder)
         return replace(prepared.orders, code=folder)
 
-    def _begin(self, tx: Transaction, prepared: Prepared) -> tuple[Run, leases.Lease]:
+    def _begin(self, tx: Transaction, prepared: Prepared, *, isolates: bool) -> tuple[Run, leases.Lease]:
         rooms, continued = self._rooms, prepared.request.continues
         if continued is not None:
             for edge in edges.made_into(rooms.database, continued.end, "continues"):
@@ -211,6 +212,7 @@ class Pipelines:
             pins=prepared.pins,
             kind=prepared.request.kind,
             machine=asdict(this_machine()),
+            about=_about(prepared, isolates=isolates),
         )
         made_with = [
             Edge(run.end, "code", prepared.snapshot.end),
@@ -234,6 +236,11 @@ class Pipelines:
         for folder in folders:
             if looks_like_id(folder.name) and folder.name not in alive:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _about(prepared: Prepared, *, isolates: bool) -> dict[str, Any]:
+    about: dict[str, Any] = {"variables": recorded_variables(isolates=isolates)}
+    return about | ({"left_out": prepared.snapshot.left_out} if prepared.snapshot.left_out else {})
 
 
 def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:
