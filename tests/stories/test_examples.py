@@ -67,7 +67,7 @@ def made_again_elsewhere(project: Path, pipeline: str, tmp_path: Path, **variabl
 def test_an_example_is_made_again_bit_for_bit_in_another_home_and_path(
     name: str, script: str, dataset: str, pipeline: str, outputs: int, tmp_path: Path
 ) -> None:
-    """From a bundle alone, after the first project is gone: each output is identical, and no pickle among them."""
+    """From a bundle alone, after the first project is gone: each output is identical, and none a pickle."""
     project = copied(name, tmp_path)
     subprocess.run([sys.executable, f"scripts/{script}"], cwd=project, check=True)
     answered("datasets", "add", f"data/{dataset}.csv", "--name", dataset, cwd=project, home=tmp_path / "home")
