@@ -383,6 +383,12 @@ def settings_page() -> str:
                         " settings of obstore.",
                     ),
                     (
+                        "`OPENLINEAGE_URL`, `OPENLINEAGE_API_KEY`, `OPENLINEAGE_NAMESPACE`",
+                        "Who is told of runs, with which key, and the namespace of jobs, where the setting"
+                        " `openlineage` does not say so.",
+                    ),
+                    ("`OPENLINEAGE_DISABLED`", "`true`: nobody is told, whatever the settings say."),
+                    (
                         "all others",
                         "Reach steps and replicas as they are, except `PYTHON*` and `VIRTUAL_ENV`. No"
                         " fingerprint covers them: see [limits](../limits.md).",

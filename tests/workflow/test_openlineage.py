@@ -24,9 +24,10 @@ from mlwright.tracking import Run, RunState
 from mlwright.versioning.summaries import ColumnSummary
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.openlineage import events_of, facets, read_records, receiver_of
-from mlwright.workflow.watch import Unwatched
+from mlwright.workflow.watch import RunView, Unwatched
 from tests.conftest import PYPROJECT, Maker, mlwright
 from tests.openlineage import Unlike, judge
+from tests.processes import until
 
 Opener = Callable[[dict[str, str]], Project]
 Event = dict[str, Any]
@@ -55,6 +56,21 @@ def count(data: Dataset = Dataset("patients@latest"), least: int = 1):
     gate(score(read(data), least), "lines > 1")
     double.map([1, 2])
 '''
+WAITING = """
+import time
+from pathlib import Path
+from mlwright import pipeline, step
+
+@step
+def wait() -> int:
+    while not Path({go!r}).exists():
+        time.sleep(0.01)
+    return 1
+
+@pipeline
+def p():
+    wait()
+"""
 FILES = {"pipelines/p.py": PIPELINE, "patients.csv": "age,ill\n41,0\n63,1\n"}
 FILE = PYPROJECT + '\n[tool.mlwright.openlineage]\nfile = "told/lineage.jsonl"\n'
 
@@ -373,6 +389,44 @@ def test_a_server_is_sent_every_event_once(opened: Opener, monkeypatch: pytest.M
     assert {(path, key) for path, key, _ in server.asked} == {("/api/v1/lineage", "Bearer s3cret")}
     assert sorted(map(json.dumps, sent)) == sorted(map(json.dumps, project.openlineage(done.id)))
     assert watcher.told == []
+
+
+class Meanwhile(Unwatched):
+    """Lets a run go on when a receiver has heard of it and of its step."""
+
+    def __init__(self, server: Receiver, go: Path) -> None:
+        self._server = server
+        self._go = go
+        self.heard = False
+
+    def began(self, run: RunView) -> None:
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def _wait(self) -> None:
+        until(lambda: {("p", "START"), ("p.wait", "START")} <= {*told([e for _, _, e in self._server.asked])})
+        self.heard = True
+        self._go.touch()
+
+
+def test_a_receiver_hears_while_the_run_goes_on(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That a run and a step began is told before they end."""
+    go = tmp_path / "go"
+    project = opened({"pipelines/p.py": WAITING.format(go=str(go))})
+    with receiving() as server:
+        monkeypatch.setenv("OPENLINEAGE_URL", server.url)
+        watcher = Meanwhile(server, go)
+
+        project.pipelines.run(project.request("p", {}), watcher)
+
+    assert watcher.heard
+    assert told([event for _, _, event in server.asked]) == [
+        ("p", "START"),
+        ("p.wait", "START"),
+        ("p.wait", "COMPLETE"),
+        ("p", "COMPLETE"),
+    ]
 
 
 def test_openlineages_own_variables_are_heard(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

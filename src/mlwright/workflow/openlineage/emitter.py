@@ -68,6 +68,8 @@ class Emitter:
         self._given: set[tuple[str, str]] = set()
         self._refused: set[tuple[str, str]] = set()
         self._left = 0
+        self._broke = False
+        self._given_up = False
         self._why = ""
         self._since_us = 0
         self._moved = time.monotonic()
@@ -87,10 +89,11 @@ class Emitter:
         while not self._done.wait(0.05):
             now = time.monotonic()
             if now - self._moved > GRACE_S or now - began > _LONGEST_S:
+                self._given_up = True
                 self._why = self._why or f"no answer within {GRACE_S:g} s"
                 break
         left = self._left + len(self._refused)
-        if self._done.is_set() and not left:
+        if not (left or self._broke or self._given_up):
             return ""
         what = counted(left, "event") if left else "the last events"
         run = short(self._run.id)
@@ -108,11 +111,13 @@ class Emitter:
                         else:
                             rest_until, rest_s = time.monotonic() + rest_s, min(rest_s * 2, _REST_S)
                     self._over.wait(_EVERY_S)
+                if self._given_up:
+                    return  # nobody waits any more, and the records may be closed
                 run = self._rooms.runs.recorded(self._run.id)
                 self._give(events_of(read_records(self._rooms, run, self._receiver.namespace)), tries=_TRIES)
-        except MlwrightError as error:  # the records could not be read: the run itself tells of that
-            self._why = error.message
-            self._left += 1
+        except Exception as error:  # whatever it is: a run does not end otherwise because nobody hears of it
+            self._why = error.message if isinstance(error, MlwrightError) else repr(error)
+            self._broke = True
         finally:
             self._done.set()
 
@@ -128,12 +133,14 @@ class Emitter:
         waiting = [event for event in events if key_of(event) not in self._given | self._refused]
         self._left = len(waiting)
         for event in waiting:
+            if self._given_up:
+                return False
             try:
                 self._try(event, tries)
                 self._given.add(key_of(event))
             except Refused as refused:
                 self._refused.add(key_of(event))
-                self._why = self._why or str(refused)
+                self._why = self._why or refused.message
             except Unavailable as error:
                 self._why = error.message
                 return False

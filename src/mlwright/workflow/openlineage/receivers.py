@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
-from mlwright.kernel.errors import Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.version import VERSION
 
@@ -25,7 +25,7 @@ _NOW_NOT = {408, 425, 429}
 _TRUE = {"1", "true", "yes"}
 
 
-class Refused(Exception):
+class Refused(MlwrightError):
     """An event was not taken, and would not be if it were sent again."""
 
 
@@ -113,7 +113,7 @@ class HttpReceiver:
         told = f"it answered {answer.status_code} {answer.reason_phrase}".rstrip()
         if answer.status_code in _NOW_NOT or answer.status_code >= 500:
             raise Unavailable(told, where=self.shown)
-        raise Refused(told)
+        raise Refused(told, where=self.shown)
 
     def __enter__(self) -> Self:
         return self
