@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlwright import serving
 from mlwright.environments import Environments, Lock, Proposal
-from mlwright.kernel.edges import made_from
-from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.events import Event, history
-from mlwright.kernel.ids import short
+from mlwright.kernel.ids import looks_like_id
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, ProjectFolder, Settings, find_project
@@ -25,6 +24,7 @@ from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
+from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Datasets, Lineage
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
@@ -176,41 +176,39 @@ class Project:
         return self.rooms.environments
 
     def environment(self, reference: str = "") -> Lock:
-        """The lock of an environment.
+        """The lock of an environment: by its name, a script, a run (`RUN`, `RUN/STEP`), or a digest.
 
         Args:
-            reference: a name that the project gives it (empty for its own), a script, a digest, or a run;
-                `RUN:NAME` for one that a run had for some of its steps.
+            reference: empty, or `default`, for the project's own.
 
         Raises:
             NotFound: there is none.
-            Invalid: a digest or an id that fits several.
+            Unavailable: the project's files do not fit each other.
+            Invalid: it fits several.
         """
-        found = self.environments
-        if not reference or reference in found.names():
-            return found.current(reference)
+        lock = self.environments.named(reference)
+        if lock is not None:
+            return lock
         if reference.endswith(".py"):
-            return found.of_script(path_in(self.rooms.project, reference, Path.cwd())) or found.current()
-        if set(reference.removeprefix("b3:")) <= set("0123456789abcdef"):
-            with suppress(NotFound):
-                return found.get(reference)
-        run_reference, _, name = reference.partition(":")
-        try:
-            run = self.runs.get(run_reference)
-        except NotFound as error:
-            raise NotFound(
-                f"there is no environment, and no run, {reference!r}",
-                hint=nearest(reference, found.names()) or "a name, a digest, or a run: mlwright runs list",
-            ) from error
-        for edge in made_from(self.rooms.database, run.end, f"environment:{name}" if name else "environment"):
-            return found.get(edge.earlier.id)
-        raise NotFound(f"run {short(run.id)} had no environment `{name}`")
+            script = path_in(self.rooms.project, reference, Path.cwd())
+            return self.environments.of_script(script) or self.environments.current()
+        run = reference.partition("/")[0]
+        if counts_back(run) or looks_like_id(run):
+            from mlwright.workflow.detail import environment_of
 
-    def plan_lock(self, name: str = "", *, check: bool = False) -> Plan:
+            try:
+                return environment_of(self.rooms, reference)
+            except NotFound:
+                if counts_back(run) or run != reference:
+                    raise
+        return self.environments.find(reference)
+
+    def plan_lock(self, name: str = "", *, check: bool = False, allow_yanked: bool = False) -> Plan:
         """Lock an environment by its name, or a script; without one, all that the project names.
 
         Args:
             check: only look what would be done.
+            allow_yanked: also take versions that their authors took back.
 
         Raises:
             Invalid: it asks for what is no requirement.
@@ -219,7 +217,11 @@ class Project:
         if name.endswith(".py"):
             name = path_in(self.rooms.project, name, Path.cwd())
         found = self.environments
-        done = [found.lock_file(name, check=check)] if name else found.lock_all(check=check)
+        done = (
+            [found.lock_file(name, check=check, allow_yanked=allow_yanked)]
+            if name
+            else found.lock_all(check=check, allow_yanked=allow_yanked)
+        )
         return Plan("lock", tuple(change for each in done for change in each.changes))
 
     @cached_property

@@ -23,7 +23,10 @@ _COMMANDS = {
     "artifacts": ("mlwright.versioning.cli:artifacts", "List, show and write out what steps made."),
     "datasets": ("mlwright.versioning.datasets_cli:datasets", "Version data."),
     "models": ("mlwright.versioning.models_cli:models", "Register, show, compare and export models."),
-    "environments": ("mlwright.environments.cli:environments", "Lock and build environments."),
+    "environments": (
+        "mlwright.environments.cli:environments",
+        "Change, lock, build, try and compare environments.",
+    ),
     "workspace": ("mlwright.workspace.cli:workspace", "Show, verify, back up and restore the workspace."),
     "doctor": ("mlwright.workspace.cli:doctor", "Look whether all is well with machine and project."),
 }

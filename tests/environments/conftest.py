@@ -13,6 +13,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,6 +32,7 @@ default = true
 [tool.mlwright]
 {settings}
 """
+LOGIN = base64.b64encode(b"somebody:hunter2-secret").decode()
 
 PYPROJECT = """
 [project]
@@ -90,6 +92,9 @@ class Index:
     lasting: bool = False
     asked: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+    yanked: dict[str, str] = field(default_factory=dict)  # file to the reason
+    pythons: dict[str, str] = field(default_factory=dict)  # file to what it requires
+    lied: set[str] = field(default_factory=set)  # files whose hash is told wrong
 
     def add(self, name: str, version: str, *requires: str, **modules: str) -> None:
         """Offer a distribution; its modules are `modules`, or one of its own name."""
@@ -112,12 +117,19 @@ class _Handler(BaseHTTPRequestHandler):
     index: Index
 
     def do_GET(self) -> None:
-        *_, folder, name = self.path.rstrip("/").split("/")
+        *before, folder, name = self.path.rstrip("/").split("/")
+        # `/answers-500/simple/one/` is answered with that; `/private/` wants somebody to log in.
+        status = next((int(each[8:]) for each in before if each.startswith("answers-")), 200)
+        if "private" in before and self.headers.get("Authorization") != f"Basic {LOGIN}":
+            status = 401
+        if status != 200:
+            self.send_error(status)
+            return
         self.index.asked.append(name)
         if folder == "simple":
             links = [
-                f'<a href="/files/{file}#sha256={hashlib.sha256(data).hexdigest()}"'
-                f' data-core-metadata="true">{file}</a>'
+                f'<a href="/files/{file}#sha256={self._told_hash(file, data)}"'
+                f' data-core-metadata="true"{self._told_about(file)}>{file}</a>'
                 for file, data in self.index.files.items()
                 if file.partition("-")[0].lower().replace("_", "-") == name
             ]
@@ -129,6 +141,13 @@ class _Handler(BaseHTTPRequestHandler):
         if data is not None and name.endswith(".metadata"):
             data = metadata_of(data)
         self._answer(data, "application/octet-stream")
+
+    def _told_hash(self, file: str, data: bytes) -> str:
+        return "0" * 64 if file in self.index.lied else hashlib.sha256(data).hexdigest()
+
+    def _told_about(self, file: str) -> str:
+        about = {"data-yanked": self.index.yanked, "data-requires-python": self.index.pythons}
+        return "".join(f' {key}="{escape(told[file])}"' for key, told in about.items() if file in told)
 
     def _answer(self, data: bytes | None, kind: str) -> None:
         self.send_response(404 if data is None else 200)

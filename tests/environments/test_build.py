@@ -258,7 +258,12 @@ def test_the_doors_lock_build_and_show(make: Make) -> None:
     waiting, empty = told("sync", "--dry-run"), places(small)
     synced, kept, shown = told("sync"), told("sync"), json.loads(told("show", "--json"))
 
-    assert planned == "plan: lock\n  write  uv.lock  from the dependencies\n"
+    assert planned == (
+        "plan: lock\n"
+        "  add    one 1.0  asked for\n"
+        "  add    two 2.0  needed by one\n"
+        "  write  uv.lock  from the dependencies\n"
+    )
     assert locked == planned.removeprefix("plan: ")
     assert again == "lock\n  keep  uv.lock  it fits pyproject.toml\n"
     assert "write" in waiting

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mlwright.app import Project
-from mlwright.environments.mixing import differing, mixed
+from mlwright.environments import differing, packages_of
+from mlwright.environments.mixing import mixed
 from mlwright.kernel.errors import Invalid, WorkFailed
 from mlwright.tracking import Run
 from tests.conftest import write
@@ -80,7 +81,7 @@ def test_the_package_that_changed_a_result_is_found(
     found = project.find_culprit(good.id, bad.id)
 
     assert (found.output, found.differing) == ("tell/result", 6)
-    assert [(each.name, each.then, each.now) for each in found.suspects] == [(name, "1.0", "2.0")]
+    assert [(each.name, each.shown) for each in found.suspects] == [(name, "1.0 -> 2.0")]
     assert found.alone == ("cannot be had" if name == "ff" else "different")
     assert len(found.tried) <= 3
 
@@ -149,13 +150,18 @@ def test_a_lock_between_two_has_each_package_as_one_of_them_has_it(packages: Non
     other = make("aa>=2", "bb>=2", "dd", folder="other")
     second = other.environments.text(other.environments.current())
 
-    assert differing(first, second) == {
-        "aa": ("1.0", "2.0"),
-        "bb": ("1.0", "2.0"),
-        "cc": ("2.0", ""),
-        "dd": ("", "2.0"),
+    assert differ(first, second) == {
+        "aa": "1.0 -> 2.0",
+        "bb": "1.0 -> 2.0",
+        "cc": "removed 2.0",
+        "dd": "added 2.0",
     }
     between = mixed(first, second, {"bb", "cc", "dd"})
-    assert differing(first, between) == {"bb": ("1.0", "2.0"), "cc": ("2.0", ""), "dd": ("", "2.0")}
-    assert differing(between, second) == {"aa": ("1.0", "2.0")}
-    assert differing(second, mixed(first, second, {"aa", "bb", "cc", "dd"})) == {}
+    assert differ(first, between) == {"bb": "1.0 -> 2.0", "cc": "removed 2.0", "dd": "added 2.0"}
+    assert differ(between, second) == {"aa": "1.0 -> 2.0"}
+    assert differ(second, mixed(first, second, {"aa", "bb", "cc", "dd"})) == {}
+
+
+def differ(first: bytes, second: bytes) -> dict[str, str]:
+    """What differs between two pylocks, in words."""
+    return {each.name: each.shown for each in differing(packages_of(first), packages_of(second))}

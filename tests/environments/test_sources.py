@@ -186,7 +186,7 @@ def test_steps_run_in_environments_of_files_and_are_reproduced(
             for each in project.artifacts.list(run.id)
         }
         again = project.reproduce(run.id)
-        lock = project.environment(f"{run.id}:old")
+        lock = project.environment(f"{run.id}/old")
 
     assert told == {
         "own": {"one": "1.0", "two": "2.0", "python": current_python()},

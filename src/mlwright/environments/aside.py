@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PYPROJECT, UV_LOCK = "pyproject.toml", "uv.lock"
@@ -56,7 +56,8 @@ def _upwards(texts: bytes) -> int:
 
 
 def _link(source: Path, target: Path, left_out: set[str]) -> None:
-    for each in source.iterdir():
-        link = target / each.name
-        if each.name not in left_out and not link.exists():
-            link.symlink_to(each)
+    with suppress(PermissionError):  # a folder that may be passed and not listed: uv sees what it says itself
+        for each in source.iterdir():
+            link = target / each.name
+            if each.name not in left_out and not link.exists():
+                link.symlink_to(each)

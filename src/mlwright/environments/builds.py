@@ -14,7 +14,8 @@ from msgspec import Struct, field
 
 from mlwright.environments.interpreters import interpreter
 from mlwright.environments.inventory import Inventory
-from mlwright.environments.locks import Lock, current_platform
+from mlwright.environments.listing import size_of
+from mlwright.environments.locks import Lock, current_platform, make_lock
 from mlwright.environments.places import (
     INVENTORY,
     beside,
@@ -26,6 +27,7 @@ from mlwright.environments.places import (
 from mlwright.environments.prune import RECENT_US, Unneeded, prune, unneeded
 from mlwright.environments.pylocks import has_commits, kept_wheels
 from mlwright.environments.uv import Uv
+from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Conflict, Incompatible, NotFound
 from mlwright.kernel.files import locked, write_whole
 from mlwright.kernel.progress import SILENT, Progress
@@ -61,6 +63,25 @@ class Builds(Struct, frozen=True):
     def built(self, lock: Lock) -> bool:
         """Whether the environment of a lock is there, and not known to be damaged."""
         return is_whole(self.place(lock))
+
+    def size_bytes(self, lock: Lock) -> int | None:
+        """What an environment takes on the disk; files that uv shares with its cache count whole."""
+        return size_of(self.place(lock)) if self.built(lock) else None
+
+    def text(self, lock: Lock) -> bytes | None:
+        """The pylock file that an environment was built from; None where it is not built."""
+        return (self.place(lock) / "pylock.toml").read_bytes() if self.built(lock) else None
+
+    def there(self) -> list[Lock]:
+        """The environments that are built for this platform, whoever asked for them."""
+        found = []
+        for path in sorted(self.folder.glob("*/inventory.json")):
+            text = (path.parent / "pylock.toml").read_bytes()
+            python = next((path.parent / "lib").glob("python*")).name.removeprefix("python")
+            lock = make_lock(text, digest_of(text), python)
+            if self.place(lock) == path.parent:
+                found.append(lock)
+        return found
 
     def build(self, lock: Lock) -> Environment:
         """The virtual environment of a lock, made when it is not there; two that ask at once make one.

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from mlwright.environments.aside import PYPROJECT, UV_LOCK, aside, real_paths
+from mlwright.environments.credentials import refuse_credentials
 from mlwright.environments.declared import check_requirements, normal
 from mlwright.environments.pending import Pending, state_of
 from mlwright.environments.uv import Uv
@@ -87,12 +88,17 @@ class Proposal(Struct, frozen=True):
             return Plan(self.title, (Change("keep", UV_LOCK, "it fits pyproject.toml"),))
         changes = [Change(each.verdict, each.shown, each.why) for each in self.packages]
         changes += [
-            Change("ask", name, f"it was yanked{f': {reason}' if reason else ''}; taken with --allow-yanked")
+            Change(
+                "yanked",
+                name,
+                f"{reason}; taken with --allow-yanked" if reason else "taken with --allow-yanked",
+            )
             for name, reason in self.yanked.items()
         ]
         if self.requirements:
             changes.append(Change("write", PYPROJECT, "; ".join(self.requirements)))
-        return Plan(self.title, (*changes, Change("write", UV_LOCK, "from the dependencies")))
+        why = "from the dependencies" if changes else "no package changes"
+        return Plan(self.title, (*changes, Change("write", UV_LOCK, why)))
 
 
 class Changes:
@@ -226,13 +232,20 @@ class Changes:
             except MlwrightError as error:
                 error.message = real_paths(error.message, place, self._root)
                 raise
-            if not (place / UV_LOCK).exists():
+            above = place.parents[: len(self._root.resolve().parents)]
+            if not (place / UV_LOCK).exists() or any((each / UV_LOCK).exists() for each in above):
                 raise Unavailable(
                     "uv keeps the lock of this project elsewhere: it is part of a uv workspace",
                     where=str(self._root),
                     hint="make it a project of its own: leave it out of [tool.uv.workspace]",
                 )
             after = (place / PYPROJECT).read_bytes(), (place / UV_LOCK).read_bytes()
+        refuse_credentials(after[1].decode(), "uv.lock", str(self._root / PYPROJECT))
+        requirements = tuple(_requirement_changes(declared, _declared(after[0], self._root)))
+        if tomllib.loads(after[0].decode()) == tomllib.loads(pyproject.decode()):
+            after = pyproject, after[1]  # uv lays it out in its own way
+        elif not requirements:
+            requirements = ("where packages come from",)
         then, now = read_uv_lock(uv_lock), read_uv_lock(after[1])
         locked = {f"{name}=={each.version}" for name, all_ in then.packages.items() for each in all_}
         return Proposal(
@@ -240,7 +253,7 @@ class Changes:
             pyproject=after[0],
             uv_lock=after[1],
             since=state_of(pyproject, uv_lock),
-            requirements=tuple(_requirement_changes(declared, _declared(after[0], self._root))),
+            requirements=requirements,
             packages=package_changes(then, now),
             yanked={name: reason for name, reason in _YANKED.findall(done.stderr) if name not in locked},
         )

@@ -53,6 +53,13 @@ def selection(root: Path, name: str) -> tuple[str, ...]:
     return (found[0], name)
 
 
+def names(root: Path) -> list[str]:
+    """The dependency groups and extras of a project, as they are written."""
+    pyproject = pyproject_of(root)
+    groups = pyproject.get("dependency-groups", {})
+    return list(dict.fromkeys([*groups, *pyproject.get("project", {}).get("optional-dependencies", {})]))
+
+
 def normal(name: str) -> str:
     """A name as it is compared. Source: PEP 503; PEP 685 for extras, PEP 735 for groups."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -93,7 +93,7 @@ class Derivation(Struct, frozen=True, dict=True):
 
     @cached_property
     def contested(self) -> dict[str, tuple[Ask, ...]]:
-        """What is asked for differently by several, by name."""
+        """What is asked for differently, by several or by the project itself; by name."""
         found: dict[str, dict[str, Ask]] = {}
         for ask in self.asks:
             if ask.requirement.versions:
@@ -101,8 +101,11 @@ class Derivation(Struct, frozen=True, dict=True):
         return {
             name: tuple(asks.values())
             for name, asks in found.items()
-            if len({ask.subject for ask in asks.values()}) > 1
-            and len({ask.requirement.versions for ask in asks.values()}) > 1
+            if len({ask.requirement.versions for ask in asks.values()}) > 1
+            and (
+                len({ask.subject for ask in asks.values()}) > 1
+                or any(ask.subject.own for ask in asks.values())
+            )
         }
 
     def chain(self, ask: Ask) -> tuple[Ask, ...]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from mlwright.environments.aside import aside
 from mlwright.environments.builds import Builds, Environment
 from mlwright.environments.changes import Changes, Proposal
 from mlwright.environments.credentials import refuse_credentials
 from mlwright.environments.declared import check_requirements, dependencies, normal, selection
+from mlwright.environments.differences import EnvironmentDifference, difference
 from mlwright.environments.exports import Export, check_same, export, read_export
+from mlwright.environments.listing import OWN, ListedEnvironment
 from mlwright.environments.locks import Lock, at_platform, current_python, make_lock
 from mlwright.environments.prune import RECENT_US, Unneeded
 from mlwright.environments.pylocks import check_python, kept_wheels, read_pylock
@@ -26,7 +30,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Corrupt, Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.kernel.errors import Corrupt, Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.files import write_whole
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import are_counted
@@ -129,13 +133,14 @@ class Environments:
         source = script_source(self._root, path)
         return None if source is None else self._of_source(source)
 
-    def lock_file(self, name: str, *, check: bool = False) -> Locked:
+    def lock_file(self, name: str, *, check: bool = False, allow_yanked: bool = False) -> Locked:
         """Lock what one file asks for: that of a named environment, or a script.
 
         Args:
             name: of an environment in `[tool.mlwright.environments]`, or a script's path in the project;
                 empty for the project's own.
             check: only look whether that is needed.
+            allow_yanked: also take versions that their authors took back.
 
         Raises:
             Invalid: neither is there, or it asks for what is no requirement.
@@ -150,18 +155,23 @@ class Environments:
                 hint='let it say so: # /// script, # dependencies = ["PACKAGE"], # ///',
             )
         selection(self._root, name)
-        return Locked(self._root / "uv.lock", self._root / "pyproject.toml", self._lock_project(check=check))
+        changed = self._lock_project(check=check, allow_yanked=allow_yanked)
+        return Locked(self._root / "uv.lock", self._root / "pyproject.toml", changed)
 
-    def lock_all(self, *, check: bool = False) -> list[Locked]:
+    def lock_all(self, *, check: bool = False, allow_yanked: bool = False) -> Sequence[Locked]:
         """Lock the project's own environment, and those that it names files for.
 
         Raises:
             Invalid, Unavailable: as `lock_file`.
         """
-        files = [name for name in self.names() if source_of(self._root, name) is not None]
-        return [self.lock_file(name, check=check) for name in ["", *files]]
+        wanted = dict.fromkeys(["", *self.files()])
+        return [self.lock_file(name, check=check, allow_yanked=allow_yanked) for name in wanted]
 
-    def names(self) -> list[str]:
+    def files(self) -> Sequence[str]:
+        """The names of the environments that files say, beside `[project]`; the project's own is empty."""
+        return [name for name in ["", *self.names()] if source_of(self._root, name) is not None]
+
+    def names(self) -> Sequence[str]:
         """The names of the environments that the project declares beside its own."""
         return names(self._root)
 
@@ -237,6 +247,59 @@ class Environments:
             raise Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
         return Lock(**rows[0])
 
+    def named(self, name: str) -> Lock | None:
+        """The lock of the environment that the project names so: `default` is its own; None for no such name.
+
+        Raises:
+            NotFound, Unavailable, Invalid: as `current`.
+        """
+        if normal(name) in map(normal, names(self._root)):
+            return self.current(name)
+        return self.current() if name in {"", OWN} else None
+
+    def find(self, reference: str) -> Lock:
+        """An environment by its name, or by its digest or the beginning of it, recorded or only built.
+
+        Raises:
+            NotFound: there is none.
+            Unavailable, Invalid: as `current` and `get`.
+        """
+        lock = self.named(reference)
+        if lock is not None:
+            return lock
+        try:
+            return self.get(reference)
+        except NotFound as error:
+            beginning = reference.removeprefix("b3:")
+            there = [each for each in self._builds.there() if beginning and each.digest.startswith(beginning)]
+            if len(there) == 1:
+                return there[0]
+            hint = f"{nearest(reference, [OWN, *names(self._root)])} (digests: mlwright environments list)"
+            raise NotFound(error.message, hint=hint) from error
+
+    def list(self) -> tuple[ListedEnvironment, ...]:
+        """The environments that the project names, then those that are only recorded or built here."""
+        found = [self._listed_by_name(name) for name in ("", *names(self._root))]
+        used: dict[str, tuple[str, str]] = {}
+        for row in self._database.read(_SQL["lock_users"]):
+            used[row["digest"]] = max(used.get(row["digest"], ("", "")), (row["run"], row["role"]))
+        seen = {each.lock.digest for each in found if each.lock}
+        recorded = [Lock(**row) for row in self._database.read(_SQL["all_locks"])]
+        for lock in {each.digest: each for each in [*recorded, *self._builds.there()]}.values():
+            if lock.digest not in seen:
+                role = used.get(lock.digest, ("", ""))[1]
+                name = (role.partition(":")[2] or OWN) if role else ""
+                found.append(ListedEnvironment(name, current=False, lock=lock))
+        return tuple(self._with_facts(each, used) for each in found)
+
+    def difference(self, then: Lock, now: Lock) -> EnvironmentDifference:
+        """What differs between two environments.
+
+        Raises:
+            NotFound, Corrupt: the pylock of one of them is not in the store, or damaged.
+        """
+        return difference(then, now, (self._text(then), self._text(now)))
+
     def adopt(self, lock: Lock, source: InlineObjects) -> None:
         """Take a lock over from another workspace, with its bytes."""
         text = source.get(lock.pylock)
@@ -259,7 +322,7 @@ class Environments:
         """How many locks are recorded."""
         return int(self._database.read(_SQL["count_locks"])[0]["locks"])
 
-    def loose_edges(self) -> list[Edge]:
+    def loose_edges(self) -> Sequence[Edge]:
         """The edges that lead to locks, or come from them, which are not there."""
         return edges.loose(self._database, _SQL["loose_edges"])
 
@@ -382,6 +445,34 @@ class Environments:
         """The lock of a pylock file, checked and kept."""
         check_python(read_pylock(text, where), python, where)
         return make_lock(text, self._objects.put(text).digest, python)
+
+    def _listed_by_name(self, name: str) -> ListedEnvironment:
+        try:
+            return ListedEnvironment(name or OWN, current=True, lock=self.current(name))
+        except MlwrightError as error:
+            return ListedEnvironment(name or OWN, current=True, lock=None, problem=error.message)
+
+    def _with_facts(
+        self, listed: ListedEnvironment, used: Mapping[str, tuple[str, str]]
+    ) -> ListedEnvironment:
+        if listed.lock is None:
+            return listed
+        return replace(
+            listed,
+            built=self._builds.built(listed.lock),
+            size_bytes=self._builds.size_bytes(listed.lock),
+            last_run=used.get(listed.lock.digest, ("", ""))[0] or None,
+        )
+
+    def _text(self, lock: Lock) -> bytes:
+        """The pylock file; of one that is only built, it lies beside it."""
+        try:
+            return self.text(lock)
+        except NotFound:
+            built_from = self._builds.text(lock)
+            if built_from is None:
+                raise
+            return built_from
 
     def _refuse_stale(self) -> None:
         if self._lock_project(check=True):

@@ -58,6 +58,8 @@ class Pending:
                     where=str(self._root),
                     hint="run the same command again",
                 )
+            for left in self._local.glob("change-*"):  # of somebody who was killed before it was decided
+                shutil.rmtree(left, ignore_errors=True)
             making = Path(tempfile.mkdtemp(dir=self._local, prefix="change-"))
             begun = _Begun(title, {name: _digest(data) for name, data in before.items()})
             for name, data in ((PYPROJECT, pyproject), (UV_LOCK, uv_lock)):

@@ -9,6 +9,15 @@ ON CONFLICT DO NOTHING;
 SELECT digest, pylock, python, platform, packages FROM lock
 WHERE digest >= :prefix AND digest < :prefix || '~' LIMIT 2;
 
+-- name: all_locks
+-- Every lock that is recorded, newest first.
+SELECT digest, pylock, python, platform, packages FROM lock ORDER BY created_us DESC, digest;
+
+-- name: lock_users
+-- The newest run that each lock was used by, under each name.
+SELECT to_id AS digest, role, max(from_id) AS run FROM edge
+WHERE to_kind = 'lock' AND from_kind = 'run' GROUP BY to_id, role;
+
 -- name: loose_edges
 -- Edges that lead to locks, or come from them, which are not there.
 SELECT from_kind, from_id, role, to_kind, to_id FROM edge

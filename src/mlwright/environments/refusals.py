@@ -9,12 +9,15 @@ from textwrap import indent
 from urllib.parse import urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.environments.derivations import Ask, Derivation, read_derivation
 from mlwright.kernel.errors import Corrupt, Incompatible, Invalid, MlwrightError, NotFound, Unavailable
 
 _SHOWN_LETTERS = 900
 _SHOWN_ASKS = 6
+_SPLIT = re.compile(r"^No solution found.* for split \(markers: (.+)\)$")
+"""uv solves different Pythons and platforms apart, and stops at the first that has no solution."""
 _OUTER = ("No solution found", "Failed to add dependencies", "Failed to download")
 """What uv says around the cause."""
 
@@ -50,20 +53,22 @@ _WELL_KNOWN = (
 
 
 class _Told(Struct, frozen=True):
-    """What uv printed, taken apart: its errors, outermost first, its hints, and both as they stand."""
+    """What uv printed, taken apart: its errors, outermost first, and its hints."""
 
     causes: tuple[str, ...]
     hints: tuple[str, ...]
-    words: str
 
 
-def refusal(what: str, stderr: str, known: Collection[str] = ()) -> MlwrightError:
+def refusal(
+    what: str, stderr: str, known: Collection[str] = (), declared: Collection[str] = ()
+) -> MlwrightError:
     """The error that says why uv failed.
 
     Args:
         what: could not be done.
         stderr: what uv printed, with credentials masked.
         known: names of packages that one may have meant: those the project has.
+        declared: the project's requirements as they are written: uv tells those it has narrowed.
 
     Returns:
         `NotFound` for a package that no index has; `Invalid` for requirements that contradict each other, or
@@ -73,14 +78,13 @@ def refusal(what: str, stderr: str, known: Collection[str] = ()) -> MlwrightErro
     told = _take_apart(stderr)
     unsolved = next((cause for cause in told.causes if cause.startswith("No solution found")), None)
     if unsolved is not None:
-        where = re.search(r"\(markers: (.+)\)$", unsolved)
-        what = f"{what} for {where[1]}" if where else what
-        return _unsatisfiable(what, told, read_derivation(told.causes[-1]), known)
+        return _unsatisfiable(what, told, read_derivation(told.causes[-1]), known, declared)
     for tell in (_other_hash, _fetch, _other_python, _no_wheel, _unreadable):
         if (found := tell(what, told)) is not None:
             return found
+    words = "\n".join([*told.causes, *told.hints])
     return Unavailable(
-        f"{what}:\n{told.words or stderr.strip()}", hint="check the names and the network, then try again"
+        f"{what}:\n{words or stderr.strip()}", hint="check the names and the network, then try again"
     )
 
 
@@ -88,25 +92,18 @@ def _take_apart(stderr: str) -> _Told:
     """uv prints `error: ...`, `  cause: ...` with further lines beneath it, and `hint: ...`."""
     causes: list[list[str]] = []
     hints: list[str] = []
-    words: list[str] = []
     into: list[str] | None = None
     for line in stderr.splitlines():
-        if match := re.match(r"(error|\s+cause): (.*)", line):
-            into = [match[2]]
+        if match := re.match(r"(?:error|\s+cause): (.*)", line):
+            into = [match[1]]
             causes.append(into)
-        elif line.startswith("hint: "):
-            into = None
-            if "--frozen" in line:  # an option of uv's, not of ours
-                continue
-            hints.append(line.removeprefix("hint: "))
         elif line.startswith(" ") and into is not None:
             into.append(line.removeprefix(" " * 9).rstrip())
-        elif into is None or line.strip():
+        elif line:  # an empty one may stand within a cause
             into = None
-            continue
-        if line.strip():
-            words.append(line.strip() if into is None or len(into) == 1 else line)
-    return _Told(tuple("\n".join(each).strip() for each in causes), tuple(hints), "\n".join(words))
+            if line.startswith("hint: ") and "--frozen" not in line:  # that is an option of uv's, not of ours
+                hints.append(line.removeprefix("hint: "))
+    return _Told(tuple("\n".join(each).strip() for each in causes), tuple(hints))
 
 
 def _error(kind: type[MlwrightError], what: str, why: str, told: _Told, hint: str) -> MlwrightError:
@@ -118,7 +115,9 @@ def _error(kind: type[MlwrightError], what: str, why: str, told: _Told, hint: st
     return kind(f"{what}: {why}\n  uv's own words:\n{indent(words, '    ')}", hint=hint)
 
 
-def _unsatisfiable(what: str, told: _Told, derivation: Derivation, known: Collection[str]) -> MlwrightError:
+def _unsatisfiable(
+    what: str, told: _Told, derivation: Derivation, known: Collection[str], declared: Collection[str]
+) -> MlwrightError:
     if derivation.missing:
         return _missing(what, told, derivation, known)
     contested = derivation.contested
@@ -149,7 +148,7 @@ def _unsatisfiable(what: str, told: _Told, derivation: Derivation, known: Collec
         package, tag = derivation.no_wheel
         return _no_wheel_error(what, package, f"its files are for another {tag}", told)
     if contested:
-        return _contest(what, told, derivation, contested)
+        return _contest(what, told, derivation, contested, declared)
     if derivation.asks and derivation.available:
         return _no_version(what, told, derivation)
     return _error(
@@ -167,8 +166,7 @@ def _missing(what: str, told: _Told, derivation: Derivation, known: Collection[s
             what,
             f"the package index at {host} does not let us in: it asks for other credentials",
             told,
-            "give them in ~/.netrc,"
-            " or as UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD for an index NAME",
+            "give them in ~/.netrc, or for an index NAME by UV_INDEX_NAME_USERNAME and ..._PASSWORD",
         )
     close = _IMPORTED_AS.get(name) or next(
         iter(get_close_matches(name, {*known, *_WELL_KNOWN} - {name}, 1)), ""
@@ -183,25 +181,43 @@ def _missing(what: str, told: _Told, derivation: Derivation, known: Collection[s
 
 
 def _contest(
-    what: str, told: _Told, derivation: Derivation, contested: dict[str, tuple[Ask, ...]]
+    what: str,
+    told: _Told,
+    derivation: Derivation,
+    contested: dict[str, tuple[Ask, ...]],
+    declared: Collection[str],
 ) -> MlwrightError:
     """Two or more ask for versions of one package that exclude each other."""
     lines = []
     roots: list[Ask] = []
     for asks in contested.values():
-        for ask in asks[:_SHOWN_ASKS]:
-            chain = derivation.chain(ask)
-            lines.append(f"\n  {ask.requirement}: {_told_chain(chain)}")
-            roots += [chain[-1]] if chain[-1].subject.own else []
+        by_subject: dict[str, list[Ask]] = {}
+        for ask in asks:
+            by_subject.setdefault(ask.subject.name or ask.subject.shown, []).append(ask)
+        for several in list(by_subject.values())[:_SHOWN_ASKS]:
+            chain = derivation.chain(several[0])
+            lines.append(f"\n  {_told_asks(several, chain)}")
+            roots += several if several[0].subject.own else chain[-1:]
+    roots = [root for root in roots if root.subject.own]
+    if split := next((found for each in told.causes if (found := _SPLIT.search(each))), None):
+        lines.append(f"\n  seen where {split[1]}")
     parts = {root.subject.part for root in roots}
     names = " and ".join(f"`{name}`" for name in contested)
     if len(parts) > 1 and "" not in parts:
         told_parts = ", ".join(
             f'{{ {each.subject.kind} = "{each.subject.part}" }}' for each in _by_part(roots)
         )
-        hint = f"environments that need not go together are said to: [tool.uv] conflicts = [[{told_parts}]]"
+        hint = f"if they need not go together, say so: [tool.uv] conflicts = [[{told_parts}]]"
     else:
-        wanted = list(dict.fromkeys(str(root.requirement) for root in roots))
+        written = {_bare(each).strip(): each for each in declared}
+        wanted = list(
+            dict.fromkeys(
+                str(root.requirement)
+                if root.requirement.name in contested
+                else written.get(root.requirement.name, str(root.requirement))
+                for root in roots
+            )
+        )
         hint = (
             f"relax one of these: {', '.join(f'`{each}`' for each in wanted)}"
             if wanted
@@ -214,6 +230,20 @@ def _contest(
         told,
         hint,
     )
+
+
+def _told_asks(asks: list[Ask], chain: tuple[Ask, ...]) -> str:
+    """What one side asks for: `two<2: three, which this project asks for`."""
+    first = asks[0]
+    versions = list(dict.fromkeys(ask.requirement.versions for ask in asks))
+    if first.subject.own:
+        wanted = " and ".join(f"{first.requirement.name}{each}" for each in versions)
+    else:
+        wanted = f"{first.requirement.name}{' or '.join(versions)}"
+    if len(asks) > 1 and not first.subject.own:
+        shown = f"{first.subject.name} (one version or another)"
+        chain = (replace(first, subject=replace(first.subject, shown=shown)), *chain[1:])
+    return f"{wanted}: {_told_chain(chain)}"
 
 
 def _by_part(roots: list[Ask]) -> list[Ask]:

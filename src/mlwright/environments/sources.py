@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from mlwright.environments.conda import read_conda
 from mlwright.environments.declared import check_requirements, normal, pyproject_of
+from mlwright.environments.declared import names as declared_names
 from mlwright.environments.requirements import RequirementLine, read_requirements
 from mlwright.kernel.errors import Invalid, NotFound, nearest
 from mlwright.kernel.settings import Settings, find_project
@@ -69,7 +70,7 @@ def source_of(root: Path, name: str = "") -> Source | None:
         return _own(root, settings)
     named = {normal(each): file for each, file in settings.environments.items()}
     if normal(name) in named:
-        if normal(name) in map(normal, _groups(root)):
+        if normal(name) in map(normal, declared_names(root)):
             raise Invalid(
                 f"the environment `{name}` is both a file and a dependency group or an extra",
                 where=str(root / "pyproject.toml"),
@@ -88,13 +89,7 @@ def source_of(root: Path, name: str = "") -> Source | None:
 
 def names(root: Path) -> list[str]:
     """The names of all environments that the project declares, by groups, extras and files."""
-    return sorted({*_groups(root), *find_project(root).settings.environments})
-
-
-def _groups(root: Path) -> list[str]:
-    pyproject = pyproject_of(root)
-    optional = pyproject.get("project", {}).get("optional-dependencies", {})
-    return [*optional, *(pyproject.get("dependency-groups", {}) if "project" in pyproject else ())]
+    return sorted({*declared_names(root), *find_project(root).settings.environments})
 
 
 def _own(root: Path, settings: Settings) -> Source | None:

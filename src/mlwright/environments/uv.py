@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from mlwright.environments.credentials import masked
+from mlwright.environments.declared import dependencies
 
 
 class Uv(Struct, frozen=True):
@@ -51,8 +52,14 @@ class Uv(Struct, frozen=True):
         if check and done.returncode != 0:
             from mlwright.environments.refusals import refusal
 
-            raise refusal(what, masked(done.stderr), known=self._locked_names())
+            raise refusal(what, masked(done.stderr), known=self._locked_names(), declared=self._declared())
         return done
+
+    def _declared(self) -> list[str]:
+        try:
+            return dependencies(self.root)
+        except ValueError:  # no TOML, of which uv has told
+            return []
 
     def _locked_names(self) -> list[str]:
         """What somebody may have meant who mistyped a name."""

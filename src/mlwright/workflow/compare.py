@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import Struct
 
+from mlwright.environments import packages_of
 from mlwright.kernel import edges
-from mlwright.kernel.digest import Digest, composite
+from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import End
 from mlwright.storage import Tree
 from mlwright.tracking import Run
@@ -236,7 +236,7 @@ def side_of(rooms: Rooms, run: Run) -> Side:
             for role, end in made_with.items()
             if role.startswith(("data:", "reference:"))
         },
-        packages=packages_of(rooms, made_with),
+        packages=packages_behind(rooms, made_with),
         outputs=outputs_of(rooms, run, attempts),
         groups=groups,
     )
@@ -254,7 +254,7 @@ def _units(rooms: Rooms, group: Group) -> dict[str, str]:
     return {} if fingerprint is None else fingerprint.basis.parts["code"]
 
 
-def packages_of(rooms: Rooms, made_with: Mapping[str, End]) -> dict[str, str]:
+def packages_behind(rooms: Rooms, made_with: Mapping[str, End]) -> dict[str, str]:
     """Each package of each environment, with its version; and the interpreter of the project's own."""
     found: dict[str, str] = {}
     for role, end in made_with.items():
@@ -262,22 +262,13 @@ def packages_of(rooms: Rooms, made_with: Mapping[str, End]) -> dict[str, str]:
             continue
         prefix = f"{role.partition(':')[2]}/" if ":" in role else ""
         lock = rooms.environments.get(end.id)
-        found |= {f"{prefix}python": lock.python, f"{prefix}platform": lock.platform}
-        for entry in tomllib.loads(rooms.objects.get(lock.pylock).decode()).get("packages", []):
-            name = f"{prefix}{entry['name']}"
-            shown = _package(entry)
-            # One package may be locked more than once, for different platforms.
-            found[name] = f"{found[name]}, {shown}" if name in found else shown
+        held = {
+            "python": lock.python,
+            "platform": lock.platform,
+            **packages_of(rooms.environments.text(lock)),
+        }
+        found |= {f"{prefix}{name}": shown for name, shown in held.items()}
     return found
-
-
-def _package(entry: Mapping[str, Any]) -> str:
-    """A package's version, with a digest of all its files; or where it comes from."""
-    source = {name: entry[name] for name in ("vcs", "directory", "archive") if name in entry}
-    files = [*entry.get("wheels", []), *([entry["sdist"]] if "sdist" in entry else [])]
-    hashes = sorted(str(each.get("hashes", {})) for each in files)
-    version = entry.get("version", "no version")
-    return f"{version} b3:{composite('package', [source, hashes])[:8]}"
 
 
 def _diff(rooms: Rooms, path: str, then: Digest | None, now: Digest | None) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlwright.environments import Lock
+from mlwright.environments import Lock, PackageDifference, differing, packages_of
 from mlwright.environments.locks import make_lock
-from mlwright.environments.mixing import differing, mixed
+from mlwright.environments.mixing import mixed
 from mlwright.kernel.errors import Incompatible, Invalid, MlwrightError, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
@@ -23,14 +23,6 @@ from mlwright.workflow.reproduce import outputs_of
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Watcher
-
-
-class Suspect(Struct, frozen=True):
-    """A package with its version in either run; empty where it is not there."""
-
-    name: str
-    then: str
-    now: str
 
 
 class Culprit(Struct, frozen=True):
@@ -49,7 +41,7 @@ class Culprit(Struct, frozen=True):
     bad: Run
     output: str
     differing: int
-    suspects: tuple[Suspect, ...] = ()
+    suspects: tuple[PackageDifference, ...] = ()
     alone: Outcome | None = None
     tried: tuple[Tried, ...] = ()
 
@@ -89,10 +81,7 @@ def plan_bisection(rooms: Rooms, good: str, bad: str) -> Plan:
         Invalid, Incompatible: as `find_culprit`.
     """
     compared = _compared(rooms, good, bad)
-    changes = [
-        Change("try", name, f"{then or 'not there'} -> {now or 'not there'}")
-        for name, (then, now) in compared.changed.items()
-    ]
+    changes = [Change("try", name, each.shown) for name, each in compared.changed.items()]
     return Plan(f"bisection of {counted(len(changes), 'package')}", tuple(changes))
 
 
@@ -102,14 +91,14 @@ class _Compared(Struct, frozen=True):
     Args:
         locks: of the bad run.
         texts: the pylocks of each environment, of the good run and of the bad one.
-        changed: both versions of each package that differs.
+        changed: the packages that differ, by name.
     """
 
     good: Run
     bad: Run
     locks: dict[str, Lock]
     texts: dict[str, tuple[bytes, bytes]]
-    changed: dict[str, tuple[str, str]]
+    changed: dict[str, PackageDifference]
 
 
 class _Search(Struct):
@@ -147,7 +136,7 @@ class _Search(Struct):
             bad,
             "/".join(self.target) if self.target else str(error),
             len(changed),
-            tuple(Suspect(name, *changed[name]) for name in found.suspects),
+            tuple(changed[name] for name in found.suspects),
             alone,
             found.tried,
         )
@@ -197,7 +186,11 @@ def _compared(rooms: Rooms, good: str, bad: str) -> _Compared:
         name: (rooms.environments.text(lock), rooms.environments.text(after.get(name, lock)))
         for name, lock in before.items()
     }
-    changed = {name: each for pair in texts.values() for name, each in differing(*pair).items()}
+    changed = {
+        each.name: each
+        for good_text, bad_text in texts.values()
+        for each in differing(packages_of(good_text), packages_of(bad_text))
+    }
     if not changed:
         raise Invalid(
             f"runs {short(first.id)} and {short(second.id)} have the same packages",

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from mlwright.environments import Lock
 from mlwright.kernel import edges
 from mlwright.kernel.edges import End
+from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import short
 from mlwright.tracking import Metric, Run, RunState
 from mlwright.versioning import Artifact, artifact
@@ -71,6 +73,24 @@ def run_detail(rooms: Rooms, reference: str) -> RunDetail:
         tuple(details),
         {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)},
     )
+
+
+def environment_of(rooms: Rooms, reference: str) -> Lock:
+    """What a run was made with (`RUN`), or one of its steps (`RUN/STEP`), which may have another environment.
+
+    Raises:
+        NotFound: no such run, no such step, or nothing was recorded, as of a run that never began.
+    """
+    text, slash, step = reference.partition("/")
+    run = rooms.runs.get(text)
+    name = ""
+    if slash:
+        tries = attempts_at(rooms.attempts.of_run(run.id), step, short(run.id))
+        name = tries[-1].detail.get("environment", "")
+    found = edges.made_from(rooms.database, run.end, f"environment:{name}" if name else "environment")
+    if not found:
+        raise NotFound(f"run {short(run.id)} has no recorded environment")
+    return rooms.environments.get(found[0].earlier.id)
 
 
 def logs(

@@ -297,6 +297,8 @@ class Execution:
     def _noted(self, node: Node) -> dict[str, Any]:
         """What is kept with an attempt however it ends: tags; with a first element, how many there are."""
         noted: dict[str, Any] = {"tags": node.tags} if node.tags else {}
+        if node.environment:
+            noted["environment"] = node.environment
         if node.memory_bytes is not None:
             noted["memory_bytes"] = node.memory_bytes
         if node.index == 0:

@@ -11,7 +11,7 @@ from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid
 from mlwright.storage import Tree
 from mlwright.versioning import ModelDetail, Signature
-from mlwright.workflow.compare import Changed, MetricChange, changes_between, metric_change, packages_of
+from mlwright.workflow.compare import Changed, MetricChange, changes_between, metric_change, packages_behind
 from mlwright.workflow.evaluation import Evaluated, evaluate
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Watcher
@@ -121,4 +121,6 @@ def _files(rooms: Rooms, detail: ModelDetail) -> dict[str, Digest]:
 
 
 def _packages(rooms: Rooms, detail: ModelDetail) -> dict[str, str]:
-    return packages_of(rooms, {"environment": End("lock", detail.environment)}) if detail.environment else {}
+    if not detail.environment:
+        return {}
+    return packages_behind(rooms, {"environment": End("lock", detail.environment)})

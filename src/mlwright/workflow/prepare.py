@@ -154,6 +154,8 @@ class _Preparation(Struct):
     def _environment(self, name: str) -> Environment:
         """One of the run's environments, built if it is not there."""
         environments = self.rooms.environments
+        if told := environments.changes.mend():
+            self.watcher.preparing(told)
         lock = self.request.locks.get(name) or self._own_of_script(name) or environments.current(name)
         if not environments.built(lock):
             which = f"the environment `{name}`" if name else "the environment"

@@ -128,7 +128,7 @@ def _say_culprit(found: Culprit) -> None:
     say(f"what changes: {found.output}")
     say_table([(f"{each.changed} changed", each.outcome, each.why) for each in found.tried], indent="  ")
     for suspect in found.suspects:
-        say(f"{suspect.name} {suspect.then or 'not there'} -> {suspect.now or 'not there'}")
+        say(f"{suspect.name} {suspect.shown}")
     if len(found.suspects) > 1:
         say("one of these: what lies between cannot be had")
     elif found.alone == "different":

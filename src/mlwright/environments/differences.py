@@ -1,0 +1,100 @@
+"""What differs between two environments: interpreter, platform, and package by package."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from mlwright.environments.locks import Lock
+from mlwright.kernel.digest import composite
+
+
+class PackageDifference(Struct, frozen=True):
+    """A package that differs; each side is a version with a digest of its files, empty where it is not there.
+
+    A package that is locked for several platforms has several of both on one side.
+    """
+
+    name: str
+    then: str
+    now: str
+
+    @property
+    def verdict(self) -> Literal["added", "removed", "version", "files"]:
+        """What differs; `files` where the version is the same."""
+        if not self.then:
+            return "added"
+        if not self.now:
+            return "removed"
+        return "files" if _versions(self.then) == _versions(self.now) else "version"
+
+    @property
+    def shown(self) -> str:
+        """`1.0 -> 2.0`, `added 1.0`, `removed 1.0`, `1.0, other files`."""
+        then, now = _versions(self.then), _versions(self.now)
+        shown = {"added": f"added {now}", "removed": f"removed {then}", "files": f"{now}, other files"}
+        return shown.get(self.verdict, f"{then} -> {now}")
+
+
+class EnvironmentDifference(Struct, frozen=True):
+    """Two environments beside each other; packages that are the same are only counted."""
+
+    then: Lock
+    now: Lock
+    packages: tuple[PackageDifference, ...]
+    same: int
+
+    @property
+    def identical(self) -> bool:
+        """Whether it is one environment."""
+        return self.then.digest == self.now.digest
+
+
+def difference(then: Lock, now: Lock, texts: tuple[bytes, bytes]) -> EnvironmentDifference:
+    """What differs between two environments.
+
+    Args:
+        then: the first.
+        now: the second.
+        texts: their pylock files.
+    """
+    before, after = map(packages_of, texts)
+    differences = differing(before, after)
+    return EnvironmentDifference(
+        then, now, differences, sum(before[name] == after.get(name) for name in before)
+    )
+
+
+def differing(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[PackageDifference, ...]:
+    """The packages that differ between what `packages_of` says of two, by name."""
+    return tuple(
+        PackageDifference(name, then.get(name, ""), now.get(name, ""))
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    )
+
+
+def packages_of(pylock: bytes) -> dict[str, str]:
+    """The packages of a pylock, each as `VERSION b3:DIGEST`; the digest is of the hashes of all its files."""
+    found: dict[str, str] = {}
+    for entry in tomllib.loads(pylock.decode()).get("packages", []):
+        name, shown = entry["name"], _package(entry)
+        # One package may be locked more than once, for different platforms.
+        found[name] = f"{found[name]}, {shown}" if name in found else shown
+    return found
+
+
+def _package(entry: Mapping[str, Any]) -> str:
+    """A package's version, with a digest of all its files; or where it comes from."""
+    source = {name: entry[name] for name in ("vcs", "directory", "archive") if name in entry}
+    files = [*entry.get("wheels", []), *([entry["sdist"]] if "sdist" in entry else [])]
+    hashes = sorted(str(each.get("hashes", {})) for each in files)
+    version = entry.get("version", "no version")
+    return f"{version} b3:{composite('package', [source, hashes])[:8]}"
+
+
+def _versions(shown: str) -> str:
+    return ", ".join(each.rpartition(" ")[0] for each in shown.split(", "))
