@@ -26,7 +26,7 @@ Say = Callable[[str], object]
 
 
 def _silent(what: str) -> None:
-    """Nobody listens."""
+    """For who does not listen."""
 
 
 class Registry(Models):
@@ -47,7 +47,9 @@ class Registry(Models):
 
         return plan_register(self._rooms, _wanted(source, name, options))
 
-    def register(self, source: str, name: str, *, say: Say = _silent, **options: str) -> tuple[Version, str]:
+    def register(
+        self, source: str, name: str, *, say: Say | None = None, **options: str
+    ) -> tuple[Version, str]:
         """Make a model a version: what a step made, or a file from elsewhere.
 
         Of what a step made the signature is the one that a pipeline's `register` has asked for already, else
@@ -76,7 +78,7 @@ class Registry(Models):
         """
         from mlwright.workflow.registration import register_model
 
-        return register_model(self._rooms, _wanted(source, name, options), say)
+        return register_model(self._rooms, _wanted(source, name, options), say or _silent)
 
     def compare(
         self, first: str, second: str, *, on: str = "", watcher: Watcher | None = None
@@ -128,7 +130,7 @@ class Registry(Models):
         return export_model(self._rooms, detail, self._card(detail), Path(dest).absolute(), force=force)
 
     def verify(
-        self, references: Sequence[str] = (), *, say: Say = _silent, progress: Progress = SILENT
+        self, references: Sequence[str] = (), *, say: Say | None = None, progress: Progress = SILENT
     ) -> list[VerifiedModel]:
         """Whether versions are what their records say; what is wrong is told, not raised.
 
@@ -156,7 +158,7 @@ class Registry(Models):
                 looked.append(VerifiedModel(version.reference, skipped, skipped, skipped))
                 continue
             cards = self._cards.digests(version)
-            looked.append(verify_model(self._rooms, detail, cards, say, progress))
+            looked.append(verify_model(self._rooms, detail, cards, say or _silent, progress))
         return looked
 
     def card(self, reference: str, *, written: bool = True) -> str:
