@@ -166,7 +166,8 @@ def export_model(
     if dry_run:
         say_plan(plan, as_json)
         return
-    manifest = project.models.export(reference, dest, force=force)
+    with progress() as bar:
+        manifest = project.models.export(reference, dest, force=force, progress=bar)
     if as_json:
         say_json(manifest)
     else:

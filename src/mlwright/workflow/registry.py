@@ -108,7 +108,9 @@ class Registry(Models):
         """
         return plan_export(self.detail(reference), Path(dest).absolute(), force=force)
 
-    def export(self, reference: str, dest: str | Path, *, force: bool = False) -> dict[str, Any]:
+    def export(
+        self, reference: str, dest: str | Path, *, force: bool = False, progress: Progress = SILENT
+    ) -> dict[str, Any]:
         """Write a version into a folder that needs no mlwright.
 
         It holds the model in its library's own format, `signature.json`, `example.json`, `pylock.toml`, the
@@ -127,7 +129,8 @@ class Registry(Models):
             Corrupt: its bytes are damaged; nothing is written.
         """
         detail = self.detail(reference)
-        return export_model(self._rooms, detail, self._card(detail), Path(dest).absolute(), force=force)
+        card, target = self._card(detail), Path(dest).absolute()
+        return export_model(self._rooms, detail, card, target, force=force, progress=progress)
 
     def verify(
         self, references: Sequence[str] = (), *, say: Say | None = None, progress: Progress = SILENT
