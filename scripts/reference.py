@@ -512,6 +512,7 @@ _PLACEHOLDERS = {
 _MEANINGS = {
     "alias.moved": "An alias points at another version than before.",
     "alias.removed": "An alias was taken away.",
+    "card.changed": "Somebody wrote the card of a model.",
     "dataset.added": "A dataset has a new version.",
     "dataset.removed": "A version of a dataset was taken away.",
     "model.added": "A model has a new version.",

@@ -247,6 +247,20 @@ def test_what_reads_one_dataset_can_be_given_any(project: Project, second: Versi
     assert found.on is not None and found.on.data == "strangers@1"
 
 
+def test_a_model_from_elsewhere_is_evaluated_by_the_step_of_the_other(
+    project: Project, second: Version, tmp_path: Path
+) -> None:
+    """A file that no pipeline made is judged beside one that a pipeline made, whichever is named first."""
+    project.models.export("ills@2", tmp_path / "out")
+    project.models.register(str(tmp_path / "out" / "model.skops"), "bought")
+
+    found = project.models.compare("bought", "ills@2", on="people@1")
+
+    assert found.on is not None and found.on.by == "ills@2"
+    assert found.same_bytes
+    assert found.on.scores["bought@1"] == found.on.scores["ills@2"] == {"accuracy": 1.0}
+
+
 def test_what_no_step_evaluated_cannot_be_compared_on_data(project: Project, second: Version) -> None:
     """A pipeline without an evaluating step tells no way to evaluate; it is said which."""
     project.models.register(f"{project.run('alone', depth=6).id}/fit", "unjudged")

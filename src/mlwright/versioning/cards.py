@@ -115,7 +115,7 @@ class Cards:
             number = 1 + len(
                 [edge for edge in edges.made_from(tx, version.end) if edge.role.startswith(_ROLE)]
             )
-            edges.add(tx, [Edge(version.end, f"{_ROLE}{number}", End("object", stored.digest))])
+            edges.add(tx, [Edge(version.end, f"card:{number}", End("object", stored.digest))])
             events.record(
                 tx,
                 "card.changed",

@@ -103,13 +103,16 @@ class Models:
         about |= {"licence": licence} if licence else {}
         about |= {"source": dict(source)} if source else {}
         made = self.versions.add(tx, name, model.id, message=message, about=about)
-        behind = {
-            "run": run,
-            "signature": None if signature is None else signature.end,
-            "metrics": None if scores is None else scores.end,
-            "environment": environment,
-        }
-        edges.add(tx, [Edge(made.end, role, end) for role, end in behind.items() if end is not None])
+        made_with = []
+        if run is not None:
+            made_with.append(Edge(made.end, "run", run))
+        if signature is not None:
+            made_with.append(Edge(made.end, "signature", signature.end))
+        if scores is not None:
+            made_with.append(Edge(made.end, "metrics", scores.end))
+        if environment is not None:
+            made_with.append(Edge(made.end, "environment", environment))
+        edges.add(tx, made_with)
         if CHAMPION in self.versions.aliases(name):
             return made, f"{made.reference} registered"
         first = "the first version" if run is None or by_hand else "the first version that passed"

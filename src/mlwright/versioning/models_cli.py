@@ -17,7 +17,7 @@ from mlwright.versioning.models_printed import (
     say_models,
     say_verified,
 )
-from mlwright.versioning.printed import alias_options, change_alias
+from mlwright.versioning.printed import alias_options, change_alias, say_newest
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -33,11 +33,12 @@ def models() -> None:
 @click.argument("name", default="")
 def list_models(project: Project, name: str, as_json: bool) -> None:
     """Show the newest version of each model, or every version of NAME."""
-    found = project.models.list(name)
-    if as_json:
-        say_json(found)
+    if not name:
+        say_newest(project.models.versions, as_json)
+    elif as_json:
+        say_json(project.models.list(name))
     else:
-        say_models(found, project.models.versions)
+        say_models(project.models.list(name), project.models.versions)
 
 
 @models.add_command
@@ -165,7 +166,8 @@ def export_model(
     if dry_run:
         say_plan(plan, as_json)
         return
-    manifest = project.models.export(reference, dest, force=force)
+    with progress() as bar:
+        manifest = project.models.export(reference, dest, force=force, progress=bar)
     if as_json:
         say_json(manifest)
     else:

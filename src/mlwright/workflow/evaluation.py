@@ -26,9 +26,9 @@ from mlwright.workflow.judge import read_value
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.prepare import Prepared, draw_up, grounds_of
-from mlwright.workflow.registration import as_scores
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
+from mlwright.workflow.step_models import as_scores
 from mlwright.workflow.watch import Watcher
 
 

@@ -16,6 +16,7 @@ from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.digest import digest_of_file
 from mlwright.kernel.errors import Conflict
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.sdk.codec_names import TREE
 from mlwright.storage import check_out, load_tree
@@ -26,6 +27,7 @@ from mlwright.workflow.rooms import Rooms
 MANIFEST = "model.json"
 CARD = "README.md"
 _FORMAT = 1
+_BLOCK_BYTES = 8 * 2**20
 
 
 def plan_export(detail: ModelDetail, dest: Path, *, force: bool = False) -> Plan:
@@ -43,7 +45,13 @@ def plan_export(detail: ModelDetail, dest: Path, *, force: bool = False) -> Plan
 
 
 def export_model(
-    rooms: Rooms, detail: ModelDetail, card: str, dest: Path, *, force: bool = False
+    rooms: Rooms,
+    detail: ModelDetail,
+    card: str,
+    dest: Path,
+    *,
+    force: bool = False,
+    progress: Progress = SILENT,
 ) -> dict[str, Any]:
     """Write a version into a folder, which appears whole or not at all.
 
@@ -65,7 +73,7 @@ def export_model(
     try:
         made = making / "made"
         made.mkdir()  # with the rights that whoever exports gives to new folders
-        manifest = _write(rooms, detail, card, made)
+        manifest = _write(rooms, detail, card, made, progress)
         if dest.exists():
             dest.rename(making / "before")
         made.rename(dest)
@@ -99,14 +107,14 @@ def how_to_load(detail: ModelDetail) -> list[str]:
     return []
 
 
-def _write(rooms: Rooms, detail: ModelDetail, card: str, made: Path) -> dict[str, Any]:
+def _write(rooms: Rooms, detail: ModelDetail, card: str, made: Path, progress: Progress) -> dict[str, Any]:
     model = made / _file_name(detail)
     if detail.artifact.codec == TREE:
-        check_out(rooms.objects, load_tree(rooms.objects, detail.artifact.digest), model)
+        check_out(rooms.objects, load_tree(rooms.objects, detail.artifact.digest), model, progress=progress)
     elif (row := rooms.objects.inline(detail.artifact.digest)) is not None:
         model.write_bytes(row)
     else:
-        shutil.copyfile(rooms.objects.path(detail.artifact.digest, verify=True), model)
+        _copy(rooms.objects.path(detail.artifact.digest, verify=True), model, progress)
     if detail.signature is not None:
         signature = to_builtins(detail.signature)
         _write_json(made / "example.json", signature.pop("example"))
@@ -118,6 +126,17 @@ def _write(rooms: Rooms, detail: ModelDetail, card: str, made: Path) -> dict[str
     manifest = _manifest(rooms, detail) | {"files": [_told(file, made) for file in sorted(_files(made))]}
     _write_json(made / MANIFEST, manifest)
     return manifest
+
+
+def _copy(source: Path, target: Path, progress: Progress) -> None:
+    progress.begin(f"writing {target.name}", source.stat().st_size)
+    try:
+        with source.open("rb") as given, target.open("wb") as taken:
+            while block := given.read(_BLOCK_BYTES):
+                taken.write(block)
+                progress.advance(len(block))
+    finally:
+        progress.end()
 
 
 def _manifest(rooms: Rooms, detail: ModelDetail) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from mlwright.environments import Lock
 from mlwright.kernel import edges
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.edges import End
@@ -23,17 +22,15 @@ from mlwright.sdk.table_files import format_of as table_format_of
 from mlwright.storage.inline import INLINE_BYTES, put_inline
 from mlwright.tracking import Run
 from mlwright.tracking.runs import counts_back
-from mlwright.versioning import Artifact, Version, add_artifact, artifact
+from mlwright.versioning import Artifact, Version, add_artifact
 from mlwright.versioning.artifacts import add_artifacts, new_artifact
 from mlwright.versioning.references import check_name
 from mlwright.workflow.artifacts import Artifacts, NamedArtifact
 from mlwright.workflow.asking import Asker
 from mlwright.workflow.licences import licence_in, licence_of
 from mlwright.workflow.outside import format_of
-from mlwright.workflow.prepare import draw_up
-from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.watch import Unwatched
+from mlwright.workflow.step_models import locks_of, recorded_signature, scores_of, tables_given
 
 _NO_MODELS = frozenset({"table", "array", "figure", "plotly", "json", "text"})
 """Codecs of what is no model."""
@@ -165,15 +162,15 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
     assert model is not None
     assert run is not None
     assert named is not None
-    own, other = _locks_of(rooms, run, named)
-    recorded, described = _recorded_signature(rooms, model) if not wanted.example else (None, None)
+    own, other = locks_of(rooms, run, named)
+    recorded, described = recorded_signature(rooms, model) if not wanted.example else (None, None)
     if described is None and (wanted.example or model.codec not in _UNASKED):
         arguments = _asked_with(rooms, wanted, named)
         say(f"asking {wanted.source} about its example")
         code = rooms.materialise(rooms.snapshots.get(_end(rooms, run, "code").id))
         with Asker(rooms, rooms.environments.build(other or own).python, code) as asker:
             described = asker.ask(SIGNATURE_STEP, {"model": model, **arguments}, wanted.source)
-    scores, metrics = _scores(rooms, run, model)
+    scores, metrics = scores_of(rooms, run, model)
     kept = None if described is None or recorded is not None else _to_keep(rooms, described)
 
     def change(tx: Transaction) -> tuple[Version, str]:
@@ -254,52 +251,13 @@ def _register_file(rooms: Rooms, wanted: Registering, found: Found, say: Say) ->
         )
 
 
-def _locks_of(rooms: Rooms, run: Run, named: NamedArtifact) -> tuple[Lock, Lock | None]:
-    """The lock of a run, and that of the environment that its step had for itself."""
-    made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
-    own = rooms.environments.get(made_with["environment"].id)
-    others = {
-        role.partition(":")[2]: end for role, end in made_with.items() if role.startswith("environment:")
-    }
-    if not others or run.kind != "pipeline":
-        return own, None
-    snapshot = rooms.snapshots.get(made_with["code"].id)
-    request = Request(
-        run.pipeline, rooms.runs.parameters(run.id), run.seed, snapshot=snapshot, locks={"": own}
-    )
-    graph = draw_up(rooms, request, Unwatched())
-    step = named.step.partition("[")[0]
-    name = next((node.environment for node in graph.nodes if node.name == step), "")
-    return own, rooms.environments.get(others[name].id) if name in others else None
-
-
-def _recorded_signature(rooms: Rooms, model: Artifact) -> tuple[Artifact | None, dict[str, Any] | None]:
-    """What a pipeline's `register` has asked of this model already, though its gate was closed."""
-    for edge in edges.made_into(rooms.database, model.end, "input:model"):
-        attempt = rooms.attempts.find(edge.later.id)
-        if attempt is None or attempt.node.partition("-")[0] != "signature":
-            continue
-        for output in edges.made_into(rooms.database, attempt.end, "output:result"):
-            made = artifact(rooms.database, output.later.id)
-            told = json.loads(rooms.objects.get(made.digest)) if made.codec == "json" else None
-            if isinstance(told, dict) and {"inputs", "example"} <= told.keys():
-                return made, told
-    return None, None
-
-
 def _asked_with(rooms: Rooms, wanted: Registering, named: NamedArtifact) -> dict[str, Any]:
     """The example that was named, and the tables that the model's step was given.
 
     Raises:
         Invalid: there is neither.
     """
-    given = edges.made_from(rooms.database, End("attempt", named.made_by))
-    made = {
-        edge.role.removeprefix("input:"): artifact(rooms.database, edge.earlier.id)
-        for edge in given
-        if edge.role.startswith("input:") and edge.earlier.kind == "artifact"
-    }
-    tables = {name: each for name, each in made.items() if each.codec == "table"}
+    tables = tables_given(rooms, named)
     if wanted.example:
         return {"example": _example(rooms, wanted.example), "training": tables}
     if not tables:
@@ -327,44 +285,6 @@ def _example(rooms: Rooms, text: str) -> Artifact | Path:
     if not table_format_of(path.name):
         raise Invalid(f"{text} is no table", hint="CSV, TSV, Parquet, Arrow or JSON Lines")
     return path
-
-
-def _scores(rooms: Rooms, run: Run, model: Artifact) -> tuple[Artifact | None, dict[str, float]]:
-    """What the steps of a run measured of a model, and what the run logged; scores win over logs.
-
-    The artifact is that of the one step that gave scores.
-    """
-    logged = {each.name: each.value for each in rooms.runs.metrics(run.id) if each.value is not None}
-    metrics: dict[str, float] = {}
-    given: list[tuple[Artifact, dict[str, float]]] = []
-    mine = {attempt.id for attempt in rooms.attempts.of_run(run.id)}
-    reused = {
-        edge.earlier.id
-        for attempt in mine
-        for edge in edges.made_from(rooms.database, End("attempt", attempt), "reuses")
-    }
-    for edge in edges.made_into(rooms.database, model.end):
-        if not edge.role.startswith("input:") or edge.later.id not in mine | reused:
-            continue
-        for output in edges.made_into(rooms.database, edge.later):
-            if not output.role.startswith("output:"):
-                continue
-            made = artifact(rooms.database, output.later.id)
-            if made.codec != "json" or made.size_bytes > INLINE_BYTES:
-                continue
-            if numbers := as_scores(json.loads(rooms.objects.get(made.digest))):
-                given.append((made, numbers))
-                metrics |= numbers
-    left = {name: value for name, value in logged.items() if name not in metrics}
-    return (given[0][0] if len(given) == 1 else None), metrics | left
-
-
-def as_scores(value: Any) -> dict[str, float]:
-    """Numbers by name; empty for what is none."""
-    if not isinstance(value, dict) or not value:
-        return {}
-    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in value.values())
-    return {name: float(each) for name, each in value.items()} if numbers else {}
 
 
 def _to_keep(rooms: Rooms, described: Mapping[str, Any]) -> bytes:

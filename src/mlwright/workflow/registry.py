@@ -26,7 +26,7 @@ Say = Callable[[str], object]
 
 
 def _silent(what: str) -> None:
-    """Nobody listens."""
+    """For who does not listen."""
 
 
 class Registry(Models):
@@ -47,7 +47,9 @@ class Registry(Models):
 
         return plan_register(self._rooms, _wanted(source, name, options))
 
-    def register(self, source: str, name: str, *, say: Say = _silent, **options: str) -> tuple[Version, str]:
+    def register(
+        self, source: str, name: str, *, say: Say | None = None, **options: str
+    ) -> tuple[Version, str]:
         """Make a model a version: what a step made, or a file from elsewhere.
 
         Of what a step made the signature is the one that a pipeline's `register` has asked for already, else
@@ -76,7 +78,7 @@ class Registry(Models):
         """
         from mlwright.workflow.registration import register_model
 
-        return register_model(self._rooms, _wanted(source, name, options), say)
+        return register_model(self._rooms, _wanted(source, name, options), say or _silent)
 
     def compare(
         self, first: str, second: str, *, on: str = "", watcher: Watcher | None = None
@@ -106,7 +108,9 @@ class Registry(Models):
         """
         return plan_export(self.detail(reference), Path(dest).absolute(), force=force)
 
-    def export(self, reference: str, dest: str | Path, *, force: bool = False) -> dict[str, Any]:
+    def export(
+        self, reference: str, dest: str | Path, *, force: bool = False, progress: Progress = SILENT
+    ) -> dict[str, Any]:
         """Write a version into a folder that needs no mlwright.
 
         It holds the model in its library's own format, `signature.json`, `example.json`, `pylock.toml`, the
@@ -125,10 +129,11 @@ class Registry(Models):
             Corrupt: its bytes are damaged; nothing is written.
         """
         detail = self.detail(reference)
-        return export_model(self._rooms, detail, self._card(detail), Path(dest).absolute(), force=force)
+        card, target = self._card(detail), Path(dest).absolute()
+        return export_model(self._rooms, detail, card, target, force=force, progress=progress)
 
     def verify(
-        self, references: Sequence[str] = (), *, say: Say = _silent, progress: Progress = SILENT
+        self, references: Sequence[str] = (), *, say: Say | None = None, progress: Progress = SILENT
     ) -> list[VerifiedModel]:
         """Whether versions are what their records say; what is wrong is told, not raised.
 
@@ -156,7 +161,7 @@ class Registry(Models):
                 looked.append(VerifiedModel(version.reference, skipped, skipped, skipped))
                 continue
             cards = self._cards.digests(version)
-            looked.append(verify_model(self._rooms, detail, cards, say, progress))
+            looked.append(verify_model(self._rooms, detail, cards, say or _silent, progress))
         return looked
 
     def card(self, reference: str, *, written: bool = True) -> str:
