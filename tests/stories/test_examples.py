@@ -67,7 +67,7 @@ def made_again_elsewhere(project: Path, pipeline: str, tmp_path: Path, **variabl
 def test_an_example_is_made_again_bit_for_bit_in_another_home_and_path(
     name: str, script: str, dataset: str, pipeline: str, outputs: int, tmp_path: Path
 ) -> None:
-    """From a bundle alone, after the first project is gone: each output is identical, and none a pickle."""
+    """From a bundle alone, after the first project is gone: each output is identical."""
     project = copied(name, tmp_path)
     subprocess.run([sys.executable, f"scripts/{script}"], cwd=project, check=True)
     answered("datasets", "add", f"data/{dataset}.csv", "--name", dataset, cwd=project, home=tmp_path / "home")
@@ -76,9 +76,8 @@ def test_an_example_is_made_again_bit_for_bit_in_another_home_and_path(
 
     assert {each["verdict"] for each in again["comparisons"]} == {"identical"}
     assert len(again["comparisons"]) == outputs
-    assert again["causes"] == [
-        f"the environment variable TZ: {os.environ.get('TZ', 'not set')} -> Asia/Tokyo"
-    ]
+    before = os.environ.get("TZ", "not set")
+    assert again["causes"] == [f"the environment variable TZ: {before} -> Asia/Tokyo"]
 
 
 def wheels_of_torch() -> list[Path]:
@@ -115,9 +114,8 @@ def test_an_example_is_small_and_locked_as_this_project_is(name: str) -> None:
 
     assert (folder / "README.md").exists() and (folder / "pipelines").is_dir()
     assert sum(file.stat().st_size for file in files if ".mlwright" not in file.parts) < 100_000
-    assert {
-        package: versions for package, versions in locked.items() if tested.get(package, versions) != versions
-    } == {}
+    both = locked.keys() & tested.keys()
+    assert {package: locked[package] for package in both} == {package: tested[package] for package in both}
     assert f"({name}/README.md)" in (EXAMPLES / "README.md").read_text()
 
 
@@ -131,7 +129,5 @@ def versions_in(lock: Path) -> dict[str, set[str]]:
 
 def copied(name: str, tmp_path: Path) -> Path:
     """An example as somebody has copied it."""
-    made = shutil.copytree(
-        EXAMPLES / name, tmp_path / "project", ignore=shutil.ignore_patterns(".mlwright", "data")
-    )
-    return Path(made)
+    left_out = shutil.ignore_patterns(".mlwright", "data")
+    return Path(shutil.copytree(EXAMPLES / name, tmp_path / "project", ignore=left_out))

@@ -15,6 +15,5 @@ with target.open("w", newline="", encoding="utf-8") as file:
         months, calls = chance.randint(1, 72), chance.randint(0, 300)
         bill, complaints = round(chance.uniform(8, 90), 2), min(5, int(chance.expovariate(1.2)))
         leaning = 1.5 * complaints + bill / 30 - months / 12 - calls / 200
-        table.writerow(
-            [months, calls, bill, complaints, int(chance.random() < 1 / (1 + math.exp(-2 * leaning)))]
-        )
+        left = chance.random() < 1 / (1 + math.exp(-2 * leaning))
+        table.writerow([months, calls, bill, complaints, int(left)])

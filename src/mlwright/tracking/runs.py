@@ -157,13 +157,7 @@ class Runs:
             machine=json.dumps(run.machine),
             about=json.dumps(run.about),
         )
-        tx.execute_many(
-            _SQL["add_param"],
-            [
-                {"run_id": run.id, "name": name, "value": json.dumps(value)}
-                for name, value in parameters.items()
-            ],
-        )
+        tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
         events.record(tx, "run.started", run.end, pipeline=pipeline)
         return run, leases.take(tx, _subject(run.id))
 
@@ -204,14 +198,8 @@ class Runs:
             machine=json.dumps(run.machine),
             about=json.dumps(run.about),
         )
-        for query, values in (("add_param", parameters), ("set_param", logged)):
-            tx.execute_many(
-                _SQL[query],
-                [
-                    {"run_id": run.id, "name": name, "value": json.dumps(value)}
-                    for name, value in values.items()
-                ],
-            )
+        tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
+        tx.execute_many(_SQL["set_param"], _param_rows(run.id, logged))
         tx.execute_many(
             _SQL["set_metric"],
             [
@@ -375,6 +363,10 @@ class Runs:
         statement = compiled(wanted, now_us())
         self.bury_lost()
         return [_run(row) for row in self._database.read(statement.sql, **statement.parameters)]
+
+
+def _param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"run_id": run, "name": name, "value": json.dumps(value)} for name, value in values.items()]
 
 
 def _subject(run: str) -> str:
