@@ -34,6 +34,8 @@ CHANGING = {
     "gc",
     "models alias",
     "environments lock",
+    "environments prune",
+    "environments restore",
     "environments sync",
     "workspace backup",
     "workspace restore",
