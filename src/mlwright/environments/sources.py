@@ -175,13 +175,16 @@ def script_metadata(text: str, path: str) -> dict[str, Any] | None:
     return metadata
 
 
-def wanted(source: Source, root: Path) -> Wanted:
+def wanted(source: Source, root: Path, *, check: bool = True) -> Wanted:
     """What a file of requirements, or of conda, asks for.
+
+    Args:
+        check: as for `read_requirements`.
 
     Raises:
         NotFound, Invalid: as those that read it say.
     """
     if source.kind == "conda":
-        found = read_conda(source.file, root)
+        found = read_conda(source.file, root, check=check)
         return Wanted(found.requirements, found.python, found.taken, found.left_out)
-    return Wanted(read_requirements(source.file, root))
+    return Wanted(read_requirements(source.file, root, check=check))
