@@ -76,7 +76,7 @@ def source_of(root: Path, name: str = "") -> Source | None:
                 hint="rename one of them",
             )
         return _source(root, named[normal(name)], name, f"[tool.mlwright.environments] {name}")
-    if _own(root, settings) is not None and "project" not in pyproject_of(root):
+    if not _is_uvs(root) and _own(root, settings) is not None:
         raise Invalid(
             f"there is no environment `{name}`",
             where=str(root / "pyproject.toml"),
@@ -94,13 +94,18 @@ def names(root: Path) -> list[str]:
 def _groups(root: Path) -> list[str]:
     pyproject = pyproject_of(root)
     optional = pyproject.get("project", {}).get("optional-dependencies", {})
-    return [*optional, *(pyproject.get("dependency-groups", {}) if "project" in pyproject else ())]
+    return [*optional, *pyproject.get("dependency-groups", {})]
+
+
+def _is_uvs(root: Path) -> bool:
+    """Whether `pyproject.toml` itself says what is needed, for uv to lock."""
+    return not {"project", "dependency-groups"}.isdisjoint(pyproject_of(root))
 
 
 def _own(root: Path, settings: Settings) -> Source | None:
     if settings.environment:
         return _source(root, settings.environment, "", "[tool.mlwright] environment")
-    if "project" in pyproject_of(root):
+    if _is_uvs(root):
         return None
     found = [each for each in _OWN if (root / each).is_file()]
     if len(found) > 1:
