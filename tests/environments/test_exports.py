@@ -293,6 +293,8 @@ def test_the_doors_export_and_restore(make: Make, tmp_path: Path) -> None:
     before = places(there)
     restored = mlwright("environments", "restore", str(file), "--json", cwd=there.root)
     missing = mlwright("environments", "restore", "none.toml", cwd=there.root)
+    (there.root / "requirements.txt").write_text("one")
+    other = mlwright("environments", "restore", "requirements.txt", cwd=there.root)
     unknown = mlwright("environments", "export", "nothing", cwd=here.root)
 
     assert shown.stdout == file.read_text()
@@ -300,7 +302,8 @@ def test_the_doors_export_and_restore(make: Make, tmp_path: Path) -> None:
     assert planned.stdout.startswith("plan: restore\n  write  environment b3:")
     assert before == set()
     assert json.loads(restored.stdout)["lock"]["digest"] == here.environments.current().digest
-    assert (missing.returncode, unknown.returncode) == (3, 3)
+    assert (missing.returncode, unknown.returncode, other.returncode) == (3, 3, 2)
+    assert "requirements.txt is no pylock" in other.stderr
     assert "there is no file none.toml" in missing.stderr
     assert "there is no environment, and no run, 'nothing'" in unknown.stderr
 

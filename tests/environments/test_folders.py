@@ -29,6 +29,23 @@ requires = ["uv_build"]
 build-backend = "uv_build"
 """
 
+BACKEND = """
+import os, zipfile
+
+def build_wheel(folder, settings=None, metadata=None):
+    info = "shared-0.3.dist-info"
+    files = {
+        "shared.py": f"WORD = {os.environ.get('SOURCE_DATE_EPOCH')!r}",
+        f"{info}/METADATA": "Metadata-Version: 2.1\\nName: shared\\nVersion: 0.3\\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        f"{info}/RECORD": f"shared.py,,\\n{info}/METADATA,,\\n{info}/WHEEL,,\\n{info}/RECORD,,\\n",
+    }
+    with zipfile.ZipFile(os.path.join(folder, "shared-0.3-py3-none-any.whl"), "w") as wheel:
+        for name, text in files.items():
+            wheel.writestr(name, text)
+    return "shared-0.3-py3-none-any.whl"
+"""
+
 PIPELINE = """
 from mlwright import pipeline, step
 
@@ -102,6 +119,23 @@ def test_the_same_folder_is_the_same_environment(small: Small) -> None:
 
     assert same == first
     assert other.digest != first.digest
+
+
+def test_a_wheel_has_no_time_of_its_own(make: Make, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What builds it is told one time, whenever that is, so that equal folders make equal wheels."""
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    small = make(lock=False)
+    folder = library(small.root.parent / "shared", "shared", "first")
+    own = 'requires = []\nbuild-backend = "backend"\nbackend-path = ["."]'
+    text = (folder / "pyproject.toml").read_text().replace('requires = ["uv_build"]', own)
+    write(folder, {"pyproject.toml": text.replace('build-backend = "uv_build"', ""), "backend.py": BACKEND})
+    sourced(small, index, "shared", '{ path = "../shared" }')
+    small.environments.lock()
+
+    environment = small.environments.build(small.environments.current())
+
+    (told,) = environment.python.parent.parent.rglob("shared.py")
+    assert told.read_text() == "WORD = '315532800'"
 
 
 def test_a_folder_that_needs_more_since_is_refused(small: Small) -> None:

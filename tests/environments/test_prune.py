@@ -85,6 +85,17 @@ def test_what_was_used_of_late_stays(make: Make, index: Index) -> None:
     assert abs(found[0].used_us - long_ago * 1e6) < DAY_US
 
 
+def test_a_lock_that_is_too_old_hinders_no_pruning(make: Make, index: Index) -> None:
+    """What the project needs cannot be said then: what it needed is as old as any other."""
+    small = make(lock=False)
+    old = built(small, index, "two<2")
+    small.depend(index, "two<2", "one")
+
+    found = small.environments.unneeded(0), small.environments.unneeded()
+
+    assert [[each.place for each in some] for some in found] == [[place_of(old)], []]
+
+
 def test_what_is_pruned_is_built_again_when_it_is_needed(make: Make, index: Index) -> None:
     """Environments are only built state: the lock stays."""
     small = make(lock=False)

@@ -153,6 +153,16 @@ def test_of_two_files_one_must_be_named(make: Make, index: Index) -> None:
     assert named == small.versions() == {"two": "2.0"}
 
 
+def test_groups_need_no_table_of_a_project(make: Make, index: Index) -> None:
+    """What pyproject.toml itself says is uv's to lock, whatever files lie beside it."""
+    small = make(lock=False)
+    small.bring(index, {"requirements.txt": "one"}, '[dependency-groups]\nold = ["two<2"]')
+    small.environments.lock()
+
+    assert small.environments.names() == ["old"]
+    assert (small.versions(), small.versions("old")) == ({}, {"two": "1.0"})
+
+
 def test_a_pylock_of_others_is_taken_as_it_is(make: Make, index: Index) -> None:
     """A project that brings its lock needs no other, and nothing is written into it."""
     small, other = make(lock=False), make(lock=False, folder="other")

@@ -62,8 +62,11 @@ class CondaFile(Struct, frozen=True):
     left_out: tuple[str, ...]
 
 
-def read_conda(file: Path, root: Path) -> CondaFile:
+def read_conda(file: Path, root: Path, *, check: bool = True) -> CondaFile:
     """What a conda environment asks for.
+
+    Args:
+        check: as for `read_requirements`.
 
     Raises:
         NotFound: there is no such file.
@@ -75,7 +78,7 @@ def read_conda(file: Path, root: Path) -> CondaFile:
         if isinstance(entry, dict):
             if set(entry) != {"pip"} or not _texts(entry["pip"]):
                 raise Invalid(f"{entry!r} is not a list for pip", where=str(file))
-            found += parse_requirements(entry["pip"] or [], file, root)
+            found += parse_requirements(entry["pip"] or [], file, root, check=check)
             continue
         name, versions = _conda(entry, file)
         if name == "python":
@@ -84,7 +87,7 @@ def read_conda(file: Path, root: Path) -> CondaFile:
             left_out.append(name)
         else:
             taken.append(name)
-            found += parse_requirements([f"{python_name(name)}{versions}"], file, root)
+            found += parse_requirements([f"{python_name(name)}{versions}"], file, root, check=check)
     return CondaFile(tuple(found), python, tuple(sorted(taken)), tuple(sorted(left_out)))
 
 

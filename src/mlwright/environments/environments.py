@@ -372,12 +372,18 @@ class Environments:
         """
         where, text = str(file), _content(file)
         if text is None:
-            raise NotFound(f"there is no file {file.name}", where=str(file.parent))
+            raise NotFound(f"there is no file {file.name}", where=str(file.absolute().parent))
+        if file.suffix != ".toml":
+            raise Invalid(
+                f"{file.name} is no pylock, and names no environment exactly",
+                where=where,
+                hint="write one: mlwright environments export -o pylock.toml",
+            )
         bare, told = read_export(text, where)
         for path, digest in kept_wheels(bare).items():
             wheel = _content(file.parent / path)
             if wheel is None:
-                raise NotFound(f"there is no {path} beside {file.name}", where=str(file.parent))
+                raise NotFound(f"there is no {path} beside {file.name}", where=str(file.absolute().parent))
             if self._objects.put(wheel).digest != digest:
                 raise Corrupt(
                     f"{path} is not the wheel that {file.name} names", where=str(file.parent / path)

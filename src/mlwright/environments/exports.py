@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +165,8 @@ def _conda(lock: Lock, document: Mapping[str, Any], name: str) -> str:
 
 
 def _dockerfile(lock: Lock, document: Mapping[str, Any], wheels: Mapping[str, object]) -> str:
+    from importlib.metadata import version  # 40 ms, which most commands need not spend
+
     commits = any("vcs" in package for package in document["packages"])
     lines = [
         f"# {_told(lock)}",

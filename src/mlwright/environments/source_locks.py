@@ -123,7 +123,7 @@ class SourceLocks(Struct, frozen=True):
             return self._exported(source, found)
         if source.kind == "pylock":
             return without_head(found), current_python()
-        asked = wanted(source, self.root)
+        asked = wanted(source, self.root, check=False)  # what is locked was checked
         if _inputs(found) != _named(asked):
             raise Unavailable(
                 f"{source.lock.name} does not fit {source.file.name} any more",

@@ -77,7 +77,7 @@ def source_of(root: Path, name: str = "") -> Source | None:
                 hint="rename one of them",
             )
         return _source(root, named[normal(name)], name, f"[tool.mlwright.environments] {name}")
-    if _own(root, settings) is not None and "project" not in pyproject_of(root):
+    if not _is_uvs(root) and _own(root, settings) is not None:
         raise Invalid(
             f"there is no environment `{name}`",
             where=str(root / "pyproject.toml"),
@@ -92,10 +92,15 @@ def names(root: Path) -> list[str]:
     return sorted({*declared_names(root), *find_project(root).settings.environments})
 
 
+def _is_uvs(root: Path) -> bool:
+    """Whether `pyproject.toml` itself says what is needed, for uv to lock."""
+    return not {"project", "dependency-groups"}.isdisjoint(pyproject_of(root))
+
+
 def _own(root: Path, settings: Settings) -> Source | None:
     if settings.environment:
         return _source(root, settings.environment, "", "[tool.mlwright] environment")
-    if "project" in pyproject_of(root):
+    if _is_uvs(root):
         return None
     found = [each for each in _OWN if (root / each).is_file()]
     if len(found) > 1:
@@ -170,13 +175,16 @@ def script_metadata(text: str, path: str) -> dict[str, Any] | None:
     return metadata
 
 
-def wanted(source: Source, root: Path) -> Wanted:
+def wanted(source: Source, root: Path, *, check: bool = True) -> Wanted:
     """What a file of requirements, or of conda, asks for.
+
+    Args:
+        check: as for `read_requirements`.
 
     Raises:
         NotFound, Invalid: as those that read it say.
     """
     if source.kind == "conda":
-        found = read_conda(source.file, root)
+        found = read_conda(source.file, root, check=check)
         return Wanted(found.requirements, found.python, found.taken, found.left_out)
-    return Wanted(read_requirements(source.file, root))
+    return Wanted(read_requirements(source.file, root, check=check))
