@@ -383,6 +383,12 @@ def settings_page() -> str:
                         " settings of obstore.",
                     ),
                     (
+                        "`OPENLINEAGE_URL`, `OPENLINEAGE_API_KEY`, `OPENLINEAGE_NAMESPACE`",
+                        "Who is told of runs, with which key, and the namespace of jobs, where the setting"
+                        " `openlineage` does not say so.",
+                    ),
+                    ("`OPENLINEAGE_DISABLED`", "`true`: nobody is told, whatever the settings say."),
+                    (
                         "all others",
                         "Reach steps and replicas as they are, except `PYTHON*` and `VIRTUAL_ENV`. No"
                         " fingerprint covers them: see [limits](../limits.md).",
@@ -506,6 +512,7 @@ _PLACEHOLDERS = {
 _MEANINGS = {
     "alias.moved": "An alias points at another version than before.",
     "alias.removed": "An alias was taken away.",
+    "card.changed": "Somebody wrote the card of a model.",
     "dataset.added": "A dataset has a new version.",
     "dataset.removed": "A version of a dataset was taken away.",
     "model.added": "A model has a new version.",
@@ -516,6 +523,7 @@ _MEANINGS = {
     "run.cancel-asked": "Somebody asked for the end of a run that another process executes.",
     "run.cancelled": "A run was ended: by Ctrl-C, by a signal, or because that was asked for.",
     "run.lost": "The process of a run was found to be gone without a word.",
+    "run.imported": "A run that was made in another workspace was taken over from a bundle.",
     "workspace.backed-up": "A backup was finished.",
     "workspace.restored": "The workspace was restored from a backup: what follows happened after it.",
 }

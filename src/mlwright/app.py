@@ -13,27 +13,31 @@ from pathlib import Path
 from typing import Any
 
 from mlwright import serving
-from mlwright.environments import Environments, Lock
-from mlwright.kernel.edges import End
+from mlwright.environments import Environments, Lock, Proposal
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.events import Event, history
-from mlwright.kernel.ids import looks_like_id, short
+from mlwright.kernel.ids import looks_like_id
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import LOCAL_FOLDER, find_project
-from mlwright.kernel.words import counted
+from mlwright.kernel.settings import LOCAL_FOLDER, ProjectFolder, Settings, find_project
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
 from mlwright.tracking.runs import counts_back
-from mlwright.versioning import Datasets, Lineage, Models, artifact, parse_reference
-from mlwright.versioning.artifacts import artifact_by_digest
+from mlwright.versioning import Datasets, Lineage
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
+from mlwright.workflow.culprit import Culprit
+from mlwright.workflow.ends import finders, labellers
+from mlwright.workflow.impact import Impact, impact_of
+from mlwright.workflow.openlineage import told_of
+from mlwright.workflow.registry import Registry
 from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.trials import Trial
 from mlwright.workflow.upkeep import Collected, collect, plan_collect
+from mlwright.workflow.watch import Unwatched
 from mlwright.workspace import create_project, open_workspace
 from mlwright.workspace.backup import Manifest
 from mlwright.workspace.doctor import Finding
@@ -100,6 +104,22 @@ def doctor(folder: Path = Path()) -> list[Finding]:
         return [*examine(checks), Finding("project", "problem", told, error.hint or "")]
 
 
+def verify_backup(source: Path, progress: Progress = SILENT) -> Verified:
+    """Look at every record, edge and byte of a backup, where it lies; nothing in it is changed.
+
+    Raises:
+        NotFound: there is no backup.
+        Corrupt: it is not complete, or its records are damaged: what it should hold cannot be known.
+        Incompatible: a newer mlwright made it.
+    """
+    from mlwright.workspace.verify_backup import for_backup, opened_backup
+
+    with opened_backup(source) as backup:
+        place = ProjectFolder(backup.workspace.root, backup.manifest.project, Settings())
+        found = Project(open_rooms(place, backup.workspace)).verify(progress)
+        return for_backup(backup, found)
+
+
 class Project:
     """A project with its workspace.
 
@@ -140,10 +160,10 @@ class Project:
         """The datasets of the workspace."""
         return self.rooms.datasets
 
-    @property
-    def models(self) -> Models:
+    @cached_property
+    def models(self) -> Registry:
         """The models of the workspace."""
-        return self.rooms.models
+        return Registry(self.rooms)
 
     @property
     def runs(self) -> Runs:
@@ -156,7 +176,7 @@ class Project:
         return self.rooms.environments
 
     def environment(self, reference: str = "") -> Lock:
-        """An environment: by its name, a run (`RUN`), a step of one (`RUN/STEP`), or a digest.
+        """The lock of an environment: by its name, a script, a run (`RUN`, `RUN/STEP`), or a digest.
 
         Args:
             reference: empty, or `default`, for the project's own.
@@ -169,6 +189,9 @@ class Project:
         lock = self.environments.named(reference)
         if lock is not None:
             return lock
+        if reference.endswith(".py"):
+            script = path_in(self.rooms.project, reference, Path.cwd())
+            return self.environments.of_script(script) or self.environments.current()
         run = reference.partition("/")[0]
         if counts_back(run) or looks_like_id(run):
             from mlwright.workflow.detail import environment_of
@@ -179,6 +202,27 @@ class Project:
                 if counts_back(run) or run != reference:
                     raise
         return self.environments.find(reference)
+
+    def plan_lock(self, name: str = "", *, check: bool = False, allow_yanked: bool = False) -> Plan:
+        """Lock an environment by its name, or a script; without one, all that the project names.
+
+        Args:
+            check: only look what would be done.
+            allow_yanked: also take versions that their authors took back.
+
+        Raises:
+            Invalid: it asks for what is no requirement.
+            Unavailable: uv cannot resolve it; its own words follow.
+        """
+        if name.endswith(".py"):
+            name = path_in(self.rooms.project, name, Path.cwd())
+        found = self.environments
+        done = (
+            [found.lock_file(name, check=check, allow_yanked=allow_yanked)]
+            if name
+            else found.lock_all(check=check, allow_yanked=allow_yanked)
+        )
+        return Plan("lock", tuple(change for each in done for change in each.changes))
 
     @cached_property
     def pipelines(self) -> Pipelines:
@@ -193,16 +237,30 @@ class Project:
     @cached_property
     def lineage(self) -> Lineage:
         """The way from anything to what it was made from, and to what came of it."""
-        finders = [self._prediction, self._version, self._run, self._bytes]
-        labellers = {
-            "version": self._label_version,
-            "artifact": self._label_artifact,
-            "attempt": self._label_attempt,
-            "run": self._label_run,
-            "snapshot": self._label_snapshot,
-            "lock": lambda digest: self.environments.get(digest).label,
-        }
-        return Lineage(self.rooms.database, finders, labellers)
+        return Lineage(self.rooms.database, finders(self.rooms), labellers(self.rooms))
+
+    def impact(self, reference: str) -> Impact:
+        """What is affected if a thing was wrong: runs, models with their aliases, datasets; and what makes
+        each again.
+
+        Raises:
+            NotFound: nothing has that name.
+            Invalid: the reference fits several things.
+        """
+        return impact_of(self.rooms, self.lineage, reference)
+
+    def openlineage(self, reference: str, *, down: bool = False) -> list[dict[str, Any]]:
+        """The events of a run in OpenLineage's words, as they are sent while it goes.
+
+        Args:
+            reference: a run; of another thing, all runs that it came of are told, oldest first.
+            down: all runs that came of it, instead.
+
+        Raises:
+            NotFound: nothing has that name.
+            Invalid: the reference fits several things.
+        """
+        return told_of(self.rooms, self.lineage, reference, down=down)
 
     def exchange(self, remote: str | None = None) -> Exchange:
         """Push and pull of datasets.
@@ -286,22 +344,95 @@ class Project:
 
     def reproduce(self, run: str, folder: Path | None = None, watcher: Watcher | None = None) -> Reproduction:
         """Make a run again from what was recorded, and compare every output."""
+        return reproduce(self.rooms, run, folder, self.opener, watcher)
 
-        def opener(place: Path) -> Rooms:
-            keep_in_folder(place / LOCAL_FOLDER)  # what is made there is not for the project's bucket
-            return Project.open(place).rooms
+    @staticmethod
+    def opener(place: Path) -> Rooms:
+        """Open a copy of a project, whose workspace is in its own folder: what is made there stays there."""
+        keep_in_folder(place / LOCAL_FOLDER)
+        return Project.open(place).rooms
 
-        return reproduce(self.rooms, run, folder, opener, watcher)
+    def try_proposal(self, proposal: Proposal, pipeline: str = "", watcher: Watcher | None = None) -> Trial:
+        """The project with other packages, in a place aside: its tests and a pipeline run there.
+
+        Args:
+            proposal: what `environments.changes.plan_add` and the like worked out.
+            pipeline: what to run; by default what succeeded last, with the same parameters.
+
+        Raises:
+            WorkFailed: the pipeline fails with the packages that the project has.
+            Unavailable: a package cannot be had.
+        """
+        from mlwright.workflow.trials import request_to_try, run_trial
+
+        return run_trial(
+            self.rooms,
+            request_to_try(self.rooms, pipeline),
+            {"pyproject.toml": proposal.pyproject, "uv.lock": proposal.uv_lock},
+            lambda name: self.environments.proposed(proposal, name),
+            self.opener,
+            watcher or Unwatched(),
+        )
+
+    def find_culprit(self, good: str, bad: str, watcher: Watcher | None = None) -> Culprit:
+        """The package that made a result of one run another in a later one.
+
+        Raises:
+            Invalid: they cannot be compared, or have the same packages.
+            WorkFailed: the good run does not come out again.
+        """
+        from mlwright.workflow.culprit import find_culprit
+
+        return find_culprit(self.rooms, good, bad, self.opener, watcher or Unwatched())
+
+    def export_run(
+        self,
+        run: str,
+        target: Path,
+        *,
+        with_outputs: bool = False,
+        force: bool = False,
+        progress: Progress = SILENT,
+    ) -> Plan:
+        """Write a run into one file, from which it can be made again in another workspace.
+
+        Args:
+            run: its id.
+            target: the file.
+            with_outputs: the bytes of what its steps made come with it.
+            force: write over what is there.
+            progress: hears of every byte.
+
+        Returns:
+            What was written.
+        """
+        from mlwright.workflow.bundle import export
+
+        return export(self.rooms, run, target, with_outputs=with_outputs, force=force, progress=progress)
+
+    def import_run(self, source: Path, *, progress: Progress = SILENT) -> tuple[Run, bool]:
+        """Take a run over from the file that `export_run` wrote, anywhere; twice is once.
+
+        Returns:
+            The run, and whether it is new here.
+
+        Raises:
+            Corrupt: the file is no bundle, or damaged; nothing is recorded.
+            Conflict: the run needs a version that has other bytes here.
+        """
+        from mlwright.workflow.unbundle import import_run
+
+        return import_run(self.rooms, source, progress=progress)
 
     def replica_spec(self, reference: str) -> serving.ReplicaSpec:
         """What a replica of a model version needs to know.
 
         Raises:
             NotFound: there is no such version.
-            Incompatible: it is a pickle that no run of this workspace made.
+            Incompatible: it is a pickle that no run of this workspace made, or has no signature.
         """
-        detail = self.models.detail(reference)
-        detail.artifact.refuse_foreign_pickle(detail.version.reference)
+        detail = self.models.servable(reference)
+        assert detail.signature is not None
         path = self.rooms.objects.path(detail.artifact.digest)
         return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature
@@ -331,15 +462,16 @@ class Project:
         lock = self.environments.get(detail.environment)
         say = preparing or (lambda what: None)
         say(f"preparing the environment of {spec.model}, with the server's packages")
-        with_server = self.environments.resolve_with(lock, serving.serve_requirements())
-        python = self.environments.build(with_server).python
-        folder = self.rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
-        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        try:
-            yield server
-        finally:
-            server.stop()
+        with self.environments.holding():
+            with_server = self.environments.resolve_with(lock, serving.serve_requirements())
+            python = self.environments.build(with_server).python
+            folder = self.rooms.workspace.local / "serving"
+            say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
+            server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
+            try:
+                yield server
+            finally:
+                server.stop()
 
     def summary(self) -> Summary:
         """What the workspace is, where it lies, and how much room its parts take."""
@@ -388,68 +520,3 @@ class Project:
     def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
         """The newest `limit` events, or the next ones after the id `after`; oldest first."""
         return history(self.rooms.database, after=after, limit=limit)
-
-    def _prediction(self, text: str) -> End | None:
-        version, dash, rest = text.partition("-")
-        if not dash or len(version) != 26 or not looks_like_id(version) or not rest:
-            return None
-        try:
-            return self.models.versions.by_id(version).end
-        except NotFound:
-            return None
-
-    def _version(self, text: str) -> End | None:
-        try:
-            reference = parse_reference(text, "version")
-        except Invalid:
-            return None
-        found = self.models.versions.find(reference) or self.datasets.versions.find(reference)
-        return None if found is None else found.end
-
-    def _run(self, text: str) -> End | None:
-        run_text, slash, step = text.partition("/")
-        if not counts_back(run_text) and not looks_like_id(run_text):
-            return None
-        try:
-            run = self.runs.get(run_text)
-        except NotFound:
-            return None
-        if not slash:
-            return run.end
-        tries = [attempt for attempt in self.rooms.attempts.of_run(run.id) if attempt.node == step]
-        return tries[-1].end if tries else None
-
-    def _bytes(self, text: str) -> End | None:
-        digest = text.removeprefix("b3:")
-        found = artifact_by_digest(self.rooms.database, digest) if len(digest) >= 4 else None
-        if found is not None:
-            return found.end
-        for get in (self.rooms.snapshots.get, self.environments.get):
-            try:
-                return get(digest).end
-            except NotFound:
-                continue
-        return None
-
-    def _label_version(self, identity: str) -> str:
-        return self.models.versions.label(identity)
-
-    def _label_artifact(self, identity: str) -> str:
-        found = artifact(self.rooms.database, identity)
-        return f"artifact b3:{found.digest[:12]} ({found.type}, {counted(found.size_bytes, 'byte')})"
-
-    def _label_attempt(self, identity: str) -> str:
-        attempt = self.rooms.attempts.find(identity)
-        if attempt is None:
-            return f"attempt {short(identity)}"
-        return f"step {attempt.node} of run {short(attempt.run_id)} ({attempt.state})"
-
-    def _label_run(self, identity: str) -> str:
-        run = self.runs.get(identity)
-        return f"run {short(run.id)} of {run.pipeline} ({run.state})"
-
-    def _label_snapshot(self, digest: str) -> str:
-        snapshot = self.rooms.snapshots.get(digest)
-        commit = f", commit {snapshot.git_commit[:10]}" if snapshot.git_commit else ", no Git commit"
-        changed = " with changes" if snapshot.dirty and snapshot.git_commit else ""
-        return f"code b3:{digest[:12]} ({counted(snapshot.files, 'file')}{commit}{changed})"

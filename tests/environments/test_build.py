@@ -44,9 +44,9 @@ def builder(small: Small) -> subprocess.Popen[str]:
 
 
 def places(small: Small) -> set[str]:
-    """What stands where environments are kept, less the locks that builders hold."""
+    """What stands where environments are kept, less the locks that builders and runs hold."""
     folder = small.workspace.local / "environments"
-    return {path.name for path in folder.glob("*") if path.suffix != ".building"}
+    return {path.name for path in folder.glob("*") if path.suffix not in {".building", ".used"}}
 
 
 def waiters(small: Small) -> int:

@@ -47,6 +47,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         ignore = ["*.csv", "/data"]
         objects = "s3://bucket/prefix"
         remotes = { origin = "s3://bucket/other" }
+        environment = "requirements.txt"
+        environments = { old = "old.yml" }
     """
 
     settings = find_project(project(tmp_path, text)).settings
@@ -58,6 +60,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         ("*.csv", "/data"),
         "s3://bucket/prefix",
         {"origin": "s3://bucket/other"},
+        "requirements.txt",
+        {"old": "old.yml"},
     )
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import pickle
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -287,25 +286,13 @@ class TestOnnxCodec(CodecExam):
         assert one == other
 
 
-def in_file(data: bytes) -> Make:
-    """Makes a path to a file with these bytes."""
-
-    def make() -> Path:
-        path = Path(os.environ["MLWRIGHT_TEST_FILES"]) / f"report-{len(data)}.html"
-        path.write_bytes(data)
-        return path
-
-    return make
-
-
 class TestFileCodec(CodecExam):
-    """Files. Law 4 has no sense here: any bytes are a file's; nor has the one of other processes."""
+    """Files. Law 4 has no sense here: any bytes are a file's."""
 
     codec = codec_named("file")
-    values: Mapping[str, Make] = {"empty": in_file(b""), "large": in_file(b"x" * 9999)}
+    values = values.FILES
     broken: Mapping[str, bytes] = {}
     test_what_encode_did_not_make_is_refused = None
-    test_bytes_are_the_same_in_any_process = None
 
     @pytest.fixture(autouse=True)
     def files(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,31 +305,12 @@ class TestFileCodec(CodecExam):
         assert one.read_bytes() == other.read_bytes()
 
 
-def in_folder(files: Mapping[str, bytes]) -> Make:
-    """Makes a path to a folder with these files; one whose name ends in .sh may be executed."""
-
-    def make() -> Path:
-        folder = Path(tempfile.mkdtemp(dir=os.environ["MLWRIGHT_TEST_FILES"])) / "parts"
-        for name, data in files.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-            file.chmod(0o755 if name.endswith(".sh") else 0o600)
-        return folder
-
-    return make
-
-
 class TestFolderCodec(CodecExam):
-    """Folders. Of law 4 what is no folder; that of other processes has no sense here."""
+    """Folders. Of law 4 what is no folder."""
 
     codec = codec_named("tree")
-    values: Mapping[str, Make] = {
-        "one file": in_folder({"a.txt": b"a"}),
-        "many": in_folder({"größe/b": b"x" * 9999, "größe/c/run.sh": b"#!", ".hidden": b"", " ": b"1"}),
-    }
+    values = values.FOLDERS
     broken: Mapping[str, bytes] = {"a file": b"a"}
-    test_bytes_are_the_same_in_any_process = None
 
     @pytest.fixture(autouse=True)
     def files(self, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

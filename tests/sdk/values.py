@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -226,7 +227,41 @@ def asked(model: Any) -> Any:
     return model.predict(samples()[0]) if hasattr(model, "n_features_in_") else None
 
 
+def in_file(data: bytes) -> Make:
+    """Makes a path to a file with these bytes."""
+
+    def make() -> Path:
+        path = Path(os.environ["MLWRIGHT_TEST_FILES"]) / f"report-{len(data)}.html"
+        path.write_bytes(data)
+        return path
+
+    return make
+
+
+def in_folder(files: Mapping[str, bytes]) -> Make:
+    """Makes a path to a folder with these files; one whose name ends in .sh may be executed."""
+
+    def make() -> Path:
+        folder = Path(tempfile.mkdtemp(dir=os.environ["MLWRIGHT_TEST_FILES"])) / "parts"
+        for name, data in files.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            file.chmod(0o755 if name.endswith(".sh") else 0o600)
+        return folder
+
+    return make
+
+
+FILES: Mapping[str, Make] = {"empty": in_file(b""), "large": in_file(b"x" * 9999)}
+FOLDERS: Mapping[str, Make] = {
+    "one file": in_folder({"a.txt": b"a"}),
+    "many": in_folder({"größe/b": b"x" * 9999, "größe/c/run.sh": b"#!", ".hidden": b"", " ": b"1"}),
+}
+
 VALUES: Mapping[str, Mapping[str, Make]] = {
+    "file": FILES,
+    "tree": FOLDERS,
     **natives.NATIVES,
     "table": TABLES,
     "array": ARRAYS,
@@ -238,8 +273,11 @@ VALUES: Mapping[str, Mapping[str, Make]] = {
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["MLWRIGHT_TEST_FILES"] = tempfile.mkdtemp(dir=folder)
         digests = {
-            f"{codec}/{name}": digest_of_value(codec_named(codec), make(), Path(folder) / "encoded")
+            f"{codec}/{name}": digest_of_value(
+                codec_named(codec), make(), Path(tempfile.mkdtemp(dir=folder)) / "e"
+            )
             for codec, values in VALUES.items()
             for name, make in values.items()
         }

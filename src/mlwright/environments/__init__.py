@@ -5,7 +5,7 @@ Law: an environment is named by what is in it, and is complete or not there.
 
 from mlwright.environments.builds import Environment
 from mlwright.environments.changes import Changes, PackageChange, Proposal
-from mlwright.environments.differences import EnvironmentDifference, PackageDifference, packages_of
+from mlwright.environments.differences import EnvironmentDifference, PackageDifference, differing, packages_of
 from mlwright.environments.environments import Environments
 from mlwright.environments.inventory import Inventory
 from mlwright.environments.listing import ListedEnvironment
@@ -23,5 +23,6 @@ __all__ = [
     "PackageDifference",
     "Proposal",
     "current_platform",
+    "differing",
     "packages_of",
 ]

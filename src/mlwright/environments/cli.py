@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlwright.environments.exchange_cli import export, prune, restore, verify
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import are_counted, counted
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table, show_size
+from mlwright.workflow.trials_cli import bisect, try_packages
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -128,28 +130,38 @@ def remove(
 
 @environments.add_command
 @command("lock", example="mlwright environments lock", changes=True)
+@click.argument("environment", default="", metavar="[NAME|SCRIPT]")
 @_ALLOW_YANKED
-def lock(project: Project, allow_yanked: bool, as_json: bool, dry_run: bool) -> None:
-    """Resolve the dependencies in pyproject.toml into uv.lock; what is locked and fits stays."""
+def lock(project: Project, environment: str, allow_yanked: bool, as_json: bool, dry_run: bool) -> None:
+    """Resolve the dependencies in pyproject.toml into uv.lock; what is locked and fits stays.
+
+    A requirements.txt, or a conda environment.yml, is resolved into a pylock.toml, and what a SCRIPT says of
+    itself (PEP 723) into SCRIPT.lock. Without a name, all are that the project names.
+    """
     _tell_mended(project)
-    _apply(project, project.environments.changes.plan_lock(), allow_yanked, as_json, dry_run)
+    if environment or project.environments.files():
+        plan = project.plan_lock(environment, check=dry_run, allow_yanked=allow_yanked)
+        say_plan(plan, as_json, done=not dry_run)
+    else:
+        _apply(project, project.environments.changes.plan_lock(), allow_yanked, as_json, dry_run)
 
 
 @environments.add_command
 @command("sync", example="mlwright environments sync", changes=True)
-@click.argument("environment", default="", metavar="[NAME|RUN[/STEP]|DIGEST]")
-def sync(project: Project, environment: str, as_json: bool, dry_run: bool) -> None:
-    """Build an environment, by default the project's own, unless it is there."""
+@click.argument("environment", default="", metavar="[NAME|SCRIPT|RUN[/STEP]|DIGEST]")
+@click.option("--again", is_flag=True, help="Make it anew, though it is there.")
+def sync(project: Project, environment: str, again: bool, as_json: bool, dry_run: bool) -> None:
+    """Build an environment, by default the project's own, unless it is there and whole."""
     _tell_mended(project)
     found = project.environments
     current = project.environment(environment)
     change = (
         Change("keep", current.label, "it is built")
-        if found.built(current)
+        if found.built(current) and not again
         else Change("write", current.label, f"{are_counted(current.packages, 'package')} locked")
     )
     if not dry_run:
-        found.build(current)
+        (found.builds.rebuild if again else found.build)(current)
     say_plan(Plan("sync", (change,)), as_json, done=not dry_run)
 
 
@@ -196,3 +208,7 @@ def _tell_mended(project: Project) -> None:
     """Say it when an interrupted change is finished first."""
     if told := project.environments.changes.mend():
         click.echo(told, err=True)
+
+
+for each in (try_packages, bisect, export, restore, verify, prune):
+    environments.add_command(each)

@@ -37,6 +37,9 @@ class Uv(Struct, frozen=True):
         # The caller's own virtual environment is not asked for, nor an interpreter fetched behind their back.
         variables = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
         variables.setdefault("UV_PYTHON_DOWNLOADS", "never")
+        variables["UV_NO_WRAP"] = "1"  # what uv says is read by a program
+        # What is built has the same bytes whenever it is: the times in a wheel are the first it can hold.
+        variables.setdefault("SOURCE_DATE_EPOCH", "315532800")
         done = subprocess.run(
             [find_uv_bin(), "--no-progress", "--color", "never", *arguments],
             cwd=self.root,

@@ -9,6 +9,7 @@ import os
 import time
 from functools import lru_cache
 from typing import NewType
+from uuid import UUID
 
 RunId = NewType("RunId", str)
 AttemptId = NewType("AttemptId", str)
@@ -43,3 +44,16 @@ def short(identity: str) -> str:
 def looks_like_id(text: str) -> bool:
     """Whether `text` can be an id or a prefix of one (any case)."""
     return 4 <= len(text) <= 26 and text[0] in "01234567" and set(text.upper()) <= set(_ALPHABET)
+
+
+def uuid_of(identity: str) -> UUID:
+    """The same 128 bits as a UUID, for who wants one."""
+    number = 0
+    for letter in identity:
+        number = number << 5 | _ALPHABET.index(letter)
+    return UUID(int=number)
+
+
+def id_of(uuid: UUID) -> str:
+    """The id that a UUID was made of by `uuid_of`."""
+    return "".join([_ALPHABET[(uuid.int >> shift) & 31] for shift in range(125, -5, -5)])

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+_ENTITIES = str.maketrans(
+    {
+        '"': "#quot;",
+        "#": "#35;",
+        "&": "#amp;",
+        "<": "#lt;",
+        "`": "#96;",
+        "*": "#42;",
+        "~": "#126;",
+        "\\": "#92;",
+    }
+)
+
 
 def counted(count: int, noun: str) -> str:
     """`1 element`, `2,000 elements`."""
@@ -21,6 +34,11 @@ def are_counted(count: int, noun: str) -> str:
 def printable(text: str) -> str:
     """A text as a terminal may have it: what it would not show, or obey, is escaped; tabs are not."""
     return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def in_mermaid(text: str) -> str:
+    """A text for Mermaid, between quotes: nothing in it ends these, is a tag or an entity, or Markdown."""
+    return text.translate(_ENTITIES)
 
 
 def cut(text: str, letters: int) -> str:

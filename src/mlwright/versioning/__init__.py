@@ -12,7 +12,7 @@ from mlwright.versioning.artifacts import (
     new_artifact,
 )
 from mlwright.versioning.datasets import Datasets
-from mlwright.versioning.lineage import Lineage, LineageNode
+from mlwright.versioning.lineage import Finder, Labeller, Lineage, LineageNode, Start
 from mlwright.versioning.models import ModelDetail, Models
 from mlwright.versioning.references import Reference, parse_reference
 from mlwright.versioning.signatures import Signature
@@ -22,6 +22,8 @@ from mlwright.versioning.versions import Version, Versions
 __all__ = [
     "Artifact",
     "Datasets",
+    "Finder",
+    "Labeller",
     "Lineage",
     "LineageNode",
     "ModelDetail",
@@ -30,6 +32,7 @@ __all__ = [
     "Signature",
     "Snapshot",
     "Snapshots",
+    "Start",
     "Version",
     "Versions",
     "add_artifact",

@@ -198,15 +198,19 @@ class Catalogue:
             version, self._aliases(version), version.tags, version.about.get("files", 0), self._rows(version)
         )
 
-    def _rows(self, version: Version) -> int | None:
-        """The rows of the one table of a version, if somebody had them counted."""
+    def summarised(self, version: Version) -> TableSummary | None:
+        """What is remembered of the one table of a version, if somebody looked at it before."""
         if version.about.get("files") != 1:
             return None
         try:
             tables = tables_of(self.tree(version).entries)
         except (NotFound, Corrupt):  # of damaged bytes tells whoever needs them
             return None
-        known = self._summaries.known(tables[0]) if tables else None
+        return self._summaries.known(tables[0]) if tables else None
+
+    def _rows(self, version: Version) -> int | None:
+        """The rows of the one table of a version, if somebody had them counted."""
+        known = self.summarised(version)
         return known.rows if known else None
 
     def _learn(self, version: Version, entries: Sequence[Entry], summaries: Sequence[TableSummary]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -9,11 +10,18 @@ from msgspec.structs import asdict
 
 from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.ids import short
+from mlwright.kernel.words import counted
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table, show_size
 
 if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.versioning.lineage import LineageNode
+    from mlwright.workflow.impact import AffectedVersion, Impact
+
+_SHOWN = 6
+"""How many of a kind are named; JSON has all."""
 
 _FOREIGN = "it was not made by a run of this workspace: it is never loaded"
 
@@ -97,18 +105,82 @@ def checkout_artifact(
     say_plan(plan, as_json, done=not dry_run)
 
 
-@command("lineage", example="mlwright lineage diagnosis@champion")
-@click.argument("reference")
+@command("lineage", example="mlwright lineage patients@3 --down")
+@click.argument("reference", metavar="REF")
 @click.option("--up", "direction", flag_value="up", default="up", help="What it was made from (the default).")
-@click.option("--down", "direction", flag_value="down", help="What came of it.")
+@click.option("--down", "direction", flag_value="down", help="What came of it, and what makes that again.")
+@click.option(
+    "--impact", is_flag=True, help="Only what came of it in words: what to run again if it was wrong."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["tree", "mermaid", "json", "openlineage"]),
+    help="A tree, a flowchart for Mermaid, the walk as JSON, or the events of its runs for OpenLineage.",
+)
 @click.option("--bytes", "with_bytes", is_flag=True, help="Show objects and trees too.")
-def lineage(project: Project, reference: str, direction: str, with_bytes: bool, as_json: bool) -> None:
-    """Show what a version, run, RUN/STEP, prediction or digest was made from, or what came of it."""
+def lineage(
+    project: Project,
+    reference: str,
+    direction: str,
+    impact: bool,
+    form: str | None,
+    with_bytes: bool,
+    as_json: bool,
+) -> None:
+    """Show what REF was made from, or what came of it.
+
+    REF is a dataset or model version, a run, RUN/STEP, RUN/STEP:OUTPUT, a prediction id, a digest (b3:...) of
+    data, code or an environment, a Git commit, or a file or folder on disk, which is found by its bytes. One
+    that fits several things says which it is: `dataset:NAME`, `model:NAME`, `file:PATH`.
+    """
+    if as_json and form not in {None, "json"}:
+        raise Invalid(f"--json and --format {form} are two answers", hint="leave out one of them")
     down = direction == "down"
-    if as_json:
+    if impact:
+        if form not in {None, "json"}:
+            raise Invalid(f"--impact cannot be told as {form}", hint="leave out --format, or write --json")
+        told = project.impact(reference)
+        say_json(told) if as_json or form else _say_impact(told)
+    elif as_json or form == "json":
         say_json(project.lineage.edges(reference, down=down))
+    elif form == "openlineage":
+        for event in project.openlineage(reference, down=down):
+            say(json.dumps(event, ensure_ascii=False))
+    elif form == "mermaid":
+        click.echo(project.lineage.mermaid(reference, down=down, with_bytes=with_bytes), nl=False)
+    else:
+        _say_lineage(project.lineage.tree(reference, down=down, with_bytes=with_bytes))
+        if down:
+            say()
+            _say_impact(project.impact(reference))
+
+
+def _say_impact(impact: Impact) -> None:
+    if not (impact.runs or impact.models or impact.datasets or impact.others):
+        say(f"nothing on record came of {impact.label}")
         return
-    _say_lineage(project.lineage.tree(reference, down=down, with_bytes=with_bytes))
+    say(f"if {impact.label} was wrong, this is affected:")
+    runs = [f"{short(run.id)} of {run.pipeline} ({run.state})" for run in impact.runs]
+    models, datasets = ([_with_aliases(each) for each in kind] for kind in (impact.models, impact.datasets))
+    parts = [("runs", runs), ("models", models), ("datasets", datasets), ("others", list(impact.others))]
+    say_table([(name, _first(those)) for name, those in parts if those], indent="  ")
+    if impact.again:
+        say("what makes it again, when what was wrong is right:")
+    for remedy in impact.again:
+        what = [counted(len(remedy.runs), "run"), *remedy.makes]
+        say(f"  {remedy.command}")
+        say(f"      for {_first(what)}{'; ' + remedy.note if remedy.note else ''}")
+
+
+def _with_aliases(version: AffectedVersion) -> str:
+    aliases = ", ".join(f"@{alias}" for alias in version.aliases)
+    return f"{version.reference} ({aliases})" if aliases else version.reference
+
+
+def _first(those: list[str]) -> str:
+    more = f", and {counted(len(those) - _SHOWN, 'other')}" if len(those) > _SHOWN else ""
+    return ", ".join(those[:_SHOWN]) + more
 
 
 def _say_lineage(tree: LineageNode) -> None:

@@ -9,17 +9,47 @@ from msgspec import Struct, field
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import NotFound
+from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.versioning.lineage_mermaid import mermaid
 
 _SQL = Queries.beside(__file__)
 
-Finder = Callable[[str], End | None]
-"""What a reference means to one room, or None."""
+_CANDIDATES = 8
+"""How many things a reference is said to fit."""
+
 Labeller = Callable[[str], str]
 """How one room names one of its things, by id."""
 
 BYTES = {"object", "tree"}
 """Kinds that are only bytes: they are shown when asked for."""
+
+
+class Start(Struct, frozen=True):
+    """Where a walk starts.
+
+    Args:
+        holders: of a thing without edges of its own, what is on record in its place: the datasets that hold a
+            file's bytes, the snapshots of a commit. The walk goes on from these.
+        role: how it stands to them.
+    """
+
+    end: End
+    holders: tuple[End, ...] = ()
+    role: str = "bytes"
+
+
+class Finder(Struct, frozen=True):
+    """How one room finds what a reference means.
+
+    Args:
+        word: what may stand before the reference so that only this finder is asked, as in `run:01JD8`.
+        find: answers each thing that the text fits, and nothing for a text that it does not know.
+        late: asked only when no other finder knows the text.
+    """
+
+    word: str
+    find: Callable[[str], Sequence[Start]]
+    late: bool = False
 
 
 def loose_edges(source: Source) -> list[Edge]:
@@ -50,8 +80,8 @@ class Lineage:
     """Walks over the edges of every room.
 
     Args:
-        finders: asked in order what a reference means.
-        labellers: by kind of thing.
+        finders: what may know a reference.
+        labellers: by kind of thing; one of another kind is named by its kind and id.
     """
 
     def __init__(
@@ -62,40 +92,99 @@ class Lineage:
         self._labellers = labellers
 
     def find(self, text: str) -> End:
-        """The thing a reference names: a version, a run, a prediction, a step's output, a digest.
+        """The thing a reference names: a version, a run, a prediction, a step's output, a digest, a file.
 
         Raises:
             NotFound: no room knows it.
+            Invalid: it fits several things.
         """
-        for finder in self._finders:
-            if (end := finder(text)) is not None:
-                return end
-        raise NotFound(
-            f"nothing is named {text!r}",
-            hint="give a dataset or model (NAME@3), a run, a prediction id, or a digest (b3:...)",
-        )
+        return self.start(text).end
+
+    def start(self, text: str) -> Start:
+        """The thing a reference names, and what holds it.
+
+        Raises:
+            NotFound, Invalid: as `find`.
+        """
+        found = self._found(text)
+        if not found:
+            raise NotFound(
+                f"nothing is named {text!r}",
+                hint="give a dataset or model (NAME@3), a run, RUN/STEP, a prediction id, a digest (b3:...),"
+                " a Git commit or a file",
+            )
+        if len(found) > 1:
+            told = [self.label(start.end) for _, start in found]
+            more = f", and {len(told) - _CANDIDATES} more" if len(told) > _CANDIDATES else ""
+            word = found[0][0]
+            raise Invalid(
+                f"{text!r} fits several things: {', '.join(told[:_CANDIDATES])}{more}",
+                hint=f"type more of it, or say which kind: mlwright lineage {word}:{text}"
+                if len({each for each, _ in found}) > 1
+                else "type more of it",
+            )
+        return found[0][1]
 
     def tree(self, text: str, *, down: bool = False, with_bytes: bool = False) -> LineageNode:
         """What a thing was made from, or what came of it, each thing spelled out once."""
-        start = self.find(text)
+        start = self.start(text)
         steps: dict[End, list[tuple[str, End]]] = {}
-        for edge in edges.walk(self._database, start, down=down):
+        for edge in self._walk(start, down=down):
             here, there = (edge.earlier, edge.later) if down else (edge.later, edge.earlier)
             if with_bytes or there.kind not in BYTES:
                 steps.setdefault(here, []).append((edge.role, there))
-        return self._unfold(start, steps)
+        return self._unfold(start.end, steps)
+
+    def mermaid(self, text: str, *, down: bool = False, with_bytes: bool = False) -> str:
+        """The same walk as a flowchart for Mermaid, each thing drawn once."""
+        start = self.start(text)
+        walked = self._walk(start, down=down)
+        if not with_bytes:
+            walked = [edge for edge in walked if BYTES.isdisjoint({edge.later.kind, edge.earlier.kind})]
+        return mermaid(start.end, walked, self.label)
 
     def edges(self, text: str, *, down: bool = False) -> list[Edge]:
         """The same walk as a list of edges, bytes included."""
-        return edges.walk(self._database, self.find(text), down=down)
+        return self._walk(self.start(text), down=down)
 
     def label(self, end: End) -> str:
         """How a thing is named to people."""
         labeller = self._labellers.get(end.kind)
         return labeller(end.id) if labeller else f"{end.kind} {end.id[:12]}"
 
+    def _found(self, text: str) -> list[tuple[str, Start]]:
+        word, colon, rest = text.partition(":")
+        named = [finder for finder in self._finders if colon and finder.word == word]
+        for late in (False, True):
+            asked = [finder for finder in named or self._finders if finder.late is late]
+            wanted = rest if named else text
+            found = {start.end: (finder.word, start) for finder in asked for start in finder.find(wanted)}
+            if found:
+                return list(found.values())
+        return []
+
+    def _walk(self, start: Start, *, down: bool) -> list[Edge]:
+        if not start.holders:
+            return edges.walk(self._database, start.end, down=down)
+        found: dict[Edge, None] = {}
+        reached: set[End] = set()
+        # Holders stand with the later first: that way a walk takes in those that need none of their own.
+        for holder in reversed(start.holders) if down else start.holders:
+            if holder not in reached:
+                walked = edges.walk(self._database, holder, down=down)
+                reached |= {edge.later if down else edge.earlier for edge in walked}
+                found |= dict.fromkeys(walked)
+        # A file on disk may be what a dataset was made of, or a copy of it: it stands before the walk.
+        role = start.role
+        first = [holder for holder in start.holders if holder not in reached]
+        before = [
+            Edge(holder, role, start.end) if down else Edge(start.end, role, holder) for holder in first
+        ]
+        return [*before, *found]
+
     def _unfold(self, start: End, steps: Mapping[End, list[tuple[str, End]]]) -> LineageNode:
         """Depth first, with a stack of our own: what a year of nightly runs made is thousands deep."""
+        labels: dict[End, str] = {}
         seen = {start}
         open_nodes = [_Open(start, "", iter(steps.get(start, ())))]
         while True:
@@ -103,15 +192,21 @@ class Lineage:
             role, end = next(top.waiting, ("", None))
             if end is None:
                 open_nodes.pop()
-                node = LineageNode(top.end, self.label(top.end), top.role, tuple(top.children))
+                node = LineageNode(top.end, self._label_once(labels, top.end), top.role, tuple(top.children))
                 if not open_nodes:
                     return node
                 open_nodes[-1].children.append(node)
             elif end in seen and steps.get(end):
-                top.children.append(LineageNode(end, self.label(end), role, (), again=True))
+                again = LineageNode(end, self._label_once(labels, end), role, (), again=True)
+                top.children.append(again)
             else:
                 seen.add(end)
                 open_nodes.append(_Open(end, role, iter(steps.get(end, ()))))
+
+    def _label_once(self, labels: dict[End, str], end: End) -> str:
+        if end not in labels:
+            labels[end] = self.label(end)
+        return labels[end]
 
 
 class _Open(Struct):

@@ -25,6 +25,19 @@ ORDER BY created_us LIMIT 1;
 SELECT DISTINCT to_id FROM edge
 WHERE to_kind IN ('object', 'tree') AND to_id >= :prefix AND to_id < :prefix || '~' AND role = 'bytes' LIMIT 2;
 
+-- name: artifacts_with_digest
+-- Every artifact with bytes whose digest begins so, the oldest first.
+SELECT artifact.id AS id, edge.to_kind AS kind, edge.to_id AS digest
+FROM edge CROSS JOIN artifact
+WHERE edge.to_kind IN ('object', 'tree') AND edge.to_id >= :prefix AND edge.to_id < :prefix || '~'
+    AND edge.role = 'bytes' AND artifact.id = edge.from_id
+ORDER BY artifact.created_us, artifact.id;
+
+-- name: snapshots_of_commit
+-- The snapshots that were taken at a commit, or at those whose names begin so.
+SELECT digest, git_commit FROM snapshot
+WHERE git_commit >= :prefix AND git_commit < :prefix || '~' ORDER BY created_us;
+
 -- name: add_version
 -- The next number under a name, or a given one; that of a version that was removed is not given again.
 INSERT INTO version (id, kind, name, number, artifact_id, message, about, created_us)
@@ -87,6 +100,14 @@ SELECT version_id, bm25(search, 0, 0, 1000, 100, 10, 1) AS score,
     snippet(search, 2, :begin, :end, '...', 12) AS name, snippet(search, 3, :begin, :end, '...', 12) AS tags,
     snippet(search, 4, :begin, :end, '...', 12) AS columns, snippet(search, 5, :begin, :end, '...', 12) AS message
 FROM search WHERE search MATCH :words AND kind = :kind ORDER BY score, version_id DESC LIMIT :limit;
+
+-- name: who_added
+-- Who made a version.
+SELECT actor FROM event WHERE verb IN ('model.added', 'dataset.added') AND subject_id = :id ORDER BY id LIMIT 1;
+
+-- name: card_events
+-- The changes of a version's card, oldest first.
+SELECT at_us, actor, detail FROM event WHERE verb = 'card.changed' AND subject_id = :id ORDER BY id;
 
 -- name: version_by_id
 -- One version.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
 from msgspec.structs import asdict, replace
 
 from mlwright.compute import Executor, open_executor, this_machine
+from mlwright.compute.process import recorded_variables
 from mlwright.kernel import edges, leases
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
@@ -29,6 +31,7 @@ from mlwright.workflow.fingerprint import Fingerprint
 from mlwright.workflow.found import FoundPipeline
 from mlwright.workflow.graph import Graph
 from mlwright.workflow.judge import read_value
+from mlwright.workflow.openlineage import Receiver, emitted, receiver_of
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.planner import plan_run
 from mlwright.workflow.prepare import Prepared, draw_up, prepare, slots_of
@@ -89,11 +92,28 @@ class Pipelines:
             Cancelled: by Ctrl-C or a signal; the run is recorded so.
         """
         watcher = watcher or Unwatched()
-        with self._executor(request.executor) as executor:
-            prepared = prepare(self._rooms, request, watcher, executor)
+
+        def prepared(executor: Executor) -> Prepared:
+            return prepare(self._rooms, request, watcher, executor)
+
+        return self.run_prepared(prepared, watcher, request.executor)
+
+    def run_prepared(
+        self, prepared: Callable[[Executor], Prepared], watcher: Watcher, executor: str = ""
+    ) -> tuple[Run, MlwrightError | None]:
+        """Run what somebody prepares, to its end; else as `run`.
+
+        Args:
+            prepared: is given the executor, to warm it.
+            executor: where steps run; empty for what the settings say.
+        """
+        with self._executor(executor) as opened, self._rooms.environments.holding():
+            made = prepared(opened)
+            # A run that is made again in a workspace of its own is told to nobody.
+            receiver = None if made.request.replay else receiver_of(self._rooms.project, os.environ)
             self._clear_lost()
             with Interrupts() as interrupts:
-                return self._execute(prepared, executor, watcher, interrupts)
+                return self._execute(made, opened, watcher, interrupts, receiver)
 
     def resume(self, reference: str) -> Request:
         """The request that continues a run where it stopped, with today's code.
@@ -107,6 +127,8 @@ class Pipelines:
             raise Conflict(
                 f"run {short(run.id)} is still running", hint=f"mlwright runs show {short(run.id)}"
             )
+        if run.kind == "comparison":
+            raise Invalid(f"run {short(run.id)} compared models: it is not continued", hint=run.go_on)
         if run.state is RunState.SUCCEEDED:
             raise Invalid(f"run {short(run.id)} succeeded: there is nothing to continue")
         return Request(
@@ -114,11 +136,29 @@ class Pipelines:
         )
 
     def _execute(
-        self, prepared: Prepared, executor: Executor, watcher: Watcher, interrupts: Interrupts
+        self,
+        prepared: Prepared,
+        executor: Executor,
+        watcher: Watcher,
+        interrupts: Interrupts,
+        receiver: Receiver | None,
     ) -> tuple[Run, MlwrightError | None]:
         """From the moment a run is recorded, whatever happens is recorded too."""
         with self._rooms.database.transaction() as tx:
-            run, lease = self._begin(tx, prepared)
+            run, lease = self._begin(tx, prepared, isolates=executor.isolates)
+        with emitted(self._rooms, run, receiver, watcher):
+            error = self._go(prepared, run, lease, executor, watcher, interrupts)
+        return self._rooms.runs.recorded(run.id), error
+
+    def _go(
+        self,
+        prepared: Prepared,
+        run: Run,
+        lease: leases.Lease,
+        executor: Executor,
+        watcher: Watcher,
+        interrupts: Interrupts,
+    ) -> MlwrightError | None:
         orders = self._with_a_copy(prepared, run)
         durations = durations_of(self._rooms.database, run.project)
         execution = Execution(self._rooms, executor, run, lease, orders, durations, watcher)
@@ -131,7 +171,7 @@ class Pipelines:
             execution.end(RunState.FAILED, failure)
             raise
         execution.end(RunState.FAILED if error else RunState.SUCCEEDED, error)
-        return self._rooms.runs.recorded(run.id), error
+        return error
 
     @contextmanager
     def _executor(self, name: str) -> Iterator[Executor]:
@@ -143,13 +183,13 @@ class Pipelines:
 
     def _with_a_copy(self, prepared: Prepared, run: Run) -> Orders:
         """A script may write where it lies: it has a copy of the project."""
-        if prepared.request.kind == "pipeline":
+        if prepared.request.kind in {"pipeline", "comparison"}:
             return prepared.orders
         folder = self._rooms.workspace.scratch / run.id / "project"
         check_out(self._rooms.objects, self._rooms.snapshots.tree(prepared.snapshot), folder)
         return replace(prepared.orders, code=folder)
 
-    def _begin(self, tx: Transaction, prepared: Prepared) -> tuple[Run, leases.Lease]:
+    def _begin(self, tx: Transaction, prepared: Prepared, *, isolates: bool) -> tuple[Run, leases.Lease]:
         rooms, continued = self._rooms, prepared.request.continues
         if continued is not None:
             for edge in edges.made_into(rooms.database, continued.end, "continues"):
@@ -172,6 +212,7 @@ class Pipelines:
             pins=prepared.pins,
             kind=prepared.request.kind,
             machine=asdict(this_machine()),
+            about=_about(prepared, isolates=isolates),
         )
         made_with = [
             Edge(run.end, "code", prepared.snapshot.end),
@@ -195,6 +236,11 @@ class Pipelines:
         for folder in folders:
             if looks_like_id(folder.name) and folder.name not in alive:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _about(prepared: Prepared, *, isolates: bool) -> dict[str, Any]:
+    about: dict[str, Any] = {"variables": recorded_variables(isolates=isolates)}
+    return about | ({"left_out": prepared.snapshot.left_out} if prepared.snapshot.left_out else {})
 
 
 def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:

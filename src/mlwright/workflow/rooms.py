@@ -90,6 +90,8 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     """Open every room on a project's workspace."""
     database, objects, local = workspace.database, workspace.objects, workspace.local
     attempts = Attempts(database)
+    told = project.settings.openlineage.get("file")  # grows with each run, and is no code
+    ignore = (*project.settings.ignore, f"/{told}") if told else project.settings.ignore
     environments = Environments(database, objects, project.root, local)
     return Rooms(
         project=project,
@@ -109,7 +111,7 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
             python=lambda: python_for_tables(environments),
         ),
         models=Models(database),
-        snapshots=Snapshots(database, objects, project.root, project.settings.ignore, Places(local / "code")),
+        snapshots=Snapshots(database, objects, project.root, ignore, Places(local / "code")),
         environments=environments,
     )
 

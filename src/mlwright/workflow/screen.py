@@ -12,7 +12,7 @@ import click
 
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import counted
+from mlwright.kernel.words import counted, printable
 from mlwright.terminal import interactive
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.watch import NodeView, RunView, Unwatched, Watcher
@@ -32,6 +32,10 @@ _COLOURS = {
 }
 
 
+_NAMED = 5
+"""So many files that are not in the code are named when a run begins; `runs show` names more."""
+
+
 @contextmanager
 def watching(quiet: bool, *, alive: bool = True) -> Iterator[Watcher]:
     """A watcher for the block.
@@ -41,7 +45,7 @@ def watching(quiet: bool, *, alive: bool = True) -> Iterator[Watcher]:
         alive: whether a table may be drawn again and again: not where steps use the terminal themselves.
     """
     if quiet:
-        yield Unwatched()
+        yield Quiet()
     elif interactive() and alive:
         from rich.live import Live
 
@@ -50,6 +54,14 @@ def watching(quiet: bool, *, alive: bool = True) -> Iterator[Watcher]:
             yield screen
     else:
         yield Lines()
+
+
+class Quiet(Unwatched):
+    """Standard output is for a program: only what went wrong beside the run is told."""
+
+    def warned(self, what: str) -> None:
+        """Say it where errors go."""
+        _warn(what)
 
 
 class Lines:
@@ -82,6 +94,10 @@ class Lines:
         took = "" if node.seconds is None else show_seconds(node.seconds)
         self._say(f"  {node.name.ljust(width)}  {(node.state or '').ljust(9)}  {took:>8}  {note}".rstrip())
 
+    def warned(self, what: str) -> None:
+        """Say it where errors go."""
+        _warn(what)
+
 
 class LiveTable:
     """A table of the nodes that is drawn again as they change, and stays when the run has ended."""
@@ -104,6 +120,10 @@ class LiveTable:
     def changed(self, run: RunView, node: NodeView) -> None:
         """The next drawing shows it."""
 
+    def warned(self, what: str) -> None:
+        """Say it above the table."""
+        self.live.console.print(f"warning: {what}", highlight=False, markup=False, soft_wrap=True)
+
     def draw(self) -> RenderableType:
         """The table as it stands now."""
         from rich.table import Table
@@ -122,6 +142,11 @@ class LiveTable:
                 _note(node),
             )
         return table
+
+
+def _warn(what: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(f"warning: {what}", err=True)
 
 
 def _note(node: NodeView) -> RenderableType:
@@ -165,4 +190,12 @@ def _took(node: NodeView) -> str:
 
 
 def _title(run: RunView) -> str:
-    return f"run {short(run.run.id)} of {run.run.pipeline}"
+    """Which run begins, and what of the project its steps will not find."""
+    title = f"run {short(run.run.id)} of {run.run.pipeline}"
+    left_out = run.run.about.get("left_out", ())
+    if not left_out:
+        return title
+    more = len(left_out) - _NAMED
+    named = ", ".join(map(printable, left_out[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+    why = "untracked and over 10 MiB, or a submodule that is not checked out"
+    return f"{title}\nnot in its code ({why}): {named}"

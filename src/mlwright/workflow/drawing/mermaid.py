@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlwright.kernel.words import in_mermaid
 from mlwright.workflow.drawing.picture import Box, Kind, Picture
 
 _SHAPES: dict[Kind, tuple[str, str]] = {
@@ -12,18 +13,6 @@ _SHAPES: dict[Kind, tuple[str, str]] = {
     "dataset": ("([", "])"),
 }
 _MAPPED = ("[[", "]]")
-_ENTITIES = str.maketrans(
-    {
-        '"': "#quot;",
-        "#": "#35;",
-        "&": "#amp;",
-        "<": "#lt;",
-        "`": "#96;",
-        "*": "#42;",
-        "~": "#126;",
-        "\\": "#92;",
-    }
-)
 
 
 def mermaid(picture: Picture) -> str:
@@ -34,7 +23,7 @@ def mermaid(picture: Picture) -> str:
             *(f"    n{place}{_shape(box)}" for place, box in enumerate(picture.boxes)),
             *(
                 f"    n{line.source} {'-.->' if line.conditional else '-->'}"
-                f'|"{_escaped(", ".join(line.labels))}"| n{line.target}'
+                f'|"{in_mermaid(", ".join(line.labels))}"| n{line.target}'
                 for line in picture.lines
             ),
             "",
@@ -49,9 +38,4 @@ def _shape(box: Box) -> str:
         words.append(f"when {box.condition}")
     if box.kind in {"gate", "register"}:
         words += box.about
-    return f'{opens}"{"<br/>".join(map(_escaped, words))}"{closes}'
-
-
-def _escaped(text: str) -> str:
-    """Nothing in it ends the quotes, begins a tag or an entity, or is Markdown."""
-    return text.translate(_ENTITIES)
+    return f'{opens}"{"<br/>".join(map(in_mermaid, words))}"{closes}'
