@@ -444,3 +444,22 @@ def test_the_doors_do_the_same(project: Project, second: Version, tmp_path: Path
         "error: not as it is on record: false@1",
     )
     assert (written.returncode, card) == (0, "# From a file\n")
+
+
+def test_a_model_of_a_step_with_an_environment_is_loaded_there(tmp_path: Path) -> None:
+    """Registered by hand, it knows the environment that its step had for itself, and is verified in it."""
+    group = PYPROJECT.replace("[tool.uv]", "[dependency-groups]\nother = []\n\n[tool.uv]")
+    step = PIPELINE.replace("@step\ndef fit", '@step(environment="other")\ndef fit')
+    files = {"pyproject.toml": group, "pipelines/p.py": step, "people.csv": PEOPLE}
+    with Project.open(write(tmp_path / "project", files)) as project:
+        project.environments.lock()
+        lend(project)
+        lock = lend(project, "other")
+        project.datasets.add(project.root / "people.csv", "people")
+        run = project.run("alone")
+
+        version, _ = project.models.register(f"{run.id}/fit", "elsewhere")
+
+        (edge,) = edges.made_from(project.rooms.database, version.end, "environment")
+        assert edge.earlier == lock.end
+        assert project.models.verify(["elsewhere"])[0].answers.state == "ok"

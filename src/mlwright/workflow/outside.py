@@ -47,7 +47,8 @@ def format_of(path: Path, named: str = "") -> str:
     found = _told_by_bytes(path) or _NAMES.get(path.suffix.lower(), "")
     if not (named or found):
         raise Invalid(
-            f"it cannot be told what kind of model {path} is", hint=f"known are: {_KNOWN}; --format"
+            f"it cannot be told what kind of model {path} is",
+            hint=f"known are: {_KNOWN}; or say: --format FORMAT",
         )
     if found == PICKLE and named not in {"", PICKLE}:
         raise Invalid(
