@@ -78,6 +78,12 @@ CASES: dict[str, tuple[Any, Any, str, str]] = {
         "f: 1.0",
     ),
     "bytes": (b"\xff\x00a", b"\xff\x00b", "values", "other from byte 2 on"),
+    "a large file": (
+        b"\xff" * 200_000,
+        b"\xff" * 150_000 + b"\xfe" * 50_000,
+        "values",
+        "from byte 150000 on",
+    ),
     "a shorter file": (b"\xff\x00a", b"\xff", "values", "3 -> 1 bytes, other from byte 1 on"),
     "gzip": (gzip.compress(b"a", mtime=1), gzip.compress(b"a", mtime=2), "times", "gzip"),
     "a set": ({1, 2}, {1, 3}, "values", "{2} -> {3}"),

@@ -466,3 +466,51 @@ def test_an_id_that_is_taken_is_a_conflict(origin: Project, other: Project, tmp_
         other.import_run(packed(tmp_path / "forged.tar", manifest, files))
 
     assert records(other) == before
+
+
+CHANCE = """
+import random
+from mlwright import pipeline, step
+
+class Mine:
+    def __init__(self, number):
+        self.number = number
+
+@step
+def number() -> float:
+    return random.SystemRandom().random()
+
+@step
+def mine() -> Mine:
+    return Mine(random.SystemRandom().random())
+
+@pipeline
+def chance():
+    number()
+    mine()
+"""
+
+
+@pytest.mark.parametrize("with_outputs", [False, True])
+def test_what_differs_from_an_imported_run_is_looked_into_if_its_bytes_came(
+    other: Project, tmp_path: Path, with_outputs: bool
+) -> None:
+    """Without them a number is different, for other bytes are; of a foreign pickle nothing is known."""
+    root = write(project_in(tmp_path / "first"), {"pipelines/p.py": CHANCE})
+    with Project.open(root) as first:
+        first.environments.lock()
+        first.run("chance")
+        first.export_run("latest", tmp_path / "run.tar", with_outputs=with_outputs)
+    run, _ = other.import_run(tmp_path / "run.tar")
+
+    found = {each.node: each for each in other.reproduce(run.id).comparisons}
+
+    assert {node: each.verdict for node, each in found.items()} == {
+        "number": "different",
+        "mine": "not comparable",
+    }
+    if with_outputs:
+        assert found["number"].difference is not None and found["number"].difference.kind == "floats"
+        assert "was not made by a run of this workspace" in found["mine"].reason
+    else:
+        assert "--with-outputs" in found["number"].reason and "--with-outputs" in found["mine"].reason

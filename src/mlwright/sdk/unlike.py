@@ -32,6 +32,7 @@ from mlwright.sdk.deviations import (
 from mlwright.sdk.unlike_arrays import compare_arrays, compare_tables
 
 _TEXT_BYTES = 32 << 20
+_BLOCK_BYTES = 64 << 10
 _DEPTH = 100
 
 _TIME = re.compile(
@@ -173,11 +174,19 @@ def _bytes(found: Found, then: bytes, now: bytes, where: str) -> None:
     try:
         _texts(found, then.decode(), now.decode(), where)
     except UnicodeDecodeError:
-        at = next((at for at, pair in enumerate(zip(then, now, strict=False)) if pair[0] != pair[1]), None)
         size = f"{len(then)} -> {len(now)} bytes" if len(then) != len(now) else f"{len(then)} bytes"
-        found.add(
-            VALUES, where, f"{size}, other from byte {min(len(then), len(now)) if at is None else at} on"
-        )
+        found.add(VALUES, where, f"{size}, other from byte {_first_other(then, now)} on")
+
+
+def _first_other(then: bytes, now: bytes) -> int:
+    """Where two texts of bytes part; block by block, since most of a large one is the same."""
+    shorter = min(len(then), len(now))
+    for start in range(0, shorter, _BLOCK_BYTES):
+        one, other = then[start : start + _BLOCK_BYTES], now[start : start + _BLOCK_BYTES]
+        if one != other:
+            pairs = enumerate(zip(one, other, strict=False))
+            return start + next((at for at, pair in pairs if pair[0] != pair[1]), min(len(one), len(other)))
+    return shorter
 
 
 def _mappings(found: Found, then: Mapping[Any, Any], now: Mapping[Any, Any], where: str, depth: int) -> None:

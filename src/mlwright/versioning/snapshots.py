@@ -69,12 +69,13 @@ class Snapshot(Struct, frozen=True):
 
 
 class _Listed(Struct, frozen=True):
-    """What Git, or a walk, says of a folder.
+    """What Git says of a folder.
 
     Args:
         names: files, those of submodules among them.
-        tracked: of which Git knows.
+        tracked: those of them that Git knows.
         absent: submodules that are not checked out.
+        git: whether it says anything.
     """
 
     names: tuple[str, ...]
@@ -115,8 +116,9 @@ class Snapshots:
         """
         listed = _git_state(self._root)
         ignored = _ignored_by(self._ignore)
-        wanted = [name for name in listed.names if not ignored(name) and not _never(name)]
-        sources, left_out = [], [name for name in listed.absent if not ignored(name)]
+        names = _names(self._root, listed)
+        wanted = [name for name in names if not ignored(name) and not _never(name)]
+        sources, left_out = [], [_text(name) for name in listed.absent if not ignored(name)]
         for name in sorted(wanted):
             file = self._root / name
             try:
@@ -224,17 +226,12 @@ def check_snapshot(snapshot: Snapshot, tree: Tree) -> None:
 
 def _git_state(root: Path) -> _Listed:
     """Files (tracked, and untracked but not ignored), commit, remote and whether there are changes."""
-    without = _Listed((), git=False)
-    if (
-        _git(root, "check-ignore", "-q", ".") is not None
-    ):  # a scratch folder inside somebody else's repository
-        listed = None
-    else:
-        listed = _git(
-            root, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard", "--deduplicate"
-        )
+    if _git(root, "check-ignore", "-q", ".") is not None:
+        return _Listed((), git=False)  # a scratch folder inside somebody else's repository
+    which = ["--cached", "--others", "--exclude-standard", "--deduplicate"]
+    listed = _git(root, "ls-files", "-z", "-t", *which)
     if listed is None:
-        return replace(without, names=tuple(_walk(root)))
+        return _Listed((), git=False)
     tags = {line[2:]: line[0] for line in listed.split("\0") if line}
     commit = _git(root, "rev-parse", "--verify", "-q", "HEAD") or ""
     remote = _git(root, "config", "--get", "remote.origin.url") or ""
@@ -246,6 +243,11 @@ def _git_state(root: Path) -> _Listed:
         (), frozenset(name for name, tag in tags.items() if tag != "?"), (), commit.strip(), remote, dirty
     )
     return _with_submodules(root, own, tuple(tags))
+
+
+def _names(root: Path, listed: _Listed) -> Sequence[str]:
+    """The files of a folder, by Git or without it."""
+    return listed.names if listed.git else _walk(root)
 
 
 def _with_submodules(root: Path, own: _Listed, names: Sequence[str]) -> _Listed:
@@ -262,7 +264,7 @@ def _with_submodules(root: Path, own: _Listed, names: Sequence[str]) -> _Listed:
             absent.append(prefix)
             continue
         inside = _git_state(folder)
-        found += [prefix + each for each in inside.names]
+        found += [prefix + each for each in _names(folder, inside)]
         tracked |= {prefix + each for each in inside.tracked}
         absent += [prefix + each for each in inside.absent]
         dirty = dirty or inside.dirty

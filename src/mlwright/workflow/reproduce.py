@@ -142,7 +142,8 @@ def reproduce(
         if different := sum(each.then != each.now for each in compare(sides[0].digests, sides[1].digests)):
             (watcher or Unwatched()).preparing(f"looking at {counted(different, 'output')} that differ")
         comparisons = verdicts(*sides, _places(fresh, snapshot, locks))
-        causes = (*_machines(run, again), *_variables(run, again), *_threads(rooms, run, fresh, again))
+        machines = (*_machines(run, again), *_variables(run, again), *_threads(rooms, run, fresh, again))
+        causes = (*machines, *(f"{name} was not in its code" for name in run.about.get("left_out", ())))
     finally:
         fresh.workspace.close()
     return Reproduction(run, again, folder, comparisons, error, causes)

@@ -183,7 +183,12 @@ def backup(project: Project, folder: Path, as_json: bool, dry_run: bool) -> None
         size = show_size(made.object_bytes + made.database_bytes)
         say(f"backed up into {folder}: the records and {counted(made.objects, 'object')}, {size}")
         for each in left_out:
-            say(f"  left out: {each}, which is too large to be code")
+            why = (
+                "a submodule that is not checked out"
+                if each.endswith("/")
+                else "which is too large to be code"
+            )
+            say(f"  left out: {each}, {why}")
     if made.lacking:
         from mlwright.kernel.errors import Corrupt
 
