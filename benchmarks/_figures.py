@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 ROUNDS = 5
@@ -34,11 +35,22 @@ class Figure:
         print(f"{self.what:54}{values}  {self.reach:13}{self.against}", flush=True)
 
 
-def say_heading() -> None:
-    """Print what stands above the lines."""
-    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    print(f"medians of {ROUNDS}; {os.cpu_count()} processors, load {load}")
+Group = Callable[[], Iterator[Figure]]
+"""Measures figures that belong together; the command line names it as its function is named."""
+
+
+def say_figures(*groups: Group) -> None:
+    """Measure the groups that are named on the command line, by default all, and print their figures."""
+    known = {each.__name__: each for each in groups}
+    wanted = sys.argv[1:] or list(known)
+    if unknown := set(wanted) - set(known):
+        sys.exit(f"error: there is no figure {', '.join(sorted(unknown))}\nhint: one of {', '.join(known)}")
+    print(f"medians of {ROUNDS}; {os.cpu_count()} processors, load {_load()}")
     print(f"{'figure':54}{'ours':>10}{'baseline':>10}{'ratio':>9}  {'reach':13}baseline is")
+    for name in wanted:
+        for figure in known[name]():
+            figure.say()
+    print(f"load at the end: {_load()}")
 
 
 def medians(*measures: Measure) -> dict[str, float]:
@@ -52,3 +64,7 @@ def medians(*measures: Measure) -> dict[str, float]:
         for each in range(ROUNDS + 1)
     ]
     return {name: statistics.median(each[name] for each in rounds[1:]) for name in rounds[0]}
+
+
+def _load() -> str:
+    return ", ".join(f"{each:.1f}" for each in os.getloadavg())

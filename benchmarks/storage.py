@@ -19,14 +19,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from _figures import Figure, medians, say_heading
+from _figures import Figure, medians, say_figures
 from _processes import MLWRIGHT, PYTHON, cost_of
 from blake3 import blake3
 
@@ -218,18 +217,5 @@ def _dvc_project(home: Path, data: Path) -> Iterator[Path]:
     os.sync()
 
 
-GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {each.__name__: each for each in (large, insert, many)}
-
-
-def main(wanted: list[str]) -> None:
-    if unknown := set(wanted) - set(GROUPS):
-        sys.exit(f"error: there is no figure {', '.join(sorted(unknown))}\nhint: one of {', '.join(GROUPS)}")
-    say_heading()
-    for name in wanted or GROUPS:
-        for figure in GROUPS[name]():
-            figure.say()
-    print(f"load at the end: {', '.join(f'{each:.1f}' for each in os.getloadavg())}")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    say_figures(large, insert, many)

@@ -27,13 +27,12 @@ Needs 4 GiB of memory and 3 GiB of disk for `array`.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from _figures import Figure, Measure, medians, say_heading
+from _figures import Figure, Measure, medians, say_figures
 from _peers import installed
 from _processes import PYTHON, Cost, cost_of
 from _projects import workbench
@@ -285,20 +284,5 @@ def peers() -> Iterator[Figure]:
                 yield Figure(f"{name}: whole process (s)", took[shape], took[peer.name], peer.title)
 
 
-GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
-    each.__name__: each for each in (chain, fan, cached, cold, array, peers)
-}
-
-
-def main(wanted: list[str]) -> None:
-    if unknown := set(wanted) - set(GROUPS):
-        sys.exit(f"error: there is no figure {', '.join(sorted(unknown))}\nhint: one of {', '.join(GROUPS)}")
-    say_heading()
-    for name in wanted or GROUPS:
-        for figure in GROUPS[name]():
-            figure.say()
-    print(f"load at the end: {', '.join(f'{each:.1f}' for each in os.getloadavg())}")
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    say_figures(chain, fan, cached, cold, array, peers)

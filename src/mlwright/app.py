@@ -7,31 +7,37 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlwright import serving
-from mlwright.environments import Environments
-from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.environments import Environments, Lock, Proposal
+from mlwright.kernel.edges import made_from
+from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.events import Event, history
+from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import LOCAL_FOLDER, find_project
+from mlwright.kernel.settings import LOCAL_FOLDER, ProjectFolder, Settings, find_project
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
-from mlwright.versioning import Datasets, Lineage, Models
+from mlwright.versioning import Datasets, Lineage
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
+from mlwright.workflow.culprit import Culprit
 from mlwright.workflow.ends import finders, labellers
 from mlwright.workflow.impact import Impact, impact_of
 from mlwright.workflow.openlineage import told_of
+from mlwright.workflow.registry import Registry
 from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.trials import Trial
 from mlwright.workflow.upkeep import Collected, collect, plan_collect
+from mlwright.workflow.watch import Unwatched
 from mlwright.workspace import create_project, open_workspace
 from mlwright.workspace.backup import Manifest
 from mlwright.workspace.doctor import Finding
@@ -98,6 +104,22 @@ def doctor(folder: Path = Path()) -> list[Finding]:
         return [*examine(checks), Finding("project", "problem", told, error.hint or "")]
 
 
+def verify_backup(source: Path, progress: Progress = SILENT) -> Verified:
+    """Look at every record, edge and byte of a backup, where it lies; nothing in it is changed.
+
+    Raises:
+        NotFound: there is no backup.
+        Corrupt: it is not complete, or its records are damaged: what it should hold cannot be known.
+        Incompatible: a newer mlwright made it.
+    """
+    from mlwright.workspace.verify_backup import for_backup, opened_backup
+
+    with opened_backup(source) as backup:
+        place = ProjectFolder(backup.workspace.root, backup.manifest.project, Settings())
+        found = Project(open_rooms(place, backup.workspace)).verify(progress)
+        return for_backup(backup, found)
+
+
 class Project:
     """A project with its workspace.
 
@@ -138,10 +160,10 @@ class Project:
         """The datasets of the workspace."""
         return self.rooms.datasets
 
-    @property
-    def models(self) -> Models:
+    @cached_property
+    def models(self) -> Registry:
         """The models of the workspace."""
-        return self.rooms.models
+        return Registry(self.rooms)
 
     @property
     def runs(self) -> Runs:
@@ -152,6 +174,53 @@ class Project:
     def environments(self) -> Environments:
         """The project's environments."""
         return self.rooms.environments
+
+    def environment(self, reference: str = "") -> Lock:
+        """The lock of an environment.
+
+        Args:
+            reference: a name that the project gives it (empty for its own), a script, a digest, or a run;
+                `RUN:NAME` for one that a run had for some of its steps.
+
+        Raises:
+            NotFound: there is none.
+            Invalid: a digest or an id that fits several.
+        """
+        found = self.environments
+        if not reference or reference in found.names():
+            return found.current(reference)
+        if reference.endswith(".py"):
+            return found.of_script(path_in(self.rooms.project, reference, Path.cwd())) or found.current()
+        if set(reference.removeprefix("b3:")) <= set("0123456789abcdef"):
+            with suppress(NotFound):
+                return found.get(reference)
+        run_reference, _, name = reference.partition(":")
+        try:
+            run = self.runs.get(run_reference)
+        except NotFound as error:
+            raise NotFound(
+                f"there is no environment, and no run, {reference!r}",
+                hint=nearest(reference, found.names()) or "a name, a digest, or a run: mlwright runs list",
+            ) from error
+        for edge in made_from(self.rooms.database, run.end, f"environment:{name}" if name else "environment"):
+            return found.get(edge.earlier.id)
+        raise NotFound(f"run {short(run.id)} had no environment `{name}`")
+
+    def plan_lock(self, name: str = "", *, check: bool = False) -> Plan:
+        """Lock an environment by its name, or a script; without one, all that the project names.
+
+        Args:
+            check: only look what would be done.
+
+        Raises:
+            Invalid: it asks for what is no requirement.
+            Unavailable: uv cannot resolve it; its own words follow.
+        """
+        if name.endswith(".py"):
+            name = path_in(self.rooms.project, name, Path.cwd())
+        found = self.environments
+        done = [found.lock_file(name, check=check)] if name else found.lock_all(check=check)
+        return Plan("lock", tuple(change for each in done for change in each.changes))
 
     @cached_property
     def pipelines(self) -> Pipelines:
@@ -273,22 +342,95 @@ class Project:
 
     def reproduce(self, run: str, folder: Path | None = None, watcher: Watcher | None = None) -> Reproduction:
         """Make a run again from what was recorded, and compare every output."""
+        return reproduce(self.rooms, run, folder, self.opener, watcher)
 
-        def opener(place: Path) -> Rooms:
-            keep_in_folder(place / LOCAL_FOLDER)  # what is made there is not for the project's bucket
-            return Project.open(place).rooms
+    @staticmethod
+    def opener(place: Path) -> Rooms:
+        """Open a copy of a project, whose workspace is in its own folder: what is made there stays there."""
+        keep_in_folder(place / LOCAL_FOLDER)
+        return Project.open(place).rooms
 
-        return reproduce(self.rooms, run, folder, opener, watcher)
+    def try_proposal(self, proposal: Proposal, pipeline: str = "", watcher: Watcher | None = None) -> Trial:
+        """The project with other packages, in a place aside: its tests and a pipeline run there.
+
+        Args:
+            proposal: what `environments.changes.plan_add` and the like worked out.
+            pipeline: what to run; by default what succeeded last, with the same parameters.
+
+        Raises:
+            WorkFailed: the pipeline fails with the packages that the project has.
+            Unavailable: a package cannot be had.
+        """
+        from mlwright.workflow.trials import request_to_try, run_trial
+
+        return run_trial(
+            self.rooms,
+            request_to_try(self.rooms, pipeline),
+            {"pyproject.toml": proposal.pyproject, "uv.lock": proposal.uv_lock},
+            lambda name: self.environments.proposed(proposal, name),
+            self.opener,
+            watcher or Unwatched(),
+        )
+
+    def find_culprit(self, good: str, bad: str, watcher: Watcher | None = None) -> Culprit:
+        """The package that made a result of one run another in a later one.
+
+        Raises:
+            Invalid: they cannot be compared, or have the same packages.
+            WorkFailed: the good run does not come out again.
+        """
+        from mlwright.workflow.culprit import find_culprit
+
+        return find_culprit(self.rooms, good, bad, self.opener, watcher or Unwatched())
+
+    def export_run(
+        self,
+        run: str,
+        target: Path,
+        *,
+        with_outputs: bool = False,
+        force: bool = False,
+        progress: Progress = SILENT,
+    ) -> Plan:
+        """Write a run into one file, from which it can be made again in another workspace.
+
+        Args:
+            run: its id.
+            target: the file.
+            with_outputs: the bytes of what its steps made come with it.
+            force: write over what is there.
+            progress: hears of every byte.
+
+        Returns:
+            What was written.
+        """
+        from mlwright.workflow.bundle import export
+
+        return export(self.rooms, run, target, with_outputs=with_outputs, force=force, progress=progress)
+
+    def import_run(self, source: Path, *, progress: Progress = SILENT) -> tuple[Run, bool]:
+        """Take a run over from the file that `export_run` wrote, anywhere; twice is once.
+
+        Returns:
+            The run, and whether it is new here.
+
+        Raises:
+            Corrupt: the file is no bundle, or damaged; nothing is recorded.
+            Conflict: the run needs a version that has other bytes here.
+        """
+        from mlwright.workflow.unbundle import import_run
+
+        return import_run(self.rooms, source, progress=progress)
 
     def replica_spec(self, reference: str) -> serving.ReplicaSpec:
         """What a replica of a model version needs to know.
 
         Raises:
             NotFound: there is no such version.
-            Incompatible: it is a pickle that no run of this workspace made.
+            Incompatible: it is a pickle that no run of this workspace made, or has no signature.
         """
-        detail = self.models.detail(reference)
-        detail.artifact.refuse_foreign_pickle(detail.version.reference)
+        detail = self.models.servable(reference)
+        assert detail.signature is not None
         path = self.rooms.objects.path(detail.artifact.digest)
         return serving.ReplicaSpec(
             detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature
@@ -318,15 +460,16 @@ class Project:
         lock = self.environments.get(detail.environment)
         say = preparing or (lambda what: None)
         say(f"preparing the environment of {spec.model}, with the server's packages")
-        with_server = self.environments.resolve_with(lock, serving.serve_requirements())
-        python = self.environments.build(with_server).python
-        folder = self.rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
-        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        try:
-            yield server
-        finally:
-            server.stop()
+        with self.environments.holding():
+            with_server = self.environments.resolve_with(lock, serving.serve_requirements())
+            python = self.environments.build(with_server).python
+            folder = self.rooms.workspace.local / "serving"
+            say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
+            server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
+            try:
+                yield server
+            finally:
+                server.stop()
 
     def summary(self) -> Summary:
         """What the workspace is, where it lies, and how much room its parts take."""

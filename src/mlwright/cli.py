@@ -22,7 +22,7 @@ _COMMANDS = {
     "runs": ("mlwright.workflow.runs_cli:runs", "List, show, continue and reproduce runs."),
     "artifacts": ("mlwright.versioning.cli:artifacts", "List, show and write out what steps made."),
     "datasets": ("mlwright.versioning.datasets_cli:datasets", "Version data."),
-    "models": ("mlwright.versioning.models_cli:models", "List, show and alias models."),
+    "models": ("mlwright.versioning.models_cli:models", "Register, show, compare and export models."),
     "environments": ("mlwright.environments.cli:environments", "Lock and build environments."),
     "workspace": ("mlwright.workspace.cli:workspace", "Show, verify, back up and restore the workspace."),
     "doctor": ("mlwright.workspace.cli:doctor", "Look whether all is well with machine and project."),

@@ -22,6 +22,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 
 if TYPE_CHECKING:
+    from mlwright.app import Project
     from mlwright.kernel.plan import Plan
 
 Function = Callable[..., Any]
@@ -71,12 +72,8 @@ def command(
         @functools.wraps(function)
         def door(*, project_dir: Path, debug: bool, **options: Any) -> None:
             if project:
-                from mlwright.app import Project
-
-                with Project.open(project_dir) as opened:
-                    function(project=opened, **options)
-                    if debug and (bucket := opened.rooms.workspace.bucket) is not None:
-                        click.echo(bucket.meter.told, err=True)
+                with opened(project_dir) as found:
+                    function(project=found, **options)
             else:
                 function(base=project_dir, **options)
 
@@ -89,6 +86,18 @@ def command(
         return click.command(name, kind, epilog=f"Example: {example}", context_settings=HELP)(door)
 
     return decorate
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Project]:
+    """The project that a folder lies in; with `--debug` it is told how often its bucket was asked."""
+    from mlwright.app import Project
+
+    with Project.open(folder) as project:
+        yield project
+        bucket = project.rooms.workspace.bucket
+        if bucket is not None and click.get_current_context().params["debug"]:
+            click.echo(bucket.meter.told, err=True)
 
 
 def say(text: str = "") -> None:

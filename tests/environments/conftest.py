@@ -6,6 +6,9 @@ import base64
 import hashlib
 import io
 import json
+import os
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +17,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
-from mlwright.environments import Environments
+from mlwright.environments import Environment, Environments
 from mlwright.kernel.settings import find_project
 from mlwright.workspace import Workspace, open_workspace
+
+BARE = """
+[[tool.uv.index]]
+url = "{index}/simple"
+default = true
+
+[tool.mlwright]
+{settings}
+"""
 
 PYPROJECT = """
 [project]
@@ -66,11 +79,15 @@ def metadata_of(data: bytes) -> bytes:
 
 @dataclass
 class Index:
-    """A package index. A file named in `held` is only sent when `release` is called."""
+    """A package index. A file named in `held` is only sent when `release` is called.
+
+    `lasting` says of files that they never change, as public indexes do: uv then asks once.
+    """
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    lasting: bool = False
     asked: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -117,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(404 if data is None else 200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data or b"")))
+        if self.index.lasting:
+            self.send_header("Cache-Control", "max-age=365000000, immutable, public")
         self.end_headers()
         self.wfile.write(data or b"")
 
@@ -173,6 +192,37 @@ class Small:
         """Write `pyproject.toml` anew."""
         text = PYPROJECT.format(dependencies=json.dumps(dependencies), index=index.url)
         (self.root / "pyproject.toml").write_text(text)
+
+    def bring(self, index: Index, files: Mapping[str, str], settings: str = "") -> None:
+        """Write a `pyproject.toml` without `[project]`, and files that say what is needed."""
+        (self.root / "pyproject.toml").write_text(BARE.format(index=index.url, settings=settings))
+        for name, text in files.items():
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_text(text)
+
+    def versions(self, name: str = "") -> dict[str, str]:
+        """What one of the project's environments holds, built."""
+        return versions(self.environments.build(self.environments.current(name)))
+
+
+def versions(environment: Environment) -> dict[str, str]:
+    """What an environment holds."""
+    return {name: pin.partition(" ")[0] for name, pin in environment.inventory.pins.items()}
+
+
+@pytest.fixture
+def other_python(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The minor version of another interpreter than ours, newer than 3.11, where uv finds it."""
+    for minor in range(12, 20):
+        if sys.version_info[1] == minor:
+            continue
+        for folder in [None, *(Path.home() / ".pyenv" / "versions").glob(f"3.{minor}.*/bin")]:
+            if folder is not None:
+                monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+            find = [find_uv_bin(), "python", "find", "--no-project", "--system", f"3.{minor}"]
+            if subprocess.run(find, capture_output=True, check=False).returncode == 0:
+                return f"3.{minor}"
+    pytest.skip("there is no other Python than ours on this machine, of 3.12 or newer")
 
 
 @pytest.fixture

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlwright.kernel.digest import canonical, composite, digest_of, digest_of_file, is_digest
+from mlwright.kernel.digest import (
+    canonical,
+    composite,
+    digest_of,
+    digest_of_blocks,
+    digest_of_file,
+    is_digest,
+)
 
 # Source: test_vectors.json of the BLAKE3 specification; input n is the bytes 0, 1, ..., 250, 0, 1, ...
 VECTORS = {
@@ -66,6 +73,17 @@ def test_memory_and_file_agree_at_every_size(size: int, tmp_path: Path) -> None:
 
     assert digest_of(data[:size]) == digest_of_file(file)
     assert digest_of(data[:size], "tree") == digest_of_file(file, "tree")
+
+
+@given(blocks=st.lists(st.binary(max_size=300), max_size=8), kind=st.sampled_from([None, "tree"]))
+def test_blocks_have_the_digest_of_all_of_them(blocks: list[bytes], kind: str | None) -> None:
+    """However bytes are cut, their digest is the same, and each block is passed on once, in its order."""
+    heard: list[object] = []
+
+    digest = digest_of_blocks(blocks, kind, hear=heard.append)
+
+    assert digest == digest_of(b"".join(blocks), kind)
+    assert heard == blocks
 
 
 def test_a_composite_is_derived_with_its_kind() -> None:

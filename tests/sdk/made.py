@@ -6,6 +6,8 @@ import collections
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import pandas as pd
+
 from mlwright import Dataset, pipeline, step
 
 
@@ -115,3 +117,15 @@ def every_type(
 ) -> None:
     """One parameter of each kind."""
     take([whole, part, text, yes, many, shape, named, guessed, data])
+
+
+@step
+def table(rows: int) -> pd.DataFrame:
+    """A table."""
+    return pd.DataFrame({"a": range(rows)})
+
+
+@step
+def fit(train: pd.DataFrame, trees: int = 1) -> dict[str, int]:
+    """A model, of a table."""
+    return {"trees": trees}

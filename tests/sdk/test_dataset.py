@@ -112,7 +112,7 @@ def test_tables_are_read_as_arrow(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "arrow", "feather", "jsonl"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "arrow", "feather", "ipc", "jsonl"])
 def test_every_kind_of_table_is_read(tmp_path: Path, suffix: str, packed: bool) -> None:
     """The same rows from every format, as a file of its own and beside others; only the asked columns."""
     import pyarrow as pa
@@ -136,6 +136,31 @@ def test_every_kind_of_table_is_read(tmp_path: Path, suffix: str, packed: bool) 
 
     assert dataset.table().to_pylist() == table.to_pylist()
     assert dataset.table(columns=["name"]).to_pydict() == {"name": ["a", "b"]}
+
+
+def test_an_arrow_stream_is_a_table_too(tmp_path: Path) -> None:
+    """What Arrow wrote as a stream, and not as a file with a footer, is read as well, also in part."""
+    import pyarrow as pa
+
+    table = pa.table({"age": [41, 63], "name": ["a", "b"]})
+    with pa.ipc.new_stream(str(tmp_path / "t"), table.schema) as stream:
+        stream.write_table(table)
+    dataset = Dataset("t@1", files={"t.arrow": whole(tmp_path / "t")}, scratch=tmp_path)
+
+    rows, names = dataset.table(), dataset.table(columns=["name"])
+
+    assert rows.equals(table)
+    assert names.to_pydict() == {"name": ["a", "b"]}
+
+
+@pytest.mark.parametrize("wrong", [b"", b"no", b"ARROW1" + b"\0" * 50, b"\xff" * 40])
+def test_what_is_no_arrow_file_is_said_to_be_none(tmp_path: Path, wrong: bytes) -> None:
+    """Other bytes under the ending of Arrow are refused in our words, whatever Arrow says of them."""
+    (tmp_path / "t").write_bytes(wrong)
+    dataset = Dataset("t@1", files={"t.arrow": whole(tmp_path / "t")}, scratch=tmp_path)
+
+    with pytest.raises(Invalid, match=r"`t\.arrow` of dataset t@1 cannot be read as a table"):
+        dataset.table()
 
 
 def test_many_tables_are_one(tmp_path: Path) -> None:

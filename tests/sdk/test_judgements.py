@@ -62,6 +62,19 @@ def test_registering_asks_for_the_signature_first() -> None:
     assert registered["settings"] == {"name": "diagnosis", "message": "first"}
 
 
+def test_the_signature_is_given_the_tables_of_the_training() -> None:
+    """Of what the model's step takes, the tables reach the signature; what may be skipped does not."""
+    with tracing() as tracer:
+        table = made.table(1)
+        register("diagnosis", made.fit(table, trees=3), example=made.table(2))
+
+    (signature,) = [node for node in tracer.nodes if node.get("step") == SIGNATURE_STEP]
+    assert signature["inputs"]["training"] == {
+        "kind": "dict",
+        "fields": {"train": {"kind": "output", "node": "table", "output": "result"}},
+    }
+
+
 def test_the_signature_is_read_where_the_model_can_be_loaded() -> None:
     """The step that asks a model runs where the step runs that gives it, whatever gives the example."""
     with tracing() as tracer:

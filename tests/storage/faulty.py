@@ -50,6 +50,7 @@ class FaultyProxy:
     Args:
         port: of the server.
         share: of the requests that meet a fault, 0 to 1.
+        most: how many do at most; as many as there are, when it is None.
         faults: those that are drawn from.
         seed: of the drawing.
         only: requests whose method stands here may meet a fault; all, when it is empty.
@@ -62,6 +63,7 @@ class FaultyProxy:
         port: int,
         *,
         share: float = 0.2,
+        most: int | None = None,
         faults: Iterable[Fault] = ANYTHING,
         seed: int = 0,
         only: Iterable[str] = (),
@@ -70,6 +72,7 @@ class FaultyProxy:
     ) -> None:
         self.upstream = port
         self.share = share
+        self._most = most
         self.faults = tuple(faults)
         self.only = frozenset(only)
         self.met: Counter[str] = Counter()
@@ -143,6 +146,8 @@ class FaultyProxy:
         method = request.first.split()[0].decode()
         self.requests.append(" ".join(request.first.decode("latin-1").split()[:2]))
         if (self.only and method not in self.only) or self._random.random() >= self.share:
+            return None
+        if self._most is not None and self.met.total() >= self._most:
             return None
         fitting = [
             fault

@@ -74,7 +74,7 @@ def test_bits_that_flip_on_their_way_to_the_server_are_found_out(
     """A server that does not compare checksums itself tells one that is not ours: it is sent again."""
     file = tmp_path / "file"
     file.write_bytes(os.urandom(size))
-    with FaultyProxy(s3.server.port, share=0.3, faults=["flip upload"], seed=4, only=["PUT"]) as proxy:
+    with FaultyProxy(s3.server.port, share=1.0, most=4, faults=["flip upload"], only=["PUT"]) as proxy:
         objects = through(s3, proxy, tmp_path / "local")
 
         for _ in range(3):
@@ -82,7 +82,7 @@ def test_bits_that_flip_on_their_way_to_the_server_are_found_out(
             assert S3Objects(s3.bucket(), tmp_path / "other").get(digest) == file.read_bytes()
             S3Objects(s3.bucket(), tmp_path / "other").remove(digest)
 
-    assert proxy.met["flip upload"]
+    assert proxy.met["flip upload"] == 4
 
 
 def test_bits_that_always_flip_leave_nothing(s3: Place, tmp_path: Path) -> None:

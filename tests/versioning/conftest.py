@@ -93,7 +93,7 @@ def register(project: Project, run: Run, node: str) -> Version:
     (model,) = artifacts_of(rooms.database, attempt.id).values()
     with rooms.database.transaction() as tx:
         signature = made(tx, put_inline(tx, json.dumps(SIGNATURE).encode()).digest)
-        version, _ = rooms.models.register(
+        version, _ = rooms.models.record(
             tx,
             "lines",
             model,

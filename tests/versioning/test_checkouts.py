@@ -518,6 +518,59 @@ def test_an_interrupted_checkout_leaves_nothing_and_is_continued(
         assert left_beside(place) == []
 
 
+CHECK_OUT_AND_WAIT = """
+    import sys
+    from mlwright.app import Project
+    from mlwright.kernel.progress import Progress
+
+    class Waiting(Progress):
+        def advance(self, done_bytes):
+            if self.waits:
+                self.waits = False
+                print("writing", flush=True)
+                sys.stdin.readline()
+        waits = True
+
+    with Project.open(sys.argv[1]) as project:
+        project.datasets.checkout("scans@1", sys.argv[2], progress=Waiting())
+"""
+
+
+@pytest.mark.parametrize("reference", ["scans@1", "scans@2"])
+@pytest.mark.parametrize("spelt", ["out", "link/../out"])
+def test_of_two_at_one_place_the_later_is_refused(
+    root: Path, tmp_path: Path, datasets: Datasets, scans: Path, reference: str, spelt: str
+) -> None:
+    """Whatever version it wants: it is told who writes there, and the place is that of the first, whole.
+
+    Another place is free meanwhile. Whoever is killed there is in nobody's way.
+    """
+    (tmp_path / "link").symlink_to(scans)
+    place, other = tmp_path / "out", tmp_path / "other"
+    first = start_python(CHECK_OUT_AND_WAIT, root, place)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "writing\n"
+
+    second = mlwright("datasets", "checkout", reference, str(tmp_path / spelt), cwd=root)
+    beside = mlwright("datasets", "checkout", reference, str(other), cwd=root)
+    told, _ = first.communicate("go\n", timeout=60)
+
+    assert first.returncode == 0, told
+    assert (second.returncode, second.stdout) == (4, "")
+    assert f"another checkout writes to {tmp_path / spelt}, by process {first.pid} on " in second.stderr
+    assert "hint: wait until it has ended" in second.stderr
+    assert read(place) == ONE
+    assert beside.returncode == 0, beside.stderr
+    assert left_beside(place) == []
+    killed = start_python(CHECK_OUT_AND_WAIT, root, tmp_path / "killed")
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "writing\n"
+    killed.kill()
+    killed.communicate(timeout=60)
+    assert mlwright("datasets", "checkout", reference, "../killed", cwd=root).returncode == 0
+    assert read(tmp_path / "killed") == (ONE if reference == "scans@1" else TWO)
+
+
 def test_several_processes_write_what_one_would(
     datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

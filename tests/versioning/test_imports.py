@@ -9,6 +9,8 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel.digest import digest_of
+from mlwright.kernel.progress import Progress
+from mlwright.storage import Places
 from mlwright.versioning.imports import add_from
 from tests.conftest import PYPROJECT, mlwright, write
 from tests.s3 import SECRET, Place, s3, s3_server
@@ -59,6 +61,33 @@ def test_the_same_bytes_again_are_the_same_version(root: Path, web: Web) -> None
     assert (first[1], again[1], other[1]) == (True, False, True)
     assert again[0] == first[0]
     assert (other[0].number, other[0].about["source"]["etag"]) == (2, '"second"')
+
+
+class Interrupts(Progress):
+    """Ctrl-C when bytes have been stored."""
+
+    def begin(self, what: str, total_bytes: int | None = None) -> None:
+        """Hear of what begins."""
+        self.adding = what.startswith("adding")
+
+    def advance(self, done_bytes: int) -> None:
+        """Somebody has had enough."""
+        if self.adding:
+            raise KeyboardInterrupt
+
+
+def test_what_an_interruption_left_of_an_import_is_forgotten_with_the_next(root: Path, web: Web) -> None:
+    """How the fetched file looked is remembered for the second try only: then the file is gone."""
+    with Project.open(root) as project:
+        places = Places(project.rooms.workspace.local / "places")
+        with pytest.raises(KeyboardInterrupt):
+            add_from(project.datasets, web.url, "table", progress=Interrupts())
+        between = list(places)
+
+        add_from(project.datasets, web.url, "table")
+
+        assert len(between) == 1
+        assert list(places) == []
 
 
 def test_a_dry_run_brings_nothing(root: Path, web: Web) -> None:

@@ -26,7 +26,7 @@ def register(
 ) -> tuple[Version, str]:
     """Register a model whose bytes have a digest that begins so, as a run would."""
     with workspace.database.transaction() as tx:
-        return models.register(
+        return models.record(
             tx,
             "diagnosis",
             made(tx, digest(beginning)),

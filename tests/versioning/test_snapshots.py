@@ -53,6 +53,33 @@ def repository(root: Path) -> Path:
     return root
 
 
+def add_submodules(repository: Path, tmp_path: Path) -> Path:
+    """Give a repository the submodule `library`, which has one of its own; returns its folder."""
+    inner = write(tmp_path / "inner", {"deep.py": "z = 1\n"})
+    outer = write(tmp_path / "outer", {"code.py": "y = 1\n"})
+    for folder in (inner, outer):
+        git(folder, "init", "-q", "-b", "main")
+        if folder is outer:
+            git(
+                folder, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "inner"
+            )
+        git(folder, "add", ".")
+        git(folder, "commit", "-q", "-m", "first")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(outer), "library")
+    git(
+        repository,
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "update",
+        "--init",
+        "--recursive",
+    )
+    git(repository, "commit", "-q", "-m", "submodule")
+    return repository / "library"
+
+
 def paths(snapshots: Snapshots, snapshot: Snapshot | None = None) -> list[str]:
     """The paths of a snapshot; of a fresh one by default."""
     return [entry.path for entry in snapshots.tree(snapshot or snapshots.take()).entries]
@@ -174,6 +201,51 @@ class TestWithGit:
         assert paths(snapshots, snapshot) == ["a.py"]
         assert snapshot.git_commit
         assert not snapshot.dirty
+
+    def test_a_large_file_that_git_tracks_is_code(self, snapshots: Snapshots, repository: Path) -> None:
+        """Only what Git does not know is left out for its size."""
+        for name in ("tracked.bin", "untracked.bin"):
+            with (repository / name).open("wb") as file:
+                file.truncate((10 << 20) + 1)
+        git(repository, "add", "tracked.bin")
+
+        snapshot = snapshots.take()
+
+        assert "tracked.bin" in paths(snapshots, snapshot)
+        assert snapshot.left_out == ("untracked.bin",)
+
+    def test_the_files_of_a_submodule_are_taken(
+        self, snapshots: Snapshots, repository: Path, tmp_path: Path
+    ) -> None:
+        """With what is untracked in it, and of submodules within; not what is ignored; edits are dirty."""
+        library = add_submodules(repository, tmp_path)
+        clean = snapshots.take()
+        write(library, {"fresh.py": "", ".gitignore": "*.log\n", "noise.log": ""})
+
+        snapshot = snapshots.take()
+
+        assert {"library/code.py", "library/inner/deep.py"} <= set(paths(snapshots, clean))
+        assert "library/fresh.py" in paths(snapshots, snapshot)
+        assert "library/noise.log" not in paths(snapshots, snapshot)
+        assert (clean.dirty, snapshot.dirty, clean.left_out) == (False, True, ())
+
+    def test_a_submodule_that_is_not_checked_out_is_named(
+        self, snapshots: Snapshots, repository: Path, tmp_path: Path
+    ) -> None:
+        """Its files are not there to be taken: it stands in `left_out`."""
+        add_submodules(repository, tmp_path)
+        git(repository, "submodule", "--quiet", "deinit", "-f", "library")
+
+        assert snapshots.take().left_out == ("library/",)
+
+    def test_a_repository_within_that_is_no_submodule_is_taken(
+        self, snapshots: Snapshots, repository: Path
+    ) -> None:
+        """Git passes over a clone that lies in the project; a run may import it."""
+        write(repository, {"vendored/code.py": "x = 1\n", ".gitignore": ".mlwright/\nsecret/\n"})
+        git(repository / "vendored", "init", "-q")
+
+        assert "vendored/code.py" in paths(snapshots)
 
     @pytest.mark.parametrize(
         ("remote", "recorded"),

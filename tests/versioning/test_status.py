@@ -13,7 +13,7 @@ from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import NotFound
 from mlwright.storage import Places, Source, scan, store_tree
 from mlwright.versioning import Datasets
-from mlwright.versioning.datasets import PlaceStatus
+from mlwright.versioning.status import PlaceStatus
 from mlwright.workspace import Workspace
 from tests.conftest import mlwright
 

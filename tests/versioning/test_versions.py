@@ -140,7 +140,12 @@ def test_a_move_keeps_who_when_from_to_and_why(
     assert began <= oldest.at_us <= newest.at_us <= now_us()
     event = history(workspace.database)[-1]
     assert (event.verb, event.subject) == ("alias.moved", patients[2].end)
-    assert event.detail == {"alias": "patients@trusted", "to": "patients@3", "reason": "more rows"}
+    assert event.detail == {
+        "alias": "patients@trusted",
+        "was": "patients@1",
+        "to": "patients@3",
+        "reason": "more rows",
+    }
 
 
 def test_an_alias_that_is_there_already_does_not_move(datasets: Datasets, patients: list[Version]) -> None:

@@ -251,8 +251,9 @@ class Case:
         found = []
         for pid in self.processes():
             words = about(pid, "cmdline").split(b"\0")
-            parent = int(about(pid, "stat").rpartition(b")")[2].split()[1])
-            if b"mlwright.sdk.session" in words and parent == engine and words[-2].endswith(name.encode()):
+            stat = about(pid, "stat").rpartition(b")")[2].split()  # nothing, of one that has ended meanwhile
+            ours = b"mlwright.sdk.session" in words and stat and int(stat[1]) == engine
+            if ours and words[-2].endswith(name.encode()):
                 found.append(pid)
         return found
 

@@ -152,7 +152,7 @@ def test_a_pickle_that_was_not_made_here_is_not_served(opened: Opener, tmp_path:
         "example": {"input": {}, "output": 1.0},
     }  # fmt: skip
     with project.rooms.database.transaction() as tx:
-        project.models.register(
+        project.models.record(
             tx, "shape", model, signature=model, signature_value=signed, scores=None, metrics={},
             parameters={}, run=run.end, message="",
         )  # fmt: skip

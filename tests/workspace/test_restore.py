@@ -13,47 +13,27 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel import leases
-from mlwright.kernel.digest import digest_of
+from mlwright.kernel.digest import digest_of, digest_of_file
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, MlwrightError, NotFound, Unavailable
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.restore import plan_restore, restore
-from tests.conftest import mlwright, write
+from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import run_python
+from tests.s3 import Place, s3, s3_server
 from tests.storage import test_full_disk as full_disk
-from tests.workspace.conftest import BIG, flip, rewrite
+from tests.workspace.conftest import BIG, flip, rewrite, stored
+
+__all__ = ["s3", "s3_server"]
 
 MIB = 1 << 20
 
 disk = full_disk.disk
 
 
-@pytest.fixture(scope="session")
-def made(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A backup of the template's copy."""
-    folder = tmp_path_factory.mktemp("made")
-    shutil.copytree(template, folder / "project", symlinks=True)
-    with Project.open(folder / "project") as project:
-        project.backup(folder / "backup")
-    return folder / "backup"
-
-
-@pytest.fixture
-def backup(made: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be damaged."""
-    shutil.copy(made.parent / "project" / "pipelines" / "p.py", tmp_path / "code.py")
-    return Path(shutil.copytree(made, tmp_path / "backup"))
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A folder that is not there yet."""
     return tmp_path / "fresh" / "project"
-
-
-def stored(backup: Path, data: bytes) -> Path:
-    """The file of an object in a backup."""
-    digest = digest_of(data)
-    return backup / "objects" / digest[:2] / digest[2:]
 
 
 def test_a_fresh_folder_becomes_the_project(backup: Path, fresh: Path) -> None:
@@ -77,6 +57,20 @@ def test_a_fresh_folder_becomes_the_project(backup: Path, fresh: Path) -> None:
         assert project.reproduce("latest~1").identical
         assert project.models.versions.resolve("lines@champion").number == 1
         assert "workspace.restored" in [event.verb for event in project.events()]
+
+
+def test_a_backup_by_an_older_mlwright_is_brought_back(older: Path, fresh: Path) -> None:
+    """Records from before packs and pieces: they come to today's schema, and the backup stays as it is."""
+    write(fresh, {"pyproject.toml": PYPROJECT})
+    made = read_manifest(older)
+
+    done = restore(older, fresh)
+
+    assert done.lacking == ()
+    assert digest_of_file(older / made.database) == made.database_digest
+    with Project.open(fresh) as project:
+        assert project.rooms.objects.get(made.code) == b"bytes" * 1000
+        assert project.events()[0].verb == "run.started"
 
 
 def test_a_project_without_records_takes_a_backup(backup: Path, fresh: Path) -> None:
@@ -136,6 +130,66 @@ def test_force_moves_the_old_records_aside(backup: Path, root: Path) -> None:
     with Project.open(old.parent) as project:
         assert "later" in [version.name for version in project.datasets.versions.newest()]
         assert project.verify().faults == ()
+
+
+@pytest.fixture
+def far(s3: Place, tmp_path: Path) -> Path:
+    """A project whose objects are in a bucket, with a dataset."""
+    settings = f'{PYPROJECT}objects = "{s3.url}"\n'
+    root = write(tmp_path / "far", {"pyproject.toml": settings, "a.txt": "a", "b.txt": "b" * 100_000})
+    with Project.open(root) as project:
+        project.datasets.add(root / "b.txt", "b")
+    return root
+
+
+def keys(s3: Place) -> list[str]:
+    """What lies in the bucket."""
+    return sorted(seen.key for seen in s3.bucket().keys("objects/"))
+
+
+def test_what_came_from_a_bucket_goes_on_in_the_folder(far: Path, s3: Place, fresh: Path) -> None:
+    """The project still names the bucket: the restored one opens, is whole, and leaves the bucket alone."""
+    backup = far.parent / "backup"
+    assert mlwright("workspace", "backup", str(backup), cwd=far).returncode == 0
+    before = keys(s3)
+
+    done = mlwright("workspace", "restore", str(backup), str(fresh), cwd=far.parent)
+    added = mlwright("datasets", "add", "a.txt", "--name", "a", cwd=fresh)
+
+    assert done.returncode == 0, done.stderr
+    assert f"the objects are in this folder, and stay there; {s3.url} is as it was" in done.stdout
+    assert "hint: to go on with a bucket" in done.stdout
+    assert added.returncode == 0, added.stderr
+    assert keys(s3) == before
+    with Project.open(fresh) as project:
+        assert project.rooms.workspace.objects_at == str(fresh / ".mlwright" / "objects")
+        assert project.verify().faults == ()
+        assert project.dataset("b@1").path().read_text() == "b" * 100_000
+    with Project.open(far) as project:
+        assert project.verify().faults == ()
+        assert project.rooms.workspace.objects_at == str(s3.address)
+
+
+def test_a_project_with_a_bucket_takes_its_own_backup(far: Path, s3: Place) -> None:
+    """Its records are known as its own without a folder of objects; the plan says where objects will be."""
+    backup = far.parent / "backup"
+    with Project.open(far) as project:
+        project.backup(backup)
+        project.datasets.add(far / "a.txt", "later")
+    before = keys(s3)
+
+    with pytest.raises(Conflict, match="records already, of the same workspace"):
+        restore(backup, far)
+    planned = plan_restore(backup, far, force=True)
+    done = restore(backup, far, force=True)
+
+    assert any(f"into the folder and not into {s3.url}" in change.why for change in planned.changes)
+    assert done.bucket == s3.url
+    assert keys(s3) == before
+    with Project.open(far) as project:
+        assert [version.name for version in project.datasets.versions.newest()] == ["b"]
+        assert project.verify().faults == ()
+        assert project.rooms.workspace.objects_at == str(far / ".mlwright" / "objects")
 
 
 def test_code_that_is_not_whole_is_said(backup: Path, fresh: Path) -> None:

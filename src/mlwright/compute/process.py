@@ -21,6 +21,39 @@ _THREADS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+RECORDED = frozenset(
+    {
+        *_THREADS,
+        *("PYTHONHASHSEED", "TZ", "LANG", "LANGUAGE"),
+        *("LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_NUMERIC", "LC_TIME"),
+        *("CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "XLA_FLAGS"),
+        *("MKL_CBWR", "MKL_DYNAMIC", "MKL_ENABLE_INSTRUCTIONS"),
+        *("OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"),
+        *("OMP_DYNAMIC", "OMP_SCHEDULE", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS"),
+    }
+)
+"""The environment variables that a run records: by these, and by no secret, a result may differ."""
+_LONGEST = 200
+
+
+def recorded_variables(*, isolates: bool = True) -> dict[str, str]:
+    """The environment variables that are recorded of a run that begins now, as its steps have them.
+
+    Threads of BLAS and OpenMP are not among them where steps have processes of their own: each has as many as
+    its `cpus`, which its attempt records.
+
+    Args:
+        isolates: steps run in worker processes, and not in this one.
+    """
+    given = _environment(1, "", None, None) if isolates else dict(os.environ)
+    names = RECORDED - set(_THREADS) if isolates else RECORDED
+    # A value need not be text.
+    return {
+        name: os.fsencode(given[name])[:_LONGEST].decode(errors="replace")
+        for name in sorted(names)
+        if name in given
+    }
+
 
 def start_python(
     python: Path,

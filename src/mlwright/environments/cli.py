@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlwright.environments.exchange_cli import export, prune, restore, verify
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import are_counted, counted
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
+from mlwright.workflow.trials_cli import bisect, try_packages
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -39,24 +41,33 @@ def show(project: Project, digest: str | None, as_json: bool) -> None:
 
 @environments.add_command
 @command("lock", example="mlwright environments lock", changes=True)
-def lock(project: Project, as_json: bool, dry_run: bool) -> None:
-    """Resolve the dependencies in pyproject.toml into uv.lock."""
-    changed = project.environments.lock(check=dry_run)
-    action, why = ("write", "from the dependencies") if changed else ("keep", "it fits pyproject.toml")
-    say_plan(Plan("lock", (Change(action, "uv.lock", why),)), as_json, done=not dry_run)
+@click.argument("environment", default="", metavar="[NAME|SCRIPT]")
+def lock(project: Project, environment: str, as_json: bool, dry_run: bool) -> None:
+    """Resolve what the project needs: the dependencies in pyproject.toml into uv.lock.
+
+    A requirements.txt, or a conda environment.yml, is resolved into a pylock.toml, and what a SCRIPT says of
+    itself (PEP 723) into SCRIPT.lock. Without a name, all are that the project names.
+    """
+    say_plan(project.plan_lock(environment, check=dry_run), as_json, done=not dry_run)
 
 
 @environments.add_command
 @command("sync", example="mlwright environments sync", changes=True)
-def sync(project: Project, as_json: bool, dry_run: bool) -> None:
-    """Build the project's environment, unless it is there."""
+@click.argument("environment", default="", metavar="[NAME|SCRIPT|DIGEST]")
+@click.option("--again", is_flag=True, help="Make it anew, though it is there.")
+def sync(project: Project, environment: str, again: bool, as_json: bool, dry_run: bool) -> None:
+    """Build the project's environment, or another one, unless it is there and whole."""
     found = project.environments
-    current = found.current()
+    current = project.environment(environment)
     change = (
         Change("keep", current.label, "it is built")
-        if found.built(current)
+        if found.built(current) and not again
         else Change("write", current.label, f"{are_counted(current.packages, 'package')} locked")
     )
     if not dry_run:
-        found.build(current)
+        (found.builds.rebuild if again else found.build)(current)
     say_plan(Plan("sync", (change,)), as_json, done=not dry_run)
+
+
+for each in (try_packages, bisect, export, restore, verify, prune):
+    environments.add_command(each)

@@ -67,10 +67,19 @@ def pyproject_of(root: Path) -> dict[str, Any]:
 
 
 def check_requirements(lines: Sequence[str], where: Path | None = None) -> None:
-    """Refuse what is an option, a path or a piece of shell: uv would build the project to learn more."""
+    """Refuse what is an option, a path or a piece of shell, or holds a password.
+
+    uv would build the project to learn more.
+
+    Raises:
+        Invalid: one of them is no requirement, or has a password in its address.
+    """
     from packaging.requirements import InvalidRequirement, Requirement
 
+    from mlwright.environments.credentials import masked, refuse_credentials
+
     for line in lines:
+        refuse_credentials(line, f"the requirement {masked(line)!r}", None if where is None else str(where))
         try:
             Requirement(line)
         except InvalidRequirement as error:

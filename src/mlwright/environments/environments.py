@@ -5,19 +5,31 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from mlwright.environments.aside import aside
 from mlwright.environments.builds import Builds, Environment
+from mlwright.environments.changes import Changes, Proposal
+from mlwright.environments.credentials import refuse_credentials
 from mlwright.environments.declared import check_requirements, dependencies, normal, selection
-from mlwright.environments.locks import Lock, make_lock
+from mlwright.environments.exports import Export, check_same, export, read_export
+from mlwright.environments.locks import Lock, at_platform, current_python, make_lock
+from mlwright.environments.prune import RECENT_US, Unneeded
+from mlwright.environments.pylocks import check_python, kept_wheels, read_pylock
+from mlwright.environments.source_locks import Locked, SourceLocks
+from mlwright.environments.sources import Source, names, script_source, source_of
 from mlwright.environments.uv import Uv
+from mlwright.environments.wheels import FolderWheels
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Corrupt, Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.files import write_whole
+from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.words import are_counted
 from mlwright.storage import InlineObjects
 
 _SQL = Queries.beside(__file__)
@@ -38,24 +50,39 @@ class Environments:
         self._local = local
         self._uv = Uv(root)
         self._builds = Builds(objects, self._uv, local / "environments")
+        self.changes = Changes(root, self._uv, local)
+        self._wheels = FolderWheels(objects, self._uv, root, local / "locks")
+        self._source_locks = SourceLocks(self._uv, root, local / "locks")
 
-    def lock(self, *, check: bool = False) -> bool:
-        """Resolve the project's dependencies into `uv.lock`, or only look whether that is needed.
+    def lock(self, *, check: bool = False, allow_yanked: bool = False) -> bool:
+        """Resolve what the project needs into `uv.lock`, or only look whether that is needed.
+
+        Args:
+            check: only look.
+            allow_yanked: also take versions that their authors took back.
 
         Returns:
-            Whether `uv.lock` was, or would be, changed.
+            Whether `uv.lock` was, or would be, changed; or the lock of the file that says it instead.
 
         Raises:
-            Invalid: a dependency is no requirement.
-            Unavailable: uv cannot resolve them; its own words follow.
+            Invalid: a dependency is no requirement, they contradict each other, or one is yanked.
+            NotFound: no index has one of them.
+            Incompatible: one of them does not serve this Python or platform.
+            Unavailable: an index cannot be reached.
         """
-        check_requirements(dependencies(self._root), self._root / "pyproject.toml")
-        before = _content(self._root / "uv.lock")
+        source = source_of(self._root)
+        if source is not None:
+            return self._source_locks.lock(source, check=check).changed
+        return self._lock_project(check=check, allow_yanked=allow_yanked)
+
+    def _lock_project(self, *, check: bool, allow_yanked: bool = False) -> bool:
         if check:
+            check_requirements(dependencies(self._root), self._root / "pyproject.toml")
             done = self._uv.run("lock", "--check", "--python", sys.executable, check=False)
             return done.returncode != 0
-        self._uv.run("lock", "--python", sys.executable, what="the dependencies cannot be locked")
-        return _content(self._root / "uv.lock") != before
+        proposal = self.changes.plan_lock()
+        self.changes.apply(proposal, allow_yanked=allow_yanked)
+        return not proposal.empty
 
     def current(self, name: str = "") -> Lock:
         """The lock of one of the project's environments, stored; recorded by `record`.
@@ -67,8 +94,12 @@ class Environments:
         Raises:
             NotFound: there is no `uv.lock`.
             Unavailable: it does not fit `pyproject.toml` any more.
-            Invalid: neither a group nor an extra has that name, or both have it.
+            Invalid: neither a group nor an extra has that name, or both have it; or the lock has a password.
         """
+        source = source_of(self._root, name)
+        if source is not None:
+            return self._of_source(source)
+        self.changes.mend()
         uv_lock = _content(self._root / "uv.lock")
         if uv_lock is None:
             raise NotFound(
@@ -80,8 +111,70 @@ class Environments:
         exported = self._local / "locks" / (f"{key}-{normal(name)}.toml" if name else f"{key}.toml")
         if not exported.exists():
             self._export(exported, selection(self._root, name))
-        text = exported.read_bytes()
-        return make_lock(text, self._objects.put(text).digest)
+        text = self._wheels.fixed(exported.read_bytes(), self._refuse_stale)
+        return self._stored(text, current_python(), str(self._root / "uv.lock"))
+
+    def of_script(self, path: str) -> Lock | None:
+        """The lock of a script that says itself what it needs (PEP 723); None if it does not.
+
+        Args:
+            path: of the script, in the project.
+
+        Raises:
+            NotFound: it is not locked.
+            Unavailable: its lock does not fit it any more.
+            Invalid: what it says cannot be read.
+            Incompatible: this machine has no interpreter that it asks for.
+        """
+        source = script_source(self._root, path)
+        return None if source is None else self._of_source(source)
+
+    def lock_file(self, name: str, *, check: bool = False) -> Locked:
+        """Lock what one file asks for: that of a named environment, or a script.
+
+        Args:
+            name: of an environment in `[tool.mlwright.environments]`, or a script's path in the project;
+                empty for the project's own.
+            check: only look whether that is needed.
+
+        Raises:
+            Invalid: neither is there, or it asks for what is no requirement.
+            Unavailable: uv cannot resolve it; its own words follow.
+        """
+        source = script_source(self._root, name) if name.endswith(".py") else source_of(self._root, name)
+        if source is not None:
+            return self._source_locks.lock(source, check=check)
+        if name.endswith(".py"):
+            raise Invalid(
+                f"{name} does not say what it needs: it runs in the project's environment",
+                hint='let it say so: # /// script, # dependencies = ["PACKAGE"], # ///',
+            )
+        selection(self._root, name)
+        return Locked(self._root / "uv.lock", self._root / "pyproject.toml", self._lock_project(check=check))
+
+    def lock_all(self, *, check: bool = False) -> list[Locked]:
+        """Lock the project's own environment, and those that it names files for.
+
+        Raises:
+            Invalid, Unavailable: as `lock_file`.
+        """
+        files = [name for name in self.names() if source_of(self._root, name) is not None]
+        return [self.lock_file(name, check=check) for name in ["", *files]]
+
+    def names(self) -> list[str]:
+        """The names of the environments that the project declares beside its own."""
+        return names(self._root)
+
+    def proposed(self, proposal: Proposal, name: str = "") -> Lock:
+        """The lock that an environment would have: `build` builds it, beside those there are.
+
+        Raises:
+            Invalid: the project would have no environment of that name, or its lock holds a password.
+        """
+        with aside(self._root, proposal.pyproject, proposal.uv_lock) as place:
+            text = _exported(Uv(place), selection(place, name))
+        text = self._wheels.fixed(text, lambda: None)
+        return self._stored(text, current_python(), str(self._root / "uv.lock"))
 
     def resolve_with(self, lock: Lock, requirements: Sequence[str]) -> Lock:
         """A lock that holds all of another, at the same versions, and more.
@@ -108,9 +201,9 @@ class Environments:
                     *["--python", str(base.python), "-o", str(target), str(wanted)],
                     what="the packages of the model and those of the server do not go together",
                 )
+                refuse_credentials(target.read_text(), "the lock")
                 write_whole(resolved, target.read_bytes())
-        text = resolved.read_bytes()
-        return make_lock(text, self._objects.put(text).digest)
+        return self._stored(resolved.read_bytes(), lock.python, lock.label)
 
     def record(self, tx: Transaction, lock: Lock) -> None:
         """Write the lock's row and its edge, in the transaction of whoever refers to it."""
@@ -123,7 +216,11 @@ class Environments:
             packages=lock.packages,
             created_us=now_us(),
         )
-        edges.add(tx, [Edge(lock.end, "bytes", End("object", lock.pylock))])
+        made_of = [
+            Edge(lock.end, f"wheel:{path.rpartition('/')[2]}", End("object", wheel))
+            for path, wheel in kept_wheels(self.text(lock)).items()
+        ]
+        edges.add(tx, [Edge(lock.end, "bytes", End("object", lock.pylock)), *made_of])
 
     def get(self, digest: str) -> Lock:
         """A recorded lock by its digest or the beginning of it.
@@ -142,7 +239,10 @@ class Environments:
 
     def adopt(self, lock: Lock, source: InlineObjects) -> None:
         """Take a lock over from another workspace, with its bytes."""
-        self._objects.put(source.get(lock.pylock))
+        text = source.get(lock.pylock)
+        for wheel in kept_wheels(text).values():
+            self._objects.put(source.get(wheel))
+        self._objects.put(text)
         with self._database.transaction() as tx:
             self.record(tx, lock)
 
@@ -176,20 +276,136 @@ class Environments:
         """
         return self._builds.build(lock)
 
-    def _export(self, target: Path, selection: Sequence[str]) -> None:
-        """Turn `uv.lock` into a pylock, which stands alone; refused when it is behind `pyproject.toml`."""
-        if self.lock(check=True):
+    def export(self, lock: Lock, form: str, name: str = "mlwright") -> Export:
+        """An environment in a form that others read.
+
+        Args:
+            form: `requirements`, `pylock`, `conda` or `dockerfile`.
+            name: what conda calls it.
+
+        Raises:
+            Invalid: there is no such form.
+        """
+        return export(lock, self.text(lock), form, name)
+
+    def write_export(self, exported: Export, file: Path) -> None:
+        """Write what was exported, and what must lie beside it.
+
+        Raises:
+            Conflict: another file of such a name lies beside it.
+        """
+        exported.write(file, self._objects.get)
+
+    def take(self, file: Path) -> Lock:
+        """The lock in a pylock file, stored; of the same digest as where it was exported.
+
+        What others have written is for our own interpreter and platform.
+
+        Raises:
+            NotFound: there is no such file, or a wheel that must lie beside it.
+            Corrupt: it is no pylock, or was changed since it was exported.
+            Incompatible: it is for another interpreter.
+            Invalid: it names a package without a hash, by a path, or by an address with a password.
+        """
+        where, text = str(file), _content(file)
+        if text is None:
+            raise NotFound(f"there is no file {file.name}", where=str(file.parent))
+        bare, told = read_export(text, where)
+        for path, digest in kept_wheels(bare).items():
+            wheel = _content(file.parent / path)
+            if wheel is None:
+                raise NotFound(f"there is no {path} beside {file.name}", where=str(file.parent))
+            if self._objects.put(wheel).digest != digest:
+                raise Corrupt(
+                    f"{path} is not the wheel that {file.name} names", where=str(file.parent / path)
+                )
+        lock = self._stored(bare, told["python"] if told else current_python(), where)
+        lock = at_platform(lock, told["platform"]) if told else lock
+        check_same(lock, told, where)
+        return lock
+
+    def plan_restore(self, lock: Lock, folder: Path | None = None) -> Plan:
+        """What `restore` would do.
+
+        Raises:
+            Incompatible: it is for another platform, or an interpreter that is not here.
+            Conflict: something is in the folder's place.
+        """
+        self._builds.refuse(lock, folder)
+        subject = lock.label if folder is None else f"{folder}: {lock.label}"
+        if folder is None and self.built(lock):
+            return Plan("restore", (Change("keep", subject, "it is built"),))
+        return Plan("restore", (Change("write", subject, f"{are_counted(lock.packages, 'package')} locked"),))
+
+    def restore(self, lock: Lock, folder: Path | None = None) -> Environment:
+        """Build an environment, and record its lock.
+
+        Args:
+            folder: where to; by default where the project's environments are.
+
+        Raises:
+            Conflict, Incompatible: as `plan_restore`.
+            Unavailable: a package cannot be had; uv's own words follow.
+        """
+        self._builds.refuse(lock, folder)
+        made = self.build(lock) if folder is None else self._builds.build_at(lock, folder)
+        with self._database.transaction() as tx:
+            self.record(tx, lock)
+        return made
+
+    def unneeded(self, older_us: int = RECENT_US) -> tuple[Unneeded, ...]:
+        """The built environments that nobody uses now, no name of the project means, and no run used of late.
+
+        Args:
+            older_us: how long ago a run must have used one last, in microseconds.
+        """
+        needed = []
+        for name in ["", *self.names()]:
+            with suppress(MlwrightError):  # what cannot be locked now is kept as long as it was of use
+                needed.append(self.current(name))
+        return self._builds.unneeded(needed, older_us)
+
+    @property
+    def builds(self) -> Builds:
+        """Those that are built on this machine: to look at, to make anew, to take away."""
+        return self._builds
+
+    def holding(self) -> AbstractContextManager[None]:
+        """Whatever is built or asked for while the block runs is in use until it ends: `prune` leaves it."""
+        return self._builds.holding()
+
+    def _of_source(self, source: Source) -> Lock:
+        text, python = self._source_locks.text(source)
+        return self._stored(text, python, str(source.lock))
+
+    def _stored(self, text: bytes, python: str, where: str) -> Lock:
+        """The lock of a pylock file, checked and kept."""
+        check_python(read_pylock(text, where), python, where)
+        return make_lock(text, self._objects.put(text).digest, python)
+
+    def _refuse_stale(self) -> None:
+        if self._lock_project(check=True):
             raise Unavailable(
                 "uv.lock does not fit pyproject.toml any more",
                 where=str(self._root),
                 hint="mlwright environments lock",
             )
-        done = self._uv.run(
-            *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
-            *["--format", "pylock.toml", *selection],
-            what="the lock cannot be read",
-        )
-        write_whole(target, done.stdout.encode())
+
+    def _export(self, target: Path, selection: Sequence[str]) -> None:
+        """Turn `uv.lock` into a pylock, which stands alone; refused when it is behind `pyproject.toml`."""
+        self._refuse_stale()
+        write_whole(target, _exported(self._uv, selection))
+
+
+def _exported(uv: Uv, selection: Sequence[str]) -> bytes:
+    """The pylock of a `uv.lock`; refused when it would store a password."""
+    done = uv.run(
+        *["export", "--quiet", "--frozen", "--no-emit-project", "--no-header", "--no-default-groups"],
+        *["--format", "pylock.toml", *selection],
+        what="the lock cannot be read",
+    )
+    refuse_credentials(done.stdout, "uv.lock", str(uv.root / "uv.lock"))
+    return done.stdout.encode()
 
 
 def _content(path: Path) -> bytes | None:

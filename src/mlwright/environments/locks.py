@@ -9,9 +9,11 @@ import tomllib
 from functools import cache
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Corrupt
 
 
 class Lock(Struct, frozen=True):
@@ -42,11 +44,32 @@ class Lock(Struct, frozen=True):
         return f"environment b3:{self.digest[:12]} (Python {self.python}, {self.platform})"
 
 
-def make_lock(text: bytes, pylock: Digest) -> Lock:
-    """The lock of a pylock file on this interpreter and platform."""
-    identity = {"pylock": pylock, "python": current_python(), "platform": current_platform()}
+def check_lock(lock: Lock) -> None:
+    """Whether a lock from elsewhere has the name that its parts give it: environments are found by it.
+
+    Raises:
+        Corrupt: it has not.
+    """
+    identity = {"pylock": lock.pylock, "python": lock.python, "platform": lock.platform}
+    if lock.digest != composite("lock", identity):
+        raise Corrupt(f"the environment {lock.digest[:12]} is not what it is called")
+
+
+def make_lock(text: bytes, pylock: Digest, python: str = "") -> Lock:
+    """The lock of a pylock file on this platform.
+
+    Args:
+        python: minor version of the interpreter; by default of the one that runs this.
+    """
+    identity = {"pylock": pylock, "python": python or current_python(), "platform": current_platform()}
     packages = tomllib.loads(text.decode()).get("packages", [])
     return Lock(composite("lock", identity), pylock, identity["python"], identity["platform"], len(packages))
+
+
+def at_platform(lock: Lock, platform: str) -> Lock:
+    """The lock with the same file and interpreter on another platform."""
+    identity = {"pylock": lock.pylock, "python": lock.python, "platform": platform}
+    return replace(lock, digest=composite("lock", identity), platform=platform)
 
 
 def current_python() -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 from msgspec import Struct
 
-from mlwright.kernel.errors import Unavailable
+from mlwright.environments.credentials import masked
 
 
 class Uv(Struct, frozen=True):
@@ -27,15 +28,19 @@ class Uv(Struct, frozen=True):
             held: a descriptor that uv inherits, and holds as long as it lives.
 
         Raises:
-            Unavailable: it failed; its own words follow.
+            Invalid, NotFound, Incompatible, Corrupt, Unavailable: it failed; which of them, and why, says
+                `refusal`.
         """
         from uv import find_uv_bin
 
         # The caller's own virtual environment is not asked for, nor an interpreter fetched behind their back.
         variables = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
         variables.setdefault("UV_PYTHON_DOWNLOADS", "never")
+        variables["UV_NO_WRAP"] = "1"  # what uv says is read by a program
+        # What is built has the same bytes whenever it is: the times in a wheel are the first it can hold.
+        variables.setdefault("SOURCE_DATE_EPOCH", "315532800")
         done = subprocess.run(
-            [find_uv_bin(), "--no-progress", *arguments],
+            [find_uv_bin(), "--no-progress", "--color", "never", *arguments],
             cwd=self.root,
             env=variables,
             pass_fds=() if held is None else (held,),
@@ -44,7 +49,14 @@ class Uv(Struct, frozen=True):
             check=False,
         )
         if check and done.returncode != 0:
-            raise Unavailable(
-                f"{what}:\n{done.stderr.strip()}", hint="check the names and the network, then try again"
-            )
+            from mlwright.environments.refusals import refusal
+
+            raise refusal(what, masked(done.stderr), known=self._locked_names())
         return done
+
+    def _locked_names(self) -> list[str]:
+        """What somebody may have meant who mistyped a name."""
+        try:
+            return re.findall(r'^name = "(.+)"$', (self.root / "uv.lock").read_text(), re.MULTILINE)
+        except (OSError, UnicodeDecodeError):
+            return []

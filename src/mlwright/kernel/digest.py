@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NewType
 
@@ -54,6 +54,23 @@ class Hasher:
     def digest(self) -> Digest:
         """Of all that came so far."""
         return Digest(self._hasher.hexdigest())
+
+
+def digest_of_blocks(
+    blocks: Iterable[bytes | memoryview],
+    kind: str | None = None,
+    hear: Callable[[bytes | memoryview], object] = lambda block: None,
+) -> Digest:
+    """The digest of bytes that come block by block; on one core, beside other work.
+
+    Args:
+        hear: is given each block when it is in the digest.
+    """
+    hasher = Hasher(kind)
+    for block in blocks:
+        hasher.update(block)
+        hear(block)
+    return hasher.digest()
 
 
 def digest_of_file(path: Path, kind: str | None = None) -> Digest:

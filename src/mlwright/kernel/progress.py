@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class Progress:
     """Hears how work goes on; this one says nothing. One piece of work at a time."""
@@ -22,6 +25,15 @@ class Progress:
 
     def end(self) -> None:
         """The work is over, however it went."""
+
+    @contextmanager
+    def work(self, what: str, total_bytes: int | None = None) -> Iterator[None]:
+        """Work from its begin to its end, as `begin` is told of it."""
+        self.begin(what, total_bytes)
+        try:
+            yield
+        finally:
+            self.end()
 
 
 SILENT = Progress()

@@ -25,6 +25,9 @@ class Settings(Struct, frozen=True):
         objects: where the bytes are: `s3://BUCKET/PREFIX` of an S3-compatible server, with a cache on this
             disk; empty for the workspace's own folder.
         remotes: where `datasets push` and `pull` go, by name: `s3://BUCKET/PREFIX`, or a folder.
+        environment: the file that says what the project needs, instead of `[project]`: a `requirements.txt`,
+            an `environment.yml` of conda or a `pylock.toml`. Without `[project]`, the only one there is.
+        environments: further environments for steps by name, each a file as above.
         openlineage: who is told of runs in OpenLineage's words: `file`, for JSON lines, or `url` of a server,
             with `api_key` (`env:NAME` or `file:PATH`); and the `namespace` of jobs.
     """
@@ -35,6 +38,8 @@ class Settings(Struct, frozen=True):
     ignore: tuple[str, ...] = ()
     objects: str = ""
     remotes: dict[str, str] = {}
+    environment: str = ""
+    environments: dict[str, str] = {}
     openlineage: dict[str, str] = {}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk.caller import caller
+from mlwright.sdk.hints import is_stand_in
 from mlwright.sdk.promise import Promise
 from mlwright.sdk.types import a_type, type_name
 
@@ -67,7 +68,9 @@ def can_fit(given: Any, wanted: Any) -> bool:
     if not any(kinds):
         return True
     kind, unknown = (kinds[0], other) if kinds[0] else (kinds[1], one)
-    return _is_numpy(unknown) or any(hasattr(unknown, name) for name in _LIKE.get(kind, ()))
+    if is_stand_in(unknown) or _is_numpy(unknown):
+        return True
+    return any(hasattr(unknown, name) for name in _LIKE.get(kind, ()))
 
 
 def element_of(annotation: Any) -> Any:

@@ -13,6 +13,8 @@ from mlwright.sdk.joins import refuse_mapped, refuse_misfit, refuse_no_condition
 from mlwright.sdk.promise import RESULT, Output, Promise
 from mlwright.sdk.signature import SIGNATURE_STEP
 
+_TABLES = {"pandas.DataFrame", "polars.DataFrame", "pyarrow.Table"}
+
 
 def gate(
     scores: Mapping[str, float], *conditions: str, not_worse_than: str | None = None, tolerance: float = 0.0
@@ -67,8 +69,9 @@ def register(
         name: the model's name, as in `diagnosis@3`.
         model: the output of the training step.
         scores: what is recorded as the version's metrics.
-        example: a table such as the model is asked with: the signature is read from it, and its first row,
-            with the model's answer, is what a server must answer before it is ready.
+        example: a table such as the model is asked with: its first row, with the model's answer, is what a
+            server must answer before it is ready. The ranges and categories of the signature are those of the
+            table that the model's step was given, if it was given one with all columns, else of this one.
         when: the promise of a gate.
         message: why this version exists.
 
@@ -86,13 +89,19 @@ def register(
     refuse_mapped(when, "register", "when")
     refuse_no_condition(when, "register")
     measured = {} if scores is None else {"scores": _scores(scores, "the scores to register", "register")}
+    # What is loaded where the model's step runs is there, and maybe nowhere else.
+    giver = next((node for node in tracer.nodes if node["name"] == model_argument.get("node")), {})
     signature = tracer.add(
         name="signature",
         kind="step",
         step=SIGNATURE_STEP,
-        inputs={"model": model_argument, "example": trace.argument(example, "the example")},
+        inputs={
+            "model": model_argument,
+            "example": trace.argument(example, "the example"),
+            **_training_of(giver),
+        },
         outputs={RESULT: "dict"},
-        environment=_environment_of(model_argument, tracer),
+        environment=str(giver.get("environment", "")),
         seeded=False,
     )
     inputs = {
@@ -111,10 +120,18 @@ def register(
     )
 
 
-def _environment_of(model: Mapping[str, Any], tracer: trace.Tracer) -> str:
-    """Where the step runs that gives a model: what is loaded is there, and maybe nowhere else."""
-    giver = next((node for node in tracer.nodes if node["name"] == model.get("node")), {})
-    return str(giver.get("environment", ""))
+def _training_of(giver: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables that a model's step is given, as an argument of the signature; nothing if there are none."""
+    if giver.get("mapped"):
+        return {}
+    tables = {
+        name: given
+        for name, given in giver.get("inputs", {}).items()
+        if given["kind"] == "output"
+        and giver.get("accepts", {}).get(name) in _TABLES
+        and name not in giver.get("fallbacks", {})
+    }
+    return {"training": {"kind": "dict", "fields": tables}} if tables else {}
 
 
 def _scores(scores: Any, what: str, taker: str) -> dict[str, Any]:

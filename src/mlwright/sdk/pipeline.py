@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk import trace
 from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.hints import resolved
 from mlwright.sdk.types import parameter_spec, refuse_unnamed
 
 P = ParamSpec("P")
@@ -41,7 +41,7 @@ class Pipeline(Generic[P, R]):
         Raises:
             Invalid: a parameter's type or default that a command line cannot give.
         """
-        hints = typing.get_type_hints(self.function)
+        hints = resolved(self.function)
         described = []
         for name, parameter in inspect.signature(self.function).parameters.items():
             required = parameter.default is inspect.Parameter.empty

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,3 +33,9 @@ class Range(NamedTuple):
             while at < end and (block := os.pread(file.fileno(), min(most_bytes, end - at), at)):
                 at += len(block)
                 yield block
+
+
+def blocks_of(ranges: Iterable[Range]) -> Iterator[bytes]:
+    """The bytes of ranges, one after the other, a block at a time."""
+    for each in ranges:
+        yield from each.blocks()

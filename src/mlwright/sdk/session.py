@@ -3,9 +3,9 @@
 It serves requests over an inherited socket until the other side is gone. It reads paths it is given and
 writes into the scratch folder it is given.
 
-Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`; and `summarise`, which runs no code
-of the user's. Answers: `done`, or `failed` with what the user's code raised and where. Before them, `enter`
-says where the user's code lies.
+Requests (`op`): `parameters`, `trace`, `execute`, `script`, `notebook`, `compare`; and `summarise`, which
+runs no code of the user's. Answers: `done`, or `failed` with what the user's code raised and where. Before
+them, `enter` says where the user's code lies.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import errno
 import importlib
 import itertools
 import os
+import re
 import resource
 import signal
 import socket
@@ -22,7 +23,7 @@ import stat
 import sys
 import time
 import traceback
-import typing
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from mlwright.sdk.codecs import LAST_RESORT, Codec, Unstorable, codec_named, cod
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.forked import children_end_here
 from mlwright.sdk.frames import CUT_OFF, Frame, FrameReader, receive
+from mlwright.sdk.hints import resolved
 from mlwright.sdk.leftovers import Leftovers
 from mlwright.sdk.pipeline import Pipeline
 from mlwright.sdk.ranges import Range
@@ -118,6 +120,7 @@ class Worker:
             "script": self._execute,
             "notebook": self._execute,
             "summarise": self._summarise,
+            "compare": self._compare,
         }
         head = frame.head
         try:
@@ -138,6 +141,22 @@ class Worker:
         head = frame.head
         found, form = Range(Path(head["path"]), head["start"], head["size_bytes"]), head["format"]
         return Frame(distribute(found, form, head["bins"]) if "bins" in head else summarise(found, form))
+
+    def _compare(self, frame: Frame) -> Frame:
+        """How two artifacts differ; a pickle is among them only if the engine may have it loaded."""
+        import tempfile
+
+        from mlwright.sdk.deviations import Now
+        from mlwright.sdk.unlike import difference
+
+        head = frame.head
+        with tempfile.TemporaryDirectory(dir=head["scratch"]) as folder:
+
+            def files() -> Path:
+                return Path(folder)
+
+            then, now = (_decode(head[side], frame.parts, files) for side in ("then", "now"))
+            return Frame(difference(then, now, Now(*head["made_s"]), head["examples"]))
 
     def _execute(self, frame: Frame) -> Frame:
         """One attempt. What it raised is in the answer, so that what it used and printed is too."""
@@ -207,9 +226,11 @@ class Worker:
     def _step(self, address: str) -> tuple[Callable[..., Any], Outputs]:
         if address not in self._steps:
             module, _, name = address.partition(":")
+            # As Python does for a main module: what the user's own code should not use any more is told.
+            warnings.filterwarnings("default", category=DeprecationWarning, module=f"{re.escape(module)}$")
             found = getattr(importlib.import_module(module), name)
             function = found.function if isinstance(found, Step) else found
-            hints = typing.get_type_hints(function)
+            hints = resolved(function)
             self._steps[address] = function, output_types(hints.get("return"))
         return self._steps[address]
 

@@ -6,13 +6,13 @@ import functools
 import inspect
 import math
 import re
-import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk import trace
+from mlwright.sdk.hints import resolved
 from mlwright.sdk.promise import RESULT, Promise
 from mlwright.sdk.types import a_type, output_hints, refuse_unnamed
 
@@ -167,7 +167,7 @@ class Step(Generic[P, R]):
     def declared(self) -> Declared:
         """What its annotations say; they are resolved once, when the module is whole."""
         if self._declared is None:
-            hints = typing.get_type_hints(self.function)
+            hints = resolved(self.function)
             returned = hints.get("return", inspect.Parameter.empty)
             several = output_hints(returned)
             self._declared = Declared(
@@ -227,7 +227,8 @@ def step(
             version: change it, and what was computed before is not reused.
         seed: None for a step that needs no seed, so that the run's seed does not count for it.
         environment: a dependency group or an extra of your `pyproject.toml`: the step runs with the project's
-            own dependencies and these. Import what only they bring inside the function.
+            own dependencies and these. Import what only they bring inside the function, and for annotations
+            `if TYPE_CHECKING`.
         env_vars: the names of environment variables it reads; their values count for its fingerprint.
         tags: what you want to find it by, as `{"owner": "ml"}`; they change nothing.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk.ranges import Range
+from mlwright.sdk.table_files import FORMATS, format_of
 
 
 def read_table(owner: str, files: Mapping[str, Range], columns: Sequence[str] | None = None) -> Any:
@@ -36,11 +36,11 @@ def read_table(owner: str, files: Mapping[str, Range], columns: Sequence[str] | 
 
 
 def _read(owner: str, name: str, found: Range, columns: Sequence[str] | None) -> Any:
-    reader = _READERS.get(PurePosixPath(name).suffix.lower())
+    reader = _READERS.get(format_of(name))
     if reader is None:
         raise Invalid(
             f"`{name}` of {owner} is not a table",
-            hint="read it with .path() or .open(); tables are " + ", ".join(_READERS),
+            hint="read it with .path() or .open(); tables are " + ", ".join(FORMATS),
         )
     import pyarrow as pa
 
@@ -48,8 +48,14 @@ def _read(owner: str, name: str, found: Range, columns: Sequence[str] | None) ->
     source = pa.memory_map(str(found.path)) if found.is_file else pa.BufferReader(found.read())
     try:
         return reader(source, list(columns) if columns is not None else None)
-    except (pa.ArrowInvalid, KeyError) as error:
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's; without a number it is Arrow's word for damage
         raise Invalid(f"`{name}` of {owner} cannot be read as a table: {error}") from error
+
+
+_ARROW_FILES = (b"ARROW1", b"FEA1")
+"""How an Arrow file begins, and one of the first version of Feather; all else is a stream."""
 
 
 def _csv(delimiter: str) -> Callable[[Any, list[str] | None], Any]:
@@ -72,9 +78,15 @@ def _parquet(source: Any, columns: list[str] | None) -> Any:
 
 
 def _arrow(source: Any, columns: list[str] | None) -> Any:
+    import pyarrow as pa
     from pyarrow import feather
 
-    return feather.read_table(source, columns=columns)
+    begins = source.read(6)
+    source.seek(0)
+    if begins.startswith(_ARROW_FILES):
+        return feather.read_table(source, columns=columns)
+    table = pa.ipc.open_stream(source).read_all()
+    return table.select(columns) if columns is not None else table
 
 
 def _json_lines(source: Any, columns: list[str] | None) -> Any:
@@ -85,12 +97,9 @@ def _json_lines(source: Any, columns: list[str] | None) -> Any:
 
 
 _READERS: dict[str, Callable[[Any, list[str] | None], Any]] = {
-    ".csv": _csv(","),
-    ".tsv": _csv("\t"),
-    ".parquet": _parquet,
-    ".pq": _parquet,
-    ".arrow": _arrow,
-    ".feather": _arrow,
-    ".jsonl": _json_lines,
-    ".ndjson": _json_lines,
+    "csv": _csv(","),
+    "tsv": _csv("\t"),
+    "parquet": _parquet,
+    "arrow": _arrow,
+    "jsonl": _json_lines,
 }

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.hints import resolved
 
 _SCALARS = {int: "integer", float: "number", str: "string", bool: "boolean", type(None): "null"}
 
@@ -109,7 +110,7 @@ def output_types(annotation: Any) -> dict[str, str] | None:
 def output_hints(annotation: Any) -> dict[str, Any] | None:
     """The type hint of each named output, or None; of one that has none it is `inspect.Parameter.empty`."""
     if (names := _fields(annotation)) is not None:
-        hints = typing.get_type_hints(annotation)
+        hints = resolved(annotation)
         return {name: hints.get(name, inspect.Parameter.empty) for name in names}
     if typing.get_origin(annotation) is tuple:
         arguments = typing.get_args(annotation)

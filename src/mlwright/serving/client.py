@@ -23,12 +23,14 @@ class Prediction:
         probabilities: for each row, of each class by its name; None when they were not asked for.
         model: the version that answered, as `diagnosis@1`.
         id: leads back to that version.
+        warnings: what of the rows lies outside of what training saw, in words; 20 at most.
     """
 
     predictions: list[Any]
     probabilities: list[dict[str, float]] | None
     model: str
     id: str
+    warnings: tuple[str, ...] = ()
 
 
 class Client:
@@ -68,7 +70,13 @@ class Client:
             raise _refusal(self.url, status, answer)
         try:
             told = json.loads(answer)
-            return Prediction(told["predictions"], told.get("probabilities"), told["model"], told["id"])
+            return Prediction(
+                told["predictions"],
+                told.get("probabilities"),
+                told["model"],
+                told["id"],
+                tuple(told.get("warnings", ())),
+            )
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise Unavailable(f"{self.url} does not answer as a served model does") from error
 

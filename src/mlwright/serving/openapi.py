@@ -18,6 +18,8 @@ _TYPES: dict[str, dict[str, Any]] = {
     "boolean": {"type": "boolean"},
     "string": {"type": "string"},
 }
+_SHOWN = 100
+"""Of a column's categories at most so many are named."""
 _REFUSED = {
     400: "The body is not JSON.",
     413: "The body is too large.",
@@ -45,7 +47,9 @@ def example_answer(spec: ReplicaSpec) -> dict[str, Any]:
 def seen(column: Column) -> str:
     """What training saw of a column, as people read it; empty when nothing was kept."""
     if column.categories is not None:
-        return "one of " + ", ".join(column.categories)
+        shown = [str(each) for each in column.categories[:_SHOWN]]
+        more = len(column.categories) - len(shown)
+        return "one of " + ", ".join(shown) + (f" and {more:,} more" if more else "")
     if column.minimum is None or column.maximum is None:
         return ""
     return f"{column.minimum:g} to {column.maximum:g}"
@@ -158,6 +162,11 @@ def _prediction(signature: Signature) -> dict[str, Any]:
         "predictions": _list(output, {"minItems": 1}),
         "model": {"type": "string"},
         "id": {"type": "string"},
+        "warnings": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "What of the request lies outside of what training saw; left out if nothing does.",
+        },
     }
     if signature.probabilities:
         shares = {"type": "object", "additionalProperties": {"type": "number"}}
@@ -204,8 +213,13 @@ def _list(items: dict[str, Any], size: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(column: Column) -> dict[str, Any]:
-    """A column's schema. What training saw is told, not demanded: other values are answered too."""
+    """A column's schema. What training saw is told, not demanded: other values are answered too.
+
+    Only of a closed column no other value exists.
+    """
     schema = dict(_TYPES[column.type])
+    if column.closed and column.categories is not None:
+        return {"enum": [*column.categories, *([None] if column.nullable else [])]}
     if column.nullable:
         schema["type"] = [schema["type"], "null"]
     if told := seen(column):

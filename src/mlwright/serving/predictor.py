@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +11,12 @@ from msgspec import Struct
 
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.codecs import codec_named
+from mlwright.sdk.rows import one_each, plain, table_maker
+from mlwright.serving.bounds import Bounds
 from mlwright.serving.problems import Problem
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.serving.validation import Validator
-from mlwright.serving.walk import Columns
-from mlwright.versioning.signatures import Column
-
-_TOLERANCE = 1e-6
-"""Relative; another processor may round the last digits of a number differently."""
+from mlwright.versioning.signatures import same_answer
 
 
 class Answer(Struct, frozen=True):
@@ -30,10 +25,12 @@ class Answer(Struct, frozen=True):
     Args:
         predictions: plain values; a number that is NaN or infinite becomes null on the wire.
         probabilities: of each class, by its name, when they were asked for.
+        warnings: what of the request lies outside of what training saw.
     """
 
     predictions: list[Any]
     probabilities: list[dict[str, float]] | None = None
+    warnings: list[str] = []
 
 
 class Predictor:
@@ -48,8 +45,9 @@ class Predictor:
         self._spec = spec
         self._model = model
         self._validator = Validator(spec.signature.inputs, spec.limits.rows)
-        self._table = _table_maker(spec.signature.inputs)
-        self._classes = [_key(each) for each in _plain(getattr(model, "classes_", ()))]
+        self._bounds = Bounds(spec.signature.inputs)
+        self._table = table_maker(spec.signature.inputs)
+        self._classes = [_key(each) for each in plain(getattr(model, "classes_", ()))]
 
     @classmethod
     def load(cls, spec: ReplicaSpec, scratch: Path) -> Predictor:
@@ -93,7 +91,7 @@ class Predictor:
                 f"{self._spec.model} cannot answer its own example: {problem.message}",
                 hint="register the model again with an example that it was made for",
             ) from problem
-        if not _same(given, example.output):
+        if not same_answer(given, example.output):
             raise Incompatible(
                 f"{self._spec.model} answers its example with {given!r},"
                 f" the pipeline recorded {example.output!r}",
@@ -110,68 +108,20 @@ class Predictor:
         Raises:
             Problem: 400 or 422 for what is wrong with the request, 500 when the model raises.
         """
-        table = self._table(self._validator.columns(body))
+        columns = self._validator.columns(body)
+        warnings = self._bounds.warnings(columns)
         try:
-            predictions = _plain(_one_each(self._model.predict(table)))
+            table = self._table(columns)
+            predictions = plain(one_each(self._model.predict(table)))
             if not proba:
-                return Answer(predictions)
-            shares = _plain(self._model.predict_proba(table))
+                return Answer(predictions, warnings=warnings)
+            shares = plain(self._model.predict_proba(table))
         except Exception as error:
             raise Problem(500, f"the model failed: {type(error).__name__}: {error}") from error
-        return Answer(predictions, [dict(zip(self._classes, row, strict=True)) for row in shares])
-
-
-def _table_maker(inputs: Sequence[Column]) -> Callable[[Columns], Any]:
-    """What turns columns into the data frame that the model was fitted on."""
-    import numpy
-    import pandas
-
-    names = pandas.Index([column.name for column in inputs])
-    if all(column.type == "number" for column in inputs):
-        # One block instead of one for each column: a tenth of the time. None becomes NaN.
-        return lambda columns: pandas.DataFrame(numpy.array(columns, dtype="float64").T, columns=names)
-
-    text = pandas.Series(["text"]).dtype  # what this pandas makes of text: `str`, or `object` before 3
-    kinds = {
-        ("number", False): (numpy.array, "float64"),
-        ("number", True): (numpy.array, "float64"),
-        ("integer", False): (numpy.array, "int64"),
-        ("integer", True): (pandas.array, "Int64"),
-        ("boolean", False): (numpy.array, "bool"),
-        ("boolean", True): (pandas.array, "boolean"),
-        ("string", False): (pandas.array, text),
-        ("string", True): (pandas.array, text),
-    }
-    makers = [
-        partial(make, dtype=kind) for make, kind in (kinds[each.type, each.nullable] for each in inputs)
-    ]
-
-    def table(columns: Columns) -> Any:
-        arrays = (make(values) for make, values in zip(makers, columns, strict=True))
-        made = pandas.DataFrame(dict(enumerate(arrays)), copy=False)
-        made.columns = names
-        return made
-
-    return table
-
-
-def _one_each(answers: Any) -> Any:
-    """CatBoost answers one of several classes with a column; all others with a row."""
-    return answers[:, 0] if getattr(answers, "ndim", 1) == 2 and answers.shape[1] == 1 else answers
-
-
-def _plain(values: Any) -> list[Any]:
-    """A model's answers as Python's own values."""
-    listed = values.tolist() if hasattr(values, "tolist") else list(values)
-    return [value.item() if hasattr(value, "item") else value for value in listed]
+        probabilities = [dict(zip(self._classes, row, strict=True)) for row in shares]
+        return Answer(predictions, probabilities, warnings)
 
 
 def _key(label: Any) -> str:
     """A class as the key of a JSON object: text as it is, all else as JSON writes it."""
     return label if isinstance(label, str) else json.dumps(label)
-
-
-def _same(given: Any, recorded: Any) -> bool:
-    if isinstance(given, float) and isinstance(recorded, float | int):
-        return math.isclose(given, recorded, rel_tol=_TOLERANCE, abs_tol=1e-12)
-    return bool(given == recorded)

@@ -102,6 +102,8 @@ class Replica:
         told: dict[str, Any] = {"predictions": answer.predictions}
         if answer.probabilities is not None:
             told["probabilities"] = answer.probabilities
+        if answer.warnings:
+            told["warnings"] = answer.warnings
         return msgspec.json.encode(told | {"model": self.spec.model, "id": identity})
 
     def _loaded(self) -> Predictor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from types import GenericAlias
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -96,13 +96,13 @@ def _parsed_integer(digits: str) -> int | float:
 
 
 def _compiled(inputs: Sequence[Column], max_rows: int) -> msgspec.json.Decoder[Any] | None:
-    """The signature as a type; None where a name is none for msgspec (quotes, control characters)."""
-    attributes = [f"c{index}" for index in range(len(inputs))]
-    names = {attribute: column.name for attribute, column in zip(attributes, inputs, strict=True)}
-    types: list[Any] = [_TYPES[column.type] for column in inputs]
-    types = [kind | None if column.nullable else kind for column, kind in zip(inputs, types, strict=True)]
+    """The signature as a type; None where msgspec cannot tell: a name with quotes, categories of numbers."""
     size = Meta(min_length=1, max_length=max_rows)
     try:
+        attributes = [f"c{index}" for index in range(len(inputs))]
+        names = {attribute: column.name for attribute, column in zip(attributes, inputs, strict=True)}
+        types: list[Any] = [_type_of(column) for column in inputs]
+        types = [kind | None if column.nullable else kind for column, kind in zip(inputs, types, strict=True)]
         row: Any = _struct("Row", zip(attributes, types, strict=True), names)
         lists = [Annotated[GenericAlias(list, kind), size] for kind in types]
         columns: Any = _struct("Columns", zip(attributes, lists, strict=True), names)
@@ -115,6 +115,19 @@ def _compiled(inputs: Sequence[Column], max_rows: int) -> msgspec.json.Decoder[A
         forbid_unknown_fields=True,
     )
     return msgspec.json.Decoder(request)
+
+
+def _type_of(column: Column) -> Any:
+    """The type of a column's values; of a closed one, its categories.
+
+    Raises:
+        ValueError: categories that are no literals: only the walk can hold values against them.
+    """
+    if not column.closed:
+        return _TYPES[column.type]
+    if column.type not in {"string", "integer"} or not column.categories:
+        raise ValueError(column.type)
+    return Literal[column.categories]
 
 
 def _struct(name: str, fields: Iterable[tuple[str, Any]], names: dict[str, str]) -> type[msgspec.Struct]:

@@ -17,6 +17,8 @@ Columns = list[Sequence[Any]]
 INT64 = (-(2**63), 2**63 - 1)
 _ROWS, _COLUMNS = "rows", "columns"
 _SHOWN = 40
+_LISTED = 20
+"""More categories than these are counted."""
 _WANTED = {"number": "a number", "integer": "an integer", "boolean": "true or false", "string": "a string"}
 
 
@@ -141,10 +143,21 @@ def _read(column: Column, value: Any) -> Any:
     if value is None and column.nullable:
         return None
     try:
-        return _READERS[column.type](value)
+        read = _READERS[column.type](value)
     except TypeError:
         wanted = _WANTED[column.type] + (" or null" if column.nullable else "")
         raise _Wrong(f"must be {wanted}, not {_told(value)}") from None
+    if column.closed and read not in (column.categories or ()):
+        raise _Wrong(f"must be {_one_of(column)}, not {_told(value)}")
+    return read
+
+
+def _one_of(column: Column) -> str:
+    """The categories of a column, if they are few."""
+    categories = column.categories or ()
+    if len(categories) > _LISTED:
+        return f"one of the {len(categories):,} categories of this column"
+    return "one of " + ", ".join(_shown(str(each)) for each in categories)
 
 
 def _number(value: Any) -> float:

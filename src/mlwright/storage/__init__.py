@@ -13,7 +13,7 @@ from mlwright.storage.packs import PackedObjects
 from mlwright.storage.places import Place, Places
 from mlwright.storage.reading import ranges_of, verify_entries
 from mlwright.storage.scan import Source, scan
-from mlwright.storage.transfer import transfer
+from mlwright.storage.transfer import transfer, transfer_tree
 from mlwright.storage.trees import Entry, Tree, load_tree
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "scan",
     "store_tree",
     "transfer",
+    "transfer_tree",
     "verify_entries",
 ]

@@ -16,8 +16,8 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage import writing
 from mlwright.storage.inline import InlineObjects
 from mlwright.storage.reading import files_behind
+from mlwright.storage.scan import State, state_of
 from mlwright.storage.trees import Tree
-from mlwright.storage.writing import State
 
 _MANY = 2_000
 """So many files are worth a process for each processor."""
@@ -62,7 +62,7 @@ def check_out(
         if link and whole and not entry.executable:  # what is stored is not
             with _said(folder, tree):
                 Path(target).hardlink_to(ranges[0].path)
-            states[entry.path] = _state(target)
+            states[entry.path] = state_of(Path(target).stat())
         else:
             sources = [(str(each.path), each.start, each.size_bytes) for each in ranges]
             jobs.append((target, 0o777 if entry.executable else 0o666, sources))
@@ -136,8 +136,3 @@ def _answer(process: subprocess.Popen[bytes]) -> list[State]:
     if "errno" in answer:
         raise OSError(answer["errno"], os.strerror(answer["errno"]), answer["target"])
     return [(size, written, inode, changed) for size, written, inode, changed in answer["states"]]
-
-
-def _state(file: str) -> State:
-    status = os.stat(file)  # noqa: PTH116
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlwright.kernel.digest import Digest, Hasher
+from mlwright.kernel.digest import Digest, Hasher, digest_of_blocks
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.direct import DirectFile
 from mlwright.storage.objects import Stored
@@ -41,7 +41,8 @@ Piece = tuple[Digest, int]
 def store_large(packs: PackedObjects, descriptor: int, progress: Progress = SILENT) -> Stored:
     """Store the bytes of an open file that are not here yet; on return all are durable.
 
-    Reading and cutting, hashing, and writing go on at the same time, in 48 MiB of memory.
+    Reading and cutting, hashing, and writing go on at the same time, in some 64 MiB of memory: four
+    windows, and what waits to be written.
 
     Raises:
         OSError: the file cannot be read.
@@ -177,9 +178,4 @@ def _fill(descriptor: int, buffer: memoryview) -> int:
 
 def _digests(window: memoryview, cuts: Sequence[int]) -> list[Digest]:
     """On one core: the others read, write and hash the whole."""
-    digests = []
-    for start, end in zip([0, *cuts], cuts, strict=False):
-        hasher = Hasher()
-        hasher.update(window[start:end])
-        digests.append(hasher.digest())
-    return digests
+    return [digest_of_blocks([window[start:end]]) for start, end in zip([0, *cuts], cuts, strict=False)]

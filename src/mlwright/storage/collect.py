@@ -15,6 +15,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest
@@ -23,7 +24,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.inline import InlineObjects
 from mlwright.storage.named import beneath, compact, named
 from mlwright.storage.objects import RENEWED_US, Held, Objects
-from mlwright.storage.packs import Packed
+from mlwright.storage.packs import side_by_side
 
 _SQL = Queries.beside(__file__)
 
@@ -121,14 +122,13 @@ def sweep(
     needed = _needed(database, objects)
     store = objects.packs.store
     gone = []
-    progress.begin("collecting", sum(held.size_bytes for held in plan.dead))
     try:
-        for held in plan.dead:
-            if compact(held.digest) not in needed and store.remove(held.digest, before_us=before_us):
-                gone.append(held)
-            progress.advance(held.size_bytes)
+        with progress.work("collecting", sum(held.size_bytes for held in plan.dead)):
+            for held in plan.dead:
+                if compact(held.digest) not in needed and store.remove(held.digest, before_us=before_us):
+                    gone.append(held)
+                progress.advance(held.size_bytes)
     finally:
-        progress.end()
         _forget(database, store)
     with database.transaction() as tx:
         rows = [digest for digest in plan.rows if tx.execute(_SQL["remove_unnamed"], digest=digest)]
@@ -137,16 +137,7 @@ def sweep(
             rmtree(file, ignore_errors=True)
         else:
             file.unlink(missing_ok=True)
-    return Sweep(
-        tuple(gone),
-        plan.thin,
-        plan.thin_bytes,
-        tuple(rows),
-        plan.row_bytes,
-        plan.temporary,
-        plan.young,
-        plan.kept,
-    )
+    return replace(plan, dead=tuple(gone), rows=tuple(rows))
 
 
 def _needed(source: Source, objects: InlineObjects) -> set[bytes]:
@@ -204,11 +195,7 @@ def _move_what_is_needed(objects: InlineObjects, pack: Digest, wanted: set[bytes
         new = packs.put(Path(name), take=True).digest
     finally:
         Path(name).unlink(missing_ok=True)
-    moved, start = [], 0
-    for each in inside:
-        moved.append(Packed(each.digest, new, start, each.size_bytes))
-        start += each.size_bytes
-    packs.add(moved)
+    packs.add(side_by_side(new, ((each.digest, each.size_bytes) for each in inside)))
 
 
 def _forget(database: Database, store: Objects) -> None:

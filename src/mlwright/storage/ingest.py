@@ -16,7 +16,7 @@ from mlwright.kernel.errors import Conflict, Invalid, Unavailable, disk_full, is
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.chunks import LARGE_BYTES, store_large
 from mlwright.storage.objects import Stored
-from mlwright.storage.packs import Packed, PackedObjects
+from mlwright.storage.packs import PackedObjects, side_by_side
 from mlwright.storage.scan import Source, settle, state_of
 from mlwright.storage.trees import KIND, Entry, Tree
 
@@ -174,10 +174,7 @@ class Ingest:
 def _pack(packs: PackedObjects, batch: Mapping[Digest, bytes]) -> None:
     """Write small files side by side; the records follow the bytes."""
     pack = packs.put(b"".join(batch.values())).digest
-    places, start = [], 0
-    for digest, data in batch.items():
-        places.append(Packed(digest, pack, start, len(data)))
-        start += len(data)
+    places = side_by_side(pack, ((digest, len(data)) for digest, data in batch.items()))
     packs.add(sorted(places, key=lambda place: place.digest))  # neighbours in the index, one after the other
 
 

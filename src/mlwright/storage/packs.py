@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries, Source
-from mlwright.kernel.digest import Digest, Hasher, canonical, digest_of, is_digest
+from mlwright.kernel.digest import Digest, canonical, digest_of, digest_of_blocks, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, disk_full, is_disk_full
-from mlwright.sdk.ranges import Range
+from mlwright.sdk.ranges import Range, blocks_of
 from mlwright.storage.objects import Held, Objects, Stored, damaged
 
 _SQL = Queries.beside(__file__)
@@ -39,6 +39,19 @@ class Packed(Struct, frozen=True):
     pack: Digest
     start: int
     size_bytes: int
+
+
+def side_by_side(pack: Digest, sizes: Iterable[tuple[Digest, int]]) -> list[Packed]:
+    """Where bytes lie in a pack that holds nothing else, in this order.
+
+    Args:
+        sizes: digests, each with how many bytes it is of.
+    """
+    places, start = [], 0
+    for digest, size_bytes in sizes:
+        places.append(Packed(digest, pack, start, size_bytes))
+        start += size_bytes
+    return places
 
 
 class PackedObjects:
@@ -175,12 +188,13 @@ class PackedObjects:
             return [(found.pack, None)]
         places = ((piece, self.find(piece)) for piece, _ in self.pieces(digest))
         packs: dict[Digest, str | None] = {place.pack if place else piece: None for piece, place in places}
-        recipe = self._source.read(_SQL["chunked_by_digest"], digest=digest)
-        return [*packs.items(), *((row["recipe"], RECIPE) for row in recipe)]
+        if (recipe := self._recipe_of(digest)) is not None:
+            packs[recipe] = RECIPE
+        return list(packs.items())
 
     def in_pieces(self, digest: Digest) -> bool:
         """Whether it is a large file that has a recipe."""
-        return bool(self._source.read(_SQL["chunked_by_digest"], digest=digest))
+        return self._recipe_of(digest) is not None
 
     def find(self, digest: Digest) -> Packed | None:
         """Where a packed range lies."""
@@ -215,11 +229,20 @@ class PackedObjects:
 
         Raises:
             NotFound: it is not kept in pieces.
+            Corrupt: its recipe is damaged.
         """
-        rows = self._source.read(_SQL["chunked_by_digest"], digest=digest)
-        if not rows:
+        recipe = self._recipe_of(digest)
+        if recipe is None:
             raise NotFound(f"object {digest[:12]} is not in the store")
-        recipe = rows[0]["recipe"]
+        return self.pieces_in(recipe)
+
+    def pieces_in(self, recipe: Digest) -> list[tuple[Digest, int]]:
+        """The pieces that a recipe lists, each with its size.
+
+        Raises:
+            NotFound: there is no such recipe.
+            Corrupt: it is damaged, or no list of pieces.
+        """
         try:
             return msgspec.json.decode(self._objects.get(recipe, kind=RECIPE), type=list[tuple[Digest, int]])
         except msgspec.DecodeError as error:
@@ -263,9 +286,9 @@ class PackedObjects:
             packs = {place.pack for place in self.places(digest)}
         except (NotFound, Corrupt):
             return False
-        recipes = self._source.read(_SQL["chunked_by_digest"], digest=digest)
-        return all(self._objects.renew(pack) for pack in packs) and all(
-            self._objects.renew(row["recipe"], kind=RECIPE) for row in recipes
+        recipe = self._recipe_of(digest)
+        return all(self._objects.renew(pack) for pack in packs) and (
+            recipe is None or self._objects.renew(recipe, kind=RECIPE)
         )
 
     def __contains__(self, digest: Digest) -> bool:
@@ -299,6 +322,11 @@ class PackedObjects:
                 tx.execute(_SQL["remove_chunked"], digest=digest)
         return digest not in self
 
+    def _recipe_of(self, digest: Digest) -> Digest | None:
+        """The recipe of a large file that is kept in pieces."""
+        rows = self._source.read(_SQL["chunked_by_digest"], digest=digest)
+        return Digest(rows[0]["recipe"]) if rows else None
+
     def _whole(self, digest: Digest) -> Packed | None:
         """A piece that is an object of its own."""
         if digest not in self._objects:
@@ -315,13 +343,10 @@ class PackedObjects:
     def _make(self, digest: Digest, kind: str | None, ranges: Sequence[Range]) -> Path:
         """A file of this machine with the bytes of ranges."""
         descriptor, name = tempfile.mkstemp(dir=self._made.incoming)
-        hasher = Hasher(kind)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                for block in (block for each in ranges for block in each.blocks()):
-                    hasher.update(block)
-                    file.write(block)
-            if hasher.digest() != digest:
+                found = digest_of_blocks(blocks_of(ranges), kind, hear=file.write)
+            if found != digest:
                 raise damaged(digest)
             self._made.put(Path(name), take=True, digest=digest)
         except OSError as error:

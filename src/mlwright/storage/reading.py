@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mlwright.kernel.digest import Digest, Hasher
+from mlwright.kernel.digest import Digest, digest_of_blocks
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.sdk.ranges import Range
+from mlwright.sdk.ranges import Range, blocks_of
 from mlwright.storage.objects import damaged
 from mlwright.storage.packs import PackedObjects
 from mlwright.storage.trees import Entry
@@ -73,10 +73,6 @@ def verify_object(packs: PackedObjects, digest: Digest, progress: Progress = SIL
 def _compare(
     packs: PackedObjects, digest: Digest, ranges: Iterable[Range], progress: Progress = SILENT
 ) -> None:
-    hasher = Hasher()
-    for block in (block for each in ranges for block in each.blocks()):
-        hasher.update(block)
-        progress.advance(len(block))
-    if hasher.digest() != digest:
+    if digest_of_blocks(blocks_of(ranges), hear=lambda block: progress.advance(len(block))) != digest:
         packs.verify_behind(digest)
         raise damaged(digest)

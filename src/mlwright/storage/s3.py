@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.digest import Digest, Hasher, digest_of, digest_of_file, is_digest
+from mlwright.kernel.digest import Digest, Hasher, digest_of, digest_of_blocks, digest_of_file, is_digest
 from mlwright.kernel.errors import Conflict, Corrupt, NotFound, disk_full, is_disk_full
 from mlwright.kernel.files import locked
 from mlwright.storage.bucket import PART_BYTES, Bucket, Seen, part_bytes_of
@@ -143,10 +143,7 @@ class S3Objects:
         """
         key = _key(_OBJECTS, digest)
         seen = self.bucket.head(key)
-        hasher = Hasher(kind)
-        for piece in self.bucket.pieces(seen) if seen is not None else ():
-            hasher.update(piece)
-        if hasher.digest() == digest:
+        if digest_of_blocks(self.bucket.pieces(seen) if seen is not None else (), kind) == digest:
             self.bucket.trust_no_etag()
             return
         self.bucket.delete(key)

@@ -66,7 +66,7 @@ def scan(path: Path) -> list[Source]:
     except OSError as error:  # a link that leads to itself, a name too long, no permission
         raise _unreadable(str(path), error) from error
     if stat.S_ISREG(status.st_mode):
-        return [_source(_text(path.name), str(path), status)]
+        return [_source(checked_name(path.name), str(path), status)]
     if not stat.S_ISDIR(status.st_mode):
         raise Invalid(f"{path} is neither a file nor a folder")
     found = sorted(_walk(str(path)), key=attrgetter("path"))
@@ -88,6 +88,19 @@ def state_of(status: os.stat_result) -> State:
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns
 
 
+def checked_name(name: str, hint: str = "rename the file") -> str:
+    """A file's name, which a manifest can hold.
+
+    Raises:
+        Invalid: it is not UTF-8; `hint` says what to do then.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise Invalid(f"the file name {name!r} is not UTF-8", hint=hint) from error
+    return name
+
+
 def _walk(top: str) -> list[Source]:
     """Names and states by each folder's descriptor, which spares the system the way to each file."""
     found: list[Source] = []
@@ -105,7 +118,7 @@ def _walk(top: str) -> list[Source]:
                 if stat.S_ISLNK(status.st_mode):
                     status = _behind_link(name, descriptor, file)
                 if not name.isascii():
-                    _text(name)
+                    checked_name(name)
                 if stat.S_ISREG(status.st_mode):
                     found.append(_source(path, file, status))
                 elif stat.S_ISDIR(status.st_mode):
@@ -136,13 +149,4 @@ def _behind_link(name: str, folder: int, file: str) -> os.stat_result:
 
 
 def _source(path: str, file: str, status: os.stat_result) -> Source:
-    state = (status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns)
-    return Source(path, file, state, status.st_mode & stat.S_IXUSR != 0)
-
-
-def _text(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise Invalid(f"the file name {name!r} is not UTF-8", hint="rename the file") from error
-    return name
+    return Source(path, file, state_of(status), status.st_mode & stat.S_IXUSR != 0)

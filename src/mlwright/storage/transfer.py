@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.packs import PackedObjects
+from mlwright.storage.trees import KIND, load_tree
 
 
 def transfer(
@@ -33,3 +34,16 @@ def transfer(
         if source.find(digest) is None:
             pieces = source.pieces(digest)
             target.add_chunked(digest, sum(size for _, size in pieces), pieces)
+
+
+def transfer_tree(
+    source: PackedObjects, target: PackedObjects, digest: Digest, progress: Progress = SILENT
+) -> None:
+    """Copy the files of a tree that are not there yet, then its manifest; on return all is durable.
+
+    Raises:
+        NotFound, Corrupt, Unavailable: as `transfer`.
+    """
+    tree = load_tree(source, digest)
+    transfer(source, target, (entry.digest for entry in tree.entries), progress)
+    target.put(source.get(digest, kind=KIND), kind=KIND)

@@ -34,6 +34,11 @@ class Tree(Struct, frozen=True, dict=True):
         """All files together."""
         return sum(entry.size_bytes for entry in self.entries)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one file, and no folder of one."""
+        return len(self.entries) == 1 and "/" not in self.entries[0].path
+
     def encode(self) -> bytes:
         """The manifest's one text."""
         ordered = sorted(self.entries, key=lambda entry: entry.path)
@@ -58,7 +63,18 @@ def load_tree(objects: Objects, digest: Digest) -> Tree:
         NotFound: there is no such tree.
         Corrupt: it is damaged, or names a path that would leave its folder.
     """
-    data = objects.get(digest, kind=KIND)
+    return tree_from(objects.get(digest, kind=KIND), digest)
+
+
+def tree_from(data: bytes, digest: Digest) -> Tree:
+    """A manifest from its text.
+
+    Args:
+        digest: how messages name it.
+
+    Raises:
+        Corrupt: as `load_tree`.
+    """
     try:
         entries = msgspec.json.decode(data, type=tuple[Entry, ...])
     except msgspec.DecodeError as error:

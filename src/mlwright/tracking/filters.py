@@ -15,13 +15,13 @@ from msgspec.structs import force_setattr
 
 from mlwright.kernel.errors import Invalid
 
-KINDS = ("pipeline", "script", "notebook")
+KINDS = ("pipeline", "script", "notebook", "comparison")
 
 _COLUMNS = ", ".join(
     f"run.{name}"
     for name in (
         *("id", "project", "pipeline", "state", "seed", "created_us", "finished_us"),
-        *("error", "pins", "kind", "wanted", "machine"),
+        *("error", "pins", "kind", "wanted", "machine", "about"),
     )
 )
 # A parameter is kept as JSON: a number begins with a digit or a sign, and nothing else does.

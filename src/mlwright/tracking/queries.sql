@@ -1,7 +1,13 @@
 -- name: add_run
 -- A run begins.
-INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine)
-VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins, :kind, :machine);
+INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine, about)
+VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins, :kind, :machine, :about);
+
+-- name: adopt_run
+-- A run that was made in another workspace.
+INSERT INTO run (id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind, wanted, machine, about)
+VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :finished_us, :error, :pins, :kind, :wanted, :machine,
+    :about);
 
 -- name: want_cancelled
 -- Somebody asks for the end of a run.
@@ -19,13 +25,13 @@ WHERE id = :id AND state = :was;
 -- name: runs_by_prefix
 -- The runs an id or its prefix can mean.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine FROM run
+    wanted, machine, about FROM run
 WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 5;
 
 -- name: newest_run
 -- The run that began last, or so many before it.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine FROM run
+    wanted, machine, about FROM run
 ORDER BY created_us DESC, id DESC LIMIT 1 OFFSET :back;
 
 -- name: count_runs
@@ -34,7 +40,8 @@ SELECT count(*) AS runs FROM run;
 
 -- name: newest_success
 -- The newest run of a pipeline that succeeded.
-SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind, wanted, machine FROM run
+SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
+    wanted, machine, about FROM run
 WHERE pipeline = :pipeline AND state = 'succeeded' ORDER BY created_us DESC LIMIT 1;
 
 -- name: unfinished_runs

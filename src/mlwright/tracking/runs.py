@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Unpack
 
@@ -52,9 +52,12 @@ class Run(Struct, frozen=True):
         error: what ended it, as `{"message": ..., "where": ..., "hint": ...}`.
         pins: what its moving references meant when it began: `{"patients@latest": "patients@3"}`; an empty
             text for a reference that meant nothing yet.
-        kind: `pipeline`, `script` or `notebook`; the last two have their path as `pipeline`.
+        kind: `pipeline`, `script`, `notebook` or `comparison`. A script and a notebook have their path as
+            `pipeline`, a comparison the models that were evaluated.
         wanted: what somebody else wants it to become: `cancelled`.
         machine: what it ran on, as far as that can change a result.
+        about: what else is known of it: `variables` that its steps had, `left_out` files that are not in its
+            code, and, if it was made in another workspace, where it was `imported` from.
     """
 
     id: RunId
@@ -69,6 +72,7 @@ class Run(Struct, frozen=True):
     kind: str = "pipeline"
     wanted: str | None = None
     machine: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def end(self) -> End:
@@ -78,6 +82,8 @@ class Run(Struct, frozen=True):
     @property
     def go_on(self) -> str:
         """What to do when it did not get to its end; of a script nothing is kept that could be reused."""
+        if self.kind == "comparison":
+            return "compare again: mlwright models compare"
         what = "continue where it stopped" if self.kind == "pipeline" else "run it again"
         return f"{what}: mlwright runs resume {short(self.id)}"
 
@@ -121,6 +127,7 @@ class Runs:
         pins: Mapping[str, str],
         kind: str = "pipeline",
         machine: Mapping[str, Any] | None = None,
+        about: Mapping[str, Any] | None = None,
     ) -> tuple[Run, leases.Lease]:
         """Record that a run begins; this process owns it from now on."""
         run = Run(
@@ -135,6 +142,7 @@ class Runs:
             dict(pins),
             kind,
             machine=dict(machine or {}),
+            about=dict(about or {}),
         )
         tx.execute(
             _SQL["add_run"],
@@ -147,6 +155,7 @@ class Runs:
             pins=json.dumps(run.pins),
             kind=kind,
             machine=json.dumps(run.machine),
+            about=json.dumps(run.about),
         )
         tx.execute_many(
             _SQL["add_param"],
@@ -157,6 +166,61 @@ class Runs:
         )
         events.record(tx, "run.started", run.end, pipeline=pipeline)
         return run, leases.take(tx, _subject(run.id))
+
+    def adopt(
+        self,
+        tx: Transaction,
+        run: Run,
+        parameters: Mapping[str, Any],
+        logged: Mapping[str, Any],
+        metrics: Iterable[tuple[str, float | None, int, int]],
+    ) -> bool:
+        """Record a run that was made in another workspace and has ended; twice is once.
+
+        Args:
+            parameters: that it was given.
+            logged: that its steps logged.
+            metrics: name, value (None for NaN), step and moment of each.
+
+        Returns:
+            Whether it was not here before.
+        """
+        assert run.state is not RunState.RUNNING
+        if tx.read(_SQL["runs_by_prefix"], prefix=run.id):
+            return False
+        tx.execute(
+            _SQL["adopt_run"],
+            id=run.id,
+            project=run.project,
+            pipeline=run.pipeline,
+            state=run.state,
+            seed=run.seed,
+            created_us=run.created_us,
+            finished_us=run.finished_us,
+            error=None if run.error is None else json.dumps(run.error),
+            pins=json.dumps(run.pins),
+            kind=run.kind,
+            wanted=run.wanted,
+            machine=json.dumps(run.machine),
+            about=json.dumps(run.about),
+        )
+        for query, values in (("add_param", parameters), ("set_param", logged)):
+            tx.execute_many(
+                _SQL[query],
+                [
+                    {"run_id": run.id, "name": name, "value": json.dumps(value)}
+                    for name, value in values.items()
+                ],
+            )
+        tx.execute_many(
+            _SQL["set_metric"],
+            [
+                {"run_id": run.id, "name": name, "value": value, "step": step, "at_us": at_us}
+                for name, value, step, at_us in metrics
+            ],
+        )
+        events.record(tx, "run.imported", run.end, pipeline=run.pipeline)
+        return True
 
     def finish(
         self,
@@ -326,5 +390,6 @@ def _run(row: dict[str, Any]) -> Run:
             "error": None if error is None else json.loads(error),
             "pins": json.loads(row["pins"]),
             "machine": json.loads(row["machine"]),
+            "about": json.loads(row["about"]),
         }
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -118,6 +118,24 @@ def add_artifact(
     )
     add_artifacts(tx, [made])
     return made
+
+
+def add_dataset(tx: Transaction, digest: Digest, size_bytes: int, about: Mapping[str, Any]) -> Artifact:
+    """Record the files of a dataset, which were brought in. The bytes must be durable before.
+
+    Args:
+        digest: of their tree.
+        size_bytes: of all files together.
+    """
+    return add_artifact(
+        tx,
+        codec=TREE,
+        type_text="mlwright.Dataset",
+        digest=digest,
+        size_bytes=size_bytes,
+        about=dict(about),
+        ours=False,
+    )
 
 
 def artifact(source: Source, identity: str) -> Artifact:

@@ -16,8 +16,7 @@ from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.storage import Entry, InlineObjects, Place, Places, Source, Tree, check_out, load_tree, scan
-from mlwright.storage.scan import is_bare, settle
-from mlwright.storage.writing import State
+from mlwright.storage.scan import State, is_bare, settle
 from mlwright.versioning.versions import Version
 
 _NAMED = 5
@@ -82,7 +81,6 @@ class Checkouts:
             Invalid: several places are known.
         """
         tree = load_tree(self._objects, version.digest)
-        single = len(tree.entries) == 1 and "/" not in tree.entries[0].path
         if dest is None:
             known = [place.where for place in self._places if place.name == version.name]
             if len(known) > 1:
@@ -90,9 +88,9 @@ class Checkouts:
                     f"{version.name} stands at {len(known)} places of this machine: {_some(known)}",
                     hint=f"say which: mlwright datasets checkout {version.reference} DEST",
                 )
-            return Path(known[0]) if known else Path(tree.entries[0].path if single else version.name)
+            return Path(known[0]) if known else Path(tree.entries[0].path if tree.is_file else version.name)
         where = Path(dest)
-        if single and (where.is_dir() or os.fspath(dest).endswith(os.sep)):
+        if tree.is_file and (where.is_dir() or os.fspath(dest).endswith(os.sep)):
             return where / tree.entries[0].path
         return where
 
@@ -153,12 +151,11 @@ class Checkouts:
             self._remember(checkout, {})
             return
         beside = _beside(checkout)
-        progress.begin(f"writing {checkout.version.reference}", sum(e.size_bytes for e in checkout.write))
+        size_bytes = sum(entry.size_bytes for entry in checkout.write)
         try:
-            with _in_our_words():
+            with progress.work(f"writing {checkout.version.reference}", size_bytes), _in_our_words():
                 states = self._write_beside(checkout, beside, link=link, progress=progress)
         finally:
-            progress.end()
             if not _has_files(beside):
                 shutil.rmtree(beside, ignore_errors=True)
         with _in_our_words():
@@ -227,27 +224,23 @@ class Checkouts:
         Raises:
             Conflict: it cannot go to what is there.
         """
-        single = len(tree.entries) == 1 and "/" not in tree.entries[0].path
         if where.is_dir():
             return False
-        if single and not os.path.lexists(where) and (place := self._places.of(where)) and place.name:
+        if tree.is_file and not os.path.lexists(where) and (place := self._places.of(where)) and place.name:
             return [line.path for line in place.lines] == [where.name]  # else a folder stood there
-        if os.path.lexists(where) and not single:
+        if os.path.lexists(where) and not tree.is_file:
             raise Conflict(f"{where} is a file, and the version has several", hint="name a folder")
-        return single
+        return tree.is_file
 
     @staticmethod
     def _digests(place: Place | None, sources: Mapping[str, Source], progress: Progress) -> dict[str, Digest]:
         known = place.digests(sources.values()) if place else {}
         unknown = [source for source in sources.values() if source.path not in known]
-        progress.begin("reading what is there", sum(source.size_bytes for source in unknown))
-        try:
+        with progress.work("reading what is there", sum(source.size_bytes for source in unknown)):
             for source in unknown:
                 settle(source.state[3])
                 known[source.path] = digest_of_file(Path(source.file))
                 progress.advance(source.size_bytes)
-        finally:
-            progress.end()
         return known
 
 

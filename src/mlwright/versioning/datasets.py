@@ -8,16 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
+from mlwright.kernel import leases
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Transaction
+from mlwright.kernel.database import Database
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
-from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage import (
@@ -31,50 +29,18 @@ from mlwright.storage import (
     ranges_of,
     scan,
     store_tree,
-    transfer,
+    transfer_tree,
     verify_entries,
 )
 from mlwright.storage.objects import RENEWED_US
-from mlwright.storage.places import Line
-from mlwright.storage.scan import is_bare
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import Artifact, add_artifact
+from mlwright.versioning.artifacts import add_dataset
 from mlwright.versioning.catalogue import Catalogue
 from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
+from mlwright.versioning.status import PlaceStatus, status_of
 from mlwright.versioning.tags import check_tags
 from mlwright.versioning.versions import Version, Versions
-
-
-class PlaceStatus(Struct, frozen=True):
-    """What has changed at a place since a version was added from there, or checked out to there.
-
-    Args:
-        reference: of the version.
-        where: the file or folder.
-        missing: there is nothing any more.
-    """
-
-    reference: str
-    where: str
-    missing: bool = False
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing has changed."""
-        return not (self.missing or self.added or self.removed or self.changed)
-
-    @property
-    def summary(self) -> str:
-        """In a few words."""
-        if self.missing:
-            return "is not there any more"
-        counts = {"added": self.added, "removed": self.removed, "changed": self.changed}
-        told = [f"{len(names):,} {what}" for what, names in counts.items() if names]
-        return ", ".join(told) or "unchanged"
 
 
 class Datasets(Catalogue):
@@ -112,11 +78,8 @@ class Datasets(Catalogue):
         sources = _sources(path, name)
         place = self._places.of(path)
         known = place.digests(sources) if place else {}
-        progress.begin(f"reading {path.name}", sum(source.size_bytes for source in sources))
-        try:
+        with progress.work(f"reading {path.name}", sum(source.size_bytes for source in sources)):
             tree = Tree(tuple(_entry(source, known, progress) for source in sources))
-        finally:
-            progress.end()
         newest = self.versions.find(Reference(name, alias=LATEST))
         if newest is not None and newest.digest == digest_of(tree.encode(), TREE_KIND):
             same = Change("keep", newest.reference, "the same bytes are there already")
@@ -173,11 +136,13 @@ class Datasets(Catalogue):
                     continue  # each file that is known by now is looked for
                 newest = self.versions.find(Reference(name, alias=LATEST))
                 if new := newest is None or newest.digest != digest:
-                    made = _add_artifact(tx, digest, tree.size_bytes, told)
+                    made = add_dataset(tx, digest, tree.size_bytes, told)
                     newest = self.versions.add(tx, name, made.id, message=message, about=told)
             assert newest is not None
             if stays:
                 self._places.remember(path, learned, name=name, of=newest.id, tree=digest)
+            else:
+                self._places.forget(path)  # of a try that was interrupted
             return newest, new
 
     def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[PlaceStatus]:
@@ -199,7 +164,7 @@ class Datasets(Catalogue):
                 f"dataset `{lacking[0]}` was neither added nor checked out on this machine",
                 hint=f"write it out: mlwright datasets checkout {lacking[0]}",
             )
-        statuses = [self._status_of(version, place, progress) for version, place in wanted]
+        statuses = [status_of(version, place, self._root, progress) for version, place in wanted]
         return sorted(statuses, key=lambda each: (each.reference, each.where))
 
     def plan_checkout(
@@ -236,12 +201,16 @@ class Datasets(Catalogue):
 
         Raises:
             NotFound, Invalid: as `plan_checkout`.
-            Conflict: files there were edited, and `force` is not given.
+            Conflict: files there were edited, and `force` is not given; or another checkout writes there.
             Corrupt: stored bytes are damaged; nothing is changed.
             Unavailable: the disk is full; a second try continues.
         """
-        found = self.plan_checkout(reference, dest, progress=progress)
-        self._checkouts.apply(found, force=force, link=link, progress=progress)
+        version = self.versions.resolve(reference)
+        where = self._checkouts.place_of(version, dest)
+        real = os.fsencode(os.path.realpath(where)).decode(errors="replace")
+        with leases.held(self._database, f"checkout to {real}", f"another checkout writes to {where}"):
+            found = self._checkouts.look(version, where, progress=progress)
+            self._checkouts.apply(found, force=force, link=link, progress=progress)
         return found
 
     def adopt(self, version: Version, source: InlineObjects, *, progress: Progress = SILENT) -> Version:
@@ -249,11 +218,9 @@ class Datasets(Catalogue):
         known = self.versions.find(Reference(version.name, number=version.number))
         if known is not None and known.digest == version.digest:
             return known
-        entries = load_tree(source, version.digest).entries
-        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries), progress)
-        self._objects.put(source.get(version.digest, kind=TREE_KIND), kind=TREE_KIND)
+        transfer_tree(source.packs, self._objects.packs, version.digest, progress)
         with self._database.transaction() as tx:
-            made = _add_artifact(tx, version.digest, version.size_bytes, version.about)
+            made = add_dataset(tx, version.digest, version.size_bytes, version.about)
             return self.versions.add(
                 tx, version.name, made.id, message=version.message, about=version.about, number=version.number
             )
@@ -288,11 +255,8 @@ class Datasets(Catalogue):
             Corrupt: one is damaged.
         """
         tree = self.tree(version)
-        progress.begin(f"verifying {version.reference}", tree.size_bytes)
-        try:
+        with progress.work(f"verifying {version.reference}", tree.size_bytes):
             verify_entries(self._objects.packs, tree.entries, progress)
-        finally:
-            progress.end()
 
     def tree(self, version: Version) -> Tree:
         """The manifest of a version."""
@@ -334,66 +298,19 @@ class Datasets(Catalogue):
     ) -> tuple[Digest, Tree, list[tuple[Source, Digest]]]:
         """Store what is not known; what ends it early leaves the memory of what was read."""
         learned = [(source, known[source.path]) for source in sources if source.path in known]
-        progress.begin(f"adding {name}", sum(source.size_bytes for source in sources))
         try:
-            digest, tree = store_tree(
-                self._objects.packs,
-                sources,
-                known,
-                progress=progress,
-                learn=lambda source, digest: learned.append((source, digest)),
-            )
+            with progress.work(f"adding {name}", sum(source.size_bytes for source in sources)):
+                digest, tree = store_tree(
+                    self._objects.packs,
+                    sources,
+                    known,
+                    progress=progress,
+                    learn=lambda source, digest: learned.append((source, digest)),
+                )
         except BaseException:
             self._places.remember(path, learned)
             raise
-        finally:
-            progress.end()
         return digest, tree, learned
-
-    def _status_of(self, version: Version, place: Place, progress: Progress) -> PlaceStatus:
-        path = Path(place.where)
-        where = str(path.relative_to(self._root)) if path.is_relative_to(self._root) else place.where
-        if not path.exists():
-            return PlaceStatus(version.reference, where, missing=True)
-        try:
-            sources = scan(path)
-        except Invalid:
-            if path.is_file() or not is_bare(path):
-                raise
-            sources = []
-        lines = {line.path: line for line in place.lines}
-        added, looks_new = [], []
-        for source in sources:
-            line = lines.pop(source.path, None)
-            if line is None:
-                added.append(source.path)
-            elif line.state != source.state or line.executable != source.executable:
-                looks_new.append((source, line))
-        progress.begin(f"reading {path.name}", sum(source.size_bytes for source, _ in looks_new))
-        try:
-            changed = tuple(source.path for source, line in looks_new if _has_changed(source, line, progress))
-        finally:
-            progress.end()
-        return PlaceStatus(version.reference, where, False, tuple(added), tuple(lines), changed)
-
-
-def _has_changed(source: Source, line: Line, progress: Progress) -> bool:
-    progress.advance(source.size_bytes)
-    if (source.size_bytes, source.executable) != (line.state[0], line.executable):
-        return True
-    return digest_of_file(Path(source.file)) != line.digest
-
-
-def _add_artifact(tx: Transaction, digest: Digest, size_bytes: int, about: Mapping[str, Any]) -> Artifact:
-    return add_artifact(
-        tx,
-        codec=TREE,
-        type_text="mlwright.Dataset",
-        digest=digest,
-        size_bytes=size_bytes,
-        about=dict(about),
-        ours=False,
-    )
 
 
 def _sources(path: Path, name: str) -> list[Source]:

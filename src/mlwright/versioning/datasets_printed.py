@@ -13,13 +13,13 @@ from mlwright.versioning.differences import LARGE, MODERATE
 if TYPE_CHECKING:
     from mlwright.storage.trees import Entry
     from mlwright.versioning.contents import DatasetDetail, FoundDataset, ListedDataset
-    from mlwright.versioning.datasets import PlaceStatus
     from mlwright.versioning.differences import (
         ColumnDifference,
         DatasetDifference,
         FileDifference,
         TableDifference,
     )
+    from mlwright.versioning.status import PlaceStatus
     from mlwright.versioning.summaries import ColumnSummary, TableSummary
 
 _FILES = 10

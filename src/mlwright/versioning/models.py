@@ -8,15 +8,18 @@ from typing import Any
 from msgspec import Struct
 
 from mlwright.kernel import edges
-from mlwright.kernel.database import Database, Transaction
+from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import NotFound
+from mlwright.kernel.plan import Plan
 from mlwright.storage import InlineObjects
 from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
 from mlwright.versioning.references import Reference
+from mlwright.versioning.removal import Removal
 from mlwright.versioning.signatures import Signature, signature_from
 from mlwright.versioning.versions import AliasMove, Version, Versions
 
+_SQL = Queries.beside(__file__)
 CHAMPION = "champion"
 
 
@@ -24,10 +27,14 @@ class ModelDetail(Struct, frozen=True):
     """A model version and what stands behind it.
 
     Args:
-        run: the id of the run that registered it.
+        signature: what it takes and gives; None of a file for which nobody has told it.
+        run: the id of the run that made it; empty of a file that was brought in, as is `code`.
         code: digest of the snapshot.
         data: the dataset versions the run read, by what asked for them.
         environment: digest of the lock of the environment that it can be loaded in.
+        licence: as the project says, or whoever registered it; empty if nobody did.
+        source: of a file that was brought in: its name and format.
+        registered_by: who made it a version.
     """
 
     version: Version
@@ -36,11 +43,14 @@ class ModelDetail(Struct, frozen=True):
     moves: tuple[AliasMove, ...]
     metrics: dict[str, float]
     parameters: dict[str, Any]
-    signature: Signature
+    signature: Signature | None
     run: str
     code: str
     data: dict[str, str]
     environment: str
+    licence: str
+    source: dict[str, str]
+    registered_by: str
 
 
 class Models:
@@ -50,46 +60,65 @@ class Models:
         self._database = database
         self.versions = Versions(database, "model")
         self._datasets = Versions(database, "dataset")
+        self._removal = Removal(database, self.versions)
 
-    def register(
+    def record(
         self,
         tx: Transaction,
         name: str,
         model: Artifact,
         *,
-        signature: Artifact,
-        signature_value: Mapping[str, Any],
+        signature: Artifact | None,
+        signature_value: Mapping[str, Any] | None,
         scores: Artifact | None,
         metrics: Mapping[str, float],
         parameters: Mapping[str, Any],
-        run: End,
+        run: End | None,
         message: str,
         environment: End | None = None,
+        licence: str = "",
+        source: Mapping[str, str] | None = None,
+        by_hand: bool = False,
     ) -> tuple[Version, str]:
         """Make an artifact a version, unless one holds the same bytes already.
 
         Args:
+            run: that made it; None for a file that was brought in.
             environment: the lock it is loaded with, if that is not the run's own.
+            source: of a file that was brought in: its name and format.
+            by_hand: no gate of a pipeline stands before it.
 
         Returns:
             The version, and what was done in words.
         """
-        signature_from(signature_value)
-        known = [version for version in self.versions.named(name) if version.digest == model.digest]
-        if known:
-            return known[0], f"{known[0].reference} holds these bytes already"
-        about = {"metrics": dict(metrics), "parameters": dict(parameters), "signature": dict(signature_value)}
+        if signature_value is not None:
+            signature_from(signature_value)
+        if (known := self.holding(name, model.digest)) is not None:
+            return known, f"{known.reference} holds these bytes already"
+        about: dict[str, Any] = {
+            "metrics": dict(metrics),
+            "parameters": dict(parameters),
+            "signature": None if signature_value is None else dict(signature_value),
+        }
+        about |= {"licence": licence} if licence else {}
+        about |= {"source": dict(source)} if source else {}
         made = self.versions.add(tx, name, model.id, message=message, about=about)
-        made_with = [Edge(made.end, "run", run), Edge(made.end, "signature", signature.end)]
-        if scores is not None:
-            made_with.append(Edge(made.end, "metrics", scores.end))
-        if environment is not None:
-            made_with.append(Edge(made.end, "environment", environment))
-        edges.add(tx, made_with)
+        behind = {
+            "run": run,
+            "signature": None if signature is None else signature.end,
+            "metrics": None if scores is None else scores.end,
+            "environment": environment,
+        }
+        edges.add(tx, [Edge(made.end, role, end) for role, end in behind.items() if end is not None])
         if CHAMPION in self.versions.aliases(name):
             return made, f"{made.reference} registered"
-        self.versions.move_alias(tx, made, CHAMPION, reason="the first version that passed")
+        first = "the first version" if run is None or by_hand else "the first version that passed"
+        self.versions.move_alias(tx, made, CHAMPION, reason=first)
         return made, f"{made.reference} registered, {name}@{CHAMPION} from now on"
+
+    def holding(self, name: str, digest: str) -> Version | None:
+        """The newest version under a name that has these bytes."""
+        return next((version for version in self.versions.named(name) if version.digest == digest), None)
 
     def adopt(self, version: Version, model: Artifact, source: InlineObjects, objects: InlineObjects) -> None:
         """Take a version over from another workspace, with its bytes and its number; twice is once.
@@ -127,14 +156,16 @@ class Models:
         """
         version = self.versions.resolve(text)
         runs = edges.made_from(self._database, version.end, "run")
-        if not runs:
+        source = dict(version.about.get("source") or {})
+        if not runs and not source:
             raise NotFound(
                 f"{version.reference} was taken over from another workspace:"
                 " what it was made from is recorded there"
             )
-        run = runs[0].earlier
+        run = runs[0].earlier if runs else None
         own = edges.made_from(self._database, version.end, "environment")
         aliases = self.versions.aliases(version.name)
+        told = version.about["signature"]
         return ModelDetail(
             version=version,
             artifact=artifact(self._database, version.artifact_id),
@@ -142,16 +173,52 @@ class Models:
             moves=tuple(self.versions.alias_moves(version.name)),
             metrics=version.about["metrics"],
             parameters=version.about["parameters"],
-            signature=signature_from(version.about["signature"]),
-            run=run.id,
-            code=self._behind(run, "code").id,
-            data={
-                edge.role.removeprefix("data:"): self._datasets.by_id(edge.earlier.id).reference
-                for edge in edges.made_from(self._database, run)
-                if edge.role.startswith("data:")
-            },
-            environment=own[0].earlier.id if own else self._behind(run, "environment").id,
+            signature=None if told is None else signature_from(told),
+            run=run.id if run else "",
+            code=self._behind(run, "code"),
+            data={} if run is None else self._data(run),
+            environment=own[0].earlier.id if own else self._behind(run, "environment"),
+            licence=version.about.get("licence", ""),
+            source=source,
+            registered_by=self._registered_by(version),
         )
 
-    def _behind(self, end: End, role: str) -> End:
-        return edges.made_from(self._database, end, role)[0].earlier
+    def plan_remove(self, *references: str, every: bool = False) -> Plan:
+        """What `remove` would take away.
+
+        Raises:
+            Invalid, NotFound, Conflict: as `remove`.
+        """
+        return self._removal.plan(references, every=every)
+
+    def remove(self, *references: str, every: bool = False, reason: str = "") -> Plan:
+        """Take versions away: all that are named, or none. Numbers are not given again.
+
+        The bytes go when garbage is collected, unless the run that made them still names them.
+
+        Args:
+            references: each to one version; with `every`, names.
+            every: all versions under each name.
+            reason: why; kept with who and when.
+
+        Raises:
+            Invalid: a bare name without `every`, or a version with it.
+            NotFound: there is no such version.
+            Conflict: an alias points at one of them, or a gate compared with it; the message names what.
+        """
+        return self._removal.apply(references, every=every, reason=reason)
+
+    def _data(self, run: End) -> dict[str, str]:
+        return {
+            edge.role.removeprefix("data:"): self._datasets.by_id(edge.earlier.id).reference
+            for edge in edges.made_from(self._database, run)
+            if edge.role.startswith("data:")
+        }
+
+    def _behind(self, end: End | None, role: str) -> str:
+        found = edges.made_from(self._database, end, role) if end else []
+        return found[0].earlier.id if found else ""
+
+    def _registered_by(self, version: Version) -> str:
+        rows = self._database.read(_SQL["who_added"], id=version.id)
+        return str(rows[0]["actor"]) if rows else ""

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
-from mlwright.versioning.printed import alias_options, change_alias, say_newest, say_version
+from mlwright.kernel.errors import Corrupt, Unavailable
+from mlwright.terminal import HELP, command, progress, say, say_json, say_plan
+from mlwright.versioning.models_printed import (
+    say_comparison,
+    say_model,
+    say_models,
+    say_verified,
+)
+from mlwright.versioning.printed import alias_options, change_alias
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -15,51 +25,86 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: mlwright models show diagnosis@champion", context_settings=HELP)
 def models() -> None:
-    """List, show and alias models."""
+    """Register, show, compare, export and verify models."""
 
 
 @models.add_command
 @command("list", example="mlwright models list")
-def list_models(project: Project, as_json: bool) -> None:
-    """Show the newest version of each model."""
-    say_newest(project.models.versions, as_json)
+@click.argument("name", default="")
+def list_models(project: Project, name: str, as_json: bool) -> None:
+    """Show the newest version of each model, or every version of NAME."""
+    found = project.models.list(name)
+    if as_json:
+        say_json(found)
+    else:
+        say_models(found, project.models.versions)
 
 
 @models.add_command
 @command("show", example="mlwright models show diagnosis@champion")
-@click.argument("reference")
+@click.argument("reference", metavar="REF")
 def show_model(project: Project, reference: str, as_json: bool) -> None:
-    """Show one version: metrics, signature, and the four versions behind it."""
+    """Show one version: metrics, signature, what it was made from, and where aliases have pointed."""
     detail = project.models.detail(reference)
+    history = project.models.card_history(detail.version.reference)
     if as_json:
-        say_json(detail)
+        say_json({**msgspec.structs.asdict(detail), "card": history})
+    else:
+        say_model(detail, history, project.models.versions, project.lineage.label)
+
+
+@models.add_command
+@command(
+    "register", example='mlwright models register latest/train --name diagnosis -m "by hand"', changes=True
+)
+@click.argument("source", metavar="RUN/STEP[:OUTPUT]|FILE")
+@click.option("--name", required=True, help="The model's name.")
+@click.option("-m", "--message", default="", help="Why this version exists.")
+@click.option(
+    "--example",
+    default="",
+    metavar="TABLE",
+    help="A table to ask the model with: a file, or RUN/STEP:OUTPUT. By default, what its step was given.",
+)
+@click.option(
+    "--licence", "--license", default="", help="Its licence; by default the project's, in pyproject.toml."
+)
+@click.option(
+    "--environment", default="", metavar="NAME", help="Of a FILE: the project's environment it is loaded in."
+)
+@click.option("--format", "form", default="", help="Of a FILE: what it is, if its bytes do not tell.")
+def register_model(
+    project: Project,
+    source: str,
+    name: str,
+    message: str,
+    example: str,
+    licence: str,
+    environment: str,
+    form: str,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Make a model a version: what a step of a run made, or a FILE that was made elsewhere.
+
+    FILE is a skops file, XGBoost's UBJSON or JSON, LightGBM's text, CatBoost's .cbm, .safetensors or .onnx; a
+    pickle is recorded, and never loaded. Without --example a FILE has no signature, and cannot be served.
+    """
+    options = {
+        "message": message,
+        "example": example,
+        "licence": licence,
+        "environment": environment,
+        "format": form,
+    }
+    if dry_run:
+        say_plan(project.models.plan_register(source, name, **options), as_json)
         return
-    say_version(detail.version, project.models.versions)
-    say("metrics")
-    say_table([(name, f"{value:.6g}") for name, value in detail.metrics.items()], indent="  ")
-    signature = detail.signature
-    classes = f", one of {', '.join(map(str, signature.output.classes))}" if signature.output.classes else ""
-    say(f"signature  {len(signature.inputs)} inputs -> {signature.output.type}{classes}")
-    say_table(
-        [
-            (each.name, each.type, "" if each.minimum is None else f"{each.minimum:g} to {each.maximum:g}")
-            for each in signature.inputs
-        ],
-        indent="  ",
-    )
-    say("made from")
-    label = project.lineage.label
-    behind = project.lineage.find(detail.run)
-    say_table(
-        [
-            ("code", project.lineage.label(type(behind)("snapshot", detail.code))),
-            *(("data", f"{reference} as `{name}`") for name, reference in detail.data.items()),
-            ("environment", label(type(behind)("lock", detail.environment))),
-            ("parameters", ", ".join(f"{name}={value}" for name, value in detail.parameters.items())),
-            ("run", label(behind)),
-        ],
-        indent="  ",
-    )
+    version, told = project.models.register(source, name, say=_aside, **options)
+    if as_json:
+        say_json({"version": version, "note": told})
+    else:
+        say(told)
 
 
 @models.add_command
@@ -79,3 +124,129 @@ def alias_model(
     """Point ALIAS at a version; the move is kept with who, when, from, to and why."""
     plan = change_alias(project.models.versions, reference, alias, message, delete=delete, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)
+
+
+@models.add_command
+@command("compare", example="mlwright models compare diagnosis@1 diagnosis@champion --on patients@1")
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--on", default="", metavar="DATASET", help="Evaluate both on this dataset, in a run.")
+@click.option("--all", "every", is_flag=True, help="Show every file and package that differs.")
+def compare_models(project: Project, first: str, second: str, on: str, every: bool, as_json: bool) -> None:
+    """Show two versions side by side: metrics, parameters, data, code, packages, signature.
+
+    With --on, the step that evaluated A (or B, if no pipeline made A) evaluates both on the same data, each
+    in its own environment; what was evaluated before is reused.
+    """
+    from mlwright.workflow.screen import watching
+
+    with watching(quiet=as_json or not on) as watcher:
+        found = project.models.compare(first, second, on=on, watcher=watcher)
+    if as_json:
+        say_json(found)
+    else:
+        say_comparison(found, every=every)
+
+
+@models.add_command
+@command("export", example="mlwright models export diagnosis@champion diagnosis-model", changes=True)
+@click.argument("reference", metavar="NAME@V")
+@click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Replace an export that is there.")
+def export_model(
+    project: Project, reference: str, dest: Path, force: bool, as_json: bool, dry_run: bool
+) -> None:
+    """Write a version into the folder DEST, where its library alone can load it.
+
+    The folder holds the model in its own format, signature.json, example.json, pylock.toml, the card as
+    README.md, and model.json, which names every file with its digests.
+    """
+    plan = project.models.plan_export(reference, dest, force=force)
+    if dry_run:
+        say_plan(plan, as_json)
+        return
+    manifest = project.models.export(reference, dest, force=force)
+    if as_json:
+        say_json(manifest)
+    else:
+        say_plan(plan, as_json, done=True)
+
+
+@models.add_command
+@command("verify", example="mlwright models verify diagnosis@champion")
+@click.argument("references", metavar="[REF]...", nargs=-1)
+def verify_models(project: Project, references: tuple[str, ...], as_json: bool) -> None:
+    """Look whether versions are what their records say; by default every one.
+
+    All bytes are read; each model is loaded in its own environment and asked about its example.
+    """
+    with progress() as bar:
+        found = project.models.verify(references, say=_aside, progress=bar)
+    if as_json:
+        say_json(found)
+    else:
+        say_verified(found)
+    if broken := [each.reference for each in found if not each.sound]:
+        raise Corrupt(f"not as it is on record: {', '.join(broken)}")
+
+
+@models.add_command
+@command("card", example="mlwright models card diagnosis@champion", changes=True)
+@click.argument("reference", metavar="NAME@V")
+@click.option("--edit-from", metavar="FILE", help="Make FILE the card; `-` reads standard input.")
+@click.option("-m", "--message", default="", help="Why it is written anew.")
+@click.option("--generated", is_flag=True, help="Show what the records have, whatever was written.")
+def card(
+    project: Project,
+    reference: str,
+    edit_from: str | None,
+    message: str,
+    generated: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Print the model card, in Markdown; or write it: the texts before stay, with who, when and why."""
+    if edit_from is None:
+        text = project.models.card(reference, written=not generated)
+        if as_json:
+            say_json({"card": text, "history": project.models.card_history(reference)})
+        else:
+            say(text.rstrip("\n"))
+        return
+    text = _read(edit_from)
+    if dry_run:
+        plan = project.models.plan_write_card(reference, text)
+    else:
+        plan = project.models.write_card(reference, text, reason=message)
+    say_plan(plan, as_json, done=not dry_run)
+
+
+@models.add_command
+@command("rm", example='mlwright models rm diagnosis@1 -m "trained on wrong units"', changes=True)
+@click.argument("references", metavar="REF...", nargs=-1, required=True)
+@click.option("--all", "every", is_flag=True, help="Every version; REF is a name.")
+@click.option("-m", "--message", default="", help="Why they go.")
+def remove_models(
+    project: Project, references: tuple[str, ...], every: bool, message: str, as_json: bool, dry_run: bool
+) -> None:
+    """Take versions away that no alias, deployment or gate refers to. Their numbers are not given again.
+
+    The bytes go with the next garbage collection, unless the run that made them still names them.
+    """
+    if dry_run:
+        plan = project.models.plan_remove(*references, every=every)
+    else:
+        plan = project.models.remove(*references, every=every, reason=message)
+    say_plan(plan, as_json, done=not dry_run)
+
+
+def _aside(what: str) -> None:
+    click.echo(what, err=True)
+
+
+def _read(name: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise Unavailable(f"the card cannot be read: {error.strerror}", where=name) from error
+    return data.decode("utf-8", "surrogateescape")

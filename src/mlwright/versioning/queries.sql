@@ -101,6 +101,14 @@ SELECT version_id, bm25(search, 0, 0, 1000, 100, 10, 1) AS score,
     snippet(search, 4, :begin, :end, '...', 12) AS columns, snippet(search, 5, :begin, :end, '...', 12) AS message
 FROM search WHERE search MATCH :words AND kind = :kind ORDER BY score, version_id DESC LIMIT :limit;
 
+-- name: who_added
+-- Who made a version.
+SELECT actor FROM event WHERE verb IN ('model.added', 'dataset.added') AND subject_id = :id ORDER BY id LIMIT 1;
+
+-- name: card_events
+-- The changes of a version's card, oldest first.
+SELECT at_us, actor, detail FROM event WHERE verb = 'card.changed' AND subject_id = :id ORDER BY id;
+
 -- name: version_by_id
 -- One version.
 SELECT version.id, kind, name, number, artifact_id, artifact.digest AS digest, artifact.size_bytes AS size_bytes,

@@ -7,66 +7,28 @@ there. A version never changes, on a remote either: the same number with other b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database
-from mlwright.kernel.digest import Digest, Hasher, canonical, is_digest
+from mlwright.kernel.digest import Digest, digest_of_blocks
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, nearest
+from mlwright.kernel.errors import Conflict, Corrupt, NotFound, nearest
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
-from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.ranges import Range
 from mlwright.storage import Entry, InlineObjects, load_tree, verify_entries
 from mlwright.storage.packs import RECIPE, Packed, PackedObjects
 from mlwright.storage.remotes import Remote, check_remote
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import add_artifact
-from mlwright.versioning.references import LATEST, Reference, parse_reference
+from mlwright.versioning.artifacts import add_dataset
+from mlwright.versioning.records import FORMAT, Part, Record, find_record, record_meant, write_record
+from mlwright.versioning.references import Reference
 from mlwright.versioning.versions import Version, Versions
 
-_FORMAT = 1
 _AT_ONCE = 6
-
-
-class Part(Struct, frozen=True):
-    """Bytes inside an object of the remote."""
-
-    digest: Digest
-    start: int
-    size_bytes: int
-
-
-class Record(Struct, frozen=True):
-    """What a remote says of a version, as JSON under `datasets/NAME/NUMBER.json`.
-
-    Args:
-        packs: by pack, what lies in it of this version: files, or pieces of large ones.
-        recipes: by large file, the object that lists its pieces.
-        edges: what it was made from, as far as its workspace knew: role, kind and id of the earlier end.
-    """
-
-    format: int
-    name: str
-    number: int
-    digest: Digest
-    size_bytes: int
-    message: str
-    about: dict[str, Any]
-    created_us: int
-    packs: dict[Digest, tuple[Part, ...]]
-    recipes: dict[Digest, Digest]
-    edges: tuple[tuple[str, str, str], ...] = ()
-
-    @property
-    def reference(self) -> str:
-        """`name@3`."""
-        return f"{self.name}@{self.number}"
 
 
 class Needed(Struct, frozen=True):
@@ -126,7 +88,7 @@ class Exchange:
         """
         version = self._versions.resolve(reference)
         check_remote(self._remote)
-        there = self._record(version.name, version.number)
+        there = find_record(self._remote, version.name, version.number)
         if there is not None and there.digest != version.digest:
             raise _conflict(version, there, self._remote.where)
         record, needed = self._described(version)
@@ -152,8 +114,8 @@ class Exchange:
 
         _all(send, found.missing, f"pushing {found.record.reference}", progress)
         if not found.known:
-            self._remote.records.write(_key(found.record.name, found.record.number), _encode(found.record))
-            there = self._record(found.record.name, found.record.number)
+            write_record(self._remote, found.record)
+            there = find_record(self._remote, found.record.name, found.record.number)
             if there is None or there.digest != found.record.digest:
                 raise _conflict(found.record, there, self._remote.where)
         return found
@@ -166,7 +128,7 @@ class Exchange:
             Conflict: other bytes have this number here.
             Corrupt: what the remote says cannot be.
         """
-        record = self._wanted(reference)
+        record = record_meant(self._remote, reference)
         here = self._versions.find(Reference(record.name, number=record.number))
         if here is not None and here.digest != record.digest:
             raise _conflict(here, record, "this workspace")
@@ -217,7 +179,7 @@ class Exchange:
                 if kind == RECIPE:
                     recipes[entry.digest] = digest
         record = Record(
-            _FORMAT,
+            FORMAT,
             version.name,
             version.number,
             version.digest,
@@ -244,7 +206,9 @@ class Exchange:
         """Record where fetched bytes lie; what the remote says of that is looked at, not believed."""
         wanted = {entry.digest: entry.size_bytes for entry in absent}
         pieces = {
-            digest: self._pieces(record.recipes[digest]) for digest in wanted if digest in record.recipes
+            digest: self._packs.pieces_in(record.recipes[digest])
+            for digest in wanted
+            if digest in record.recipes
         }
         wanted |= {piece: size for each in pieces.values() for piece, size in each}
         for pack, parts in record.packs.items():
@@ -253,10 +217,7 @@ class Exchange:
                 continue
             path = self._packs.pack_path(pack)
             for part in new:
-                hasher = Hasher()
-                for block in Range(path, part.start, part.size_bytes).blocks():
-                    hasher.update(block)
-                if hasher.digest() != part.digest:
+                if digest_of_blocks(Range(path, part.start, part.size_bytes).blocks()) != part.digest:
                     raise _lies(record, self._remote.where)
             self._packs.add(Packed(part.digest, pack, part.start, part.size_bytes) for part in new)
         for digest, each in pieces.items():
@@ -268,12 +229,6 @@ class Exchange:
                 self._packs.remove(digest)
             raise _lies(record, self._remote.where) from error
 
-    def _pieces(self, recipe: Digest) -> list[tuple[Digest, int]]:
-        try:
-            return msgspec.json.decode(self._packs.get(recipe, kind=RECIPE), type=list[tuple[Digest, int]])
-        except msgspec.DecodeError as error:
-            raise Corrupt(f"recipe {recipe[:12]} is not a list of pieces: {error}") from error
-
     def _adopt(self, record: Record, size_bytes: int) -> None:
         with self._database.transaction() as tx:
             here = self._versions.find(Reference(record.name, number=record.number))
@@ -282,59 +237,10 @@ class Exchange:
                     raise _conflict(here, record, "this workspace")
                 return
             about = {**record.about, "pulled": self._remote.where}
-            made = add_artifact(
-                tx,
-                codec=TREE,
-                type_text="mlwright.Dataset",
-                digest=record.digest,
-                size_bytes=size_bytes,
-                about=about,
-                ours=False,
-            )
+            made = add_dataset(tx, record.digest, size_bytes, about)
             self._versions.add(
                 tx, record.name, made.id, message=record.message, about=about, number=record.number
             )
-
-    def _wanted(self, text: str) -> Record:
-        """The record that a reference means on the remote."""
-        reference = parse_reference(text, "dataset")
-        number = reference.number
-        if number is None and reference.alias != LATEST:
-            raise Invalid(
-                f"{text} is unknown to a remote", hint=f"write {reference.name}@3, or the name alone"
-            )
-        there = sorted(self._numbers(reference.name))
-        if number is None and there:
-            number = there[-1]
-        record = None if number is None else self._record(reference.name, number)
-        if record is None:
-            known = f"it has @{', @'.join(map(str, there[-5:]))}" if there else "push it there first"
-            raise NotFound(f"{self._remote.where} has no dataset {text}", hint=known)
-        return record
-
-    def _numbers(self, name: str) -> Iterable[int]:
-        for each in self._remote.records.names(f"datasets/{name}"):
-            stem = each.removesuffix(".json")
-            if stem != each and stem.isdecimal():
-                yield int(stem)
-
-    def _record(self, name: str, number: int) -> Record | None:
-        try:
-            data = self._remote.records.read(_key(name, number))
-        except NotFound:
-            return None
-        where = f"{self._remote.where}/{_key(name, number)}"
-        try:
-            record = msgspec.json.decode(data, type=Record)
-        except msgspec.DecodeError as error:
-            raise Corrupt(f"the record of {name}@{number} cannot be read: {error}", where=where) from error
-        names = [record.digest, *record.packs, *record.recipes, *record.recipes.values()]
-        names += [part.digest for parts in record.packs.values() for part in parts]
-        if (record.format, record.name, record.number) != (_FORMAT, name, number) or not all(
-            map(is_digest, names)
-        ):
-            raise Corrupt(f"the record of {name}@{number} is of something else", where=where)
-        return record
 
     def _is_here(self, each: Needed) -> bool:
         return self._packs.store.renew(each.digest, kind=each.kind)
@@ -390,27 +296,17 @@ def _all(work: Callable[[Needed], None], needed: tuple[Needed, ...], what: str, 
     """Do something with each object, several at a time; the first failure ends it."""
     from concurrent.futures import ThreadPoolExecutor
 
-    progress.begin(what, sum(each.size_bytes for each in needed))
-
     def one(each: Needed) -> None:
         work(each)
         progress.advance(each.size_bytes)
 
-    pool = ThreadPoolExecutor(_AT_ONCE)
-    try:
-        for job in [pool.submit(one, each) for each in needed]:
-            job.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        progress.end()
-
-
-def _key(name: str, number: int) -> str:
-    return f"datasets/{name}/{number}.json"
-
-
-def _encode(record: Record) -> bytes:
-    return canonical(msgspec.to_builtins(record))
+    with progress.work(what, sum(each.size_bytes for each in needed)):
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            for job in [pool.submit(one, each) for each in needed]:
+                job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _conflict(ours: Version | Record, theirs: Version | Record | None, where: str) -> Conflict:

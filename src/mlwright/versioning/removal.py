@@ -9,7 +9,6 @@ from msgspec import Struct
 from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Source, Transaction
-from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
@@ -164,11 +163,12 @@ class Removal:
             at_us=now_us(),
         )
         search.remove(tx, version.id)
+        behind = [edge.earlier for edge in edges.made_from(tx, version.end)]
         edges.remove(tx, version.end)
         tx.execute(_SQL["remove_version"], id=version.id)
-        artifact = End("artifact", version.artifact_id)
-        made_by_nobody = all(edge.role == "bytes" for edge in edges.made_from(tx, artifact))
-        unused = made_by_nobody and not edges.made_into(tx, artifact)
-        if unused and tx.execute(_SQL["remove_artifact"], id=artifact.id):
-            edges.remove(tx, artifact)
+        for artifact in [end for end in behind if end.kind == "artifact"]:
+            made_by_nobody = all(edge.role == "bytes" for edge in edges.made_from(tx, artifact))
+            unused = made_by_nobody and not edges.made_into(tx, artifact)
+            if unused and tx.execute(_SQL["remove_artifact"], id=artifact.id):
+                edges.remove(tx, artifact)
         events.record(tx, f"{version.kind}.removed", version.end, reference=version.reference, reason=reason)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
@@ -13,14 +14,20 @@ ColumnType = Literal["number", "integer", "boolean", "string"]
 
 
 class Column(Struct, frozen=True):
-    """One input: its name and type, whether it may be missing, and what training saw of it."""
+    """One input: its name and type, whether it may be missing, and what training saw of it.
+
+    Args:
+        categories: the values that training saw, where they are few; all there can be, if it is `closed`.
+        closed: a column of categories (pandas' `category`): no other value exists for the model.
+    """
 
     name: str
     type: ColumnType
     nullable: bool = False
     minimum: float | None = None
     maximum: float | None = None
-    categories: tuple[str, ...] | None = None
+    categories: tuple[Any, ...] | None = None
+    closed: bool = False
 
 
 class Output(Struct, frozen=True):
@@ -44,6 +51,17 @@ class Signature(Struct, frozen=True):
     output: Output
     probabilities: bool
     example: Example
+
+
+_TOLERANCE = 1e-6
+"""Relative; another processor may round the last digits of a number differently."""
+
+
+def same_answer(given: Any, recorded: Any) -> bool:
+    """Whether a model answers as it is on record: the same value, or a number that was rounded otherwise."""
+    if isinstance(given, float) and isinstance(recorded, float | int):
+        return math.isclose(given, recorded, rel_tol=_TOLERANCE, abs_tol=1e-12)
+    return bool(given == recorded)
 
 
 def signature_from(data: Any) -> Signature:

@@ -10,19 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Invalid, NotFound
-from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer
-from mlwright.storage.scan import state_of
-from mlwright.storage.trees import KIND as TREE_KIND
+from mlwright.kernel.errors import Corrupt, Invalid, NotFound
+from mlwright.storage import InlineObjects, Places, Source, Tree, load_tree, store_tree, transfer_tree
+from mlwright.storage.scan import checked_name, state_of
 
 _SQL = Queries.beside(__file__)
 
+_RENAME = "rename the file, or name it in .gitignore"
 _EMPTY = "MLWRIGHT_EMPTY"
 """A variable that git reads an empty setting from: a name with `=` in it cannot be set by `-c`."""
 
@@ -48,7 +49,8 @@ class Snapshot(Struct, frozen=True):
         git_commit: empty without Git, or before the first commit.
         git_remote: without credentials; may be empty.
         dirty: the files differ from the commit.
-        left_out: files that are too large to be code.
+        left_out: what is not in it: untracked files too large to be code, and submodules that are not
+            checked out (these end in a slash).
     """
 
     digest: Digest
@@ -64,6 +66,24 @@ class Snapshot(Struct, frozen=True):
     def end(self) -> End:
         """The snapshot as an end of edges."""
         return End("snapshot", self.digest)
+
+
+class _Listed(Struct, frozen=True):
+    """What Git, or a walk, says of a folder.
+
+    Args:
+        names: files, those of submodules among them.
+        tracked: of which Git knows.
+        absent: submodules that are not checked out.
+    """
+
+    names: tuple[str, ...]
+    tracked: frozenset[str] = frozenset()
+    absent: tuple[str, ...] = ()
+    commit: str = ""
+    remote: str = ""
+    dirty: bool = False
+    git: bool = True
 
 
 class Snapshots:
@@ -93,11 +113,10 @@ class Snapshots:
         Raises:
             Invalid: a file name that is not UTF-8.
         """
-        names, commit, remote, dirty = _git_state(self._root)
-        candidates = names if names is not None else _walk(self._root)
+        listed = _git_state(self._root)
         ignored = _ignored_by(self._ignore)
-        wanted = [name for name in candidates if not ignored(name) and not _never(name)]
-        sources, left_out = [], []
+        wanted = [name for name in listed.names if not ignored(name) and not _never(name)]
+        sources, left_out = [], [name for name in listed.absent if not ignored(name)]
         for name in sorted(wanted):
             file = self._root / name
             try:
@@ -106,13 +125,13 @@ class Snapshots:
                 continue  # deleted but still known to Git, or a dangling link
             if not file.is_file() or (file.is_symlink() and _never(file.resolve().as_posix())):
                 continue
-            if status.st_size > MAX_FILE_BYTES:
-                left_out.append(name)
+            if status.st_size > MAX_FILE_BYTES and name not in listed.tracked:
+                left_out.append(checked_name(name, _RENAME))
                 continue
             executable = bool(status.st_mode & stat.S_IXUSR)
-            sources.append(Source(_text(name), str(file), state_of(status), executable))
+            sources.append(Source(checked_name(name, _RENAME), str(file), state_of(status), executable))
         digest, tree = self._store(sources, verify=verify)
-        return _snapshot(digest, tree, commit, remote, dirty, tuple(left_out))
+        return _snapshot(digest, tree, listed, tuple(sorted(left_out)))
 
     def _store(self, sources: Sequence[Source], *, verify: bool) -> tuple[Digest, Tree]:
         """Store the files; what looks as it did, and is still here, is not read."""
@@ -134,8 +153,8 @@ class Snapshots:
         Returns:
             None without Git, or where the project lies in no repository.
         """
-        names, commit, _, dirty = _git_state(self._root)
-        return None if names is None else (commit, dirty)
+        listed = _git_state(self._root)
+        return (listed.commit, listed.dirty) if listed.git else None
 
     def record(self, tx: Transaction, snapshot: Snapshot) -> None:
         """Write the snapshot's row and its edge, in the transaction of whoever refers to it."""
@@ -154,9 +173,7 @@ class Snapshots:
 
     def adopt(self, snapshot: Snapshot, source: InlineObjects) -> None:
         """Take a snapshot over from another workspace, with its bytes."""
-        entries = load_tree(source, snapshot.tree).entries
-        transfer(source.packs, self._objects.packs, (entry.digest for entry in entries))
-        self._objects.put(source.get(snapshot.tree, kind=TREE_KIND), kind=TREE_KIND)
+        transfer_tree(source.packs, self._objects.packs, snapshot.tree)
         with self._database.transaction() as tx:
             self.record(tx, snapshot)
 
@@ -179,38 +196,77 @@ class Snapshots:
         return load_tree(self._objects, snapshot.tree)
 
 
-def _snapshot(
-    stored: Digest, tree: Tree, commit: str, remote: str, dirty: bool, left_out: tuple[str, ...]
-) -> Snapshot:
-    identity = {"tree": stored, "commit": commit, "remote": remote, "dirty": dirty}
-    digest = composite("snapshot", identity)
-    return Snapshot(digest, stored, commit, remote, dirty, len(tree.entries), tree.size_bytes, left_out)
+def _snapshot(stored: Digest, tree: Tree, listed: _Listed, left_out: tuple[str, ...]) -> Snapshot:
+    digest = _named(stored, listed.commit, listed.remote, listed.dirty)
+    size = tree.size_bytes
+    return Snapshot(
+        digest, stored, listed.commit, listed.remote, listed.dirty, len(tree.entries), size, left_out
+    )
 
 
-def _text(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise Invalid(
-            f"the file name {name!r} is not UTF-8", hint="rename the file, or name it in .gitignore"
-        ) from error
-    return name
+def _named(tree: Digest, commit: str, remote: str, dirty: bool) -> Digest:
+    return composite("snapshot", {"tree": tree, "commit": commit, "remote": remote, "dirty": dirty})
 
 
-def _git_state(root: Path) -> tuple[list[str] | None, str, str, bool]:
+def check_snapshot(snapshot: Snapshot, tree: Tree) -> None:
+    """Whether a snapshot from elsewhere is one that `take` could have made.
+
+    Raises:
+        Corrupt: it has another name, or holds files that no snapshot takes (`.git`, a workspace, keys).
+    """
+    named = _named(snapshot.tree, snapshot.git_commit, snapshot.git_remote, snapshot.dirty)
+    if (snapshot.digest, snapshot.files, snapshot.size_bytes) != (named, len(tree.entries), tree.size_bytes):
+        raise Corrupt(f"the code snapshot {snapshot.digest[:12]} is not what it is called")
+    for entry in tree.entries:
+        if _never(entry.path):
+            raise Corrupt(f"the code snapshot {snapshot.digest[:12]} holds {entry.path!r}, which none takes")
+
+
+def _git_state(root: Path) -> _Listed:
     """Files (tracked, and untracked but not ignored), commit, remote and whether there are changes."""
-    if _git(root, "check-ignore", "-q", ".") is not None:
-        return None, "", "", False  # a scratch folder inside somebody else's repository
-    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    without = _Listed((), git=False)
+    if (
+        _git(root, "check-ignore", "-q", ".") is not None
+    ):  # a scratch folder inside somebody else's repository
+        listed = None
+    else:
+        listed = _git(
+            root, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard", "--deduplicate"
+        )
     if listed is None:
-        return None, "", "", False
+        return replace(without, names=tuple(_walk(root)))
+    tags = {line[2:]: line[0] for line in listed.split("\0") if line}
     commit = _git(root, "rev-parse", "--verify", "-q", "HEAD") or ""
     remote = _git(root, "config", "--get", "remote.origin.url") or ""
     status = ["status", "--porcelain", "-z", "--ignore-submodules=dirty", "--", "."]
     changes = _git(root, *_without_filters(root), *status)
     remote = re.sub(r"(?<=://)[^/]*@", "", remote.strip())
     dirty = changes != ""  # when Git cannot tell, nobody may rely on the commit
-    return [name for name in listed.split("\0") if name], commit.strip(), remote, dirty
+    own = _Listed(
+        (), frozenset(name for name, tag in tags.items() if tag != "?"), (), commit.strip(), remote, dirty
+    )
+    return _with_submodules(root, own, tuple(tags))
+
+
+def _with_submodules(root: Path, own: _Listed, names: Sequence[str]) -> _Listed:
+    """To Git a repository within a repository is one thing: its files are looked for in it."""
+    found, tracked, absent, dirty = list[str](), set(own.tracked), list[str](), own.dirty
+    for name in names:
+        place = f"{root}/{name}"
+        if not os.path.isdir(place) or os.path.islink(place.rstrip("/")):  # noqa: PTH112, PTH114 - of every file
+            found.append(name)
+            continue
+        folder = Path(place)
+        prefix = f"{name.rstrip('/')}/"
+        if not (folder / ".git").exists():  # here git would answer of the repository around it
+            absent.append(prefix)
+            continue
+        inside = _git_state(folder)
+        found += [prefix + each for each in inside.names]
+        tracked |= {prefix + each for each in inside.tracked}
+        absent += [prefix + each for each in inside.absent]
+        dirty = dirty or inside.dirty
+    return replace(own, names=tuple(found), tracked=frozenset(tracked), absent=tuple(absent), dirty=dirty)
 
 
 def _without_filters(root: Path) -> list[str]:

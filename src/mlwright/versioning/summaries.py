@@ -152,16 +152,15 @@ class Summaries:
         if not waiting or self._folder is None or (python := self._python()) is None:
             return answers
         self._folder.mkdir(parents=True, exist_ok=True)
-        progress.begin("reading tables", sum(questions[at][0].entry.size_bytes for at in waiting))
-        executor = LocalExecutor(slots=1)
-        try:
+        size_bytes = sum(questions[at][0].entry.size_bytes for at in waiting)
+        with (
+            progress.work("reading tables", size_bytes),
+            contextlib.closing(LocalExecutor(slots=1)) as executor,
+        ):
             for at in waiting:
                 table, question = questions[at]
                 answers[at] = self._work_out(executor, Place(python, self._folder), table, question)
                 progress.advance(table.entry.size_bytes)
-        finally:
-            executor.close()
-            progress.end()
         return answers
 
     def _work_out(

@@ -140,7 +140,7 @@ class Versions:
             add = (
                 "mlwright datasets add PATH --name"
                 if self.kind == "dataset"
-                else "mlwright run, and register"
+                else "mlwright run PIPELINE, or mlwright models register RUN/STEP --name"
             )
             raise NotFound(
                 f"there is no {self.kind} `{reference.name}`",
@@ -249,6 +249,7 @@ class Versions:
             "alias.moved",
             version.end,
             alias=f"{version.name}@{alias}",
+            was=before.reference if before else "",
             to=version.reference,
             reason=reason,
         )

@@ -128,7 +128,7 @@ def compare_runs(rooms: Rooms, first: str, second: str, *, with_diff: bool = Fal
     Raises:
         NotFound: there is no such run.
     """
-    then, now = (_side(rooms, rooms.runs.get(reference)) for reference in (first, second))
+    then, now = (side_of(rooms, rooms.runs.get(reference)) for reference in (first, second))
 
     def show(path: str) -> str:
         return _diff(rooms, path, then.files.get(path), now.files.get(path)) if with_diff else ""
@@ -144,16 +144,17 @@ def compared(then: Side, now: Side, show: Callable[[str], str] = lambda path: ""
         now=now.run,
         code=then.files == now.files,
         files=tuple(
-            FileChange(each.name, _verdict(each), show(each.name)) for each in _changes(then.files, now.files)
+            FileChange(each.name, _verdict(each), show(each.name))
+            for each in changes_between(then.files, now.files)
         ),
-        units=tuple(_unit_changes(then.units, now.units)),
-        data=tuple(_changes(then.data, now.data)),
-        parameters=tuple(_changes(then.parameters, now.parameters)),
-        settings=tuple(_changes(*settings)),
-        packages=tuple(_changes(then.packages, now.packages)),
-        machine=tuple(_changes(then.run.machine, now.run.machine)),
+        units=tuple(_unitchanges_between(then.units, now.units)),
+        data=tuple(changes_between(then.data, now.data)),
+        parameters=tuple(changes_between(then.parameters, now.parameters)),
+        settings=tuple(changes_between(*settings)),
+        packages=tuple(changes_between(then.packages, now.packages)),
+        machine=tuple(changes_between(then.run.machine, now.run.machine)),
         metrics=tuple(
-            _metric(name, then.metrics.get(name), now.metrics.get(name))
+            metric_change(name, then.metrics.get(name), now.metrics.get(name))
             for name in sorted({*then.metrics, *now.metrics})
         ),
         outputs=compare(then.outputs, now.outputs),
@@ -161,7 +162,7 @@ def compared(then: Side, now: Side, show: Callable[[str], str] = lambda path: ""
     )
 
 
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
+def changes_between(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[Changed]:
     """What differs, by name. 1, 1.0 and true are three values."""
     missing = object()
     return [
@@ -177,20 +178,21 @@ def _verdict(change: Changed) -> Literal["added", "removed", "changed"]:
     return "removed" if change.now is None else "changed"
 
 
-def _unit_changes(
+def _unitchanges_between(
     then: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
 ) -> list[UnitChange]:
     """The units that differ, each with the steps that reach it; a step that only one has is no difference."""
     found: dict[str, list[str]] = {}
     verdicts = {}
     for step in then:
-        for change in _changes(then[step], now[step]) if step in now else ():
+        for change in changes_between(then[step], now[step]) if step in now else ():
             found.setdefault(change.name, []).append(step)
             verdicts[change.name] = _verdict(change)
     return [UnitChange(unit, verdicts[unit], tuple(found[unit])) for unit in sorted(found)]
 
 
-def _metric(name: str, then: float | None, now: float | None) -> MetricChange:
+def metric_change(name: str, then: float | None, now: float | None) -> MetricChange:
+    """A metric of two sides, and how far they are apart."""
     known = then is not None and now is not None and math.isfinite(then) and math.isfinite(now)
     return MetricChange(name, then, now, now - then if known else None)  # type: ignore[operator]
 
@@ -218,7 +220,8 @@ def _states(group: Group | None) -> dict[str, int]:
     return {} if group is None else {str(state): count for state, count in group.counts.items()}
 
 
-def _side(rooms: Rooms, run: Run) -> Side:
+def side_of(rooms: Rooms, run: Run) -> Side:
+    """A run as it is recorded; the two that are compared may be recorded in different workspaces."""
     made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
     attempts = rooms.attempts.of_run(run.id)
     groups = tuple(groups_of(attempts))
@@ -233,7 +236,7 @@ def _side(rooms: Rooms, run: Run) -> Side:
             for role, end in made_with.items()
             if role.startswith(("data:", "reference:"))
         },
-        packages=_packages(rooms, made_with),
+        packages=packages_of(rooms, made_with),
         outputs=outputs_of(rooms, run, attempts),
         groups=groups,
     )
@@ -251,7 +254,7 @@ def _units(rooms: Rooms, group: Group) -> dict[str, str]:
     return {} if fingerprint is None else fingerprint.basis.parts["code"]
 
 
-def _packages(rooms: Rooms, made_with: Mapping[str, End]) -> dict[str, str]:
+def packages_of(rooms: Rooms, made_with: Mapping[str, End]) -> dict[str, str]:
     """Each package of each environment, with its version; and the interpreter of the project's own."""
     found: dict[str, str] = {}
     for role, end in made_with.items():

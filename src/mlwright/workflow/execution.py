@@ -6,73 +6,39 @@ import contextlib
 import shutil
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from msgspec import Struct, field
-from msgspec.structs import replace
-
-from mlwright.compute import Executor, Report, Task
+from mlwright.compute import Executor
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Cancelled, Conflict, Incompatible, MlwrightError, WorkFailed
-from mlwright.kernel.ids import AttemptId, new_id, short
+from mlwright.kernel.ids import short
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.leases import Lease
-from mlwright.kernel.words import is_or_are
 from mlwright.kernel.writer import Writer
-from mlwright.sdk.frames import Frame
-from mlwright.tracking import Entry, JournalReader, Progress, Run, RunState
+from mlwright.tracking import Entry, Progress, Run, RunState
 from mlwright.versioning import Artifact
-from mlwright.workflow.attempts import Attempt, AttemptState, begin, finish
+from mlwright.workflow.attempts import AttemptState, begin
 from mlwright.workflow.cache import Cache, Reusable
 from mlwright.workflow.durations import Durations
-from mlwright.workflow.failures import in_words
 from mlwright.workflow.fan import Fan, elements_of, learn_items
-from mlwright.workflow.fingerprint import Fingerprint, seed_of
+from mlwright.workflow.fingerprint import Fingerprint
+from mlwright.workflow.flights import Flights, Landing, Turn
 from mlwright.workflow.frontier import Frontier
 from mlwright.workflow.graph import JUDGEMENTS, Node, with_defaults
-from mlwright.workflow.heard import Heard, reported
+from mlwright.workflow.heard import reported
 from mlwright.workflow.judge import Judge, read_value
 from mlwright.workflow.known import Known
 from mlwright.workflow.orders import Orders
-from mlwright.workflow.outcome import Outcome, Publisher
 from mlwright.workflow.records import Records
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.sending import Sender, SmallValues
-from mlwright.workflow.watch import NodeView, RunView, Watcher
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
+from mlwright.workflow.watch import Shown, Watcher, unsafe_note
 
 _FIRST_PAUSE_S = 0.5
 _TICK_S = 0.5
 """How often running steps' journals are read, and whether the run is wanted no longer is asked."""
-
-
 _ASIDE_S = 0.01
 """How often it is asked whether a large output has been taken in."""
-
-
-class _Flight(Struct):
-    """An attempt that a worker has, or will have next."""
-
-    node: Node
-    attempt: Attempt
-    ready: float
-    began: float
-    journal: JournalReader
-    basis: str = ""
-    heard: Heard = field(default_factory=Heard)
-    waited_s: float = 0.0
-
-
-class _Turn(Struct, frozen=True):
-    """A try that may begin."""
-
-    node: Node
-    number: int
-    key: Fingerprint | None
-    ready: float
 
 
 class Execution:
@@ -89,30 +55,27 @@ class Execution:
         watcher: Watcher,
     ) -> None:
         self.run = run
-        self.view = RunView(run, {node.name: NodeView(node.name) for node in orders.graph.nodes})
+        self._shown = Shown(run, (node.name for node in orders.graph.nodes), watcher)
         self._rooms = rooms
         self._executor = executor
         self._orders = orders
         self._durations = durations
-        self._watcher = watcher
         self._lease = lease
         self._writer = Writer(rooms.database)
         self._records = Records(rooms.attempts, self._writer, run, lease)
         self._known: Known = orders.known()
-        self._small = SmallValues(rooms, self._records)
         self._scratch = rooms.workspace.scratch / run.id
-        self._sender = Sender(rooms, self._known, orders.datasets, self._small, self._scratch / "folders")
+        self._flights = Flights(
+            rooms, executor, run, orders, self._known, self._records, self._scratch, self._told
+        )
         self._judge = Judge(
             rooms, self._records, run, orders.graph, self._known, set(), orders.parameters, orders.replay
         )
         self._frontier = Frontier(orders.graph, orders.models, durations.known)
-        self._publisher = Publisher(rooms.objects, self._scratch)
-        self._aside: list[tuple[_Flight, Report, Future[Outcome]]] = []
         self._absent: set[str] = set()
         self._fans: dict[str, Fan] = {}
-        self._flights: dict[str, _Flight] = {}
         self._again: list[tuple[float, Node, int]] = []
-        self._held: _Turn | None = None
+        self._held: Turn | None = None
         self._cache = Cache(rooms)
         self._error: MlwrightError | None = None
         self._next_tick = time.monotonic() + _TICK_S
@@ -127,15 +90,14 @@ class Execution:
             KeyboardInterrupt, Cancelled: the running attempts are recorded as cancelled.
             MlwrightError: the engine itself could not go on (a full disk).
         """
-        self._watcher.began(self.view)
+        self._shown.begin()
         try:
             self._start_ready()
-            while self._flights or self._aside or self._again:
+            while self._flights.are_running or self._flights.are_landing or self._again:
                 with interrupts.heard():
                     reports = self._executor.wait(self._pause())
-                for report in reports:
-                    self._hear(report)
-                self._take_in()
+                for landing in self._flights.land(reports):
+                    self._landed(landing)
                 self._start_ready()
                 self._records.collect()
                 self._tick()
@@ -178,7 +140,7 @@ class Execution:
                 return
             self._try(turn, brief)
 
-    def _next(self) -> _Turn | None:
+    def _next(self) -> Turn | None:
         """A try that needs a worker: what was held back, a retry that is due, or what cannot be reused."""
         if self._held is not None:
             held, self._held = self._held, None
@@ -188,11 +150,11 @@ class Execution:
             if again[0] <= now:
                 self._again.remove(again)
                 key = self._orders.fingerprint(again[1], self._known, self.run.seed)
-                return _Turn(again[1], again[2], key, again[0])
+                return Turn(again[1], again[2], key, again[0])
         while (node := self._new()) is not None:
             key = self._orders.fingerprint(node, self._known, self.run.seed)
             if key is None or not self._orders.cache or not self._reuse(node, key):
-                return _Turn(node, 1, key, time.monotonic())
+                return Turn(node, 1, key, time.monotonic())
         return None
 
     def _new(self) -> Node | None:
@@ -227,7 +189,7 @@ class Execution:
             return None
         if complete.kind in JUDGEMENTS:
             verdict = self._judge.judge(complete)
-            self._show(node.name, verdict.state, note=verdict.note)
+            self._shown.stands(node.name, verdict.state, note=verdict.note)
             if verdict.error is None:
                 self._frontier.meet(node.name)
             else:
@@ -245,10 +207,10 @@ class Execution:
             node, self._known, lambda made, what: read_value(self._rooms.objects, made, what)
         )
         fan = Fan(node, elements, time.monotonic())
-        self.view.nodes[node.name].items = fan.count
+        self._shown.nodes[node.name].items = fan.count
         if fan.count:
             self._fans[node.name] = fan
-            self._show(node.name, AttemptState.RUNNING)
+            self._shown.stands(node.name, AttemptState.RUNNING)
         else:
             self._all_items(fan)
 
@@ -271,119 +233,45 @@ class Execution:
         self._finished(node, AttemptState.REUSED, found.outputs)
         return True
 
-    def _try(self, turn: _Turn, brief: bool) -> None:
+    def _try(self, turn: Turn, brief: bool) -> None:
         node = turn.node
-        # What was made in this process, with its hash seed and its threads, is nothing to be reused.
-        key = turn.key if self._executor.isolates else None
+        whole = None if node.index is None else self._fan_of(node).node
         try:
-            parcel = self._sender.parcel(node)
+            attempt = self._flights.send(turn, whole, self._noted(node), brief=brief)
         except Incompatible as error:
             self._refuse(node, error)
             return
-        identity = AttemptId(new_id())
-        journal = f"{self._scratch}/{identity}.jsonl"
-        head = {
-            "id": identity,
-            "op": "execute" if node.kind == "step" else node.kind,
-            "step": node.step,
-            "node": node.name,
-            "seed": seed_of(node, self.run.seed),
-            "scratch": str(self._scratch),
-            "journal": journal,
-            "arguments": parcel.arguments,
-        }
-        frame = Frame(head, tuple(parcel.parts))
-        place = self._orders.place(node)
-        self._executor.submit(Task(identity, place, frame, timeout_s=node.timeout_s, brief=brief))
-        attempt = begin(
-            self.run.id,
-            node.name,
-            AttemptState.RUNNING,
-            id=identity,
-            number=turn.number,
-            fingerprint=None if key is None else key.digest,
-            detail=self._noted(node),
-            cpus=node.cpus,
-            bytes_in=parcel.bytes_in,
-            worker=self._executor.worker_of(identity),  # who follows its log must know where that is
-        )
-        whole = None if node.index is None else self._fan_of(node).node
-        made_from = self._sender.input_edges(attempt.end, node, whole)
-        self._records.begun(attempt, made_from, key, brief=brief)
-        basis = "" if key is None else key.basis.digest
-        began = time.monotonic()
-        self._flights[identity] = _Flight(node, attempt, turn.ready, began, JournalReader(journal), basis)
         if node.index is None:
-            self.view.nodes[node.name].worker = attempt.worker
-            self._show(node.name, AttemptState.RUNNING, number=turn.number)
+            self._shown.nodes[node.name].worker = attempt.worker
+            self._shown.stands(node.name, AttemptState.RUNNING, number=turn.number)
 
-    def _hear(self, report: Report) -> None:
-        flight = self._flights.pop(report.task)
-        flight.waited_s = max(0.0, time.monotonic() - report.ran_s - flight.ready)
-        told = (report, flight.journal, flight.heard, flight.basis)
-        if (aside := self._publisher.aside(*told)) is not None:
-            self._aside.append((flight, report, aside))
-        else:
-            self._landed(flight, report, self._publisher.publish(*told))
-
-    def _take_in(self, *, whole: bool = False) -> None:
-        """Record what was published aside; with `whole`, wait for all of it."""
-        for each in list(self._aside):
-            flight, report, outcome = each
-            if whole or outcome.done():
-                self._aside.remove(each)
-                self._landed(flight, report, outcome.result())
-
-    def _landed(self, flight: _Flight, report: Report, outcome: Outcome) -> None:
-        ran = {
-            "worker": report.worker,
-            "gpus": ",".join(report.gpus),
-            "log": outcome.log,
-            "waited_s": flight.waited_s,
-            "wall_s": report.ran_s,
-            **report.head.get("usage", {}),
-        }
-        if report.state == "done":
-            detail = flight.attempt.detail | flight.heard.detail()
-            done = finish(
-                flight.attempt, AttemptState.SUCCEEDED, detail=detail, bytes_out=outcome.bytes_out, **ran
-            )
-            self._record(done, outcome)
-            self._durations.saw(flight.node.step, done.wall_s or 0.0)
-            if done.fingerprint is not None:
-                self._cache.learn(done.fingerprint, Reusable(done.id, outcome.outputs, detail))
-            self._finished(flight.node, AttemptState.SUCCEEDED, outcome.outputs, seconds=done.wall_s)
+    def _landed(self, landing: Landing) -> None:
+        node, done = landing.node, landing.attempt
+        if landing.error is not None:
+            self._failed(node, done.number, landing.error, landing.ran_s)
             return
-        error = in_words(self.run, flight.node, report)
-        detail = flight.attempt.detail | {"error": {"message": error.message, "where": error.where}}
-        self._record(finish(flight.attempt, AttemptState.FAILED, detail=detail, **ran), outcome)
-        self._failed(flight, error, report.ran_s)
-
-    def _record(self, done: Attempt, outcome: Outcome) -> None:
-        """Bytes first, then the one transaction that names them."""
-        self._small.learn(outcome.inline)
-        log = [] if done.log is None else [Edge(done.end, "log", End("object", done.log))]
-        self._records.ended(done, outcome.made, outcome.inline, log)
-        self._told(done.node, outcome.entries)
+        self._durations.saw(node.step, done.wall_s or 0.0)
+        if done.fingerprint is not None:
+            self._cache.learn(done.fingerprint, Reusable(done.id, landing.outputs, done.detail))
+        self._finished(node, AttemptState.SUCCEEDED, landing.outputs, seconds=done.wall_s)
 
     def _told(self, node: str, entries: list[Entry]) -> None:
         self._records.told(node, entries)
         steps = [each for each in entries if isinstance(each, Progress)]
-        if steps and node in self.view.nodes:
-            self.view.nodes[node].progress = steps[-1]
-            self._watcher.changed(self.view, self.view.nodes[node])
+        if steps and node in self._shown.nodes:
+            self._shown.nodes[node].progress = steps[-1]
+            self._shown.changed(node)
 
-    def _failed(self, flight: _Flight, error: MlwrightError, seconds: float) -> None:
-        node, number = flight.node, flight.attempt.number
+    def _failed(self, node: Node, number: int, error: MlwrightError, seconds: float) -> None:
         if number <= node.retries:
             pause = _FIRST_PAUSE_S * 2 ** (number - 1)
             self._again.append((time.monotonic() + pause, node, number + 1))
             if node.index is None:
                 cause = error.message.partition(" failed: ")[2].partition("\n")[0]
                 note = f"try {number} failed ({cause}), again in {pause:g} s"
-                self._show(node.name, AttemptState.RUNNING, note=note, number=number)
+                self._shown.stands(node.name, AttemptState.RUNNING, note=note, number=number)
         elif node.index is None:
-            self._show(node.name, AttemptState.FAILED, seconds=seconds, number=number)
+            self._shown.stands(node.name, AttemptState.FAILED, seconds=seconds, number=number)
             self._stop_behind(node, error)
         else:
             fan = self._fan_of(node)
@@ -395,10 +283,10 @@ class Execution:
         self, node: Node, state: AttemptState, outputs: Mapping[str, Artifact], seconds: float | None = None
     ) -> None:
         self._known.learn(node.name, outputs)
-        note = _unsafe_note(outputs)
+        note = unsafe_note(outputs)
         if node.index is None:
             self._frontier.meet(node.name)
-            self._show(node.name, state, seconds=seconds, note=note)
+            self._shown.stands(node.name, state, seconds=seconds, note=note)
             return
         fan = self._fan_of(node)
         fan.done += 1
@@ -419,18 +307,18 @@ class Execution:
         return self._fans[item.name.rpartition("[")[0]]
 
     def _item_ended(self, fan: Fan) -> None:
-        view = self.view.nodes[fan.node.name]
+        view = self._shown.nodes[fan.node.name]
         view.done, view.reused, view.failed = fan.done, fan.reused, fan.failed
         if fan.over:
             self._all_items(fan)
         else:
-            self._watcher.changed(self.view, view)
+            self._shown.changed(fan.node.name)
 
     def _all_items(self, fan: Fan) -> None:
         self._fans.pop(fan.node.name, None)
         seconds = time.monotonic() - fan.began
         if fan.failed:
-            self._show(fan.node.name, AttemptState.FAILED, seconds=seconds)
+            self._shown.stands(fan.node.name, AttemptState.FAILED, seconds=seconds)
             assert self._error is not None
             self._stop_behind(fan.node, self._error)
             return
@@ -438,7 +326,7 @@ class Execution:
         state = AttemptState.REUSED if fan.count and fan.reused == fan.count else AttemptState.SUCCEEDED
         self._frontier.meet(fan.node.name)
         took = None if state is AttemptState.REUSED else seconds
-        self._show(fan.node.name, state, seconds=took, note=fan.note)
+        self._shown.stands(fan.node.name, state, seconds=took, note=fan.note)
 
     def _refuse(self, node: Node, error: MlwrightError) -> None:
         """A node that cannot begin with what it was given has failed."""
@@ -448,7 +336,7 @@ class Execution:
             f"step `{node.name}` of run {short(self.run.id)} failed: {error.message}", hint=error.hint
         )
         if node.index is None:
-            self._show(node.name, AttemptState.FAILED)
+            self._shown.stands(node.name, AttemptState.FAILED)
             self._stop_behind(node, told)
         else:
             fan = self._fan_of(node)
@@ -464,7 +352,7 @@ class Execution:
     def _skip(self, node: Node, why: str) -> None:
         detail = self._noted(node) | {"note": why}
         self._records.begun(begin(self.run.id, node.name, AttemptState.SKIPPED, detail=detail), [])
-        self._show(node.name, AttemptState.SKIPPED, note=why)
+        self._shown.stands(node.name, AttemptState.SKIPPED, note=why)
 
     def _tick(self) -> None:
         """Once in a while: what running steps report is recorded, and who cancelled the run is heard."""
@@ -472,13 +360,7 @@ class Execution:
         if now < self._next_tick:
             return
         self._next_tick = now + _TICK_S
-        for flight in self._flights.values():
-            if now - flight.began >= _TICK_S and (worker := self._executor.worker_of(flight.attempt.id)):
-                flight.attempt = replace(flight.attempt, worker=worker)
-                self._records.still_running(flight.attempt)
-                entries = flight.journal.read()
-                flight.heard.learn(entries)
-                self._told(flight.node.name, entries)
+        self._flights.listen(_TICK_S)
         self._records.send()
         self._cache.renew()
         if self._rooms.runs.is_cancelled(self.run.id):
@@ -486,59 +368,25 @@ class Execution:
 
     def _abandon(self) -> None:
         """The run ends before its attempts do. What ended it is told, not what recording that may raise."""
-        workers = {
-            flight.attempt.id: self._executor.worker_of(flight.attempt.id)
-            for flight in self._flights.values()
-        }
-        self._executor.close()
         with contextlib.suppress(MlwrightError):
-            self._take_in(whole=True)
-            for flight in self._flights.values():
-                worker = workers[flight.attempt.id]
-                outcome = self._publisher.salvage(worker, flight.journal, flight.heard)
-                done = finish(flight.attempt, AttemptState.CANCELLED, worker=worker, log=outcome.log)
-                self._record(done, outcome)
+            for landing in self._flights.cancel():
+                self._landed(landing)
             self._records.send()
-        for flight in self._flights.values():
-            if flight.node.index is None:
-                self._show(flight.node.name, AttemptState.CANCELLED)
+        for node in self._flights.running:
+            if node.index is None:
+                self._shown.stands(node.name, AttemptState.CANCELLED)
         for name in self._fans:
-            self._show(name, AttemptState.CANCELLED)
+            self._shown.stands(name, AttemptState.CANCELLED)
 
     def _pause(self) -> float | None:
         moments = [when for when, _, _ in self._again] if self._held is None else []
-        if self._flights:
+        if self._flights.are_running:
             moments.append(self._next_tick)
         if self._records.due is not None:
             moments.append(self._records.due)
-        if self._aside:
+        if self._flights.are_landing:
             moments.append(time.monotonic() + _ASIDE_S)
         pause = max(0.0, min(moments) - time.monotonic())
-        if not self._flights:
+        if not self._flights.are_running:
             time.sleep(min(pause, _TICK_S))  # nothing else can happen until the next try is due
         return pause
-
-    def _show(
-        self,
-        name: str,
-        state: AttemptState,
-        *,
-        seconds: float | None = None,
-        note: str = "",
-        number: int | None = None,
-    ) -> None:
-        view = self.view.nodes[name]
-        if state is AttemptState.RUNNING and view.began is None:
-            view.began = time.monotonic()
-        view.state, view.seconds, view.note = state, seconds, note
-        view.number = number or view.number
-        self._watcher.changed(self.view, view)
-
-
-def _unsafe_note(outputs: Mapping[str, Artifact]) -> str:
-    """What the run says of a step whose output is a pickle; why, the step's log says."""
-    names = [name for name, each in outputs.items() if each.unsafe]
-    if not names:
-        return ""
-    what = "its output" if len(outputs) == 1 else ", ".join(f"`{name}`" for name in names)
-    return f"{what} {is_or_are(len(names))} stored as pickle (unsafe)"

@@ -22,6 +22,7 @@ from mlwright.versioning import Artifact
 from mlwright.workflow.attempts import Attempt, AttemptState, begin
 from mlwright.workflow.graph import Argument, Graph, Node
 from mlwright.workflow.known import Known
+from mlwright.workflow.licences import licence_of
 from mlwright.workflow.records import Records
 from mlwright.workflow.rooms import Rooms
 
@@ -108,7 +109,7 @@ class Judge(Struct, frozen=True):
         assert model is not None
         assert signature is not None
         described, scores = self._value(node, "signature"), self._value(node, "scores", absent={})
-        environment = self._environment(node)
+        environment, licence = self._environment(node), licence_of(self.rooms, self.run)
         told: list[str] = []
 
         def change(tx: Transaction) -> None:
@@ -117,7 +118,7 @@ class Judge(Struct, frozen=True):
                 told.append("replayed: nothing is registered")
                 self._record(tx, node, AttemptState.CHECKED, {"note": told[0]})
                 return
-            version, note = self.rooms.models.register(
+            version, note = self.rooms.models.record(
                 tx,
                 node.settings["name"],
                 model,
@@ -129,6 +130,7 @@ class Judge(Struct, frozen=True):
                 run=self.run.end,
                 message=node.settings["message"],
                 environment=environment,
+                licence=licence,
             )
             told.append(note)
             detail = {"version": version.id, "reference": version.reference, "note": note}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any
 
 from msgspec.structs import asdict, replace
 
 from mlwright.compute import Executor, open_executor, this_machine
+from mlwright.compute.process import recorded_variables
 from mlwright.kernel import edges, leases
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
@@ -91,13 +92,28 @@ class Pipelines:
             Cancelled: by Ctrl-C or a signal; the run is recorded so.
         """
         watcher = watcher or Unwatched()
-        # A run that is made again in a workspace of its own is told to nobody.
-        receiver = None if request.replay else receiver_of(self._rooms.project, os.environ)
-        with self._executor(request.executor) as executor:
-            prepared = prepare(self._rooms, request, watcher, executor)
+
+        def prepared(executor: Executor) -> Prepared:
+            return prepare(self._rooms, request, watcher, executor)
+
+        return self.run_prepared(prepared, watcher, request.executor)
+
+    def run_prepared(
+        self, prepared: Callable[[Executor], Prepared], watcher: Watcher, executor: str = ""
+    ) -> tuple[Run, MlwrightError | None]:
+        """Run what somebody prepares, to its end; else as `run`.
+
+        Args:
+            prepared: is given the executor, to warm it.
+            executor: where steps run; empty for what the settings say.
+        """
+        with self._executor(executor) as opened, self._rooms.environments.holding():
+            made = prepared(opened)
+            # A run that is made again in a workspace of its own is told to nobody.
+            receiver = None if made.request.replay else receiver_of(self._rooms.project, os.environ)
             self._clear_lost()
             with Interrupts() as interrupts:
-                return self._execute(prepared, executor, watcher, interrupts, receiver)
+                return self._execute(made, opened, watcher, interrupts, receiver)
 
     def resume(self, reference: str) -> Request:
         """The request that continues a run where it stopped, with today's code.
@@ -111,6 +127,8 @@ class Pipelines:
             raise Conflict(
                 f"run {short(run.id)} is still running", hint=f"mlwright runs show {short(run.id)}"
             )
+        if run.kind == "comparison":
+            raise Invalid(f"run {short(run.id)} compared models: it is not continued", hint=run.go_on)
         if run.state is RunState.SUCCEEDED:
             raise Invalid(f"run {short(run.id)} succeeded: there is nothing to continue")
         return Request(
@@ -127,7 +145,7 @@ class Pipelines:
     ) -> tuple[Run, MlwrightError | None]:
         """From the moment a run is recorded, whatever happens is recorded too."""
         with self._rooms.database.transaction() as tx:
-            run, lease = self._begin(tx, prepared)
+            run, lease = self._begin(tx, prepared, isolates=executor.isolates)
         with emitted(self._rooms, run, receiver, watcher):
             error = self._go(prepared, run, lease, executor, watcher, interrupts)
         return self._rooms.runs.recorded(run.id), error
@@ -165,13 +183,13 @@ class Pipelines:
 
     def _with_a_copy(self, prepared: Prepared, run: Run) -> Orders:
         """A script may write where it lies: it has a copy of the project."""
-        if prepared.request.kind == "pipeline":
+        if prepared.request.kind in {"pipeline", "comparison"}:
             return prepared.orders
         folder = self._rooms.workspace.scratch / run.id / "project"
         check_out(self._rooms.objects, self._rooms.snapshots.tree(prepared.snapshot), folder)
         return replace(prepared.orders, code=folder)
 
-    def _begin(self, tx: Transaction, prepared: Prepared) -> tuple[Run, leases.Lease]:
+    def _begin(self, tx: Transaction, prepared: Prepared, *, isolates: bool) -> tuple[Run, leases.Lease]:
         rooms, continued = self._rooms, prepared.request.continues
         if continued is not None:
             for edge in edges.made_into(rooms.database, continued.end, "continues"):
@@ -194,6 +212,7 @@ class Pipelines:
             pins=prepared.pins,
             kind=prepared.request.kind,
             machine=asdict(this_machine()),
+            about=_about(prepared, isolates=isolates),
         )
         made_with = [
             Edge(run.end, "code", prepared.snapshot.end),
@@ -217,6 +236,11 @@ class Pipelines:
         for folder in folders:
             if looks_like_id(folder.name) and folder.name not in alive:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _about(prepared: Prepared, *, isolates: bool) -> dict[str, Any]:
+    about: dict[str, Any] = {"variables": recorded_variables(isolates=isolates)}
+    return about | ({"left_out": prepared.snapshot.left_out} if prepared.snapshot.left_out else {})
 
 
 def _cancelled(run: Run, interrupt: BaseException) -> Cancelled:

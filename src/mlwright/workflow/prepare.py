@@ -73,6 +73,34 @@ def draw_up(rooms: Rooms, request: Request, watcher: Watcher) -> Graph:
     return _Preparation(rooms, request, watcher, None).graph()
 
 
+def grounds_of(
+    rooms: Rooms, snapshot: Snapshot, environments: Mapping[str, Environment], code: Path
+) -> dict[str, Ground]:
+    """Where the steps of a graph run, by the name of the environment, with their cache keys.
+
+    Args:
+        snapshot: the code, which is materialised in the folder `code`.
+    """
+
+    @cache
+    def index() -> CodeIndex:
+        from mlwright.workflow.code import CodeIndex  # parses, which a known snapshot needs no more
+
+        files = {each.path: each.digest for each in rooms.snapshots.tree(snapshot).entries}
+        others = {path: digest for path, digest in files.items() if not path.endswith(".py")}
+        return CodeIndex(code, code / "src", files=others)
+
+    memory = _memory(rooms, snapshot)
+    return {
+        name: Ground(environment.python, Fingerprints(index, environment, memory))
+        for name, environment in environments.items()
+    }
+
+
+def _memory(rooms: Rooms, snapshot: Snapshot, **about: str) -> Memory:
+    return Memory(rooms.workspace.local / "graphs", {"tree": snapshot.tree, **about})
+
+
 class _Preparation(Struct):
     rooms: Rooms
     request: Request
@@ -111,7 +139,7 @@ class _Preparation(Struct):
         models = {
             f"@{name}": artifact(rooms.database, version.artifact_id) for name, version in present.items()
         }
-        grounds = self._grounds(snapshot, environments, code)
+        grounds = grounds_of(rooms, snapshot, environments, code)
         orders = Orders(graph, code, grounds, datasets, models, parameters, request.cache, request.replay)
         return Prepared(request, snapshot, environments, parameters, pins, orders, present)
 
@@ -126,11 +154,17 @@ class _Preparation(Struct):
     def _environment(self, name: str) -> Environment:
         """One of the run's environments, built if it is not there."""
         environments = self.rooms.environments
-        lock = self.request.locks.get(name) or environments.current(name)
+        lock = self.request.locks.get(name) or self._own_of_script(name) or environments.current(name)
         if not environments.built(lock):
             which = f"the environment `{name}`" if name else "the environment"
             self.watcher.preparing(f"installing {which}: {are_counted(lock.packages, 'package')} locked")
         return environments.build(lock)
+
+    def _own_of_script(self, name: str) -> Lock | None:
+        """The environment that a script brings."""
+        if name or self.request.kind != "script":
+            return None
+        return self.rooms.environments.of_script(self.request.pipeline)
 
     def _warm(self, own: Environment) -> None:
         """Let a worker start while the rest is prepared."""
@@ -169,25 +203,8 @@ class _Preparation(Struct):
 
         return asdict(find(self.rooms.project, code, self.request.pipeline))
 
-    def _grounds(
-        self, snapshot: Snapshot, environments: Mapping[str, Environment], code: Path
-    ) -> dict[str, Ground]:
-        @cache
-        def index() -> CodeIndex:
-            from mlwright.workflow.code import CodeIndex  # as above
-
-            files = {each.path: each.digest for each in self.rooms.snapshots.tree(snapshot).entries}
-            others = {path: digest for path, digest in files.items() if not path.endswith(".py")}
-            return CodeIndex(code, code / "src", files=others)
-
-        memory = self._memory(snapshot)
-        return {
-            name: Ground(environment.python, Fingerprints(index, environment, memory))
-            for name, environment in environments.items()
-        }
-
     def _memory(self, snapshot: Snapshot, **about: str) -> Memory:
-        return Memory(self.rooms.workspace.local / "graphs", {"tree": snapshot.tree, **about})
+        return _memory(self.rooms, snapshot, **about)
 
     def _pin_dataset(self, reference: str, pins: dict[str, str]) -> Version:
         version = self.rooms.datasets.versions.resolve(pins.get(reference) or reference)

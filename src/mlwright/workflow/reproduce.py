@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
+from mlwright.compute import Place
+from mlwright.environments import Lock
 from mlwright.kernel import edges
 from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
 from mlwright.kernel.ids import AttemptId, short
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.words import counted
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
-from mlwright.versioning import artifact
+from mlwright.versioning import Snapshot, artifact
 from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.history import Made, made_in
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.watch import Watcher
+from mlwright.workflow.verdicts import Side, Verdict, verdicts
+from mlwright.workflow.watch import Unwatched, Watcher
+
+ELSEWHERE = "elsewhere"
+"""Where the detail of an imported attempt tells of what it made, if the bytes did not come with it."""
 
 Opener = Callable[[Path], Rooms]
 """Opens a project's folder, in a workspace of its own."""
@@ -46,15 +53,23 @@ class Comparison(Struct, frozen=True):
 
 
 class Reproduction(Struct, frozen=True):
-    """A run made again, and how every output compares."""
+    """A run made again, and how every output compares.
+
+    Args:
+        original: as it was recorded.
+        again: the run made from that.
+        folder: the project it was made in.
+        comparisons: in the order of the steps.
+        error: what the run made again failed of.
+        causes: what differs between the two beside their results: threads, processor, variables.
+    """
 
     original: Run
     again: Run
     folder: Path
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Verdict, ...]
     error: MlwrightError | None
     causes: tuple[str, ...] = ()
-    """What differs between the two beside their results: threads, the processor."""
 
     @property
     def identical(self) -> bool:
@@ -62,7 +77,7 @@ class Reproduction(Struct, frozen=True):
         return self.error is None and all(each.verdict == "identical" for each in self.comparisons)
 
     @property
-    def first_different(self) -> Comparison | None:
+    def first_different(self) -> Verdict | None:
         """Where the two part, in the order of the graph."""
         return next((each for each in self.comparisons if each.verdict != "identical"), None)
 
@@ -123,8 +138,11 @@ def reproduce(
             locks=locks,
         )
         again, error = Pipelines(fresh).run(request, watcher)
-        comparisons = compare(_results_of(rooms, run), _results_of(fresh, again))
-        causes = (*_machines(run, again), *_threads(rooms, run, fresh, again))
+        sides = _side(rooms, run), _side(fresh, again)
+        if different := sum(each.then != each.now for each in compare(sides[0].digests, sides[1].digests)):
+            (watcher or Unwatched()).preparing(f"looking at {counted(different, 'output')} that differ")
+        comparisons = verdicts(*sides, _places(fresh, snapshot, locks))
+        causes = (*_machines(run, again), *_variables(run, again), *_threads(rooms, run, fresh, again))
     finally:
         fresh.workspace.close()
     return Reproduction(run, again, folder, comparisons, error, causes)
@@ -139,7 +157,7 @@ def plan_reproduction(rooms: Rooms, reference: str) -> Plan:
     ]
     compared = [
         Change("run", node, f"{output} must be b3:{digest[:12]}")
-        for (node, output), digest in _results_of(rooms, run).items()
+        for (node, output), digest in _side(rooms, run).digests.items()
     ]
     return Plan(f"reproduction of run {short(run.id)}", (*restored, *compared))
 
@@ -163,18 +181,50 @@ def outputs_of(
     for attempt in rooms.attempts.of_run(run.id) if attempts is None else attempts:
         mine = sorted(made.get(attempt.id, ()), key=lambda each: each.role.startswith("logged:"))
         found[attempt.node] = {each.role.removeprefix("output:"): each.digest for each in mine}
+        found[attempt.node] |= {name: told["digest"] for name, told in elsewhere(attempt).items()}
         if "passed" in attempt.detail:
             found[attempt.node]["verdict"] = composite("verdict", attempt.detail)
     return {(node, name): digest for node, each in found.items() for name, digest in each.items()}
 
 
-def _results_of(rooms: Rooms, run: Run) -> dict[tuple[str, str], str]:
+def elsewhere(attempt: Attempt) -> dict[str, dict[str, Any]]:
+    """What an attempt made whose bytes did not come with it, by name: digest, codec, type, size."""
+    found: dict[str, dict[str, Any]] = attempt.detail.get(ELSEWHERE, {})
+    return {role.removeprefix("output:"): told for role, told in found.items()}
+
+
+def _side(rooms: Rooms, run: Run) -> Side:
     """What must come out again; of a script also its metrics, since it promises no outputs."""
-    found = outputs_of(rooms, run)
+    attempts = {attempt.id: attempt for attempt in rooms.attempts.of_run(run.id)}
+    digests = outputs_of(rooms, run, attempts.values())
+    artifacts = {
+        (attempts[made.attempt].node, made.role.removeprefix("output:")): artifact(
+            rooms.database, made.artifact
+        )
+        for made in made_in(rooms.database, run.id)
+        if made.attempt in attempts
+    }
+    codecs = {
+        (attempt.node, name): told["codec"]
+        for attempt in attempts.values()
+        for name, told in elsewhere(attempt).items()
+    }
+    values: dict[tuple[str, str], Any] = {
+        (attempt.node, "verdict"): attempt.detail
+        for attempt in attempts.values()
+        if "passed" in attempt.detail
+    }
     if run.kind != "pipeline":
         for metric in rooms.runs.metrics(run.id):
-            found["metric", metric.name] = composite("metric", repr(metric.value))
-    return found
+            digests["metric", metric.name] = composite("metric", repr(metric.value))
+            values["metric", metric.name] = metric.value
+    return Side(rooms, run, digests, artifacts, values, codecs)
+
+
+def _places(fresh: Rooms, snapshot: Snapshot, locks: Mapping[str, Lock]) -> list[Place]:
+    """Where values of the run can be read: with its code, in each of its environments."""
+    code = fresh.materialise(snapshot)
+    return [Place(fresh.environments.build(locks[name]).python, code) for name in sorted(locks)]
 
 
 def compare(then: dict[tuple[str, str], str], now: dict[tuple[str, str], str]) -> tuple[Comparison, ...]:
@@ -194,6 +244,18 @@ def _machines(then: Run, now: Run) -> list[str]:
     return found
 
 
+def _variables(then: Run, now: Run) -> list[str]:
+    """The recorded environment variables that differ; nothing is known of runs of earlier versions."""
+    if "variables" not in then.about:
+        return []
+    before, after = then.about["variables"], now.about.get("variables", {})
+    return [
+        f"the environment variable {name}: {before.get(name, 'not set')} -> {after.get(name, 'not set')}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
 def _threads(rooms: Rooms, then: Run, fresh: Rooms, now: Run) -> list[str]:
     """The steps that had another number of threads: a reused result keeps those it was made with."""
     again = {attempt.node: attempt.cpus for attempt in fresh.attempts.of_run(now.id)}
@@ -208,6 +270,10 @@ def _threads(rooms: Rooms, then: Run, fresh: Rooms, now: Run) -> list[str]:
 
 def _reproducible(rooms: Rooms, reference: str) -> Run:
     run = rooms.runs.get(reference)
+    if run.kind == "comparison":
+        raise Invalid(
+            f"run {short(run.id)} compared models: it has no pipeline that could be run again", hint=run.go_on
+        )
     if run.state is not RunState.SUCCEEDED:
         raise Invalid(
             f"run {short(run.id)} {run.state}: only a run that succeeded can be reproduced",

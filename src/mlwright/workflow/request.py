@@ -28,6 +28,7 @@ class Request(Struct, frozen=True):
         continues: the run whose work is taken up.
         executor: where steps run; empty for what the project's settings say.
         verify: code and data are read in full again, whatever is remembered of them.
+        compares: it evaluates models beside each other; `pipeline` says which.
     """
 
     pipeline: str
@@ -41,8 +42,9 @@ class Request(Struct, frozen=True):
     continues: Run | None = None
     executor: str = ""
     verify: bool = False
+    compares: bool = False
 
     @property
     def kind(self) -> str:
-        """`pipeline`, `script` or `notebook`."""
-        return kind_of(self.pipeline)
+        """`pipeline`, `script`, `notebook` or `comparison`."""
+        return "comparison" if self.compares else kind_of(self.pipeline)

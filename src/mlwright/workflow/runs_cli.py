@@ -13,8 +13,7 @@ import click
 from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import is_or_are
-from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
+from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table
 from mlwright.workflow.cli import run_request
 
 if TYPE_CHECKING:
@@ -97,6 +96,8 @@ def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
     if found.wanted and found.state == "running":
         say(f"it is wanted {found.wanted}")
     _say_sections(detail_sections(detail, project.lineage.label, every=every))
+    if imported := found.about.get("imported"):
+        say(f"imported   from workspace {imported['workspace']}, {show_time(imported['at_us'])}")
     if found.error:
         say(f"error      {found.error['message']}")
 
@@ -257,7 +258,12 @@ def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
 @click.argument("run_id", metavar="RUN")
 @click.option("--in", "folder", type=click.Path(path_type=Path), help="A new folder to do it in.")
 def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool, dry_run: bool) -> None:
-    """Make RUN again from what was recorded, without the cache, and compare every output to the bit."""
+    """Make RUN again from what was recorded, without the cache, and compare every output to the bit.
+
+    An output is identical, different, or not comparable. Of those that differ it is said in which way: floats
+    (within tolerance: 1e-8, or 1e-5 of the value), row order, times, columns, only the encoding. The status
+    is 0 only if all are identical.
+    """
     from mlwright.workflow.reproduce import plan_reproduction
     from mlwright.workflow.screen import watching
 
@@ -276,7 +282,61 @@ def reproduce(project: Project, run_id: str, folder: Path | None, as_json: bool,
         raise click.exceptions.Exit(1)
 
 
+@runs.add_command
+@command("export", example="mlwright runs export latest run.tar", changes=True)
+@click.argument("run_id", metavar="RUN")
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--with-outputs", is_flag=True, help="With the bytes of what its steps made.")
+@click.option("--force", is_flag=True, help="Write over FILE.")
+def export_run(
+    project: Project,
+    run_id: str,
+    target: Path,
+    with_outputs: bool,
+    force: bool,
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Write RUN into one file, from which it can be shown and made again in another workspace.
+
+    In it are its records, code, data, locks, logs, the models it compared with, and the digest of each
+    output. Of packages it holds the locks only: they are fetched again.
+    """
+    from mlwright.workflow.bundle import plan_export
+
+    if dry_run:
+        made = plan_export(project.rooms, run_id, target, with_outputs=with_outputs, force=force)
+    else:
+        with progress() as bar:
+            made = project.export_run(run_id, target, with_outputs=with_outputs, force=force, progress=bar)
+    say_plan(made, as_json, done=not dry_run)
+
+
+@runs.add_command
+@command("import", example="mlwright runs import run.tar", changes=True)
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
+def import_run(project: Project, source: Path, as_json: bool, dry_run: bool) -> None:
+    """Take a run over from the FILE that `runs export` wrote, to be shown, diffed and reproduced here.
+
+    Its results are never reused, and its pickles never loaded. Reproducing it runs its code.
+    """
+    if dry_run:
+        from mlwright.workflow.unbundle import plan_import
+
+        say_plan(plan_import(project.rooms, source), as_json)
+        return
+    with progress() as bar:
+        run, new = project.import_run(source, progress=bar)
+    if as_json:
+        say_json(run)
+        return
+    say(f"run {short(run.id)} of {run.pipeline}: {'imported' if new else 'is here already'}")
+    say(f"make it again: mlwright runs reproduce {short(run.id)}")
+
+
 def _say_reproduction(done: Reproduction) -> None:
+    from mlwright.workflow.sections import reproduction_lines
+
     say(f"run {short(done.original.id)} made again in {done.folder}")
     say_table(
         [
@@ -285,13 +345,8 @@ def _say_reproduction(done: Reproduction) -> None:
         ],
         ["step", "output", "then", "now", "verdict"],
     )
-    first = done.first_different
-    same = sum(each.verdict == "identical" for each in done.comparisons)
-    say(f"{same} of {len(done.comparisons)} outputs {is_or_are(same)} identical")
-    if first is not None:
-        say(f"the first that differs is `{first.output}` of step `{first.node}`")
-        for cause in done.causes:
-            say(f"what else differs: {cause}")
+    for line in reproduction_lines(done):
+        say(line)
 
 
 def _say_sections(sections: Sequence[Section]) -> None:

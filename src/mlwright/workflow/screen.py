@@ -12,7 +12,7 @@ import click
 
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import counted
+from mlwright.kernel.words import counted, printable
 from mlwright.terminal import interactive
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.watch import NodeView, RunView, Unwatched, Watcher
@@ -30,6 +30,10 @@ _COLOURS = {
     AttemptState.CANCELLED: "yellow",
     AttemptState.SKIPPED: "dim",
 }
+
+
+_NAMED = 5
+"""So many files that are not in the code are named when a run begins; `runs show` names more."""
 
 
 @contextmanager
@@ -186,4 +190,12 @@ def _took(node: NodeView) -> str:
 
 
 def _title(run: RunView) -> str:
-    return f"run {short(run.run.id)} of {run.run.pipeline}"
+    """Which run begins, and what of the project its steps will not find."""
+    title = f"run {short(run.run.id)} of {run.run.pipeline}"
+    left_out = run.run.about.get("left_out", ())
+    if not left_out:
+        return title
+    more = len(left_out) - _NAMED
+    named = ", ".join(map(printable, left_out[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+    why = "untracked and over 10 MiB, or a submodule that is not checked out"
+    return f"{title}\nnot in its code ({why}): {named}"

@@ -10,7 +10,7 @@ from msgspec import Struct
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import counted, is_or_are
+from mlwright.kernel.words import counted, is_or_are, printable
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import Group, element_of, groups_of
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mlwright.workflow.compare import Changed, Duration, RunComparison
     from mlwright.workflow.detail import AttemptDetail, RunDetail
     from mlwright.workflow.profile import Profile
-    from mlwright.workflow.reproduce import Comparison
+    from mlwright.workflow.reproduce import Comparison, Reproduction
+    from mlwright.workflow.verdicts import Verdict
 
 _MIB = 2**20
 _SLOWEST = 10
@@ -54,6 +55,12 @@ def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bo
     ]
     if found.machine:
         sections.append(Section("machine", tuple(_machine_rows(found.machine))))
+    if variables := found.about.get("variables"):
+        sections.append(Section("environment variables", tuple(variables.items())))
+    if left_out := found.about.get("left_out"):
+        sections.append(
+            Section("not in its code", more=(*left_out[:_LISTED], *_rest(len(left_out) - _LISTED)))
+        )
     by_attempt = {each.attempt.id: each for each in detail.attempts}
     steps: list[tuple[str, ...]] = []
     for group in groups_of(each.attempt for each in detail.attempts):
@@ -145,12 +152,36 @@ def comparison_sections(compared: RunComparison, *, every: bool = False) -> list
     return sections
 
 
+def reproduction_lines(done: Reproduction) -> list[str]:
+    """How many outputs of a run made again are identical, where the two part first, in which way, and why."""
+    same = sum(each.verdict == "identical" for each in done.comparisons)
+    lines = [f"{same} of {len(done.comparisons)} outputs {is_or_are(same)} identical"]
+    first = done.first_different
+    if first is None:
+        return lines
+    lines.append(f"the first that differs is `{first.output}` of step `{first.node}`: {_in_which_way(first)}")
+    others = [each for each in done.comparisons if each.verdict != "identical" and each is not first]
+    lines += [f"`{each.output}` of step `{each.node}`: {_in_which_way(each)}" for each in others[:_LISTED]]
+    lines += _rest(len(others) - _LISTED)
+    return lines + [f"what else differs: {cause}" for cause in done.causes]
+
+
+def _in_which_way(found: Verdict) -> str:
+    if found.difference is not None:
+        return f"{found.difference.kind} ({printable(found.difference.text)})"
+    return f"{found.verdict}: {found.reason}" if found.verdict != "different" else found.reason
+
+
 _STEP_HEAD = ("step", "state", "took", "waited", "peak", "worker", "made", "tags")
 
 
 def _attempt_row(detail: AttemptDetail) -> tuple[str, ...]:
     attempt = detail.attempt
-    made = ", ".join(f"{name}=b3:{each.digest[:12]}" for name, each in detail.outputs.items())
+    from mlwright.workflow.reproduce import elsewhere
+
+    digests = {name: each.digest for name, each in detail.outputs.items()}
+    digests |= {name: each["digest"] for name, each in elsewhere(attempt).items()}
+    made = ", ".join(f"{name}=b3:{digest[:12]}" for name, digest in digests.items())
     return (
         attempt_label(attempt),
         attempt.state,

@@ -47,7 +47,8 @@ _MADE = "made/"
 _KEPT = {
     ("artifact", "bytes"): "artifacts, datasets and models",
     ("attempt", "log"): "logs of steps",
-    ("lock", "pylock"): "environments",
+    ("lock", "bytes"): "environments",
+    ("lock", "wheel"): "wheels of environments",
     ("snapshot", "files"): "code snapshots",
 }
 

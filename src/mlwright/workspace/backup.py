@@ -256,8 +256,7 @@ def _copy_objects(workspace: Workspace, database: Path, store: LocalObjects, pro
         wanted = _wanted(records, source, store)
     finally:
         records.close()
-    progress.begin("backing up", _size_of(workspace.objects, wanted.new))
-    try:
+    with progress.work("backing up", _size_of(workspace.objects, wanted.new)):
         for key, kind in wanted.new.items():
             digest = Digest(key.hex())
             try:
@@ -269,8 +268,6 @@ def _copy_objects(workspace: Workspace, database: Path, store: LocalObjects, pro
             if stored.digest != digest:
                 wanted.lacking.append(digest)
             progress.advance(stored.size_bytes)
-    finally:
-        progress.end()
     return wanted
 
 

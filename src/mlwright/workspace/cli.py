@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mlwright.kernel.words import are_counted, counted
-from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table, show_size
+from mlwright.terminal import HELP, command, opened, progress, say, say_json, say_plan, say_table, show_size
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -124,11 +124,21 @@ def show_workspace(project: Project, as_json: bool) -> None:
 
 
 @workspace.add_command
-@command("verify", example="mlwright workspace verify")
-def verify_workspace(project: Project, as_json: bool) -> None:
-    """Read every record and every byte that a record names, and say what is damaged or missing."""
-    with progress() as bar:
-        found = project.verify(bar)
+@command("verify", example="mlwright workspace verify /mnt/disk/backup", project=False)
+@click.argument("source", type=click.Path(path_type=Path), required=False, metavar="[BACKUP]")
+def verify_workspace(base: Path, source: Path | None, as_json: bool) -> None:
+    """Read every record and every byte that a record names, and say what is damaged or missing.
+
+    Of the workspace; or of BACKUP, a folder that `workspace backup` made.
+    """
+    if source is None:
+        with opened(base) as project, progress() as bar:
+            found = project.verify(bar)
+    else:
+        from mlwright.app import verify_backup
+
+        with progress() as bar:
+            found = verify_backup(source, bar)
     if as_json:
         say_json(found)
     else:
@@ -218,6 +228,9 @@ def restore(
         say(f"  {counted(done.files, 'file')} of the project's code")
     if done.aside is not None:
         say(f"  what was there lies in {done.aside}")
+    if done.bucket:
+        say(f"  the objects are in this folder, and stay there; {done.bucket} is as it was")
+        say("  hint: to go on with a bucket, see Moving, below Objects in a bucket, in docs/architecture.md")
     if done.lacking:
         say(f"  {counted(len(done.lacking), 'object')} could not be brought back: mlwright workspace verify")
 

@@ -27,7 +27,17 @@ from mlwright.storage import LocalObjects, check_out, load_tree
 from mlwright.storage.named import beneath
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.disk import said
-from mlwright.workspace.workspace import DATABASE, LOCAL, OBJECTS, claim, hide, layered, owner_of
+from mlwright.workspace.workspace import (
+    DATABASE,
+    LOCAL,
+    OBJECTS,
+    claim,
+    hide,
+    identity_of,
+    keep_in_folder,
+    layered,
+    owner_of,
+)
 
 _MAKING = f"{LOCAL_FOLDER}.restoring"
 
@@ -41,6 +51,8 @@ class Restored(Struct, frozen=True):
         files: how many files of the project were written; none into a project that is there.
         aside: where the workspace that was there lies now.
         lacking: objects that the records name and the backup could not give.
+        bucket: what the project's setting `objects` names, and what was restored does not use: its objects
+            are in the folder; empty without a bucket.
     """
 
     folder: Path
@@ -48,6 +60,7 @@ class Restored(Struct, frozen=True):
     files: int
     aside: Path | None
     lacking: tuple[Digest, ...]
+    bucket: str = ""
 
 
 class _Target(Struct, frozen=True):
@@ -77,13 +90,16 @@ def plan_restore(source: Path, folder: Path, *, here: bool = True, force: bool =
         Incompatible: a newer mlwright made it.
         Conflict: the target has records, or other files.
     """
-    manifest = _usable(source)
+    manifest = usable_manifest(source)
     target = _target(manifest, folder, here=here, force=force)
+    size = counted(manifest.object_bytes, "byte")
+    if bucket := "" if target.fresh else _bucket(target.folder):
+        size = f"{size}, into the folder and not into {bucket}"
     changes = [
         Change(
             "write", "records", f"of {show(manifest.made_us)}, {counted(manifest.database_bytes, 'byte')}"
         ),
-        Change("write", counted(manifest.objects, "object"), counted(manifest.object_bytes, "byte")),
+        Change("write", counted(manifest.objects, "object"), size),
     ]
     if target.occupied:
         changes.insert(0, Change("move", str(target.workspace), "aside; nothing of it is deleted"))
@@ -104,7 +120,8 @@ def restore(
     """Bring a backup back; every byte is compared on its way, and nothing shows before all of it is there.
 
     Local state (environments, caches) is in no backup: it is made again when it is needed. What was running
-    when the backup was made has no owner any more, and is lost.
+    when the backup was made has no owner any more, and is lost. Objects come into the folder, also where the
+    project names a bucket: another workspace of the same id may use that.
 
     Args:
         source: the backup's folder.
@@ -121,7 +138,7 @@ def restore(
         Conflict: the target has records already, or other files; or something goes on there.
         Unavailable: the disk is full or cannot be written.
     """
-    manifest = _usable(source)
+    manifest = usable_manifest(source)
     target = _target(manifest, folder, here=here, force=force)
     making = target.folder / _MAKING
     with said(target.folder), _only_one(target, making, source, manifest):
@@ -130,6 +147,8 @@ def restore(
             lacking = _copy_objects(source, manifest, making, progress, partial=partial)
             project = making / "project"
             files = _check_out_code(manifest, making, project) if target.fresh else 0
+            if bucket := _bucket(project if target.fresh else target.folder):
+                keep_in_folder(making)
             aside = _put_in_place(target, making, project)
         except (MlwrightError, OSError):
             shutil.rmtree(making, ignore_errors=True)
@@ -137,10 +156,17 @@ def restore(
                 with suppress(OSError):
                     target.folder.rmdir()  # only if it is empty
             raise
-    return Restored(target.folder, manifest, files, aside, lacking)
+    return Restored(target.folder, manifest, files, aside, lacking, bucket)
 
 
-def _usable(source: Path) -> Manifest:
+def usable_manifest(source: Path) -> Manifest:
+    """What a complete backup says of itself, if this mlwright can read it.
+
+    Raises:
+        NotFound: there is no backup.
+        Corrupt: it is not complete, or its parts belong to two workspaces.
+        Incompatible: a newer mlwright made it.
+    """
     manifest = read_manifest(source)
     latest = all_migrations()[-1].number
     if manifest.format != 1 or manifest.schema > latest:
@@ -175,7 +201,7 @@ def _target(manifest: Manifest, folder: Path, *, here: bool, force: bool) -> _Ta
     if workspace.is_symlink():
         raise Conflict(f"{workspace} is a link: it cannot be moved aside", hint="remove the link first")
     if (workspace / DATABASE).exists() and not _blank(workspace / DATABASE):
-        owner = owner_of(workspace / OBJECTS)
+        owner = owner_of(workspace / OBJECTS) or identity_of(workspace / DATABASE)
         if owner != manifest.workspace:
             raise Conflict(
                 "the project has records of another workspace",
@@ -199,6 +225,14 @@ def _project(folder: Path, *, here: bool) -> Path | None:
     except NotFound:
         return None
     return root if here or root == folder.resolve() else None
+
+
+def _bucket(project: Path) -> str:
+    """What the setting `objects` of a project names; empty for its own folder."""
+    with suppress(NotFound):
+        found = find_project(project)
+        return found.settings.objects if found.root == project.resolve() else ""
+    return ""
 
 
 def _blank(database: Path) -> bool:
@@ -252,11 +286,12 @@ def _only_one(target: _Target, making: Path, source: Path, manifest: Manifest) -
         os.close(descriptor)
 
 
-def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
-    """Copy the records, compare them with what the manifest says, and let them belong to nobody."""
-    database = making / DATABASE
-    for left in making.glob(f"{DATABASE}*"):
-        left.unlink()
+def copy_records(source: Path, manifest: Manifest, database: Path) -> None:
+    """Copy the records of a backup, and compare them with what its manifest says.
+
+    Raises:
+        Corrupt: they are not there, or not those that were written.
+    """
     try:
         shutil.copy(source / manifest.database, database)
     except FileNotFoundError as error:
@@ -269,6 +304,14 @@ def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
             where=str(source / manifest.database),
             hint="take another backup",
         )
+
+
+def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
+    """Copy the records, and let them belong to nobody."""
+    database = making / DATABASE
+    for left in making.glob(f"{DATABASE}*"):
+        left.unlink()
+    copy_records(source, manifest, database)
     records = SqliteDatabase(database)
     try:
         if told := records.check():

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, all_migrations
-from mlwright.kernel.errors import Conflict, Unavailable
+from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable
 from mlwright.kernel.files import write_whole
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.settings import ProjectFolder
@@ -159,6 +159,13 @@ def owner_of(store: Path) -> str | None:
         return (store / MARK).read_text().strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def identity_of(database: Path) -> str | None:
+    """The id of the workspace that records are of; None where they cannot be read."""
+    with contextlib.suppress(Corrupt, Incompatible), contextlib.closing(SqliteDatabase(database)) as records:
+        return next((str(row["id"]) for row in records.read(_SQL["workspace_id"])), None)
+    return None
 
 
 def _mark(store: Path, identity: str) -> str:

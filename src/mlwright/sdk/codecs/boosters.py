@@ -1,7 +1,8 @@
 """Boosted trees of XGBoost, LightGBM and CatBoost, each in its library's own format.
 
 These formats keep the trees and the names of the features, not all of the Python object around them: that is
-told beside, in a field that the library leaves to its users, and nothing is run to bring it back.
+told beside, in a field that the library leaves to its users, and nothing is run to bring it back. A file that
+the library wrote by itself tells less, and becomes the estimator that answers as the library would.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import sys
 from collections import OrderedDict, defaultdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
@@ -44,10 +46,7 @@ class XgboostCodec:
         Raises:
             Unstorable: it is not fitted, or has a function of the user's own as a setting.
         """
-        state = {} if type(value).__name__ == "Booster" else dict(vars(value))
-        booster = state.pop("_Booster", value)
-        if type(booster).__name__ != "Booster":
-            raise Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
+        booster, state = _apart(value)
         copy = booster.copy()
         copy.set_attr(**{_FIELD: _state(value, state)})
         path.write_bytes(copy.save_raw("ubj"))
@@ -56,7 +55,7 @@ class XgboostCodec:
         """The model.
 
         Raises:
-            Invalid: no file of ours.
+            Invalid: no such file.
         """
         import xgboost
 
@@ -65,14 +64,11 @@ class XgboostCodec:
             raise Invalid(f"the model file {path.name[:12]} is empty")
         booster = xgboost.Booster()
         booster.load_model(bytearray(data))
+        if booster.attr(_FIELD) is None:
+            return _native_xgboost(booster, data)
         class_name, state = _told(booster.attr(_FIELD), self._classes, path)
         booster.set_attr(**{_FIELD: None})
-        if class_name == "Booster":
-            return booster
-        kind = getattr(xgboost, class_name)
-        model = kind.__new__(kind)
-        vars(model).update(state, _Booster=booster)
-        return model
+        return _together(xgboost, class_name, booster, state)
 
     def describe(self, value: Any) -> dict[str, Any]:
         """The class, the names of the features, and how many rounds."""
@@ -101,10 +97,7 @@ class LightgbmCodec:
         Raises:
             Unstorable: it is not fitted, or has a function of the user's own as a setting.
         """
-        state = {} if type(value).__name__ == "Booster" else dict(vars(value))
-        booster = state.pop("_Booster", value)
-        if type(booster).__name__ != "Booster":
-            raise Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
+        booster, state = _apart(value)
         text, last, rest = booster.model_to_string(num_iteration=-1).rpartition(self._last)
         state["_Booster"] = {name: getattr(booster, name) for name in self._kept}
         told = _state(value, state)
@@ -114,11 +107,13 @@ class LightgbmCodec:
         """The model.
 
         Raises:
-            Invalid: no file of ours.
+            Invalid: no such file.
         """
         import lightgbm
 
         whole = path.read_text(encoding="utf-8")
+        if f"\n{_FIELD}:" not in whole and whole.startswith("tree\n") and "\nend of trees" in whole:
+            return lightgbm.Booster(model_str=whole)
         text, mark, rest = whole.rpartition(f"\n{_FIELD}:")
         told, last, end = rest.partition(self._last)
         # What is cut off would end the process.
@@ -126,12 +121,7 @@ class LightgbmCodec:
         booster = lightgbm.Booster(model_str=f"{text}{last}{end}")
         for name, kept in state.pop("_Booster").items():
             setattr(booster, name, kept)
-        if class_name == "Booster":
-            return booster
-        kind = getattr(lightgbm, class_name)
-        model = kind.__new__(kind)
-        vars(model).update(state, _Booster=booster)
-        return model
+        return _together(lightgbm, class_name, booster, state)
 
     def describe(self, value: Any) -> dict[str, Any]:
         """The class, the names of the features, and how many rounds."""
@@ -162,7 +152,7 @@ class CatboostCodec:
         import catboost
 
         if not value.is_fitted():
-            raise Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
+            raise _unfitted(value)
         told = _state(value, {name: vars(value)[name] for name in self._kept if name in vars(value)})
         value.save_model(str(path), format="cbm")
         copy = catboost.CatBoost()
@@ -177,7 +167,7 @@ class CatboostCodec:
         """The model.
 
         Raises:
-            Invalid: no file of ours.
+            Invalid: no such file.
         """
         import catboost
 
@@ -186,6 +176,9 @@ class CatboostCodec:
         model.load_model(blob=data)
         metadata = model.get_metadata()
         told = metadata[_FIELD] if _FIELD in metadata.keys() else None  # noqa: SIM118 - no mapping
+        if told is None:
+            native = catboost.CatBoostClassifier if len(model.classes_) else catboost.CatBoostRegressor
+            return native().load_model(blob=data)
         class_name, state = _told(told, self._classes, path)
         if class_name != "CatBoost":
             model = getattr(catboost, class_name)()
@@ -198,10 +191,51 @@ class CatboostCodec:
         return _described(value, value.feature_names_, value.tree_count_)
 
 
+def _native_xgboost(booster: Any, data: bytes) -> Any:
+    """The estimator of a file of XGBoost's own: of the kind that it names, or that its objective is for."""
+    import xgboost
+
+    kinds = {"classifier": "XGBClassifier", "regressor": "XGBRegressor", "ranker": "XGBRanker"}
+    named = json.loads(booster.attr("scikit_learn") or "{}").get("_estimator_type")
+    objective = json.loads(booster.save_config())["learner"]["learner_train_param"]["objective"]
+    wanted = {"binary": "classifier", "multi": "classifier", "rank": "ranker"}
+    kind = named if named in kinds else wanted.get(objective.partition(":")[0], "regressor")
+    model = getattr(xgboost, kinds[kind])()
+    model.load_model(bytearray(data))
+    return model
+
+
 def _is_one(library: str, classes: tuple[str, ...], value: Any) -> bool:
     module = sys.modules.get(library)
     # A subclass has code of its own, of which the file would know nothing.
     return module is not None and any(type(value) is getattr(module, name, None) for name in classes)
+
+
+def _apart(value: Any) -> tuple[Any, dict[str, Any]]:
+    """The trees of XGBoost or LightGBM, and what an estimator around them has beside; trees alone are all.
+
+    Raises:
+        Unstorable: it is not fitted.
+    """
+    state = {} if type(value).__name__ == "Booster" else dict(vars(value))
+    booster = state.pop("_Booster", value)
+    if type(booster).__name__ != "Booster":
+        raise _unfitted(value)
+    return booster, state
+
+
+def _together(library: ModuleType, class_name: str, booster: Any, state: dict[str, Any]) -> Any:
+    """What `_apart` was given; nothing of it is run."""
+    if class_name == "Booster":
+        return booster
+    kind = getattr(library, class_name)
+    model = kind.__new__(kind)
+    vars(model).update(state, _Booster=booster)
+    return model
+
+
+def _unfitted(value: Any) -> Unstorable:
+    return Unstorable(f"{a_type(type(value))} that is not fitted has no native format")
 
 
 def _described(value: Any, features: Any, rounds: int) -> dict[str, Any]:

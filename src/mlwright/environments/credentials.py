@@ -1,0 +1,55 @@
+"""Passwords of package indexes: never shown, and never in a lock."""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote
+
+from mlwright.kernel.errors import Invalid
+
+_LOGIN = re.compile(r"(\b[a-zA-Z][\w+.-]*://)([^\s/@'\"`]*)@")
+_SHORTEST = 4
+
+
+def masked(text: str) -> str:
+    """A text in which no address says who logs in there, and no password of an index's variable stands."""
+    text = _LOGIN.sub(r"\1****@", text)
+    for secret in _secrets():
+        text = text.replace(secret, "****")
+    return text
+
+
+def refuse_credentials(text: str, what: str, where: str | None = None) -> None:
+    """Refuse a text that would be stored and has a password in an address.
+
+    Raises:
+        Invalid: it has. A user name alone, as of `ssh://git@host`, is none.
+    """
+    for scheme, login in _LOGIN.findall(text):
+        if ":" in login or scheme.endswith(("http://", "https://")):
+            raise Invalid(
+                f"{what} holds a user name or a password for {_host_after(text, scheme + login)},"
+                " and would be stored with it",
+                where=where,
+                hint="write the address without them, and give them in ~/.netrc, or for an index NAME by"
+                " UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD",
+            )
+
+
+def _host_after(text: str, beginning: str) -> str:
+    rest = text.partition(f"{beginning}@")[2]
+    return re.split(r"[/\s'\"`?#]", rest, maxsplit=1)[0] or "a host"
+
+
+def _secrets() -> list[str]:
+    """What may be a password: of an index's own variable, or in an address that uv is told by one."""
+    found = []
+    for name, value in os.environ.items():
+        if name.startswith("UV_") and name.endswith(("_PASSWORD", "_TOKEN")):
+            found.append(value)
+        elif name.startswith(("UV_", "PIP_")):
+            for _, login in _LOGIN.findall(value):
+                secret = login.rpartition(":")[2]
+                found += [secret, unquote(secret)]
+    return sorted((each for each in set(found) if len(each) >= _SHORTEST), key=len, reverse=True)

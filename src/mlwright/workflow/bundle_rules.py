@@ -1,0 +1,137 @@
+"""What no bundle that `runs export` wrote says: looked for before anything of it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.digest import Digest, is_digest
+from mlwright.kernel.ids import looks_like_id
+from mlwright.sdk.codec_names import TREE
+from mlwright.storage.trees import is_safe
+from mlwright.tracking import RunState
+from mlwright.tracking.filters import KINDS
+from mlwright.versioning import Version
+from mlwright.workflow.attempts import AttemptState
+from mlwright.workflow.bundle import FORMAT, Bundle
+from mlwright.workflow.reproduce import ELSEWHERE
+
+_DAY_US = 86_400_000_000
+
+
+class Absent(Struct, frozen=True):
+    """What is told of an artifact whose bytes are elsewhere."""
+
+    digest: Digest
+    codec: str
+    type: str
+    size_bytes: int
+
+
+def wrong_with(bundle: Bundle, size_bytes: int) -> str:
+    """Which rule of bundles a manifest breaks.
+
+    Args:
+        bundle: what it says.
+        size_bytes: of the whole file.
+
+    Returns:
+        It, in words; empty when none.
+    """
+    rules = (_names(bundle), _members(bundle, size_bytes), _run(bundle), _attempts(bundle), _versions(bundle))
+    return next(filter(None, rules), "")
+
+
+def _names(bundle: Bundle) -> str:
+    ids: list[str] = [bundle.run.id, bundle.workspace, *(each.id for each in bundle.attempts)]
+    ids += [each.artifact.id for each in bundle.made]
+    whole = all(len(each) == 26 and looks_like_id(each) for each in ids)
+    return "" if whole and all(map(is_digest, _digests(bundle))) else "it names what is no digest or no id"
+
+
+def _digests(bundle: Bundle) -> Iterator[str]:
+    yield from (bundle.snapshot.digest, bundle.snapshot.tree)
+    yield from (each.digest for each in bundle.members)
+    for lock in bundle.locks.values():
+        yield from (lock.digest, lock.pylock)
+    yield from (each.digest for each in _all_versions(bundle))
+    yield from (each.artifact.digest for each in bundle.made)
+    yield from (each.artifact.digest for each in bundle.models.values())
+    yield from (each.log for each in bundle.attempts if each.log is not None)
+
+
+def _all_versions(bundle: Bundle) -> list[Version]:
+    return [*bundle.datasets.values(), *(each.version for each in bundle.models.values())]
+
+
+def _members(bundle: Bundle, size_bytes: int) -> str:
+    sizes = {each.name: each.size_bytes for each in bundle.members}
+    if bundle.format != FORMAT:
+        return "its format is unknown"
+    if len(sizes) < len(bundle.members):
+        return "it names a file twice"
+    if min(sizes.values(), default=0) < 0 or bundle.size_bytes > size_bytes:
+        return "its files are larger than it"
+    needed = {f"objects/{each.pylock}" for each in bundle.locks.values()} | {f"trees/{bundle.snapshot.tree}"}
+    needed |= {f"trees/{each.digest}" for each in bundle.datasets.values()}
+    needed |= {f"objects/{each.version.digest}" for each in bundle.models.values()}
+    needed |= {f"objects/{each.log}" for each in bundle.attempts if each.log is not None}
+    if not needed <= sizes.keys():
+        return "it lacks files that it needs"
+    made = [each.artifact for each in bundle.made if each.artifact.codec != TREE]
+    if any(sizes.get(f"objects/{each.digest}", each.size_bytes) != each.size_bytes for each in made):
+        return "an output is not as large as it says"
+    return ""
+
+
+def _run(bundle: Bundle) -> str:
+    run = bundle.run
+    if run.state is RunState.RUNNING or run.finished_us is None:
+        return "the run goes on"
+    if run.created_us > run.finished_us or run.finished_us > now_us() + _DAY_US:
+        return "the run ended before it began, or in the future"
+    if run.kind not in KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
+        return "it is no kind of run"
+    if run.error is not None and not isinstance(run.error.get("message"), str):
+        return "its error says nothing"
+    return "" if "" in bundle.locks else "it has no environment"
+
+
+def _attempts(bundle: Bundle) -> str:
+    attempts = {each.id for each in bundle.attempts}
+    known = {each.artifact.id for each in bundle.made}
+    if len(attempts) < len(bundle.attempts) or any(each.run_id != bundle.run.id for each in bundle.attempts):
+        return "attempts are of another run"
+    if any(each.state is AttemptState.RUNNING for each in bundle.attempts):
+        return "an attempt goes on"
+    if any(each.fingerprint is not None for each in bundle.attempts):
+        return "its results ask to be reused"
+    outputs = ("output:", "logged:")
+    if any(each.attempt not in attempts or not each.role.startswith(outputs) for each in bundle.made):
+        return "an output is of no attempt"
+    for taken in bundle.taken:
+        there = taken.id in (known if taken.kind == "artifact" else bundle.datasets)
+        plain = taken.role == "when" or taken.role.startswith("input:")
+        if not there or not plain or taken.attempt not in attempts:
+            return "an attempt took what is not there"
+    try:
+        for attempt in bundle.attempts:
+            msgspec.convert(attempt.detail.get(ELSEWHERE, {}), dict[str, Absent])
+    except msgspec.ValidationError:
+        return "what it says of outputs elsewhere is not clear"
+    return ""
+
+
+def _versions(bundle: Bundle) -> str:
+    if any(each.kind != "dataset" for each in bundle.datasets.values()):
+        return "a dataset is none"
+    for model in bundle.models.values():
+        of_bytes = model.artifact.codec != TREE and model.version.digest == model.artifact.digest
+        if model.version.kind != "model" or not of_bytes:
+            return "a model is none"
+    numbered = {(each.kind, each.name, each.number): each.digest for each in _all_versions(bundle)}
+    twice = any(numbered[each.kind, each.name, each.number] != each.digest for each in _all_versions(bundle))
+    return "a version has two contents" if twice else ""

@@ -1,0 +1,405 @@
+"""Making a model a version by hand: what a step of a run made, or a file that was made elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from mlwright.environments import Lock
+from mlwright.kernel import edges
+from mlwright.kernel.database import Transaction
+from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Invalid, NotFound, WorkFailed
+from mlwright.kernel.ids import looks_like_id, short
+from mlwright.kernel.plan import Change, Plan
+from mlwright.sdk.brought import LOOK_STEP
+from mlwright.sdk.codec_names import PICKLE, TREE
+from mlwright.sdk.signature import SIGNATURE_STEP
+from mlwright.sdk.table_files import format_of as table_format_of
+from mlwright.storage.inline import INLINE_BYTES, put_inline
+from mlwright.tracking import Run
+from mlwright.tracking.runs import counts_back
+from mlwright.versioning import Artifact, Version, add_artifact, artifact
+from mlwright.versioning.artifacts import add_artifacts, new_artifact
+from mlwright.versioning.references import check_name
+from mlwright.workflow.artifacts import Artifacts, NamedArtifact
+from mlwright.workflow.asking import Asker
+from mlwright.workflow.licences import licence_in, licence_of
+from mlwright.workflow.outside import format_of
+from mlwright.workflow.prepare import draw_up
+from mlwright.workflow.request import Request
+from mlwright.workflow.rooms import Rooms
+from mlwright.workflow.watch import Unwatched
+
+_NO_MODELS = frozenset({"table", "array", "figure", "plotly", "json", "text"})
+"""Codecs of what is no model."""
+_UNASKED = frozenset({"torch", "onnx", "bytes", "file", TREE})
+"""Codecs of models that nothing here asks about a table: without an example they have no signature."""
+
+Say = Callable[[str], object]
+
+
+class Registering(Struct, frozen=True):
+    """What is to become a version.
+
+    Args:
+        source: `RUN/STEP` or `RUN/STEP:OUTPUT`; `b3:DIGEST`; or the path of a file.
+        example: a table to ask the model with: a file, or an artifact as `source`; empty for the training's.
+        licence: an SPDX name; empty for what the project says.
+        environment: of a file: the name of the project's environment that it is loaded in.
+        format: of a file, if its bytes do not tell.
+    """
+
+    source: str
+    name: str
+    message: str = ""
+    example: str = ""
+    licence: str = ""
+    environment: str = ""
+    format: str = ""
+
+
+class Found(Struct, frozen=True):
+    """The model behind a source, and what is known of it before anything is loaded.
+
+    Args:
+        artifact: recorded already; None of a file, which is `path`.
+        run: that made it.
+    """
+
+    artifact: Artifact | None = None
+    run: Run | None = None
+    named: NamedArtifact | None = None
+    path: Path | None = None
+    codec: str = ""
+
+
+def plan_register(rooms: Rooms, wanted: Registering) -> Plan:
+    """What `register_model` would do; nothing is loaded.
+
+    Raises:
+        NotFound, Invalid, Incompatible: as `register_model`.
+    """
+    found = find_model(rooms, wanted)
+    if found.artifact is not None:
+        holds = rooms.models.holding(wanted.name, found.artifact.digest)
+        if holds is not None:
+            change = Change("keep", holds.reference, "it holds these bytes already")
+            return Plan(f"register {wanted.source}", (change,))
+        why = f"{found.artifact.type}, b3:{found.artifact.digest[:12]}"
+    else:
+        why = f"a file of the format {found.codec}"
+        why += ", which is never loaded" if found.codec == PICKLE else ""
+    number = rooms.models.versions.next_number(wanted.name)
+    return Plan(f"register {wanted.source}", (Change("add", f"{wanted.name}@{number}", why),))
+
+
+def register_model(rooms: Rooms, wanted: Registering, say: Say = lambda what: None) -> tuple[Version, str]:
+    """Make a model a version.
+
+    Args:
+        say: is told what takes long.
+
+    Returns:
+        The version, and what was done in words.
+
+    Raises:
+        NotFound: there is no such output or file.
+        Invalid: it is no model, its format is not known, or nothing tells its signature.
+        Incompatible: what a signature is asked for is a pickle from elsewhere.
+        Unavailable: its library is not in the environment, or that cannot be built.
+        WorkFailed: it cannot be read, or does not answer the example.
+    """
+    found = find_model(rooms, wanted)
+    if found.path is not None:
+        return _register_file(rooms, wanted, found, say)
+    assert found.artifact is not None
+    if (known := rooms.models.holding(wanted.name, found.artifact.digest)) is not None:
+        return known, f"{known.reference} holds these bytes already"
+    return _register_output(rooms, wanted, found, say)
+
+
+def find_model(rooms: Rooms, wanted: Registering) -> Found:
+    """What a source means.
+
+    Raises:
+        NotFound: there is no such output or file.
+        Invalid: it is no model, or its format is not known; or options are given that do not go with it.
+    """
+    check_name(wanted.name, "model")
+    named = _output(rooms, wanted.source)
+    if named is None:
+        path = Path(wanted.source)
+        return Found(path=path.resolve(), codec=format_of(path, wanted.format))
+    if wanted.format or wanted.environment:
+        option = "--format" if wanted.format else "--environment"
+        raise Invalid(f"{option} is for files: what a step made has its own", hint="leave it out")
+    if named.artifact.codec in _NO_MODELS:
+        raise Invalid(f"{wanted.source} is no model: it is {named.artifact.type}")
+    run = rooms.runs.get(named.run) if named.run else None
+    if run is None:
+        raise Invalid(
+            f"no run of this workspace made {wanted.source}: what it was made from is not known",
+            hint="register the file itself",
+        )
+    return Found(named.artifact, run, named, codec=named.artifact.codec)
+
+
+def _output(rooms: Rooms, source: str) -> NamedArtifact | None:
+    """The output of a step; None for what names a file."""
+    run = source.partition("/")[0]
+    if source.startswith("b3:"):
+        return Artifacts(rooms).get(source)
+    if Path(source).is_file() or "/" not in source or not (counts_back(run) or looks_like_id(run)):
+        return None
+    head, colon, output = source.rpartition(":")
+    return Artifacts(rooms).get(f"{head}/{output}" if colon else source)
+
+
+def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) -> tuple[Version, str]:
+    model, run, named = found.artifact, found.run, found.named
+    assert model is not None
+    assert run is not None
+    assert named is not None
+    own, other = _locks_of(rooms, run, named)
+    recorded, described = _recorded_signature(rooms, model) if not wanted.example else (None, None)
+    if described is None and (wanted.example or model.codec not in _UNASKED):
+        arguments = _asked_with(rooms, wanted, named)
+        say(f"asking {wanted.source} about its example")
+        code = rooms.materialise(rooms.snapshots.get(_end(rooms, run, "code").id))
+        with Asker(rooms, rooms.environments.build(other or own).python, code) as asker:
+            described = asker.ask(SIGNATURE_STEP, {"model": model, **arguments}, wanted.source)
+    scores, metrics = _scores(rooms, run, model)
+    kept = None if described is None or recorded is not None else _to_keep(rooms, described)
+
+    def change(tx: Transaction) -> tuple[Version, str]:
+        return rooms.models.record(
+            tx,
+            wanted.name,
+            model,
+            signature=recorded if kept is None else _keep(tx, kept),
+            signature_value=described,
+            scores=scores,
+            metrics=metrics,
+            parameters={**rooms.runs.parameters(run.id), "seed": run.seed},
+            run=run.end,
+            message=wanted.message,
+            environment=None if other is None else other.end,
+            licence=wanted.licence or licence_of(rooms, run),
+            by_hand=True,
+        )
+
+    with rooms.database.transaction() as tx:
+        return change(tx)
+
+
+def _register_file(rooms: Rooms, wanted: Registering, found: Found, say: Say) -> tuple[Version, str]:
+    path = found.path
+    assert path is not None
+    lock = rooms.environments.current(wanted.environment)
+    stored = rooms.objects.put(path)
+    if (known := rooms.models.holding(wanted.name, stored.digest)) is not None:
+        return known, f"{known.reference} holds these bytes already"
+    looked = new_artifact(
+        codec=found.codec,
+        type_text="unknown, stored as pickle",
+        digest=stored.digest,
+        size_bytes=stored.size_bytes,
+        about={"name": path.name},
+        ours=False,
+    )
+    described = None
+    if found.codec == PICKLE:
+        if wanted.example:
+            looked.refuse_foreign_pickle(str(path))
+        looked.about.update(unsafe=True, why="it was made elsewhere, as pickle")
+    else:
+        say(f"looking at {path.name} in the project's environment")
+        with Asker(rooms, rooms.environments.build(lock).python) as asker:
+            told = asker.ask(LOOK_STEP, {"model": looked}, path.name)
+            if wanted.example:
+                example = _example(rooms, wanted.example)
+                described = asker.ask(SIGNATURE_STEP, {"model": looked, "example": example}, path.name)
+        looked = new_artifact(
+            codec=found.codec,
+            type_text=told["type"],
+            digest=stored.digest,
+            size_bytes=stored.size_bytes,
+            about={"name": path.name, **told["about"]},
+            ours=False,
+        )
+    kept = None if described is None else _to_keep(rooms, described)
+    licence = wanted.licence or licence_in(_pyproject(rooms))
+    with rooms.database.transaction() as tx:
+        rooms.environments.record(tx, lock)
+        add_artifacts(tx, [looked])
+        return rooms.models.record(
+            tx,
+            wanted.name,
+            looked,
+            signature=None if kept is None else _keep(tx, kept),
+            signature_value=described,
+            scores=None,
+            metrics={},
+            parameters={},
+            run=None,
+            message=wanted.message,
+            environment=lock.end,
+            licence=licence,
+            source={"name": path.name, "format": found.codec},
+        )
+
+
+def _locks_of(rooms: Rooms, run: Run, named: NamedArtifact) -> tuple[Lock, Lock | None]:
+    """The lock of a run, and that of the environment that its step had for itself."""
+    made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
+    own = rooms.environments.get(made_with["environment"].id)
+    others = {
+        role.partition(":")[2]: end for role, end in made_with.items() if role.startswith("environment:")
+    }
+    if not others or run.kind != "pipeline":
+        return own, None
+    snapshot = rooms.snapshots.get(made_with["code"].id)
+    request = Request(
+        run.pipeline, rooms.runs.parameters(run.id), run.seed, snapshot=snapshot, locks={"": own}
+    )
+    graph = draw_up(rooms, request, Unwatched())
+    step = named.step.partition("[")[0]
+    name = next((node.environment for node in graph.nodes if node.name == step), "")
+    return own, rooms.environments.get(others[name].id) if name in others else None
+
+
+def _recorded_signature(rooms: Rooms, model: Artifact) -> tuple[Artifact | None, dict[str, Any] | None]:
+    """What a pipeline's `register` has asked of this model already, though its gate was closed."""
+    for edge in edges.made_into(rooms.database, model.end, "input:model"):
+        attempt = rooms.attempts.find(edge.later.id)
+        if attempt is None or attempt.node.partition("-")[0] != "signature":
+            continue
+        for output in edges.made_into(rooms.database, attempt.end, "output:result"):
+            made = artifact(rooms.database, output.later.id)
+            told = json.loads(rooms.objects.get(made.digest)) if made.codec == "json" else None
+            if isinstance(told, dict) and {"inputs", "example"} <= told.keys():
+                return made, told
+    return None, None
+
+
+def _asked_with(rooms: Rooms, wanted: Registering, named: NamedArtifact) -> dict[str, Any]:
+    """The example that was named, and the tables that the model's step was given.
+
+    Raises:
+        Invalid: there is neither.
+    """
+    given = edges.made_from(rooms.database, End("attempt", named.made_by))
+    made = {
+        edge.role.removeprefix("input:"): artifact(rooms.database, edge.earlier.id)
+        for edge in given
+        if edge.role.startswith("input:") and edge.earlier.kind == "artifact"
+    }
+    tables = {name: each for name, each in made.items() if each.codec == "table"}
+    if wanted.example:
+        return {"example": _example(rooms, wanted.example), "training": tables}
+    if not tables:
+        raise Invalid(
+            f"nothing tells what {wanted.source} is asked with: its step was given no table",
+            hint="name one: --example TABLE.csv, or --example RUN/STEP:OUTPUT",
+        )
+    return {"training": tables}
+
+
+def _example(rooms: Rooms, text: str) -> Artifact | Path:
+    """The table that an example names.
+
+    Raises:
+        NotFound, Invalid: there is none, or it is no table.
+    """
+    found = _output(rooms, text)
+    if found is not None:
+        if found.artifact.codec != "table":
+            raise Invalid(f"the example {text} is no table: it is {found.artifact.type}")
+        return found.artifact
+    path = Path(text).resolve()
+    if not path.is_file():
+        raise NotFound(f"there is no file {text}", hint="a table's file, or RUN/STEP:OUTPUT")
+    if not table_format_of(path.name):
+        raise Invalid(f"{text} is no table", hint="CSV, TSV, Parquet, Arrow or JSON Lines")
+    return path
+
+
+def _scores(rooms: Rooms, run: Run, model: Artifact) -> tuple[Artifact | None, dict[str, float]]:
+    """What the steps of a run measured of a model, and what the run logged; scores win over logs.
+
+    The artifact is that of the one step that gave scores.
+    """
+    logged = {each.name: each.value for each in rooms.runs.metrics(run.id) if each.value is not None}
+    metrics: dict[str, float] = {}
+    given: list[tuple[Artifact, dict[str, float]]] = []
+    mine = {attempt.id for attempt in rooms.attempts.of_run(run.id)}
+    reused = {
+        edge.earlier.id
+        for attempt in mine
+        for edge in edges.made_from(rooms.database, End("attempt", attempt), "reuses")
+    }
+    for edge in edges.made_into(rooms.database, model.end):
+        if not edge.role.startswith("input:") or edge.later.id not in mine | reused:
+            continue
+        for output in edges.made_into(rooms.database, edge.later):
+            if not output.role.startswith("output:"):
+                continue
+            made = artifact(rooms.database, output.later.id)
+            if made.codec != "json" or made.size_bytes > INLINE_BYTES:
+                continue
+            if numbers := as_scores(json.loads(rooms.objects.get(made.digest))):
+                given.append((made, numbers))
+                metrics |= numbers
+    left = {name: value for name, value in logged.items() if name not in metrics}
+    return (given[0][0] if len(given) == 1 else None), metrics | left
+
+
+def as_scores(value: Any) -> dict[str, float]:
+    """Numbers by name; empty for what is none."""
+    if not isinstance(value, dict) or not value:
+        return {}
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in value.values())
+    return {name: float(each) for name, each in value.items()} if numbers else {}
+
+
+def _to_keep(rooms: Rooms, described: Mapping[str, Any]) -> bytes:
+    """A signature as bytes; a large one is stored before anything names it."""
+    data = json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(data) > INLINE_BYTES:
+        rooms.objects.put(data)
+    return data
+
+
+def _keep(tx: Transaction, data: bytes) -> Artifact:
+    from mlwright.kernel.digest import digest_of
+
+    if len(data) <= INLINE_BYTES:
+        put_inline(tx, data)
+    return add_artifact(
+        tx,
+        codec="json",
+        type_text="dict",
+        digest=digest_of(data),
+        size_bytes=len(data),
+        about={},
+        ours=True,
+    )
+
+
+def _end(rooms: Rooms, run: Run, role: str) -> End:
+    found = edges.made_from(rooms.database, run.end, role)
+    if not found:
+        raise WorkFailed(f"run {short(run.id)} has no {role} on record")
+    return found[0].earlier
+
+
+def _pyproject(rooms: Rooms) -> bytes:
+    try:
+        return (rooms.project.root / "pyproject.toml").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,161 @@
+"""Which package's other version changed a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mlwright.app import Project
+from mlwright.environments.mixing import differing, mixed
+from mlwright.kernel.errors import Invalid, WorkFailed
+from mlwright.tracking import Run
+from tests.conftest import write
+from tests.environments.conftest import Index, Small
+
+Make = Callable[..., Small]
+
+NAMES = ("aa", "bb", "cc", "dd", "ee", "ff")
+
+PIPELINE = """
+from mlwright import pipeline, step
+
+@step
+def same() -> int:
+    import aa
+    return 1
+
+@step
+def tell() -> str:
+    import aa, bb, cc, dd, ee, ff
+    {body}
+    return "always"
+
+@pipeline
+def p():
+    same()
+    tell()
+"""
+
+
+@pytest.fixture
+def packages(index: Index) -> None:
+    """Six packages of two versions each; `ff` 2 only goes with `ee` 2."""
+    for name in NAMES:
+        index.add(name, "1.0")
+        needs = ["ee>=2"] if name == "ff" else []
+        code = "import ee\nassert ee.VERSION == '2.0'\n" if name == "ff" else ""
+        index.add(name, "2.0", *needs, **{name: f"{code}VERSION = '2.0'\n"})
+
+
+@pytest.fixture
+def runs(packages: None, make: Make) -> Iterator[Callable[[str], tuple[Project, Run, Run]]]:
+    """Runs a pipeline whose step does what is given: with all packages at 1, then at 2."""
+    opened: list[Project] = []
+
+    def both(body: str) -> tuple[Project, Run, Run]:
+        small = make(*(f"{name}<2" for name in NAMES))
+        write(small.root, {"pipelines/p.py": PIPELINE.format(body=body)})
+        project = Project.open(small.root)
+        opened.append(project)
+        good = project.run("p")
+        file = small.root / "pyproject.toml"
+        file.write_text(file.read_text().replace("<2", ">=2"))
+        project.environments.lock()
+        bad, _ = project.pipelines.run(project.request("p", {}))
+        return project, good, bad
+
+    yield both
+    for project in opened:
+        project.close()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_package_that_changed_a_result_is_found(
+    runs: Callable[[str], tuple[Project, Run, Run]], name: str
+) -> None:
+    """Whichever it is, with the output that changed, and both versions."""
+    project, good, bad = runs(f"return {name}.VERSION")
+
+    found = project.find_culprit(good.id, bad.id)
+
+    assert (found.output, found.differing) == ("tell/result", 6)
+    assert [(each.name, each.then, each.now) for each in found.suspects] == [(name, "1.0", "2.0")]
+    assert found.alone == ("cannot be had" if name == "ff" else "different")
+    assert len(found.tried) <= 3
+
+
+def test_the_package_with_which_a_run_fails_is_found(
+    runs: Callable[[str], tuple[Project, Run, Run]],
+) -> None:
+    """Where the later packages end in an error, that is what is looked for."""
+    project, good, bad = runs("assert dd.VERSION == '1.0', 'dd is too new'")
+    assert bad.state == "failed"
+
+    found = project.find_culprit(good.id, bad.id)
+
+    assert [each.name for each in found.suspects] == ["dd"]
+    assert "dd is too new" in found.output
+
+
+def test_two_packages_that_only_change_it_together_are_told(
+    runs: Callable[[str], tuple[Project, Run, Run]],
+) -> None:
+    """The later of the two is found, and that it does nothing alone."""
+    project, good, bad = runs("return aa.VERSION == cc.VERSION == '2.0'")
+
+    found = project.find_culprit(good.id, bad.id)
+
+    assert [each.name for each in found.suspects] == ["cc"]
+    assert found.alone == "same"
+
+
+def test_a_result_that_no_package_changed_is_told(runs: Callable[[str], tuple[Project, Run, Run]]) -> None:
+    """With code that differs and packages that differ, but do not matter, the cause is elsewhere."""
+    project, good, _ = runs("pass")
+    file = project.root / "pipelines/p.py"
+    file.write_text(file.read_text().replace("always", "never"))
+    bad = project.run("p")
+
+    found = project.find_culprit(good.id, bad.id)
+
+    assert (found.output, found.suspects, found.tried) == ("", (), ())
+
+
+def test_what_cannot_be_searched_is_refused(runs: Callable[[str], tuple[Project, Run, Run]]) -> None:
+    """A good run that failed; the same packages; a run that gives something else each time."""
+    project, good, bad = runs("assert dd.VERSION == '1.0'")
+
+    with pytest.raises(Invalid, match="the good one must have succeeded"):
+        project.find_culprit(bad.id, good.id)
+    with pytest.raises(Invalid, match="have the same packages"):
+        project.find_culprit(good.id, good.id)
+
+
+def test_a_run_that_does_not_come_out_again_is_refused(
+    runs: Callable[[str], tuple[Project, Run, Run]],
+) -> None:
+    """What differs by itself is no sign of a package."""
+    project, good, bad = runs("import uuid; return str(uuid.uuid4())")
+
+    with pytest.raises(WorkFailed, match="does not come out again with its own packages"):
+        project.find_culprit(good.id, bad.id)
+
+
+def test_a_lock_between_two_has_each_package_as_one_of_them_has_it(packages: None, make: Make) -> None:
+    """What is only in the other is taken, what is not there is left out, and all of it is one of the two."""
+    small = make("aa<2", "bb<2", "cc")
+    first = small.environments.text(small.environments.current())
+    other = make("aa>=2", "bb>=2", "dd", folder="other")
+    second = other.environments.text(other.environments.current())
+
+    assert differing(first, second) == {
+        "aa": ("1.0", "2.0"),
+        "bb": ("1.0", "2.0"),
+        "cc": ("2.0", ""),
+        "dd": ("", "2.0"),
+    }
+    between = mixed(first, second, {"bb", "cc", "dd"})
+    assert differing(first, between) == {"bb": ("1.0", "2.0"), "cc": ("2.0", ""), "dd": ("", "2.0")}
+    assert differing(between, second) == {"aa": ("1.0", "2.0")}
+    assert differing(second, mixed(first, second, {"aa", "bb", "cc", "dd"})) == {}
