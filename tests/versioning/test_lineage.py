@@ -385,6 +385,19 @@ def test_impact_counts_runs_that_only_reused(opened: Callable[[dict[str, str]], 
     assert [len(remedy.runs) for remedy in impact.again] == [2]
 
 
+def test_a_command_that_asks_for_what_was_wrong_says_so(tmp_path: Path) -> None:
+    """To run the same again would read the same wrong version: it is told beside the command."""
+    with counted(tmp_path) as project:
+        project.run("count", data="patients@1")
+
+        again = {remedy.command: remedy.note for remedy in project.impact("patients@1").again}
+
+    assert again == {
+        "mlwright run count -p data=patients@latest": "",
+        "mlwright run count -p data=patients@1": "it asks for patients@1 itself: name another version",
+    }
+
+
 def test_a_command_asks_for_the_same_again() -> None:
     """Parameters as they are typed, seeds that are not 0, and a script's arguments at their place."""
     run = Run(RunId("R"), "p", "train", RunState.SUCCEEDED, 7, 0, None, None, {})
