@@ -305,7 +305,7 @@ def test_the_doors_export_and_restore(make: Make, tmp_path: Path) -> None:
     assert (missing.returncode, unknown.returncode, other.returncode) == (3, 3, 2)
     assert "requirements.txt is no pylock" in other.stderr
     assert "there is no file none.toml" in missing.stderr
-    assert "there is no environment, and no run, 'nothing'" in unknown.stderr
+    assert "there is no environment 'nothing'" in unknown.stderr
 
 
 def test_a_file_that_is_not_there_is_not_found(make: Make, tmp_path: Path) -> None:

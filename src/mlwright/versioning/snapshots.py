@@ -118,7 +118,7 @@ class Snapshots:
         ignored = _ignored_by(self._ignore)
         names = _names(self._root, listed)
         wanted = [name for name in names if not ignored(name) and not _never(name)]
-        sources, left_out = [], [_text(name) for name in listed.absent if not ignored(name)]
+        sources, left_out = [], [checked_name(name, _RENAME) for name in listed.absent if not ignored(name)]
         for name in sorted(wanted):
             file = self._root / name
             try:
