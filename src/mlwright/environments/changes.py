@@ -15,6 +15,7 @@ from mlwright.environments.aside import PYPROJECT, UV_LOCK, aside, real_paths
 from mlwright.environments.credentials import refuse_credentials
 from mlwright.environments.declared import check_requirements, normal
 from mlwright.environments.pending import Pending, state_of
+from mlwright.environments.sources import source_of
 from mlwright.environments.uv import Uv
 from mlwright.environments.uv_lock import LockedPackage, UvLock, read_uv_lock
 from mlwright.kernel.digest import Digest
@@ -351,10 +352,13 @@ def _tables(pyproject: bytes, root: Path) -> tuple[Sequence[str], dict[str, Any]
     except ValueError as error:
         raise Invalid(f"pyproject.toml cannot be read: {error}", where=where, hint="correct it") from error
     if "project" not in read:
+        source = source_of(root)
         raise Invalid(
             "pyproject.toml has no [project] table, where dependencies stand",
             where=where,
-            hint='add one: [project] name = "NAME" version = "0.1.0" dependencies = []',
+            hint='add one: [project] name = "NAME" version = "0.1.0" dependencies = []'
+            if source is None
+            else f"change {source.file.name} by hand, then: {source.command}",
         )
     project = read["project"]
     return (

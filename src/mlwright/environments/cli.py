@@ -12,7 +12,7 @@ from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import are_counted, counted
 from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table, show_size
-from mlwright.workflow.trials_cli import bisect, try_packages
+from mlwright.workflow.trials_cli import bisect, try_first, try_packages
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -26,6 +26,12 @@ _ENVIRONMENT = click.option(
 )
 _ALLOW_YANKED = click.option(
     "--allow-yanked", is_flag=True, help="Also take versions that their authors took back."
+)
+_TRY = click.option(
+    "--try",
+    "trying",
+    is_flag=True,
+    help="First try it aside, as `environments try` does, and change nothing if something breaks.",
 )
 
 
@@ -86,11 +92,13 @@ def list_environments(project: Project, as_json: bool) -> None:
 @click.argument("requirements", nargs=-1, required=True, metavar="REQUIREMENT...")
 @_ENVIRONMENT
 @_ALLOW_YANKED
+@_TRY
 def add(
     project: Project,
     requirements: tuple[str, ...],
     environment: str,
     allow_yanked: bool,
+    trying: bool,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -100,32 +108,45 @@ def add(
     """
     _tell_mended(project)
     proposal = project.environments.changes.plan_add(requirements, environment)
-    _apply(project, proposal, allow_yanked, as_json, dry_run)
+    _apply(project, proposal, allow_yanked, as_json, dry_run, trying)
 
 
 @environments.add_command
 @command("update", example="mlwright environments update pandas", changes=True)
 @click.argument("packages", nargs=-1, metavar="[PACKAGE]...")
 @_ALLOW_YANKED
+@_TRY
 def update(
-    project: Project, packages: tuple[str, ...], allow_yanked: bool, as_json: bool, dry_run: bool
+    project: Project,
+    packages: tuple[str, ...],
+    allow_yanked: bool,
+    trying: bool,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Lock the newest versions that fit, of all packages or of these; `pandas==2.2` locks that one."""
     _tell_mended(project)
-    _apply(project, project.environments.changes.plan_update(packages), allow_yanked, as_json, dry_run)
+    proposal = project.environments.changes.plan_update(packages)
+    _apply(project, proposal, allow_yanked, as_json, dry_run, trying)
 
 
 @environments.add_command
 @command("remove", example="mlwright environments remove pandas", changes=True)
 @click.argument("packages", nargs=-1, required=True, metavar="PACKAGE...")
 @_ENVIRONMENT
+@_TRY
 def remove(
-    project: Project, packages: tuple[str, ...], environment: str, as_json: bool, dry_run: bool
+    project: Project,
+    packages: tuple[str, ...],
+    environment: str,
+    trying: bool,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Ask for packages no more; what only they need goes with them."""
     _tell_mended(project)
     proposal = project.environments.changes.plan_remove(packages, environment)
-    _apply(project, proposal, False, as_json, dry_run)
+    _apply(project, proposal, False, as_json, dry_run, trying)
 
 
 @environments.add_command
@@ -192,8 +213,17 @@ def diff(project: Project, then: str, now: str, as_json: bool) -> None:
     say(f"{are_counted(found.same, 'package')} the same" if rows else "they are the same")
 
 
-def _apply(project: Project, proposal: Proposal, allow_yanked: bool, as_json: bool, dry_run: bool) -> None:
-    """Show what a change does, and do it."""
+def _apply(
+    project: Project,
+    proposal: Proposal,
+    allow_yanked: bool,
+    as_json: bool,
+    dry_run: bool,
+    trying: bool = False,
+) -> None:
+    """Show what a change does, and do it; if it is to be tried first, only when nothing breaks there."""
+    if trying and not dry_run and not proposal.empty:
+        try_first(project, proposal, quiet=as_json)
     if dry_run or not proposal.yanked or allow_yanked or as_json or not sys.stdin.isatty():
         if not dry_run:
             project.environments.changes.apply(proposal, allow_yanked=allow_yanked)

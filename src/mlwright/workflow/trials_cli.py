@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlwright.kernel.errors import WorkFailed
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import counted, is_or_are
+from mlwright.kernel.words import counted
 from mlwright.terminal import command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
     from mlwright.app import Project
+    from mlwright.environments import Proposal
     from mlwright.workflow.culprit import Culprit
     from mlwright.workflow.trials import Trial
 
@@ -55,7 +57,7 @@ def try_packages(
     if as_json:
         say_json({"packages": proposal.packages, "trial": trial})
     else:
-        say_trial(trial)
+        _say_trial(trial)
         if trial.passed:
             asked = " ".join(f'"{each}"' for each in requirements)
             where = f" --environment {environment}" if environment else ""
@@ -64,7 +66,26 @@ def try_packages(
         raise click.exceptions.Exit(1)
 
 
-def say_trial(trial: Trial) -> None:
+def try_first(project: Project, proposal: Proposal, *, quiet: bool) -> None:
+    """Try a change aside before it is made.
+
+    Raises:
+        WorkFailed: something broke there; nothing was changed.
+    """
+    from mlwright.workflow.screen import watching
+
+    with watching(quiet=quiet) as watcher:
+        trial = project.try_proposal(proposal, watcher=watcher)
+    if not quiet:
+        _say_trial(trial)
+    if not trial.passed:
+        raise WorkFailed(
+            f"{proposal.title} breaks the project: {trial.error or 'its tests fail'}",
+            hint=f"nothing was changed; it was tried in {trial.folder}",
+        )
+
+
+def _say_trial(trial: Trial) -> None:
     """Print what changed in the place aside, and whether anything broke there."""
     from mlwright.workflow.sections import comparison_sections
 
@@ -119,14 +140,17 @@ def bisect(project: Project, good: str, bad: str, as_json: bool, dry_run: bool) 
 def _say_culprit(found: Culprit) -> None:
     say(
         f"between run {short(found.good.id)} and run {short(found.bad.id)}"
-        f" {counted(found.differing, 'package')} {is_or_are(found.differing)} another"
+        f" {counted(found.differing, 'package')} differ{'s' if found.differing == 1 else ''}"
     )
     if not found.output:
         say("with the packages of the later run all outputs are the same: the cause is elsewhere")
         say(f"look what else differs: mlwright runs diff {short(found.good.id)} {short(found.bad.id)}")
         return
     say(f"what changes: {found.output}")
-    say_table([(f"{each.changed} changed", each.outcome, each.why) for each in found.tried], indent="  ")
+    for each in found.tried:
+        say(
+            f"  {counted(each.changed, 'package')} changed: {each.outcome}{f', {each.why}' if each.why else ''}"
+        )
     for suspect in found.suspects:
         say(f"{suspect.name} {suspect.shown}")
     if len(found.suspects) > 1:
