@@ -10,7 +10,7 @@ import pytest
 from mlwright.app import Project
 from mlwright.environments import Environments
 from mlwright.kernel import edges
-from mlwright.kernel.edges import Edge, End
+from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.writer import Writer
 from mlwright.storage.inline import put_inline
@@ -269,10 +269,12 @@ def test_a_run_is_reproduced_in_the_environments_it_was_made_with(project: Proje
 def test_a_model_is_loaded_in_the_environment_its_signature_was_read_in(project: Project, name: str) -> None:
     """What `register` makes a version is tied to the lock of the step that gave it."""
     rooms, own, other = project.rooms, project.environments.current(), project.environments.current("old")
+    code = rooms.snapshots.take()
     with rooms.database.transaction() as tx:
+        rooms.snapshots.record(tx, code)
         run, lease = rooms.runs.begin(tx, project="small", pipeline="three", seed=0, parameters={}, pins={})
         made_with = [Edge(run.end, "environment", own.end), Edge(run.end, "environment:old", other.end)]
-        edges.add(tx, [*made_with, Edge(run.end, "code", End("snapshot", "c0"))])
+        edges.add(tx, [*made_with, Edge(run.end, "code", code.end)])
         described = put_inline(tx, json.dumps(SIGNATURE).encode()).digest
         known = Known(
             outputs={("fit", "result"): made(tx, "aa"), ("signature", "result"): made(tx, described)}
