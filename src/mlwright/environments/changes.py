@@ -344,14 +344,14 @@ def _tables(pyproject: bytes, root: Path) -> tuple[Sequence[str], dict[str, Any]
     """The project's dependencies, its extras and its groups.
 
     Raises:
-        Invalid: it is no TOML, or has no table `project`.
+        Invalid: it is no TOML, or has neither a table `project` nor dependency groups.
     """
     where = str(root / PYPROJECT)
     try:
         read = tomllib.loads(pyproject.decode())
     except ValueError as error:
         raise Invalid(f"pyproject.toml cannot be read: {error}", where=where, hint="correct it") from error
-    if "project" not in read:
+    if {"project", "dependency-groups"}.isdisjoint(read):
         source = source_of(root)
         raise Invalid(
             "pyproject.toml has no [project] table, where dependencies stand",
@@ -360,7 +360,7 @@ def _tables(pyproject: bytes, root: Path) -> tuple[Sequence[str], dict[str, Any]
             if source is None
             else f"change {source.file.name} by hand, then: {source.command}",
         )
-    project = read["project"]
+    project = read.get("project", {})
     return (
         project.get("dependencies", []),
         project.get("optional-dependencies", {}),
