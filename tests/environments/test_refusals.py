@@ -319,6 +319,26 @@ def test_what_is_not_understood_is_told_in_uvs_words() -> None:
     assert error.message == "the lock cannot be read:\nthe moon is full\ntides"
 
 
+def test_a_compiler_that_says_thousands_of_lines_is_shortened() -> None:
+    """A package that cannot be built is named; of the build's own words the end is told."""
+    said = "\n".join(f"         creating build/{number}" for number in range(5000))
+    stderr = (
+        "error: Failed to build `old==1.19.5`\n"
+        "  cause: The build backend returned an error\n"
+        "  cause: Call to `setuptools.build_meta:__legacy__.build_wheel` failed (exit status: 1)\n"
+        f"{said}\n"
+        "         fatal error: lapack.h: No such file\n"
+    )
+
+    error = refusal("the packages cannot be installed", stderr)
+
+    assert isinstance(error, Incompatible)
+    assert "`old==1.19.5` has no wheel for this Python and platform" in error.message
+    assert "lapack.h: No such file" in error.message
+    assert len(error.message.splitlines()) < 20
+    assert "ask for a version of `old` that has one" in str(error.hint)
+
+
 def test_a_long_derivation_is_shortened() -> None:
     """uv's words end after a screenful."""
     because = " and ".join(f"a{number} depends on b>={number}" for number in range(500))

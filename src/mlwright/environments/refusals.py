@@ -15,6 +15,8 @@ from mlwright.environments.derivations import Ask, Derivation, read_derivation
 from mlwright.kernel.errors import Corrupt, Incompatible, Invalid, MlwrightError, NotFound, Unavailable
 
 _SHOWN_LETTERS = 900
+_SHOWN_LINES = 12
+_SHOWN_LINE = 200
 _SHOWN_ASKS = 6
 _SPLIT = re.compile(r"^No solution found.* for split \(markers: (.+)\)$")
 """uv solves different Pythons and platforms apart, and stops at the first that has no solution."""
@@ -79,13 +81,11 @@ def refusal(
     unsolved = next((cause for cause in told.causes if cause.startswith("No solution found")), None)
     if unsolved is not None:
         return _unsatisfiable(what, told, read_derivation(told.causes[-1]), known, declared)
-    for tell in (_other_hash, _fetch, _other_python, _no_wheel, _unreadable):
+    for tell in (_other_hash, _not_built, _fetch, _other_python, _no_wheel, _unreadable):
         if (found := tell(what, told)) is not None:
             return found
-    words = "\n".join([*told.causes, *told.hints])
-    return Unavailable(
-        f"{what}:\n{words or stderr.strip()}", hint="check the names and the network, then try again"
-    )
+    words = "\n".join([*told.causes, *told.hints]) or stderr.strip()
+    return Unavailable(f"{what}:\n{_ends_of(words)}", hint="check the names and the network, then try again")
 
 
 def _take_apart(stderr: str) -> _Told:
@@ -364,6 +364,27 @@ def _no_wheel_error(what: str, package: str, why: str, told: _Told) -> MlwrightE
         told,
         f"ask for another version of `{_bare(package)}`, or run where it has one",
     )
+
+
+def _not_built(what: str, told: _Told) -> MlwrightError | None:
+    """A package that has no wheel for this Python, and whose source does not compile here."""
+    text = "\n".join(told.causes)
+    match = re.search(r"Failed to (?:download and )?build `(.+?)`", text)
+    if match is None:
+        return None
+    return Incompatible(
+        f"{what}: `{match[1]}` has no wheel for this Python and platform, and cannot be built of its source\n"
+        f"  the end of its own words:\n{indent(_ends_of(text), '    ')}",
+        hint=f"ask for a version of `{_bare(match[1])}` that has one, or install what its build needs",
+    )
+
+
+def _ends_of(words: str) -> str:
+    """The first line, and the last ones: a compiler says thousands."""
+    lines = [f"{line[:_SHOWN_LINE]} ..." if len(line) > _SHOWN_LINE else line for line in words.splitlines()]
+    if len(lines) <= _SHOWN_LINES:
+        return "\n".join(lines)
+    return "\n".join([lines[0], f"... ({len(lines) - _SHOWN_LINES} lines)", *lines[1 - _SHOWN_LINES :]])
 
 
 def _unreadable(what: str, told: _Told) -> MlwrightError | None:

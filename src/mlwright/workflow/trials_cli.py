@@ -148,9 +148,8 @@ def _say_culprit(found: Culprit) -> None:
         return
     say(f"what changes: {found.output}")
     for each in found.tried:
-        say(
-            f"  {counted(each.changed, 'package')} changed: {each.outcome}{f', {each.why}' if each.why else ''}"
-        )
+        why = f", {each.why}" if each.why else ""
+        say(f"  {counted(each.changed, 'package')} changed: {each.outcome}{why}")
     for suspect in found.suspects:
         say(f"{suspect.name} {suspect.shown}")
     if len(found.suspects) > 1:
