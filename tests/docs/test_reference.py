@@ -27,6 +27,7 @@ TWINS = [
     ("docs/tutorial/01-first-model.md", "docs/tutorial/01-first-model.ko.md"),
     ("docs/tutorial/02-pipelines.md", "docs/tutorial/02-pipelines.ko.md"),
     ("docs/tutorial/03-datasets.md", "docs/tutorial/03-datasets.ko.md"),
+    ("docs/tutorial/04-four-versions.md", "docs/tutorial/04-four-versions.ko.md"),
 ]
 
 
