@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
 
 from mlwright.compute import Place
-from mlwright.environments import Lock
 from mlwright.kernel import edges
 from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import End
@@ -18,10 +17,10 @@ from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
 from mlwright.kernel.ids import AttemptId, short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
-from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState
-from mlwright.versioning import Snapshot, artifact
+from mlwright.versioning import artifact
 from mlwright.workflow.attempts import Attempt
+from mlwright.workflow.elsewhere import Opener, restore_run
 from mlwright.workflow.history import Made, made_in
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
@@ -31,9 +30,6 @@ from mlwright.workflow.watch import Unwatched, Watcher
 
 ELSEWHERE = "elsewhere"
 """Where the detail of an imported attempt tells of what it made, if the bytes did not come with it."""
-
-Opener = Callable[[Path], Rooms]
-"""Opens a project's folder, in a workspace of its own."""
 
 
 class Comparison(Struct, frozen=True):
@@ -107,41 +103,13 @@ def reproduce(
         raise Conflict(f"{folder} is a file", hint="name a new folder: --in DIR")
     elif folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", hint="name a new folder: --in DIR")
-    made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
-    snapshot = rooms.snapshots.get(made_with["code"].id)
-    locks = {
-        role.removeprefix("environment").removeprefix(":"): rooms.environments.get(end.id)
-        for role, end in made_with.items()
-        if end.kind == "lock"
-    }
-    check_out(rooms.objects, rooms.snapshots.tree(snapshot), folder)
-    fresh = opener(folder)
+    fresh, request = restore_run(rooms, run, folder, opener)
     try:
-        fresh.snapshots.adopt(snapshot, rooms.objects)
-        for lock in locks.values():
-            fresh.environments.adopt(lock, rooms.objects)
-        for role, end in made_with.items():
-            if role.startswith("data:"):
-                fresh.datasets.adopt(rooms.datasets.versions.by_id(end.id), rooms.objects)
-            elif role.startswith("reference:"):
-                version = rooms.models.versions.by_id(end.id)
-                model = artifact(rooms.database, version.artifact_id)
-                fresh.models.adopt(version, model, rooms.objects, fresh.objects)
-        request = Request(
-            run.pipeline,
-            rooms.runs.parameters(run.id),
-            run.seed,
-            cache=False,
-            pins=run.pins,
-            replay=True,
-            snapshot=snapshot,
-            locks=locks,
-        )
         again, error = Pipelines(fresh).run(request, watcher)
         sides = _side(rooms, run), _side(fresh, again)
         if different := sum(each.then != each.now for each in compare(sides[0].digests, sides[1].digests)):
             (watcher or Unwatched()).preparing(f"looking at {counted(different, 'output')} that differ")
-        comparisons = verdicts(*sides, _places(fresh, snapshot, locks))
+        comparisons = verdicts(*sides, _places(fresh, request))
         machines = (*_machines(run, again), *_variables(run, again), *_threads(rooms, run, fresh, again))
         causes = (*machines, *(f"{name} was not in its code" for name in run.about.get("left_out", ())))
     finally:
@@ -222,9 +190,11 @@ def _side(rooms: Rooms, run: Run) -> Side:
     return Side(rooms, run, digests, artifacts, values, codecs)
 
 
-def _places(fresh: Rooms, snapshot: Snapshot, locks: Mapping[str, Lock]) -> list[Place]:
+def _places(fresh: Rooms, request: Request) -> list[Place]:
     """Where values of the run can be read: with its code, in each of its environments."""
-    code = fresh.materialise(snapshot)
+    assert request.snapshot is not None
+    code = fresh.materialise(request.snapshot)
+    locks = request.locks
     return [Place(fresh.environments.build(locks[name]).python, code) for name in sorted(locks)]
 
 
