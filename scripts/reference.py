@@ -107,7 +107,8 @@ def commands_page() -> str:
     parts = [
         "# Commands",
         "Ids of runs and digests may be shortened to a unique prefix; for `mlwright runs`, `latest` is the"
-        " newest run. A dataset or model reference is `NAME`, `NAME@3`, `NAME@ALIAS` or `NAME@b3:DIGEST`; a"
+        " newest run that is no comparison of models. A dataset or model reference is `NAME`, `NAME@3`,"
+        " `NAME@ALIAS` or `NAME@b3:DIGEST`; a"
         " bare `NAME` is its newest version.",
         "\n".join(f"- [`mlwright {door.name}`](#{_slug('mlwright ' + door.name)})" for door in found),
         "## Options that every command has",

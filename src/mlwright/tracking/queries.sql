@@ -29,14 +29,14 @@ SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins,
 WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 5;
 
 -- name: newest_run
--- The run that began last, or so many before it.
+-- The run that began last, or so many before it; comparisons of models do not count.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
     wanted, machine, about FROM run
-ORDER BY created_us DESC, id DESC LIMIT 1 OFFSET :back;
+WHERE kind != 'comparison' ORDER BY created_us DESC, id DESC LIMIT 1 OFFSET :back;
 
 -- name: count_runs
--- How many runs there are.
-SELECT count(*) AS runs FROM run;
+-- How many runs there are, comparisons of models apart.
+SELECT count(*) AS runs FROM run WHERE kind != 'comparison';
 
 -- name: newest_success
 -- The newest run of a pipeline that succeeded.

@@ -32,11 +32,17 @@ _ELSEWHERE = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "G
 
 MAX_FILE_BYTES = 10 << 20
 _NEVER_FOLDERS = frozenset(
-    {".mlwright", ".mlwright.restoring", ".git", ".venv", "__pycache__", ".aws", ".ssh"}
+    {
+        *(".mlwright", ".mlwright.restoring", ".git", ".venv", "__pycache__"),
+        *(".aws", ".azure", ".gcloud", ".gnupg", ".kube", ".ssh"),
+    }
 )
 _NEVER_NAMES = re.compile(
-    r".*\.(pyc|pem|key|p12)|\.env(\..*)?|\.(netrc|pypirc|pgpass|git-credentials)|id_(rsa|dsa|ecdsa|ed25519).*",
-    re.DOTALL,
+    r".*\.(pyc|pem|key|p12|pfx|p8|jks|keystore|kdbx|tfstate|env)|\.env(\..*)?|\.envrc|[._]netrc"
+    r"|\.(pypirc|npmrc|yarnrc|pgpass|my\.cnf|htpasswd|s3cfg|boto|databrickscfg|vault-token|git-credentials)"
+    r"|(kaggle|credentials|client_secret.*|service[-_]account.*)\.json|secrets\.(toml|ya?ml|json)"
+    r"|id_(rsa|dsa|ecdsa|ed25519).*",
+    re.DOTALL | re.IGNORECASE,
 )
 """Secrets, and what machines write beside code; no setting takes these in."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
+from mlwright.kernel.files import locked
 from mlwright.kernel.ids import AttemptId, short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
@@ -69,8 +71,12 @@ class Reproduction(Struct, frozen=True):
 
     @property
     def identical(self) -> bool:
-        """Whether each output is the same to the bit."""
-        return self.error is None and all(each.verdict == "identical" for each in self.comparisons)
+        """Whether each output is the same to the bit, and there is one."""
+        return (
+            self.error is None
+            and bool(self.comparisons)
+            and all(each.verdict == "identical" for each in self.comparisons)
+        )
 
     @property
     def first_different(self) -> Verdict | None:
@@ -98,11 +104,27 @@ def reproduce(
     run = _reproducible(rooms, reference)
     if folder is None:
         folder = rooms.workspace.local / "reproductions" / short(run.id)
-        shutil.rmtree(folder, ignore_errors=True)
-    elif folder.exists() and not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with locked(folder.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB):
+                shutil.rmtree(folder, ignore_errors=True)
+                return _reproduced(rooms, run, folder, opener, watcher)
+        except BlockingIOError as error:
+            raise Conflict(
+                f"run {short(run.id)} is being made again there by another process",
+                where=str(folder),
+                hint="wait for it, or name another folder: --in DIR",
+            ) from error
+    if folder.exists() and not folder.is_dir():
         raise Conflict(f"{folder} is a file", hint="name a new folder: --in DIR")
-    elif folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty", hint="name a new folder: --in DIR")
+    return _reproduced(rooms, run, folder, opener, watcher)
+
+
+def _reproduced(
+    rooms: Rooms, run: Run, folder: Path, opener: Opener, watcher: Watcher | None
+) -> Reproduction:
     fresh, request = restore_run(rooms, run, folder, opener)
     try:
         again, error = Pipelines(fresh).run(request, watcher)
@@ -111,6 +133,8 @@ def reproduce(
             (watcher or Unwatched()).preparing(f"looking at {counted(different, 'output')} that differ")
         comparisons = verdicts(*sides, _places(fresh, request))
         machines = (*_machines(run, again), *_variables(run, again), *_threads(rooms, run, fresh, again))
+        if run.kind == "pipeline":
+            machines = (*machines, *_metrics(rooms, run, fresh, again))
         causes = (*machines, *(f"{name} was not in its code" for name in run.about.get("left_out", ())))
     finally:
         fresh.workspace.close()
@@ -213,6 +237,19 @@ def _machines(then: Run, now: Run) -> list[str]:
         if before != after:
             found.append(f"{what}: {before or 'unknown'} -> {after or 'unknown'}")
     return found
+
+
+def _metrics(rooms: Rooms, then: Run, fresh: Rooms, now: Run) -> list[str]:
+    """What a pipeline's steps logged otherwise: no output, and told all the same."""
+    before, after = (
+        {metric.name: metric.value for metric in each.runs.metrics(run.id)}
+        for each, run in ((rooms, then), (fresh, now))
+    )
+    return [
+        f"the metric {name}: {before.get(name, 'none')} -> {after.get(name, 'none')}"
+        for name in sorted({*before, *after})
+        if repr(before.get(name)) != repr(after.get(name))
+    ]
 
 
 def _variables(then: Run, now: Run) -> list[str]:

@@ -156,9 +156,12 @@ def reproduction_lines(done: Reproduction) -> list[str]:
     """How many outputs of a run made again are identical, where the two part first, in which way, and why."""
     same = sum(each.verdict == "identical" for each in done.comparisons)
     lines = [f"{same} of {len(done.comparisons)} outputs {is_or_are(same)} identical"]
+    if not done.comparisons and done.error is None:
+        return ["the run gave nothing that could be compared"]
+    logged = [f"what else differs: {cause}" for cause in done.causes if cause.startswith("the metric ")]
     first = done.first_different
     if first is None:
-        return lines
+        return lines + logged
     lines.append(f"the first that differs is `{first.output}` of step `{first.node}`: {_in_which_way(first)}")
     others = [each for each in done.comparisons if each.verdict != "identical" and each is not first]
     lines += [f"`{each.output}` of step `{each.node}`: {_in_which_way(each)}" for each in others[:_LISTED]]

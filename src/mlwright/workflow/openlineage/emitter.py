@@ -30,9 +30,7 @@ _PAUSE_S = 0.2
 _REST_S = 30.0
 """The longest that a receiver which does not answer is left alone while the run goes on."""
 GRACE_S = 3.0
-"""How long the end of a run waits for a receiver that takes nothing."""
-_LONGEST_S = 30.0
-"""And for one that goes on taking events."""
+"""How long the end of a run waits for a receiver, whether it takes events slowly or none."""
 
 
 @contextmanager
@@ -72,7 +70,6 @@ class Emitter:
         self._given_up = False
         self._why = ""
         self._since_us = 0
-        self._moved = time.monotonic()
 
     def start(self) -> None:
         """Begin to tell; returns at once."""
@@ -85,13 +82,9 @@ class Emitter:
             What to warn of; empty when all was taken.
         """
         self._over.set()
-        began = self._moved = time.monotonic()
-        while not self._done.wait(0.05):
-            now = time.monotonic()
-            if now - self._moved > GRACE_S or now - began > _LONGEST_S:
-                self._given_up = True
-                self._why = self._why or f"no answer within {GRACE_S:g} s"
-                break
+        if not self._done.wait(GRACE_S):
+            self._given_up = True
+            self._why = self._why or f"it did not take them within {GRACE_S:g} s of the run's end"
         left = self._left + len(self._refused)
         if not (left or self._broke or self._given_up):
             return ""
@@ -116,7 +109,8 @@ class Emitter:
                 run = self._rooms.runs.recorded(self._run.id)
                 self._give(events_of(read_records(self._rooms, run, self._receiver.namespace)), tries=_TRIES)
         except Exception as error:  # whatever it is: a run does not end otherwise because nobody hears of it
-            self._why = error.message if isinstance(error, MlwrightError) else repr(error)
+            # Only the kind of what is not ours is told: its words may repeat a key.
+            self._why = error.message if isinstance(error, MlwrightError) else type(error).__name__
             self._broke = True
         finally:
             self._done.set()
@@ -145,7 +139,6 @@ class Emitter:
                 self._why = error.message
                 return False
             self._left -= 1
-            self._moved = time.monotonic()
         return True
 
     def _try(self, event: Event, tries: int) -> None:

@@ -140,8 +140,7 @@ def receiver_of(project: ProjectFolder, variables: Mapping[str, str]) -> Receive
     url = told.get("url") or variables.get("OPENLINEAGE_URL", "")
     if not url:
         return None
-    key = _key(told["api_key"], variables) if "api_key" in told else variables.get("OPENLINEAGE_API_KEY", "")
-    return HttpReceiver(_address(url), key, namespace)
+    return HttpReceiver(_address(url), _key_for(project, variables), namespace)
 
 
 def namespace_of(project: ProjectFolder, variables: Mapping[str, str]) -> str:
@@ -168,7 +167,21 @@ def _check(told: Mapping[str, str]) -> None:
         )
 
 
-def _key(reference: str, variables: Mapping[str, str]) -> str:
+def _key_for(project: ProjectFolder, variables: Mapping[str, str]) -> str:
+    """The key of the receiver; that of the variables goes to the address in the variables only."""
+    told = project.settings.openlineage
+    if "api_key" in told:
+        key = _key(told["api_key"], variables, project.root)
+    else:
+        key = "" if told.get("url") else variables.get("OPENLINEAGE_API_KEY", "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise Invalid(
+            "the key for OpenLineage holds letters that no header can", hint="look at it where it is kept"
+        )
+    return key
+
+
+def _key(reference: str, variables: Mapping[str, str], root: Path) -> str:
     kind, _, name = reference.partition(":")
     if kind == "env":
         if not variables.get(name):
@@ -176,9 +189,9 @@ def _key(reference: str, variables: Mapping[str, str]) -> str:
                 f"the variable {name}, which holds the key for OpenLineage, is not set",
                 hint=f"set {name}, or OPENLINEAGE_DISABLED=true to tell nobody",
             )
-        return variables[name]
+        return variables[name].strip()
     try:
-        return Path(name).expanduser().read_text(encoding="utf-8").strip()
+        return (root / Path(name).expanduser()).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise NotFound(f"the key for OpenLineage cannot be read: {name}") from error
 

@@ -151,7 +151,7 @@ class _Reader:
     def _version(self, version: Version) -> Item:
         about = version.about
         if version.kind == "model":
-            inputs = about.get("signature", {}).get("inputs", [])
+            inputs = (about.get("signature") or {}).get("inputs") or []
             return Item(
                 f"models/{version.name}",
                 str(version.number),
