@@ -359,6 +359,15 @@ SECRETS = [
     ".git-credentials",
     ".aws/credentials",
     "home/.ssh/config",
+    ".envrc",
+    "prod.env",
+    "Server.PEM",
+    ".npmrc",
+    "kube/x.kdbx",
+    "terraform.tfstate",
+    ".streamlit/secrets.toml",
+    "service-account-7.json",
+    ".gnupg/key",
 ]
 
 

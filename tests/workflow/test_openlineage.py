@@ -446,6 +446,20 @@ def test_openlineages_own_variables_are_heard(opened: Opener, monkeypatch: pytes
     assert {event["job"]["namespace"] for _, _, event in server.asked} == {"wards"}
 
 
+def test_a_key_stays_with_the_address_it_belongs_to(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables' key is not sent to a project's receiver; one that no header can hold is not shown."""
+    monkeypatch.setenv("OPENLINEAGE_API_KEY", "of another server")
+    with receiving() as server:
+        run(counted(opened, f'{PYPROJECT}\n[tool.mlwright.openlineage]\nurl = "{server.url}"\n'))
+        monkeypatch.setenv("OPENLINEAGE_URL", server.url)
+        monkeypatch.setenv("OPENLINEAGE_API_KEY", "ключ-hush")
+        with pytest.raises(Invalid, match="letters that no header can") as refusal:
+            run(counted(opened))
+
+    assert {key for _, key, _ in server.asked} == {""}
+    assert "hush" not in str(refusal.value)
+
+
 def test_nobody_there_does_not_fail_a_run(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run succeeds, and one warning says how many events did not arrive, and where they are."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from mlwright.app import Project
+from mlwright.kernel.errors import Conflict
+from mlwright.kernel.files import locked
+from mlwright.kernel.ids import short
 from mlwright.workflow.sections import reproduction_lines
 from mlwright.workflow.verdicts import Verdict
 from tests.conftest import mlwright
@@ -230,3 +234,40 @@ def test_a_gate_that_finds_other_numbers_and_a_metric_are_looked_into(
     assert gate.difference is not None and "floats" in gate.difference.kind
     assert (metric.node, metric.output, metric.verdict) == ("metric", "loss", "different")
     assert metric.difference is not None and metric.difference.kind == "floats"
+
+
+def test_a_metric_that_differs_is_told_beside_identical_outputs(opened: Opener) -> None:
+    """What a step logs is no output: it is named, and the outputs count."""
+    project = opened(changing("from mlwright import log_metric\nlog_metric('loss', other())\nreturn 1"))
+    run = project.run("single")
+
+    again = project.reproduce(run.id)
+
+    assert again.identical
+    assert [cause.partition(":")[0] for cause in again.causes] == ["the metric loss"]
+
+
+def test_a_run_that_gave_nothing_is_not_called_identical(opened: Opener) -> None:
+    """A script that only prints has nothing to compare."""
+    project = opened({"p.py": "print('hello')\n"})
+    run = project.run(str(project.root / "p.py"))
+
+    again = project.reproduce(run.id)
+
+    assert (again.comparisons, again.identical) == ((), False)
+
+
+def test_two_do_not_make_a_run_again_in_one_place(opened: Opener) -> None:
+    """Whoever comes second is told so; what the first does stays."""
+    project = opened(changing("return 1"))
+    run = project.run("single")
+    place = project.rooms.workspace.local / "reproductions" / short(run.id)
+    place.parent.mkdir(parents=True)
+
+    with (
+        locked(place.with_suffix(".lock"), fcntl.LOCK_EX),
+        pytest.raises(Conflict, match="is being made again there by another process"),
+    ):
+        project.reproduce(run.id)
+
+    assert project.reproduce(run.id).identical
