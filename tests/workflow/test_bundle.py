@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mlwright.app import Project
+from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import composite, digest_of
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, NotFound
 from mlwright.workflow.compare import compare_runs
@@ -324,6 +325,18 @@ LIES: dict[str, tuple[Change, str]] = {
     "no format": (lambda m, f: m.update(format=0), "format"),
     "the run goes on": (lambda m, f: m["run"].update(state="running"), "goes on"),
     "from the future": (lambda m, f: m["run"].update(finished_us=1 << 62), "future"),
+    "of tomorrow": (
+        lambda m, f: m["run"].update(finished_us=now_us() + 3_600_000_000),
+        "future",
+    ),
+    "a number too large": (
+        lambda m, f: m["datasets"]["notes@latest"].update(number=2**63),
+        "number that none has",
+    ),
+    "no number": (
+        lambda m, f: m["datasets"]["notes@latest"].update(number=0),
+        "number that none has",
+    ),
     "of another run": (
         lambda m, f: m["attempts"][0].update(run_id="0" * 26),
         "another run",

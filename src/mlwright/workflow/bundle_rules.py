@@ -19,7 +19,8 @@ from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
 from mlwright.workflow.reproduce import ELSEWHERE
 
-_DAY_US = 86_400_000_000
+_SKEW_US = 300_000_000
+"""So far apart may clocks be; a run from further ahead would be the latest until then."""
 
 
 class Absent(Struct, frozen=True):
@@ -91,7 +92,7 @@ def _run(bundle: Bundle) -> str:
     run = bundle.run
     if run.state is RunState.RUNNING or run.finished_us is None:
         return "the run goes on"
-    if run.created_us > run.finished_us or run.finished_us > now_us() + _DAY_US:
+    if run.created_us > run.finished_us or run.finished_us > now_us() + _SKEW_US:
         return "the run ended before it began, or in the future"
     if run.kind not in KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
         return "it is no kind of run"
@@ -132,6 +133,8 @@ def _versions(bundle: Bundle) -> str:
         of_bytes = model.artifact.codec != TREE and model.version.digest == model.artifact.digest
         if model.version.kind != "model" or not of_bytes:
             return "a model is none"
+    if not all(0 < each.number < 2**31 for each in _all_versions(bundle)):
+        return "a version has a number that none has"
     numbered = {(each.kind, each.name, each.number): each.digest for each in _all_versions(bundle)}
     twice = any(numbered[each.kind, each.name, each.number] != each.digest for each in _all_versions(bundle))
     return "a version has two contents" if twice else ""
