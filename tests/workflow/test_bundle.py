@@ -337,6 +337,34 @@ LIES: dict[str, tuple[Change, str]] = {
         lambda m, f: m["datasets"]["notes@latest"].update(number=0),
         "number that none has",
     ),
+    "variables that are none": (lambda m, f: m["run"]["about"].update(variables=["x"]), "not clear"),
+    "left out by number": (lambda m, f: m["run"]["about"].update(left_out=3), "not clear"),
+    "no such machine": (lambda m, f: m["run"]["machine"].update(memory_bytes="x"), "not clear"),
+    "an error without words": (lambda m, f: m["attempts"][0]["detail"].update(error=[]), "not clear"),
+    "a title for the terminal": (
+        lambda m, f: m["run"].update(pipeline="\x1b]0;x\x07"),
+        "no terminal can show",
+    ),
+    "a node for the terminal": (
+        lambda m, f: m["attempts"][0].update(node="\x1b[2J"),
+        "no terminal can show",
+    ),
+    "a type for the terminal": (
+        lambda m, f: m["made"][0]["artifact"].update(type="\x1b[2J"),
+        "no terminal can show",
+    ),
+    "a message for the terminal": (
+        lambda m, f: m["datasets"]["notes@latest"].update(message="\x1b[2J"),
+        "no terminal can show",
+    ),
+    "an output outside": (
+        lambda m, f: m["made"][0].update(role="output:../x"),
+        "by a path",
+    ),
+    "a logged file outside": (
+        lambda m, f: m["made"][0].update(role="logged:a/../../x"),
+        "by a path",
+    ),
     "of another run": (
         lambda m, f: m["attempts"][0].update(run_id="0" * 26),
         "another run",
@@ -385,6 +413,21 @@ def test_a_bundle_that_lies_is_refused_and_nothing_is_recorded(
     assert records(other) == (0,) * 8
     assert list(other.rooms.objects.incoming.glob("bundle-*")) == []
     assert {each.name for each in tmp_path.iterdir()} == {"other", "forged.tar"}
+
+
+def test_what_a_step_raised_is_shown_without_its_colours(
+    origin: Project, other: Project, tmp_path: Path
+) -> None:
+    """An error is anything's text: it is taken over, and no terminal obeys it."""
+    manifest, files = unpacked(bundle(origin))
+    told = {"message": "\x1b[31mred\nblue", "where": "p.py:1"}
+    manifest["run"].update(state="failed", error=told)
+    manifest["attempts"][0]["detail"]["error"] = told
+
+    run, _ = other.import_run(packed(tmp_path / "failed.tar", manifest, files))
+
+    assert run.error == {"message": "\\x1b[31mred\nblue", "where": "p.py:1"}
+    assert other.rooms.attempts.of_run(run.id)[0].error == run.error["message"]
 
 
 def special(

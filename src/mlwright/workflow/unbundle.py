@@ -29,6 +29,7 @@ from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, Not
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.kernel.words import printable
 from mlwright.sdk.codec_names import TREE
 from mlwright.storage import Source, Tree, store_tree
 from mlwright.storage.scan import state_of
@@ -213,7 +214,8 @@ def _adopt(rooms: Rooms, bundle: Bundle) -> None:
 def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
     """The run with all that is known of it, in one transaction."""
     imported = {"imported": {"workspace": bundle.workspace, "at_us": now_us()}}
-    run = replace(bundle.run, about={**bundle.run.about, **imported})
+    error = None if bundle.run.error is None else _shown(bundle.run.error)
+    run = replace(bundle.run, about={**bundle.run.about, **imported}, error=error)
     metrics = [(each.name, each.value, each.step, each.at_us) for each in bundle.metrics]
     if not rooms.runs.adopt(tx, run, bundle.parameters, bundle.logged, metrics):
         return rooms.runs.recorded(run.id), False
@@ -231,6 +233,8 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
             raise Conflict(f"an attempt of run {short(run.id)} has an id that is taken here")
         elsewhere = attempt.detail.get(ELSEWHERE, {}) | absent.get(attempt.id, {})
         detail = {**attempt.detail, ELSEWHERE: elsewhere} if elsewhere else attempt.detail
+        if "error" in detail:
+            detail = {**detail, "error": _shown(detail["error"])}
         attempts.append(replace(attempt, detail=detail))
     rooms.attempts.add(tx, attempts)
     # Ids of their own: what a run reused stands in the bundles of several runs.
@@ -254,6 +258,14 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
     edges.add(tx, [Edge(later, role, attempt) for role, later, attempt in outputs])
     edges.add(tx, _edges(rooms, run, bundle, ids))
     return run, True
+
+
+def _shown(error: dict[str, Any]) -> dict[str, Any]:
+    """An error as a terminal may have it: what steps raise may have anything in it, colours too."""
+    return {
+        key: "\n".join(map(printable, told.split("\n"))) if isinstance(told, str) else told
+        for key, told in error.items()
+    }
 
 
 def _edges(rooms: Rooms, run: Run, bundle: Bundle, ids: dict[str, End]) -> Iterator[Edge]:
