@@ -516,6 +516,7 @@ def test_an_id_that_is_taken_is_a_conflict(origin: Project, other: Project, tmp_
     manifest["run"]["id"] = manifest["run"]["id"][:-1] + ("0" if manifest["run"]["id"][-1] != "0" else "1")
     for attempt in manifest["attempts"]:
         attempt["run_id"] = manifest["run"]["id"]
+    manifest["datasets"]["notes@latest"]["name"] = "more"
     before = records(other)
 
     with pytest.raises(Conflict, match="an id that is taken"):

@@ -85,7 +85,7 @@ def import_run(rooms: Rooms, source: Path, *, progress: Progress = SILENT) -> tu
         NotFound: there is no such file.
         Corrupt: it is no bundle, is damaged, or holds what no bundle does.
         Incompatible: a newer mlwright wrote it.
-        Conflict: a version of the same name and number has other bytes here.
+        Conflict: a version of the same name and number has other bytes here, or an id of its own is taken.
         Unavailable: the disk is full; nothing is recorded.
     """
     with _opened(source) as tar:
@@ -229,8 +229,6 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
             absent.setdefault(each.attempt, {})[each.role] = msgspec.to_builtins(told)
     attempts = []
     for attempt in bundle.attempts:
-        if rooms.attempts.find(attempt.id) is not None:
-            raise Conflict(f"an attempt of run {short(run.id)} has an id that is taken here")
         elsewhere = attempt.detail.get(ELSEWHERE, {}) | absent.get(attempt.id, {})
         detail = {**attempt.detail, ELSEWHERE: elsewhere} if elsewhere else attempt.detail
         if "error" in detail:
@@ -301,12 +299,14 @@ def _known(rooms: Rooms, bundle: Bundle) -> Run | None:
     """The run, if it is here already.
 
     Raises:
-        Conflict: a version that it needs has other bytes here.
+        Conflict: a version that it needs has other bytes here, or an attempt of it is another run's.
     """
     try:
         return rooms.runs.get(bundle.run.id)
     except NotFound:
         pass
+    if any(rooms.attempts.find(attempt.id) is not None for attempt in bundle.attempts):
+        raise Conflict(f"an attempt of run {short(bundle.run.id)} has an id that is taken here")
     for version in (*bundle.datasets.values(), *(each.version for each in bundle.models.values())):
         versions = _versions(rooms, version)
         there = versions.find(Reference(version.name, number=version.number))
