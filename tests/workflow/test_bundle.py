@@ -19,6 +19,7 @@ from mlwright.kernel.digest import composite, digest_of
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, NotFound
 from mlwright.workflow.compare import compare_runs
 from mlwright.workflow.detail import logs, run_detail
+from mlwright.workflow.why import why
 from tests.conftest import PYPROJECT, mlwright, write
 
 PIPELINE = """
@@ -174,6 +175,30 @@ def test_a_run_that_reused_everything_is_whole_in_its_bundle(
     made = {each.step: each.artifact.digest for each in other.artifacts.list(run.id)}
     assert made == {each.step: each.artifact.digest for each in origin.artifacts.list(again.id)}
     assert {each.verdict for each in other.reproduce(run.id).comparisons} <= {"identical", "not comparable"}
+
+
+def test_why_an_imported_step_ran_is_known_elsewhere(origin: Project, other: Project, tmp_path: Path) -> None:
+    """Its cache keys did not come, neither did what it reused."""
+    again = origin.run("count")
+    origin.export_run(again.id, tmp_path / "reused.tar")
+    runs = [other.import_run(each)[0] for each in (bundle(origin), tmp_path / "reused.tar")]
+
+    told = {why(other.rooms, run.id, step).summary for run in runs for step in ("rows", "keep")}
+
+    assert len(told) == 1
+    assert "this run was imported" in told.pop()
+
+
+def test_what_cannot_be_made_again_is_not_offered(origin: Project, other: Project, tmp_path: Path) -> None:
+    """A run that failed is shown; there is nothing to reproduce."""
+    manifest, files = unpacked(bundle(origin))
+    manifest["run"].update(state="failed", error={"message": "x", "where": ""})
+    failed = packed(tmp_path / "failed.tar", manifest, files)
+
+    first = mlwright("runs", "import", str(failed), cwd=other.root)
+
+    assert first.returncode == 0, first.stderr
+    assert "make it again" not in first.stdout
 
 
 def test_an_imported_run_can_be_exported_again(origin: Project, other: Project, tmp_path: Path) -> None:
