@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import skops.io
 import xgboost
+from msgspec.structs import replace
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwright.app import Project
@@ -263,3 +264,21 @@ def test_a_version_from_elsewhere_leads_to_its_environment(project: Project) -> 
 
     assert roles == {"artifact", "signature", "environment"}
     assert project.verify().faults == ()
+
+
+def test_the_bytes_of_what_was_taken_over_are_verified(project: Project, tmp_path: Path) -> None:
+    """Nothing else of it is here; damage is found, as of every version."""
+    version = project.models.versions.resolve("mm-skops")
+    bare = replace(version, about={})
+    model, objects = project.models.detail("mm-skops").artifact, project.rooms.objects
+    write(tmp_path / "there", {"pyproject.toml": PYPROJECT})
+
+    with Project.open(tmp_path / "there") as there:
+        there.models.adopt(bare, model, objects, there.rooms.objects)
+        (found,) = there.models.verify()
+        there.rooms.objects.path(version.digest).chmod(0o644)
+        there.rooms.objects.path(version.digest).write_bytes(b"x")
+        (damaged,) = there.models.verify()
+
+    assert (found.bytes.state, found.loads.state) == ("ok", "skipped")
+    assert damaged.bytes.state == "failed"
