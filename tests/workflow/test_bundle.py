@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -293,19 +293,21 @@ def put(manifest: dict[str, Any], files: Members, kind: str, data: bytes, old: s
     return digest
 
 
-def with_a_file_called(path: str) -> Change:
-    """The code snapshot has one more file, and says so as it should."""
+def with_files(paths: Sequence[str], data: bytes) -> Change:
+    """The code snapshot has more files, all with these bytes, and says so as it should."""
 
     def change(manifest: dict[str, Any], files: Members) -> None:
         snapshot = manifest["snapshot"]
-        evil = put(manifest, files, "object", b"evil\n")
+        evil = put(manifest, files, "object", data)
         entries = json.loads(files[f"trees/{snapshot['tree']}"])
-        entries.append({"digest": evil, "executable": False, "path": path, "size_bytes": 5})
+        entries += [
+            {"digest": evil, "executable": False, "path": path, "size_bytes": len(data)} for path in paths
+        ]
         entries.sort(key=lambda each: each["path"])
         text = json.dumps(entries, separators=(",", ":")).encode()
         snapshot["tree"] = put(manifest, files, "tree", text, old=snapshot["tree"])
-        snapshot["files"] += 1
-        snapshot["size_bytes"] += 5
+        snapshot["files"] += len(paths)
+        snapshot["size_bytes"] += len(paths) * len(data)
         told = {
             "commit": snapshot["git_commit"],
             "remote": snapshot["git_remote"],
@@ -314,6 +316,11 @@ def with_a_file_called(path: str) -> Change:
         snapshot["digest"] = composite("snapshot", {"tree": snapshot["tree"], **told})
 
     return change
+
+
+def with_a_file_called(path: str) -> Change:
+    """One more file of code."""
+    return with_files([path], b"evil\n")
 
 
 def member(manifest: dict[str, Any], at: int = 0) -> dict[str, Any]:
@@ -419,6 +426,10 @@ LIES: dict[str, tuple[Change, str]] = {
     "a hook in the code": (with_a_file_called(".git/hooks/post-checkout"), "which none takes"),
     "a workspace in the code": (with_a_file_called(".mlwright/metadata.db"), "which none takes"),
     "a way out of the code": (with_a_file_called("../../evil"), "unsafe path"),
+    "more code than bytes": (
+        with_files([f"copy{at}" for at in range(100)], bytes(1 << 20)),
+        "far larger than the bundle",
+    ),
     "an absolute path in the code": (with_a_file_called("/tmp/evil"), "unsafe path"),
 }
 

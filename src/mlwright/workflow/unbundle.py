@@ -45,6 +45,8 @@ from mlwright.workflow.reproduce import ELSEWHERE
 from mlwright.workflow.rooms import Rooms
 
 _MANIFEST_BYTES = 256 << 20
+_REPEATED_BYTES = 64 << 20
+"""Files of code may be alike; so much more than the bundle holds is none."""
 
 
 def plan_import(rooms: Rooms, source: Path) -> Plan:
@@ -166,7 +168,10 @@ def _trees(bundle: Bundle, staged: Path) -> dict[Digest, Tree]:
             if any(sizes.get(entry.digest) != entry.size_bytes for entry in tree.entries):
                 raise Corrupt(f"tree {member.digest[:12]} names a file that is not in the bundle")
             trees[member.digest] = tree
-    check_snapshot(bundle.snapshot, trees[bundle.snapshot.tree])
+    code = trees[bundle.snapshot.tree]
+    check_snapshot(bundle.snapshot, code)
+    if code.size_bytes > 4 * bundle.size_bytes + _REPEATED_BYTES:
+        raise Corrupt("the code names the same bytes so often that it is far larger than the bundle")
     for lock in bundle.locks.values():
         check_lock(lock)
     for version in bundle.datasets.values():
