@@ -185,6 +185,7 @@ def test_a_pickle_from_elsewhere_is_recorded_and_never_loaded(project: Project, 
     assert plan.changes[0].why == "a file of the format pickle, which is never loaded"
     assert [each.state for each in (found.bytes, found.loads, found.answers)] == ["ok", "skipped", "skipped"]
     assert "it is never loaded" in shown and "**Stored as pickle" in project.models.card("trap@1")
+    assert "Load it without" not in project.models.card("trap@1")
     assert not compared.same_bytes
     for refused in (
         lambda: project.replica_spec("trap@1"),
