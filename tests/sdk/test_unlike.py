@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeRegressor
 
-from mlwright.sdk.deviations import Now
+from mlwright.sdk.deviations import CELLS, Now
 from mlwright.sdk.unlike import difference
 
 MADE = Now(1_800_000_000.0, 1_800_000_010.0)
@@ -138,6 +139,23 @@ def test_each_kind_of_difference_has_its_name(then: Any, now: Any, kind: str, te
 
     assert told["kind"] == kind
     assert text in told["text"]
+
+
+def nested(value: Any) -> Any:
+    """A value in more lists than are looked into."""
+    for _ in range(150):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("make", [nested, lambda last: [[0]] * CELLS + [[last]]], ids=["deep", "long"])
+def test_what_is_beyond_the_limits_is_not_called_equal(make: Callable[[int], Any]) -> None:
+    """Where no more is looked at, values that differ are not said to be the same; equal ones are."""
+    assert difference(make(1), make(2), MADE) == {
+        "kind": "values",
+        "text": "they differ beyond what was looked at",
+    }
+    assert difference(make(1), make(1), MADE)["kind"] == "encoding"
 
 
 def test_files_are_compared_by_what_is_in_them(tmp_path: Path) -> None:

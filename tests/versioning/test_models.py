@@ -8,7 +8,7 @@ import pytest
 
 from mlwright.kernel import edges
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Corrupt, NotFound
+from mlwright.kernel.errors import Corrupt, Invalid, NotFound
 from mlwright.kernel.events import history
 from mlwright.versioning import Datasets, Models, Version, artifact
 from mlwright.workspace import Workspace
@@ -167,3 +167,21 @@ def test_an_adopted_version_says_that_its_origin_is_elsewhere(
     assert not artifact(other.database, adopted.artifact_id).ours
     with pytest.raises(NotFound, match="diagnosis@2 was taken over from another workspace"):
         there.detail("diagnosis@2")
+
+
+def test_what_was_only_taken_over_does_not_stand_in_the_way(
+    workspace: Workspace, models: Models, other: Workspace
+) -> None:
+    """The same bytes can be registered here, as a version of their own; the other gets no alias."""
+    stored = workspace.objects.put(b"{}").digest
+    version, _ = register(workspace, models, stored)
+    there = Models(other.database)
+    there.adopt(version, artifact(workspace.database, version.artifact_id), workspace.objects, other.objects)
+
+    with pytest.raises(Invalid, match="taken over"):
+        there.versions.set_alias("diagnosis@1", "best")
+    mine, _ = register(other, there, stored)
+
+    assert mine.reference == "diagnosis@2"
+    assert there.versions.aliases("diagnosis") == {"champion": mine}
+    assert register(other, there, stored)[0] == mine

@@ -7,17 +7,19 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlwright.app import Project
+from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import composite, digest_of
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, NotFound
 from mlwright.workflow.compare import compare_runs
 from mlwright.workflow.detail import logs, run_detail
+from mlwright.workflow.why import why
 from tests.conftest import PYPROJECT, mlwright, write
 
 PIPELINE = """
@@ -175,6 +177,30 @@ def test_a_run_that_reused_everything_is_whole_in_its_bundle(
     assert {each.verdict for each in other.reproduce(run.id).comparisons} <= {"identical", "not comparable"}
 
 
+def test_why_an_imported_step_ran_is_known_elsewhere(origin: Project, other: Project, tmp_path: Path) -> None:
+    """Its cache keys did not come, neither did what it reused."""
+    again = origin.run("count")
+    origin.export_run(again.id, tmp_path / "reused.tar")
+    runs = [other.import_run(each)[0] for each in (bundle(origin), tmp_path / "reused.tar")]
+
+    told = {why(other.rooms, run.id, step).summary for run in runs for step in ("rows", "keep")}
+
+    assert len(told) == 1
+    assert "this run was imported" in told.pop()
+
+
+def test_what_cannot_be_made_again_is_not_offered(origin: Project, other: Project, tmp_path: Path) -> None:
+    """A run that failed is shown; there is nothing to reproduce."""
+    manifest, files = unpacked(bundle(origin))
+    manifest["run"].update(state="failed", error={"message": "x", "where": ""})
+    failed = packed(tmp_path / "failed.tar", manifest, files)
+
+    first = mlwright("runs", "import", str(failed), cwd=other.root)
+
+    assert first.returncode == 0, first.stderr
+    assert "make it again" not in first.stdout
+
+
 def test_an_imported_run_can_be_exported_again(origin: Project, other: Project, tmp_path: Path) -> None:
     """What it made stays known by its digests, through as many workspaces as it goes."""
     run, _ = other.import_run(bundle(origin))
@@ -267,19 +293,21 @@ def put(manifest: dict[str, Any], files: Members, kind: str, data: bytes, old: s
     return digest
 
 
-def with_a_file_called(path: str) -> Change:
-    """The code snapshot has one more file, and says so as it should."""
+def with_files(paths: Sequence[str], data: bytes) -> Change:
+    """The code snapshot has more files, all with these bytes, and says so as it should."""
 
     def change(manifest: dict[str, Any], files: Members) -> None:
         snapshot = manifest["snapshot"]
-        evil = put(manifest, files, "object", b"evil\n")
+        evil = put(manifest, files, "object", data)
         entries = json.loads(files[f"trees/{snapshot['tree']}"])
-        entries.append({"digest": evil, "executable": False, "path": path, "size_bytes": 5})
+        entries += [
+            {"digest": evil, "executable": False, "path": path, "size_bytes": len(data)} for path in paths
+        ]
         entries.sort(key=lambda each: each["path"])
         text = json.dumps(entries, separators=(",", ":")).encode()
         snapshot["tree"] = put(manifest, files, "tree", text, old=snapshot["tree"])
-        snapshot["files"] += 1
-        snapshot["size_bytes"] += 5
+        snapshot["files"] += len(paths)
+        snapshot["size_bytes"] += len(paths) * len(data)
         told = {
             "commit": snapshot["git_commit"],
             "remote": snapshot["git_remote"],
@@ -288,6 +316,11 @@ def with_a_file_called(path: str) -> Change:
         snapshot["digest"] = composite("snapshot", {"tree": snapshot["tree"], **told})
 
     return change
+
+
+def with_a_file_called(path: str) -> Change:
+    """One more file of code."""
+    return with_files([path], b"evil\n")
 
 
 def member(manifest: dict[str, Any], at: int = 0) -> dict[str, Any]:
@@ -324,6 +357,46 @@ LIES: dict[str, tuple[Change, str]] = {
     "no format": (lambda m, f: m.update(format=0), "format"),
     "the run goes on": (lambda m, f: m["run"].update(state="running"), "goes on"),
     "from the future": (lambda m, f: m["run"].update(finished_us=1 << 62), "future"),
+    "of tomorrow": (
+        lambda m, f: m["run"].update(finished_us=now_us() + 3_600_000_000),
+        "future",
+    ),
+    "a number too large": (
+        lambda m, f: m["datasets"]["notes@latest"].update(number=2**63),
+        "number that none has",
+    ),
+    "no number": (
+        lambda m, f: m["datasets"]["notes@latest"].update(number=0),
+        "number that none has",
+    ),
+    "variables that are none": (lambda m, f: m["run"]["about"].update(variables=["x"]), "not clear"),
+    "left out by number": (lambda m, f: m["run"]["about"].update(left_out=3), "not clear"),
+    "no such machine": (lambda m, f: m["run"]["machine"].update(memory_bytes="x"), "not clear"),
+    "an error without words": (lambda m, f: m["attempts"][0]["detail"].update(error=[]), "not clear"),
+    "a title for the terminal": (
+        lambda m, f: m["run"].update(pipeline="\x1b]0;x\x07"),
+        "no terminal can show",
+    ),
+    "a node for the terminal": (
+        lambda m, f: m["attempts"][0].update(node="\x1b[2J"),
+        "no terminal can show",
+    ),
+    "a type for the terminal": (
+        lambda m, f: m["made"][0]["artifact"].update(type="\x1b[2J"),
+        "no terminal can show",
+    ),
+    "a message for the terminal": (
+        lambda m, f: m["datasets"]["notes@latest"].update(message="\x1b[2J"),
+        "no terminal can show",
+    ),
+    "an output outside": (
+        lambda m, f: m["made"][0].update(role="output:../x"),
+        "by a path",
+    ),
+    "a logged file outside": (
+        lambda m, f: m["made"][0].update(role="logged:a/../../x"),
+        "by a path",
+    ),
     "of another run": (
         lambda m, f: m["attempts"][0].update(run_id="0" * 26),
         "another run",
@@ -353,6 +426,10 @@ LIES: dict[str, tuple[Change, str]] = {
     "a hook in the code": (with_a_file_called(".git/hooks/post-checkout"), "which none takes"),
     "a workspace in the code": (with_a_file_called(".mlwright/metadata.db"), "which none takes"),
     "a way out of the code": (with_a_file_called("../../evil"), "unsafe path"),
+    "more code than bytes": (
+        with_files([f"copy{at}" for at in range(100)], bytes(1 << 20)),
+        "far larger than the bundle",
+    ),
     "an absolute path in the code": (with_a_file_called("/tmp/evil"), "unsafe path"),
 }
 
@@ -372,6 +449,21 @@ def test_a_bundle_that_lies_is_refused_and_nothing_is_recorded(
     assert records(other) == (0,) * 8
     assert list(other.rooms.objects.incoming.glob("bundle-*")) == []
     assert {each.name for each in tmp_path.iterdir()} == {"other", "forged.tar"}
+
+
+def test_what_a_step_raised_is_shown_without_its_colours(
+    origin: Project, other: Project, tmp_path: Path
+) -> None:
+    """An error is anything's text: it is taken over, and no terminal obeys it."""
+    manifest, files = unpacked(bundle(origin))
+    told = {"message": "\x1b[31mred\nblue", "where": "p.py:1"}
+    manifest["run"].update(state="failed", error=told)
+    manifest["attempts"][0]["detail"]["error"] = told
+
+    run, _ = other.import_run(packed(tmp_path / "failed.tar", manifest, files))
+
+    assert run.error == {"message": "\\x1b[31mred\nblue", "where": "p.py:1"}
+    assert other.rooms.attempts.of_run(run.id)[0].error == run.error["message"]
 
 
 def special(
@@ -460,6 +552,7 @@ def test_an_id_that_is_taken_is_a_conflict(origin: Project, other: Project, tmp_
     manifest["run"]["id"] = manifest["run"]["id"][:-1] + ("0" if manifest["run"]["id"][-1] != "0" else "1")
     for attempt in manifest["attempts"]:
         attempt["run_id"] = manifest["run"]["id"]
+    manifest["datasets"]["notes@latest"]["name"] = "more"
     before = records(other)
 
     with pytest.raises(Conflict, match="an id that is taken"):

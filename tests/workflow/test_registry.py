@@ -259,6 +259,10 @@ def test_a_model_from_elsewhere_is_evaluated_by_the_step_of_the_other(
     assert found.on is not None and found.on.by == "ills@2"
     assert found.same_bytes
     assert found.on.scores["bought@1"] == found.on.scores["ills@2"] == {"accuracy": 1.0}
+    assert (found.code, found.data) == ((), ())
+    told = mlwright("models", "compare", "bought", "ills@2", cwd=project.root).stdout
+    assert "code: not on record of bought@1\n" in told
+    assert "data: not on record of bought@1\n" in told
 
 
 def test_what_no_step_evaluated_cannot_be_compared_on_data(project: Project, second: Version) -> None:

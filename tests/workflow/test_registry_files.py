@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import skops.io
 import xgboost
+from msgspec.structs import replace
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwright.app import Project
@@ -184,6 +185,7 @@ def test_a_pickle_from_elsewhere_is_recorded_and_never_loaded(project: Project, 
     assert plan.changes[0].why == "a file of the format pickle, which is never loaded"
     assert [each.state for each in (found.bytes, found.loads, found.answers)] == ["ok", "skipped", "skipped"]
     assert "it is never loaded" in shown and "**Stored as pickle" in project.models.card("trap@1")
+    assert "Load it without" not in project.models.card("trap@1")
     assert not compared.same_bytes
     for refused in (
         lambda: project.replica_spec("trap@1"),
@@ -263,3 +265,21 @@ def test_a_version_from_elsewhere_leads_to_its_environment(project: Project) -> 
 
     assert roles == {"artifact", "signature", "environment"}
     assert project.verify().faults == ()
+
+
+def test_the_bytes_of_what_was_taken_over_are_verified(project: Project, tmp_path: Path) -> None:
+    """Nothing else of it is here; damage is found, as of every version."""
+    version = project.models.versions.resolve("mm-skops")
+    bare = replace(version, about={})
+    model, objects = project.models.detail("mm-skops").artifact, project.rooms.objects
+    write(tmp_path / "there", {"pyproject.toml": PYPROJECT})
+
+    with Project.open(tmp_path / "there") as there:
+        there.models.adopt(bare, model, objects, there.rooms.objects)
+        (found,) = there.models.verify()
+        there.rooms.objects.path(version.digest).chmod(0o644)
+        there.rooms.objects.path(version.digest).write_bytes(b"x")
+        (damaged,) = there.models.verify()
+
+    assert (found.bytes.state, found.loads.state) == ("ok", "skipped")
+    assert damaged.bytes.state == "failed"

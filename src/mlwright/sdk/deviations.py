@@ -45,7 +45,11 @@ class Now:
 
 @dataclass(slots=True)
 class Found:
-    """What was found so far: of each kind the first, and how many."""
+    """What was found so far: of each kind the first, and how many.
+
+    Args:
+        cut: there is more that differs, beyond the cells or the depth that are looked at.
+    """
 
     now: Now
     first: dict[str, str] = field(default_factory=dict)
@@ -54,6 +58,7 @@ class Found:
     relative: float = 0.0
     looked_at: int = 0
     seen: set[tuple[int, int]] = field(default_factory=set)
+    cut: bool = False
 
     def add(self, kind: str, where: str, text: str, count: int = 1) -> None:
         """One of a kind, or so many with the first of them."""
@@ -73,6 +78,8 @@ class Found:
         if FLOATS in self.first:
             self.first.pop(NEAR, None)
         kinds = [VALUES] if VALUES in self.first else list(self.first)
+        if not kinds and self.cut:
+            return {"kind": VALUES, "text": "they differ beyond what was looked at"}
         if not kinds:
             return {"kind": ENCODING, "text": "the values are equal, their bytes are not"}
         lines = []

@@ -73,7 +73,11 @@ def _answers(then: Any, now: Any, made: Now, examples: Sequence[Any]) -> str:
         found = Found(made)
         _walk(found, asked[0], asked[1], "")
         same = "the same answers on the recorded example"
-        return f"other answers on the recorded example: {found.told()['text']}" if found.first else same
+        return (
+            f"other answers on the recorded example: {found.told()['text']}"
+            if found.first or found.cut
+            else same
+        )
     return "no recorded example to ask both"
 
 
@@ -87,7 +91,10 @@ def _asked(model: Any, example: Any) -> dict[str, Any]:
 
 def _walk(found: Found, then: Any, now: Any, where: str, depth: int = 0) -> None:  # noqa: PLR0912 - by kind
     found.looked_at += 1
-    if then is now or found.looked_at > CELLS or depth > _DEPTH:
+    if then is now:
+        return
+    if found.looked_at > CELLS or depth > _DEPTH:
+        found.cut = found.cut or not _equal(then, now)
         return
     if _is_number(then) and _is_number(now) and (type(then) is type(now) or float in (type(then), type(now))):
         _numbers(found, then, now, where)

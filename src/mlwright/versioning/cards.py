@@ -173,7 +173,7 @@ def generated(detail: ModelDetail, facts: CardFacts) -> str:
     parts += ["## Made from", _table(("", ""), [row for row in made if row[1]])]
     if facts.reproduce:
         parts += ["## Make it again", "\n".join(["```sh", *facts.reproduce, "```"])]
-    if facts.load:
+    if facts.load and not detail.artifact.unsafe:
         parts += ["## Load it without mlwright", "\n".join(["```python", *facts.load, "```"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 

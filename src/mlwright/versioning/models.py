@@ -120,8 +120,9 @@ class Models:
         return made, f"{made.reference} registered, {name}@{CHAMPION} from now on"
 
     def holding(self, name: str, digest: str) -> Version | None:
-        """The newest version under a name that has these bytes."""
-        return next((version for version in self.versions.named(name) if version.digest == digest), None)
+        """The newest version under a name that has these bytes, and was registered here."""
+        same = (version for version in self.versions.named(name) if version.digest == digest)
+        return next((version for version in same if not self.versions.is_taken_over(version)), None)
 
     def adopt(self, version: Version, model: Artifact, source: InlineObjects, objects: InlineObjects) -> None:
         """Take a version over from another workspace, with its bytes and its number; twice is once.
@@ -158,13 +159,14 @@ class Models:
             NotFound: there is no such version, or it was taken over from another workspace.
         """
         version = self.versions.resolve(text)
-        runs = edges.made_from(self._database, version.end, "run")
-        source = dict(version.about.get("source") or {})
-        if not runs and not source:
+        if self.versions.is_taken_over(version):
             raise NotFound(
                 f"{version.reference} was taken over from another workspace:"
-                " what it was made from is recorded there"
+                " what it was made from is recorded there",
+                hint=f"see what was compared with it: mlwright lineage {version.reference} --down",
             )
+        runs = edges.made_from(self._database, version.end, "run")
+        source = dict(version.about.get("source") or {})
         run = runs[0].earlier if runs else None
         own = edges.made_from(self._database, version.end, "environment")
         aliases = self.versions.aliases(version.name)

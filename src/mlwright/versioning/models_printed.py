@@ -103,16 +103,23 @@ def say_comparison(found: ModelComparison, *, every: bool) -> None:
     say("metrics on record")
     _say_metrics(found.metrics, first, second)
     _say_changes("model", [_sized(each) for each in found.model], len(found.model))
+    alone = [each.version.reference for each in (found.first, found.second) if not each.run]
     for title, changes in (
         ("parameters", found.parameters),
         ("data", found.data),
         ("signature", found.signature),
         ("packages", found.packages),
     ):
+        if alone and title == "data":
+            say(f"data: not on record of {' and '.join(alone)}")
+            continue
         shown = changes if every else changes[:_SHOWN]
         _say_changes(
             title, [(each.name, _shown(each.then), _shown(each.now)) for each in shown], len(changes)
         )
+    if alone:
+        say(f"code: not on record of {' and '.join(alone)}")
+        return
     files = [(each.name, _verdict(each), "") for each in (found.code if every else found.code[:_SHOWN])]
     _say_changes("code", files, len(found.code))
 

@@ -205,6 +205,11 @@ class Versions:
             _version(row) for row in self._database.read(_SQL["versions_named"], kind=self.kind, name=name)
         ]
 
+    def is_taken_over(self, version: Version) -> bool:
+        """Whether a model is here only since something was compared with it: nobody registered it here."""
+        made_here = edges.made_from(self._database, version.end, "run") or version.about.get("source")
+        return self.kind == "model" and not made_here
+
     def aliases(self, name: str) -> dict[str, Version]:
         """What each alias under a name means."""
         rows = self._database.read(_SQL["aliases_of_name"], kind=self.kind, name=name)
@@ -224,6 +229,11 @@ class Versions:
         """
         target = self.resolve(text)
         _check_alias(alias)
+        if self.is_taken_over(target):
+            raise Invalid(
+                f"{target.reference} was taken over from another workspace: it is not one of this one",
+                hint=f"see by what: mlwright lineage {target.reference} --down",
+            )
         now = self.aliases(target.name).get(alias)
         subject = f"{target.name}@{alias}"
         if now == target:

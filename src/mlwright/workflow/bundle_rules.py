@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest, is_digest
@@ -19,7 +19,8 @@ from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
 from mlwright.workflow.reproduce import ELSEWHERE
 
-_DAY_US = 86_400_000_000
+_SKEW_US = 300_000_000
+"""So far apart may clocks be; a run from further ahead would be the latest until then."""
 
 
 class Absent(Struct, frozen=True):
@@ -29,6 +30,39 @@ class Absent(Struct, frozen=True):
     codec: str
     type: str
     size_bytes: int
+
+
+class _Machine(Struct, frozen=True, forbid_unknown_fields=True):
+    """As `this_machine` tells it; runs of earlier versions tell less."""
+
+    cpus: int = 0
+    memory_bytes: int = 0
+    gpus: tuple[str, ...] = ()
+    processor: str = ""
+    features: str = ""
+
+
+class _Imported(Struct, frozen=True):
+    workspace: str
+    at_us: int
+
+
+class _About(Struct, frozen=True):
+    variables: dict[str, str] = {}
+    left_out: tuple[str, ...] = ()
+    imported: _Imported | None = None
+
+
+class _Cause(Struct, frozen=True):
+    message: str = ""
+
+
+class _Detail(Struct, frozen=True):
+    """Of an attempt, what every page shows; and what it made whose bytes are elsewhere."""
+
+    error: _Cause = _Cause()
+    note: str = ""
+    elsewhere: dict[str, Absent] = field(name=ELSEWHERE, default_factory=dict)
 
 
 def wrong_with(bundle: Bundle, size_bytes: int) -> str:
@@ -42,7 +76,7 @@ def wrong_with(bundle: Bundle, size_bytes: int) -> str:
         It, in words; empty when none.
     """
     rules = (_names(bundle), _members(bundle, size_bytes), _run(bundle), _attempts(bundle), _versions(bundle))
-    return next(filter(None, rules), "")
+    return next(filter(None, rules), "") or _told(bundle)
 
 
 def _names(bundle: Bundle) -> str:
@@ -91,7 +125,7 @@ def _run(bundle: Bundle) -> str:
     run = bundle.run
     if run.state is RunState.RUNNING or run.finished_us is None:
         return "the run goes on"
-    if run.created_us > run.finished_us or run.finished_us > now_us() + _DAY_US:
+    if run.created_us > run.finished_us or run.finished_us > now_us() + _SKEW_US:
         return "the run ended before it began, or in the future"
     if run.kind not in KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
         return "it is no kind of run"
@@ -117,11 +151,6 @@ def _attempts(bundle: Bundle) -> str:
         plain = taken.role == "when" or taken.role.startswith("input:")
         if not there or not plain or taken.attempt not in attempts:
             return "an attempt took what is not there"
-    try:
-        for attempt in bundle.attempts:
-            msgspec.convert(attempt.detail.get(ELSEWHERE, {}), dict[str, Absent])
-    except msgspec.ValidationError:
-        return "what it says of outputs elsewhere is not clear"
     return ""
 
 
@@ -132,6 +161,49 @@ def _versions(bundle: Bundle) -> str:
         of_bytes = model.artifact.codec != TREE and model.version.digest == model.artifact.digest
         if model.version.kind != "model" or not of_bytes:
             return "a model is none"
+    if not all(0 < each.number < 2**31 for each in _all_versions(bundle)):
+        return "a version has a number that none has"
     numbered = {(each.kind, each.name, each.number): each.digest for each in _all_versions(bundle)}
     twice = any(numbered[each.kind, each.name, each.number] != each.digest for each in _all_versions(bundle))
     return "a version has two contents" if twice else ""
+
+
+def _told(bundle: Bundle) -> str:
+    """What pages print and look into, as they take it to be."""
+    try:
+        machine = msgspec.convert(bundle.run.machine, _Machine)
+        about = msgspec.convert(bundle.run.about, _About)
+        details = [msgspec.convert(each.detail, _Detail) for each in bundle.attempts]
+    except msgspec.ValidationError as error:
+        return f"what it says of the run is not clear: {error}"
+    elsewhere = [(role, absent) for each in details for role, absent in each.elsewhere.items()]
+    roles = [*(each.role for each in bundle.made), *(role for role, _ in elsewhere)]
+    if not all(map(_is_plain_role, roles)):
+        return "it names an output by a path"
+    shown = [*_words(bundle), *roles, *machine.gpus, machine.processor, machine.features]
+    shown += [*about.variables, *about.variables.values(), *about.left_out]
+    shown += [text for _, absent in elsewhere for text in (absent.codec, absent.type)]
+    return "" if all(map(str.isprintable, shown)) else "it names what no terminal can show"
+
+
+def _is_plain_role(role: str) -> bool:
+    """What a step logged may be called as a file in a folder, never as one outside."""
+    kind, _, name = role.partition(":")
+    return is_safe(name) and (kind == "logged" or (kind == "output" and "/" not in name))
+
+
+def _words(bundle: Bundle) -> Iterator[str]:
+    yield from (bundle.run.project, bundle.run.pipeline, *bundle.run.pins, *bundle.run.pins.values())
+    yield from (bundle.snapshot.git_commit, bundle.snapshot.git_remote, *bundle.snapshot.left_out)
+    yield from (*bundle.parameters, *bundle.logged, *(each.name for each in bundle.metrics))
+    yield from (*bundle.locks, *bundle.datasets, *bundle.models)
+    for lock in bundle.locks.values():
+        yield from (lock.python, lock.platform)
+    for attempt in bundle.attempts:
+        yield from (attempt.node, attempt.worker, attempt.gpus)
+    artifacts = [each.artifact for each in bundle.made] + [each.artifact for each in bundle.models.values()]
+    for artifact in artifacts:
+        yield from (artifact.codec, artifact.type)
+    yield from (each.role for each in bundle.taken)
+    for version in _all_versions(bundle):
+        yield from version.message.replace("\t", " ").split("\n")

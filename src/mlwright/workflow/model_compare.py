@@ -9,7 +9,6 @@ from msgspec import Struct
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid
-from mlwright.storage import Tree
 from mlwright.versioning import ModelDetail, Signature
 from mlwright.workflow.compare import Changed, MetricChange, changes_between, metric_change, packages_behind
 from mlwright.workflow.evaluation import Evaluated, evaluate
@@ -26,8 +25,8 @@ class ModelComparison(Struct, frozen=True):
         model: type, format, size, licence.
         metrics: as they were recorded, each on the data of its own run.
         signature: columns by name, and the output.
-        data: dataset versions that their runs read, by what asked for them.
-        code: files, by the digest of their bytes.
+        data: dataset versions that their runs read, by what asked for them; none if one has no run on record.
+        code: files, by the digest of their bytes; likewise.
         packages: of the environments that they are loaded in.
         on: what both were given on the same data, if that was asked for.
         evaluated: those scores.
@@ -66,6 +65,7 @@ def compare_models(
             hint=f"name another: mlwright models list {first.version.name}",
         )
     found = evaluate(rooms, (first, second), on, watcher) if on else None
+    both = bool(first.run and second.run)
     return ModelComparison(
         first=first,
         second=second,
@@ -74,8 +74,8 @@ def compare_models(
         metrics=_metrics(first.metrics, second.metrics),
         parameters=tuple(changes_between(first.parameters, second.parameters)),
         signature=tuple(changes_between(_columns(first.signature), _columns(second.signature))),
-        data=tuple(changes_between(first.data, second.data)),
-        code=tuple(changes_between(_files(rooms, first), _files(rooms, second))),
+        data=tuple(changes_between(first.data, second.data)) if both else (),
+        code=tuple(changes_between(_files(rooms, first), _files(rooms, second))) if both else (),
         packages=tuple(changes_between(_packages(rooms, first), _packages(rooms, second))),
         on=found,
         evaluated=()
@@ -116,7 +116,7 @@ def _columns(signature: Signature | None) -> dict[str, str]:
 
 
 def _files(rooms: Rooms, detail: ModelDetail) -> dict[str, Digest]:
-    tree = rooms.snapshots.tree(rooms.snapshots.get(detail.code)) if detail.code else Tree(())
+    tree = rooms.snapshots.tree(rooms.snapshots.get(detail.code))
     return {entry.path: entry.digest for entry in tree.entries}
 
 

@@ -15,7 +15,7 @@ from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.signature import ANSWER_STEP
 from mlwright.storage import load_tree, verify_entries
 from mlwright.storage.reading import verify_object
-from mlwright.versioning import ModelDetail
+from mlwright.versioning import ModelDetail, Version
 from mlwright.versioning.signatures import same_answer
 from mlwright.workflow.asking import Asker
 from mlwright.workflow.rooms import Rooms
@@ -71,6 +71,13 @@ def verify_model(
         skipped = Check("skipped", f"nothing here reads a {detail.artifact.codec} as a model")
         return VerifiedModel(reference, read, skipped, skipped)
     return _asked(rooms, detail, read, say)
+
+
+def verify_taken_over(rooms: Rooms, version: Version, progress: Progress) -> VerifiedModel:
+    """Look at the bytes of a version of which nothing else is here."""
+    read = _tried(lambda: _verify(rooms, version.digest, progress))
+    skipped = Check("skipped", "it was taken over from another workspace")
+    return VerifiedModel(version.reference, read, skipped, skipped)
 
 
 def _asked(rooms: Rooms, detail: ModelDetail, read: Check, say: Callable[[str], object]) -> VerifiedModel:

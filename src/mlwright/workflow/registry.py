@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlwright.kernel.errors import Incompatible, MlwrightError
+from mlwright.kernel.errors import Incompatible
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
@@ -147,20 +147,17 @@ class Registry(Models):
         Raises:
             NotFound: there is no such version.
         """
-        from mlwright.workflow.model_verify import Check, VerifiedModel, verify_model
+        from mlwright.workflow.model_verify import verify_model, verify_taken_over
 
         found = [self.versions.resolve(each) for each in references] or [
             version for newest in self.versions.newest() for version in self.versions.named(newest.name)
         ]
         looked = []
         for version in found:
-            try:
-                detail = self.detail(version.reference)
-            except MlwrightError as error:
-                skipped = Check("skipped", error.message)
-                looked.append(VerifiedModel(version.reference, skipped, skipped, skipped))
+            if self.versions.is_taken_over(version):
+                looked.append(verify_taken_over(self._rooms, version, progress))
                 continue
-            cards = self._cards.digests(version)
+            detail, cards = self.detail(version.reference), self._cards.digests(version)
             looked.append(verify_model(self._rooms, detail, cards, say or _silent, progress))
         return looked
 

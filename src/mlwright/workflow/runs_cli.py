@@ -327,11 +327,14 @@ def import_run(project: Project, source: Path, as_json: bool, dry_run: bool) -> 
         return
     with progress() as bar:
         run, new = project.import_run(source, progress=bar)
+    from mlwright.tracking import RunState
+
     if as_json:
         say_json(run)
         return
     say(f"run {short(run.id)} of {run.pipeline}: {'imported' if new else 'is here already'}")
-    say(f"make it again: mlwright runs reproduce {short(run.id)}")
+    if run.state is RunState.SUCCEEDED and run.kind != "comparison":
+        say(f"make it again: mlwright runs reproduce {short(run.id)}")
 
 
 def _say_reproduction(done: Reproduction) -> None:

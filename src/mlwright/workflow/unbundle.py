@@ -29,6 +29,7 @@ from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, Not
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.kernel.words import printable
 from mlwright.sdk.codec_names import TREE
 from mlwright.storage import Source, Tree, store_tree
 from mlwright.storage.scan import state_of
@@ -44,6 +45,8 @@ from mlwright.workflow.reproduce import ELSEWHERE
 from mlwright.workflow.rooms import Rooms
 
 _MANIFEST_BYTES = 256 << 20
+_REPEATED_BYTES = 64 << 20
+"""Files of code may be alike; so much more than the bundle holds is none."""
 
 
 def plan_import(rooms: Rooms, source: Path) -> Plan:
@@ -84,7 +87,7 @@ def import_run(rooms: Rooms, source: Path, *, progress: Progress = SILENT) -> tu
         NotFound: there is no such file.
         Corrupt: it is no bundle, is damaged, or holds what no bundle does.
         Incompatible: a newer mlwright wrote it.
-        Conflict: a version of the same name and number has other bytes here.
+        Conflict: a version of the same name and number has other bytes here, or an id of its own is taken.
         Unavailable: the disk is full; nothing is recorded.
     """
     with _opened(source) as tar:
@@ -165,7 +168,10 @@ def _trees(bundle: Bundle, staged: Path) -> dict[Digest, Tree]:
             if any(sizes.get(entry.digest) != entry.size_bytes for entry in tree.entries):
                 raise Corrupt(f"tree {member.digest[:12]} names a file that is not in the bundle")
             trees[member.digest] = tree
-    check_snapshot(bundle.snapshot, trees[bundle.snapshot.tree])
+    code = trees[bundle.snapshot.tree]
+    check_snapshot(bundle.snapshot, code)
+    if code.size_bytes > 4 * bundle.size_bytes + _REPEATED_BYTES:
+        raise Corrupt("the code names the same bytes so often that it is far larger than the bundle")
     for lock in bundle.locks.values():
         check_lock(lock)
     for version in bundle.datasets.values():
@@ -213,7 +219,8 @@ def _adopt(rooms: Rooms, bundle: Bundle) -> None:
 def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
     """The run with all that is known of it, in one transaction."""
     imported = {"imported": {"workspace": bundle.workspace, "at_us": now_us()}}
-    run = replace(bundle.run, about={**bundle.run.about, **imported})
+    error = None if bundle.run.error is None else _shown(bundle.run.error)
+    run = replace(bundle.run, about={**bundle.run.about, **imported}, error=error)
     metrics = [(each.name, each.value, each.step, each.at_us) for each in bundle.metrics]
     if not rooms.runs.adopt(tx, run, bundle.parameters, bundle.logged, metrics):
         return rooms.runs.recorded(run.id), False
@@ -227,10 +234,10 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
             absent.setdefault(each.attempt, {})[each.role] = msgspec.to_builtins(told)
     attempts = []
     for attempt in bundle.attempts:
-        if rooms.attempts.find(attempt.id) is not None:
-            raise Conflict(f"an attempt of run {short(run.id)} has an id that is taken here")
         elsewhere = attempt.detail.get(ELSEWHERE, {}) | absent.get(attempt.id, {})
         detail = {**attempt.detail, ELSEWHERE: elsewhere} if elsewhere else attempt.detail
+        if "error" in detail:
+            detail = {**detail, "error": _shown(detail["error"])}
         attempts.append(replace(attempt, detail=detail))
     rooms.attempts.add(tx, attempts)
     # Ids of their own: what a run reused stands in the bundles of several runs.
@@ -254,6 +261,14 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
     edges.add(tx, [Edge(later, role, attempt) for role, later, attempt in outputs])
     edges.add(tx, _edges(rooms, run, bundle, ids))
     return run, True
+
+
+def _shown(error: dict[str, Any]) -> dict[str, Any]:
+    """An error as a terminal may have it: what steps raise may have anything in it, colours too."""
+    return {
+        key: "\n".join(map(printable, told.split("\n"))) if isinstance(told, str) else told
+        for key, told in error.items()
+    }
 
 
 def _edges(rooms: Rooms, run: Run, bundle: Bundle, ids: dict[str, End]) -> Iterator[Edge]:
@@ -289,12 +304,14 @@ def _known(rooms: Rooms, bundle: Bundle) -> Run | None:
     """The run, if it is here already.
 
     Raises:
-        Conflict: a version that it needs has other bytes here.
+        Conflict: a version that it needs has other bytes here, or an attempt of it is another run's.
     """
     try:
         return rooms.runs.get(bundle.run.id)
     except NotFound:
         pass
+    if any(rooms.attempts.find(attempt.id) is not None for attempt in bundle.attempts):
+        raise Conflict(f"an attempt of run {short(bundle.run.id)} has an id that is taken here")
     for version in (*bundle.datasets.values(), *(each.version for each in bundle.models.values())):
         versions = _versions(rooms, version)
         there = versions.find(Reference(version.name, number=version.number))

@@ -134,6 +134,9 @@ def _reason(found: Explanation) -> object:
 
 def _explain(past: _Past, attempt: Attempt) -> Explanation:
     rooms = past.rooms
+    if "imported" in past.run(attempt.run_id).about:
+        summary = "this run was imported: what its steps were compared with is in its own workspace"
+        return Explanation(attempt, summary)
     if attempt.state is AttemptState.REUSED:
         source = edges.made_from(rooms.database, attempt.end, "reuses")[0].earlier.id
         made = rooms.attempts.find(source)
@@ -194,6 +197,7 @@ class _Past:
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
         self.fingerprint = cache(rooms.attempts.fingerprint)
+        self.run = cache(rooms.runs.recorded)
         self._attempt = cache(rooms.attempts.find)
         self._code = cache(self._read_code)
         self._successes: dict[tuple[str, str], list[Attempt]] = {}
@@ -232,7 +236,7 @@ class _Past:
         return _Side(lambda: self._code(attempt.run_id), dataset)
 
     def _read_code(self, identity: RunId) -> CodeIndex:
-        run = self.rooms.runs.recorded(identity)
+        run = self.run(identity)
         snapshot = self.rooms.snapshots.get(
             edges.made_from(self.rooms.database, run.end, "code")[0].earlier.id
         )
