@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from mlwright.app import Project
 from mlwright.environments import differing, packages_of
 from mlwright.environments.mixing import mixed
-from mlwright.kernel.errors import Invalid, WorkFailed
+from mlwright.kernel.errors import Cancelled, Invalid, Unavailable, WorkFailed
 from mlwright.tracking import Run
+from mlwright.workflow.watch import Unwatched
 from tests.conftest import write
 from tests.environments.conftest import Index, Small
 
@@ -140,6 +143,39 @@ def test_a_run_that_does_not_come_out_again_is_refused(
     project, good, bad = runs("import uuid; return str(uuid.uuid4())")
 
     with pytest.raises(WorkFailed, match="does not come out again with its own packages"):
+        project.find_culprit(good.id, bad.id)
+
+
+class Stopping(Unwatched):
+    """Somebody presses Ctrl-C while an environment is installed."""
+
+    def preparing(self, what: str) -> None:
+        if what.startswith("installing"):
+            raise Cancelled("cancelled", signal_number=signal.SIGINT)
+
+
+def test_a_search_that_is_cancelled_ends(runs: Callable[[str], tuple[Project, Run, Run]]) -> None:
+    """Ctrl-C is no outcome of a lock."""
+    project, good, bad = runs("return aa.VERSION")
+
+    with pytest.raises(Cancelled):
+        project.find_culprit(good.id, bad.id, Stopping())
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_packages_that_cannot_be_had_now_are_no_outcome(
+    runs: Callable[[str], tuple[Project, Run, Run]],
+    version: str,
+    index: Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An index that does not give what one of the runs had is said, and nothing is searched."""
+    project, good, bad = runs("return aa.VERSION")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    monkeypatch.delitem(index.files, f"aa-{version}-py3-none-any.whl")
+
+    with pytest.raises(Unavailable):
         project.find_culprit(good.id, bad.id)
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from mlwright.environments import Lock, PackageDifference, differing, packages_of
 from mlwright.environments.locks import make_lock
 from mlwright.environments.mixing import mixed
-from mlwright.kernel.errors import Incompatible, Invalid, MlwrightError, WorkFailed
+from mlwright.kernel.errors import Cancelled, Incompatible, Invalid, MlwrightError, Unavailable, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
@@ -60,6 +60,7 @@ def find_culprit(rooms: Rooms, good: str, bad: str, opener: Opener, watcher: Wat
         Invalid: they cannot be compared, or have the same packages.
         Incompatible: their interpreters or platforms differ.
         WorkFailed: the good run does not come out again with its own packages.
+        Unavailable: the packages of one of them cannot be had now.
     """
     compared = _compared(rooms, good, bad)
     folder = rooms.workspace.local / "trials" / short(compared.good.id)
@@ -118,13 +119,13 @@ class _Search(Struct):
 
     def culprit(self) -> Culprit:
         good, bad, changed = self.compared.good, self.compared.bad, self.compared.changed
-        outputs, error = self._run(())
+        outputs, error = self._run_whole(())
         if error is not None or self._first_other(outputs) is not None:
             raise WorkFailed(
                 f"run {short(good.id)} does not come out again with its own packages",
                 hint=f"look where it differs: mlwright runs reproduce {short(good.id)}",
             ) from error
-        outputs, error = self._run(changed)
+        outputs, error = self._run_whole(changed)
         self.target = None if error is not None else self._first_other(outputs)
         if error is None and self.target is None:
             return Culprit(good, bad, "", len(changed))
@@ -151,11 +152,24 @@ class _Search(Struct):
         now = outputs.get(self.target, "")
         return ("same" if now == self.wanted[self.target] else "different"), ""
 
+    def _run_whole(self, names: Collection[str]) -> tuple[dict[tuple[str, str], str], MlwrightError | None]:
+        """As `_run`, with the packages that one of the two runs had: that they cannot be had now says nothing.
+
+        Raises:
+            Unavailable: they cannot be had.
+        """
+        outputs, error = self._run(names)
+        if isinstance(error, Unavailable):
+            raise error
+        return outputs, error
+
     def _run(self, names: Collection[str]) -> tuple[dict[tuple[str, str], str], MlwrightError | None]:
         """What comes out with these packages changed, or the error that ends it."""
         try:
             locks = {name: self._lock(*texts, names) for name, texts in self.compared.texts.items()}
             run, error = Pipelines(self.rooms).run(replace(self.request, locks=locks), self.watcher)
+        except Cancelled:
+            raise
         except MlwrightError as refused:
             return {}, refused
         return outputs_of(self.rooms, run), error
