@@ -102,6 +102,23 @@ def test_the_package_with_which_a_run_fails_is_found(
     assert "dd is too new" in found.output
 
 
+def test_packages_that_do_not_go_together_are_not_what_a_run_fails_with(
+    runs: Callable[[str], tuple[Project, Run, Run]],
+) -> None:
+    """A lock between the two that ends in another error says nothing of the one that is looked for."""
+    project, good, bad = runs(
+        "assert cc.VERSION == dd.VERSION, 'they do not go together'\n"
+        "    if ee.VERSION == '2.0': raise ValueError('the cause')"
+    )
+
+    found = project.find_culprit(good.id, bad.id)
+
+    assert [each.name for each in found.suspects] == ["ee"]
+    assert "ValueError: the cause" in found.output
+    (between,) = [each for each in found.tried if each.outcome == "cannot be had"]
+    assert (between.changed, "AssertionError: they do not go together" in between.why) == (3, True)
+
+
 def test_two_packages_that_only_change_it_together_are_told(
     runs: Callable[[str], tuple[Project, Run, Run]],
 ) -> None:

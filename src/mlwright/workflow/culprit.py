@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Collection, Mapping
 
@@ -23,6 +24,9 @@ from mlwright.workflow.reproduce import outputs_of
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Watcher
+
+_FAILED = re.compile(r"step `(?P<step>[^`\[]+).*?` of run \S+ failed: (?P<what>[\w.]+(?=:|\n|$)|[^\n]*)")
+"""A step that failed, and the type of what it raised. Source: `failures.in_words`."""
 
 
 class Culprit(Struct, frozen=True):
@@ -107,7 +111,8 @@ class _Search(Struct):
 
     Args:
         wanted: what the good run gave.
-        target: the output that is looked at; None for whether there is an error.
+        target: the output that is looked at; None for whether there is an error,
+        failure: which is like this one.
     """
 
     rooms: Rooms
@@ -116,6 +121,7 @@ class _Search(Struct):
     wanted: dict[tuple[str, str], str]
     watcher: Watcher
     target: tuple[str, str] | None = None
+    failure: MlwrightError | None = None
 
     def culprit(self) -> Culprit:
         good, bad, changed = self.compared.good, self.compared.bad, self.compared.changed
@@ -125,9 +131,9 @@ class _Search(Struct):
                 f"run {short(good.id)} does not come out again with its own packages",
                 hint=f"look where it differs: mlwright runs reproduce {short(good.id)}",
             ) from error
-        outputs, error = self._run_whole(changed)
-        self.target = None if error is not None else self._first_other(outputs)
-        if error is None and self.target is None:
+        outputs, self.failure = self._run_whole(changed)
+        self.target = None if self.failure is not None else self._first_other(outputs)
+        if self.failure is None and self.target is None:
             return Culprit(good, bad, "", len(changed))
         names = in_order(list(changed), self._requires())
         found = bisect(names, lambda count: self._judge(names[:count]))
@@ -135,7 +141,7 @@ class _Search(Struct):
         return Culprit(
             good,
             bad,
-            "/".join(self.target) if self.target else str(error),
+            "/".join(self.target) if self.target else str(self.failure),
             len(changed),
             tuple(changed[name] for name in found.suspects),
             alone,
@@ -145,15 +151,16 @@ class _Search(Struct):
     def _judge(self, names: Collection[str]) -> tuple[Outcome, str]:
         self.watcher.preparing(f"trying with {counted(len(names), 'package')} changed")
         outputs, error = self._run(names)
-        if self.target is None:
-            return ("same" if error is None else "different"), ""
         if error is not None:
-            return "cannot be had", error.message
+            alike = self.failure is not None and _likeness(error) == _likeness(self.failure)
+            return ("different", "") if alike else ("cannot be had", error.message)
+        if self.target is None:
+            return "same", ""
         now = outputs.get(self.target, "")
         return ("same" if now == self.wanted[self.target] else "different"), ""
 
     def _run_whole(self, names: Collection[str]) -> tuple[dict[tuple[str, str], str], MlwrightError | None]:
-        """As `_run`, with the packages that one of the two runs had: that they cannot be had now says nothing.
+        """As `_run`, with the packages that one of the two runs had: they were to be had once.
 
         Raises:
             Unavailable: they cannot be had.
@@ -190,6 +197,12 @@ class _Search(Struct):
             for name, required in self.rooms.environments.build(lock).inventory.requires.items():
                 found[name] = (*found.get(name, ()), *required)
         return found
+
+
+def _likeness(error: MlwrightError) -> tuple[type[MlwrightError], str, str]:
+    """What two errors have in common that have one cause: their class, the step, and what it raised."""
+    failed = _FAILED.match(error.message)
+    return type(error), *((failed["step"], failed["what"]) if failed else ("", error.message))
 
 
 def _compared(rooms: Rooms, good: str, bad: str) -> _Compared:
