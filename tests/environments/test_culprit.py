@@ -52,6 +52,21 @@ def packages(index: Index) -> None:
         index.add(name, "2.0", *needs, **{name: f"{code}VERSION = '2.0'\n"})
 
 
+CONDA = "dependencies: [python={python}, {packages}]"
+OTHER = """
+from mlwright import pipeline, step
+
+@step
+def tell() -> list:
+    import sys, aa
+    return [sys.version_info[1], aa.VERSION]
+
+@pipeline
+def p():
+    tell()
+"""
+
+
 @pytest.fixture
 def runs(packages: None, make: Make) -> Iterator[Callable[[str], tuple[Project, Run, Run]]]:
     """Runs a pipeline whose step does what is given: with all packages at 1, then at 2."""
@@ -117,6 +132,25 @@ def test_packages_that_do_not_go_together_are_not_what_a_run_fails_with(
     assert "ValueError: the cause" in found.output
     (between,) = [each for each in found.tried if each.outcome == "cannot be had"]
     assert (between.changed, "AssertionError: they do not go together" in between.why) == (3, True)
+
+
+def test_the_interpreter_is_that_of_the_runs(
+    packages: None, make: Make, index: Index, other_python: str
+) -> None:
+    """Locks between two are for their interpreter, which need not be the one that searches."""
+    small = make(lock=False)
+
+    def run(version: str) -> Run:
+        packages = ", ".join(f"{name}={version}" for name in ("aa", "bb"))
+        small.bring(index, {"environment.yml": CONDA.format(python=other_python, packages=packages)})
+        project.environments.lock()
+        return project.run("p")
+
+    write(small.root, {"pipelines/p.py": OTHER})
+    with Project.open(small.root) as project:
+        found = project.find_culprit(run("1").id, run("2").id)
+
+    assert [each.name for each in found.suspects] == ["aa"]
 
 
 def test_two_packages_that_only_change_it_together_are_told(

@@ -95,14 +95,14 @@ class _Compared(Struct, frozen=True):
 
     Args:
         locks: of the bad run.
-        texts: the pylocks of each environment, of the good run and of the bad one.
+        texts: of each environment the interpreter, and the pylocks of the good run and of the bad one.
         changed: the packages that differ, by name.
     """
 
     good: Run
     bad: Run
     locks: dict[str, Lock]
-    texts: dict[str, tuple[bytes, bytes]]
+    texts: dict[str, tuple[str, bytes, bytes]]
     changed: dict[str, PackageDifference]
 
 
@@ -181,9 +181,9 @@ class _Search(Struct):
             return {}, refused
         return outputs_of(self.rooms, run), error
 
-    def _lock(self, good: bytes, bad: bytes, names: Collection[str]) -> Lock:
+    def _lock(self, python: str, good: bytes, bad: bytes, names: Collection[str]) -> Lock:
         text = mixed(good, bad, names) if names else good
-        return make_lock(text, self.rooms.objects.put(text).digest)
+        return make_lock(text, self.rooms.objects.put(text).digest, python)
 
     def _first_other(self, outputs: Mapping[tuple[str, str], str]) -> tuple[str, str] | None:
         """Where the outputs part from those of the good run, in the order of the graph."""
@@ -192,8 +192,8 @@ class _Search(Struct):
     def _requires(self) -> dict[str, tuple[str, ...]]:
         """What the packages of the bad run require, in any of its environments."""
         found: dict[str, tuple[str, ...]] = {}
-        for _, bad in self.compared.texts.values():
-            lock = make_lock(bad, self.rooms.objects.put(bad).digest)
+        for python, _, bad in self.compared.texts.values():
+            lock = make_lock(bad, self.rooms.objects.put(bad).digest, python)
             for name, required in self.rooms.environments.build(lock).inventory.requires.items():
                 found[name] = (*found.get(name, ()), *required)
         return found
@@ -210,12 +210,12 @@ def _compared(rooms: Rooms, good: str, bad: str) -> _Compared:
     before, after = locks_of(rooms, first), locks_of(rooms, second)
     _refuse_unlike(first, second, before, after)
     texts = {
-        name: (rooms.environments.text(lock), rooms.environments.text(after.get(name, lock)))
+        name: (lock.python, rooms.environments.text(lock), rooms.environments.text(after.get(name, lock)))
         for name, lock in before.items()
     }
     changed = {
         each.name: each
-        for good_text, bad_text in texts.values()
+        for _, good_text, bad_text in texts.values()
         for each in differing(packages_of(good_text), packages_of(bad_text))
     }
     if not changed:
@@ -237,8 +237,9 @@ def _refuse_unlike(good: Run, bad: Run, before: Mapping[str, Lock], after: Mappi
             f"run {short(good.id)} is of `{good.pipeline}`, run {short(bad.id)} of `{bad.pipeline}`",
             hint=f"mlwright runs list --pipeline {good.pipeline}",
         )
-    for name in before.keys() & after.keys():
-        then, now = before[name], after[name]
+    for name in sorted(before.keys() | after.keys()):
+        # A step of one run that has no environment of its own in the other had the project's there.
+        then, now = (each.get(name, each[""]) for each in (before, after))
         if (then.python, then.platform) != (now.python, now.platform):
             raise Incompatible(
                 f"the runs had different interpreters: Python {then.python} on {then.platform},"
