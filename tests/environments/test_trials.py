@@ -10,7 +10,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.environments import Environments
-from mlwright.kernel.errors import WorkFailed
+from mlwright.kernel.errors import Invalid, WorkFailed
 from mlwright.workflow import Request
 from mlwright.workflow.trials import Trial, run_trial
 from mlwright.workflow.watch import Unwatched
@@ -114,6 +114,51 @@ def test_a_pipeline_that_fails_here_cannot_be_compared(project: Project, tmp_pat
 
     with pytest.raises(WorkFailed, match="`p` fails with the packages that the project has"):
         tried(project, tmp_path, "two>=2")
+
+
+def test_what_a_file_says_is_not_changed_by_a_proposal(project: Project, index: Index) -> None:
+    """An environment of `[tool.mlwright.environments]` is as it is, and tried with the others."""
+    file = project.root / "pyproject.toml"
+    file.write_text(file.read_text() + 'environments = { old = "old.txt" }\n')
+    write(project.root, {"old.txt": "three"})
+    project.environments.lock_all()
+    proposal = project.environments.changes.plan_add(["two==2.0"])
+
+    trial = project.try_proposal(proposal, "p")
+
+    assert trial.passed
+    assert project.environments.proposed(proposal, "old") == project.environments.current("old")
+
+
+def test_an_error_of_a_proposal_names_the_project(project: Project) -> None:
+    """The place in which uv works is gone by then."""
+    proposal = project.environments.changes.plan_add(["two==2.0"])
+
+    with pytest.raises(Invalid) as refusal:
+        project.environments.proposed(proposal, "nosuch")
+
+    assert refusal.value.where == str(project.root / "pyproject.toml")
+
+
+SCRIPT = """# /// script
+# dependencies = ["two<2"]
+# [[tool.uv.index]]
+# url = "{index}/simple"
+# default = true
+# ///
+import two
+open("made.txt", "w").write(two.VERSION)
+"""
+
+
+def test_a_script_with_its_own_lock_keeps_it(project: Project, index: Index) -> None:
+    """What it says itself that it needs, a change of the project does not touch."""
+    write(project.root, {"train.py": SCRIPT.format(index=index.url)})
+    project.environments.lock_file("train.py")
+
+    trial = project.try_proposal(project.environments.changes.plan_add(["two==2.0"]), "train.py")
+
+    assert trial.identical, trial
 
 
 TESTS = """

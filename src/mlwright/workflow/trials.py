@@ -104,7 +104,8 @@ def run_trial(
         rooms: the project's.
         request: the pipeline, a script or a notebook; None for the project's tests alone.
         files: what stands in place of the project's own files there: `pyproject.toml`, `uv.lock`.
-        lock_of: the lock that an environment would have, by its name.
+        lock_of: the lock that an environment would have, by its name. A script that says itself what it
+            needs keeps its own.
         opener: opens the project aside.
 
     Raises:
@@ -125,7 +126,8 @@ def run_trial(
         tested = run_tests(folder, _with_pytest(fresh, rooms, lock_of), watcher)
         if before is None or again is None:
             return Trial(folder, tested)
-        locks = {name: lock_of(name) for name in again.locks}
+        own = rooms.environments.of_script(again.pipeline) if again.kind == "script" else None
+        locks = {name: lock_of(name) for name in again.locks} if own is None else {"": own}
         for lock in locks.values():
             fresh.environments.adopt(lock, rooms.objects)
         after, error = Pipelines(fresh).run(replace(again, locks=locks), watcher)
