@@ -107,6 +107,19 @@ def test_a_pipeline_that_fails_aside_is_told(project: Project, index: Index, tmp
     assert not trial.passed
 
 
+def test_a_pipeline_that_cannot_begin_aside_is_told(project: Project, index: Index, tmp_path: Path) -> None:
+    """A module that does not import with the new package is a result, beside that of the tests."""
+    index.add("two", "3.0", two="raise ImportError('two is broken')")
+    file = project.root / "pipelines/p.py"
+    file.write_text(f"import two\n{file.read_text()}")
+
+    trial = tried(project, tmp_path, "two>=3")
+
+    assert trial.error is not None
+    assert "two is broken" in trial.error.message
+    assert (trial.ran, trial.passed, trial.comparison) == (True, False, None)
+
+
 def test_a_pipeline_that_fails_here_cannot_be_compared(project: Project, tmp_path: Path) -> None:
     """What is broken already is said before anything is tried."""
     file = project.root / "pipelines/p.py"

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from mlwright.compute import this_machine
 from mlwright.compute.process import cause_of_death, start_python
 from mlwright.environments import Environment, Lock
-from mlwright.kernel.errors import MlwrightError, WorkFailed
+from mlwright.kernel.errors import Cancelled, MlwrightError, Unavailable, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunFilter, RunState
@@ -50,9 +50,9 @@ class Trial(Struct, frozen=True):
 
     Args:
         folder: where it was tried.
-        comparison: of the two runs; None without a pipeline.
+        comparison: of the two runs; None without a pipeline, or when it could not begin there.
         warnings: that the pipeline gives there, and does not give here.
-        error: what ended the run there.
+        error: what ended the run there, or did not let it begin.
     """
 
     folder: Path
@@ -62,9 +62,14 @@ class Trial(Struct, frozen=True):
     error: MlwrightError | None = None
 
     @property
+    def ran(self) -> bool:
+        """Whether tests or a pipeline said anything."""
+        return self.tested.verdict != "not run" or self.comparison is not None or self.error is not None
+
+    @property
     def passed(self) -> bool:
-        """Whether nothing broke; results may differ all the same."""
-        return self.error is None and self.tested.verdict != "failed"
+        """Whether something was run, and nothing broke; results may differ all the same."""
+        return self.ran and self.error is None and self.tested.verdict != "failed"
 
     @property
     def identical(self) -> bool:
@@ -130,7 +135,12 @@ def run_trial(
         locks = {name: lock_of(name) for name in again.locks} if own is None else {"": own}
         for lock in locks.values():
             fresh.environments.adopt(lock, rooms.objects)
-        after, error = Pipelines(fresh).run(replace(again, locks=locks), watcher)
+        try:
+            after, error = Pipelines(fresh).run(replace(again, locks=locks), watcher)
+        except (Cancelled, Unavailable):
+            raise  # neither is said by the packages
+        except MlwrightError as refused:
+            return Trial(folder, tested, error=refused)
         comparison = compared(side_of(rooms, before), side_of(fresh, after))
         new = _warnings(fresh, after) - _warnings(rooms, before)
         return Trial(folder, tested, comparison, tuple(sorted(new)), error)
