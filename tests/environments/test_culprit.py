@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from mlwright.app import Project
 from mlwright.environments import differing, packages_of
 from mlwright.environments.mixing import mixed
-from mlwright.kernel.errors import Cancelled, Invalid, Unavailable, WorkFailed
+from mlwright.kernel.errors import Cancelled, Conflict, Invalid, Unavailable, WorkFailed
+from mlwright.kernel.files import locked
+from mlwright.kernel.ids import short
 from mlwright.tracking import Run
 from mlwright.workflow.watch import Unwatched
 from tests.conftest import write
@@ -115,6 +118,19 @@ def test_the_package_with_which_a_run_fails_is_found(
 
     assert [each.name for each in found.suspects] == ["dd"]
     assert "dd is too new" in found.output
+
+
+def test_one_search_of_a_run_goes_on_at_a_time(runs: Callable[[str], tuple[Project, Run, Run]]) -> None:
+    """A second one would work in the same folder."""
+    project, good, bad = runs("return aa.VERSION")
+    folder = project.rooms.workspace.local / "trials"
+    folder.mkdir()
+
+    with (
+        locked(folder / f"{short(good.id)}.lock", fcntl.LOCK_EX),
+        pytest.raises(Conflict, match="another trial goes on"),
+    ):
+        project.find_culprit(good.id, bad.id)
 
 
 def test_packages_that_do_not_go_together_are_not_what_a_run_fails_with(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Collection, Mapping
 
 from msgspec import Struct
@@ -18,7 +17,7 @@ from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.tracking import Run, RunState
 from mlwright.workflow.bisection import Outcome, Tried, bisect, in_order
-from mlwright.workflow.elsewhere import Opener, locks_of, restore_run
+from mlwright.workflow.elsewhere import Opener, locks_of, restore_run, trial_folder
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.reproduce import outputs_of
 from mlwright.workflow.request import Request
@@ -65,18 +64,18 @@ def find_culprit(rooms: Rooms, good: str, bad: str, opener: Opener, watcher: Wat
         Incompatible: their interpreters or platforms differ.
         WorkFailed: the good run does not come out again with its own packages.
         Unavailable: the packages of one of them cannot be had now.
+        Conflict: another search of this run goes on.
     """
     compared = _compared(rooms, good, bad)
-    folder = rooms.workspace.local / "trials" / short(compared.good.id)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh, request = restore_run(rooms, compared.good, folder, opener)
-    try:
-        for lock in compared.locks.values():
-            fresh.environments.adopt(lock, rooms.objects)
-        wanted = outputs_of(rooms, compared.good)
-        return _Search(fresh, replace(request, cache=True), compared, wanted, watcher).culprit()
-    finally:
-        fresh.workspace.close()
+    with trial_folder(rooms, short(compared.good.id)) as folder:
+        fresh, request = restore_run(rooms, compared.good, folder, opener)
+        try:
+            for lock in compared.locks.values():
+                fresh.environments.adopt(lock, rooms.objects)
+            wanted = outputs_of(rooms, compared.good)
+            return _Search(fresh, replace(request, cache=True), compared, wanted, watcher).culprit()
+        finally:
+            fresh.workspace.close()
 
 
 def plan_bisection(rooms: Rooms, good: str, bad: str) -> Plan:

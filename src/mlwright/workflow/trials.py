@@ -5,7 +5,6 @@ changed is told; the project stays as it is.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -22,7 +21,7 @@ from mlwright.storage import check_out
 from mlwright.tracking import Run, RunFilter, RunState
 from mlwright.workflow.compare import RunComparison, compared, side_of
 from mlwright.workflow.detail import logs
-from mlwright.workflow.elsewhere import Opener, restore_run
+from mlwright.workflow.elsewhere import Opener, restore_run, trial_folder
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
@@ -116,36 +115,44 @@ def run_trial(
     Raises:
         WorkFailed: the pipeline fails as the project is now: nothing can be compared.
         Unavailable: a package cannot be had.
+        Conflict: another trial goes on.
     """
-    folder = rooms.workspace.local / "trials" / "latest"
-    shutil.rmtree(folder, ignore_errors=True)
-    before = None if request is None else _run_here(rooms, request, watcher)
-    if before is None:
-        check_out(rooms.objects, rooms.snapshots.tree(rooms.snapshots.take()), folder)
-        fresh, again = opener(folder), None
-    else:
-        fresh, again = restore_run(rooms, before, folder, opener)
-    try:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        tested = run_tests(folder, _with_pytest(fresh, rooms, lock_of), watcher)
-        if before is None or again is None:
-            return Trial(folder, tested)
-        own = rooms.environments.of_script(again.pipeline) if again.kind == "script" else None
-        locks = {name: lock_of(name) for name in again.locks} if own is None else {"": own}
-        for lock in locks.values():
-            fresh.environments.adopt(lock, rooms.objects)
+    with trial_folder(rooms, "latest") as folder:
+        before = None if request is None else _run_here(rooms, request, watcher)
+        if before is None:
+            check_out(rooms.objects, rooms.snapshots.tree(rooms.snapshots.take()), folder)
+            fresh, again = opener(folder), None
+        else:
+            fresh, again = restore_run(rooms, before, folder, opener)
         try:
-            after, error = Pipelines(fresh).run(replace(again, locks=locks), watcher)
-        except (Cancelled, Unavailable):
-            raise  # neither is said by the packages
-        except MlwrightError as refused:
-            return Trial(folder, tested, error=refused)
-        comparison = compared(side_of(rooms, before), side_of(fresh, after))
-        new = _warnings(fresh, after) - _warnings(rooms, before)
-        return Trial(folder, tested, comparison, tuple(sorted(new)), error)
-    finally:
-        fresh.workspace.close()
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+            tested = run_tests(folder, _with_pytest(fresh, rooms, lock_of), watcher)
+            if before is None or again is None:
+                return Trial(folder, tested)
+            own = rooms.environments.of_script(again.pipeline) if again.kind == "script" else None
+            locks = {name: lock_of(name) for name in again.locks} if own is None else {"": own}
+            return _compared(rooms, before, fresh, replace(again, locks=locks), tested, watcher)
+        finally:
+            fresh.workspace.close()
+
+
+def _compared(
+    rooms: Rooms, before: Run, fresh: Rooms, request: Request, tested: Tested, watcher: Watcher
+) -> Trial:
+    """Run the pipeline in the place aside, beside the run that was made here."""
+    folder = fresh.project.root
+    for lock in request.locks.values():
+        fresh.environments.adopt(lock, rooms.objects)
+    try:
+        after, error = Pipelines(fresh).run(request, watcher)
+    except (Cancelled, Unavailable):
+        raise  # neither is said by the packages
+    except MlwrightError as refused:
+        return Trial(folder, tested, error=refused)
+    comparison = compared(side_of(rooms, before), side_of(fresh, after))
+    new = _warnings(fresh, after) - _warnings(rooms, before)
+    return Trial(folder, tested, comparison, tuple(sorted(new)), error)
 
 
 def _run_here(rooms: Rooms, request: Request, watcher: Watcher) -> Run:
