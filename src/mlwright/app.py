@@ -380,6 +380,7 @@ class Project:
         Raises:
             Invalid: they cannot be compared, or have the same packages.
             WorkFailed: the good run does not come out again.
+            Unavailable: the packages of one of them cannot be had now.
         """
         from mlwright.workflow.culprit import find_culprit
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from mlwright.environments.locks import make_lock
+from mlwright.environments.locks import current_python, make_lock
 from mlwright.kernel.errors import Corrupt, Incompatible, Invalid, Unavailable
 from tests.conftest import mlwright
 from tests.environments.conftest import Index, Small
@@ -155,7 +155,7 @@ def test_a_file_with_another_hash_is_refused(make: Make) -> None:
     small = make("one")
     text = small.workspace.objects.get(small.environments.current().pylock)
     tampered = re.sub(rb"[0-9a-f]{64}", b"0" * 64, text)
-    lock = make_lock(tampered, small.workspace.objects.put(tampered).digest)
+    lock = make_lock(tampered, small.workspace.objects.put(tampered).digest, current_python())
 
     with pytest.raises(Corrupt, match=r"the file of `.*` has another hash") as refusal:
         small.environments.build(lock)
@@ -169,7 +169,7 @@ def test_a_file_without_a_hash_is_refused(make: Make) -> None:
     small = make("two")
     text = small.workspace.objects.get(small.environments.current().pylock)
     tampered = re.sub(rb'hashes = \{ sha256 = "[0-9a-f]{64}" \}', b"hashes = {}", text)
-    lock = make_lock(tampered, small.workspace.objects.put(tampered).digest)
+    lock = make_lock(tampered, small.workspace.objects.put(tampered).digest, current_python())
 
     with pytest.raises(Unavailable, match="cannot be installed"):
         small.environments.build(lock)

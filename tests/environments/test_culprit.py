@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from mlwright.app import Project
 from mlwright.environments import differing, packages_of
 from mlwright.environments.mixing import mixed
-from mlwright.kernel.errors import Invalid, WorkFailed
+from mlwright.kernel.errors import Cancelled, Conflict, Invalid, Unavailable, WorkFailed
+from mlwright.kernel.files import locked
+from mlwright.kernel.ids import short
 from mlwright.tracking import Run
+from mlwright.workflow.watch import Unwatched
 from tests.conftest import write
 from tests.environments.conftest import Index, Small
 
@@ -47,6 +53,21 @@ def packages(index: Index) -> None:
         needs = ["ee>=2"] if name == "ff" else []
         code = "import ee\nassert ee.VERSION == '2.0'\n" if name == "ff" else ""
         index.add(name, "2.0", *needs, **{name: f"{code}VERSION = '2.0'\n"})
+
+
+CONDA = "dependencies: [python={python}, {packages}]"
+OTHER = """
+from mlwright import pipeline, step
+
+@step
+def tell() -> list:
+    import sys, aa
+    return [sys.version_info[1], aa.VERSION]
+
+@pipeline
+def p():
+    tell()
+"""
 
 
 @pytest.fixture
@@ -99,6 +120,55 @@ def test_the_package_with_which_a_run_fails_is_found(
     assert "dd is too new" in found.output
 
 
+def test_one_search_of_a_run_goes_on_at_a_time(runs: Callable[[str], tuple[Project, Run, Run]]) -> None:
+    """A second one would work in the same folder."""
+    project, good, bad = runs("return aa.VERSION")
+    folder = project.rooms.workspace.local / "trials"
+    folder.mkdir()
+
+    with (
+        locked(folder / f"{short(good.id)}.lock", fcntl.LOCK_EX),
+        pytest.raises(Conflict, match="another trial goes on"),
+    ):
+        project.find_culprit(good.id, bad.id)
+
+
+def test_packages_that_do_not_go_together_are_not_what_a_run_fails_with(
+    runs: Callable[[str], tuple[Project, Run, Run]],
+) -> None:
+    """A lock between the two that ends in another error says nothing of the one that is looked for."""
+    project, good, bad = runs(
+        "assert cc.VERSION == dd.VERSION, 'they do not go together'\n"
+        "    if ee.VERSION == '2.0': raise ValueError('the cause')"
+    )
+
+    found = project.find_culprit(good.id, bad.id)
+
+    assert [each.name for each in found.suspects] == ["ee"]
+    assert "ValueError: the cause" in found.output
+    (between,) = [each for each in found.tried if each.outcome == "cannot be had"]
+    assert (between.changed, "AssertionError: they do not go together" in between.why) == (3, True)
+
+
+def test_the_interpreter_is_that_of_the_runs(
+    packages: None, make: Make, index: Index, other_python: str
+) -> None:
+    """Locks between two are for their interpreter, which need not be the one that searches."""
+    small = make(lock=False)
+
+    def run(version: str) -> Run:
+        packages = ", ".join(f"{name}={version}" for name in ("aa", "bb"))
+        small.bring(index, {"environment.yml": CONDA.format(python=other_python, packages=packages)})
+        project.environments.lock()
+        return project.run("p")
+
+    write(small.root, {"pipelines/p.py": OTHER})
+    with Project.open(small.root) as project:
+        found = project.find_culprit(run("1").id, run("2").id)
+
+    assert [each.name for each in found.suspects] == ["aa"]
+
+
 def test_two_packages_that_only_change_it_together_are_told(
     runs: Callable[[str], tuple[Project, Run, Run]],
 ) -> None:
@@ -140,6 +210,39 @@ def test_a_run_that_does_not_come_out_again_is_refused(
     project, good, bad = runs("import uuid; return str(uuid.uuid4())")
 
     with pytest.raises(WorkFailed, match="does not come out again with its own packages"):
+        project.find_culprit(good.id, bad.id)
+
+
+class Stopping(Unwatched):
+    """Somebody presses Ctrl-C while an environment is installed."""
+
+    def preparing(self, what: str) -> None:
+        if what.startswith("installing"):
+            raise Cancelled("cancelled", signal_number=signal.SIGINT)
+
+
+def test_a_search_that_is_cancelled_ends(runs: Callable[[str], tuple[Project, Run, Run]]) -> None:
+    """Ctrl-C is no outcome of a lock."""
+    project, good, bad = runs("return aa.VERSION")
+
+    with pytest.raises(Cancelled):
+        project.find_culprit(good.id, bad.id, Stopping())
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+def test_packages_that_cannot_be_had_now_are_no_outcome(
+    runs: Callable[[str], tuple[Project, Run, Run]],
+    version: str,
+    index: Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An index that does not give what one of the runs had is said, and nothing is searched."""
+    project, good, bad = runs("return aa.VERSION")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
+    monkeypatch.delitem(index.files, f"aa-{version}-py3-none-any.whl")
+
+    with pytest.raises(Unavailable):
         project.find_culprit(good.id, bad.id)
 
 

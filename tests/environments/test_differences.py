@@ -84,6 +84,24 @@ def test_packages_differ_by_version_files_or_being_there() -> None:
     ]
 
 
+@pytest.mark.parametrize("condition", ["marker = \"python_version < '3.12'\"", 'requires-python = ">=3.12"'])
+def test_a_package_for_other_pythons_differs(condition: str) -> None:
+    """The same files under another condition are another environment; where files differ, that is said."""
+    plain = pylock("two 1.0 aa")
+    now = packages_of(plain + condition.encode())
+
+    (same_files,) = differing(packages_of(plain), now)
+    (other_files,) = differing(packages_of(pylock("two 1.0 bb")), now)
+
+    assert (same_files.verdict, same_files.shown) == ("conditions", "1.0, other conditions")
+    assert (other_files.verdict, other_files.shown) == ("files", "1.0, other files")
+
+
+def test_a_name_is_compared_as_it_is_normalised() -> None:
+    """Whoever writes a lock may write a package's name in his own way."""
+    assert packages_of(pylock("Big_Name 1.0 aa")) == packages_of(pylock("big-name 1.0 aa"))
+
+
 def test_a_package_that_is_locked_twice_has_both_versions() -> None:
     """Different platforms may have different versions of one package."""
     then, now = packages_of(pylock("two 1.0 aa", "two 2.0 bb")), packages_of(pylock("two 2.0 bb"))

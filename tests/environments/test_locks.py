@@ -195,7 +195,7 @@ def test_a_recorded_lock_is_found_with_its_bytes(make: Make) -> None:
     assert found == (lock, lock)
     (edge,) = made_from(small.workspace.database, lock.end)
     assert (edge.role, edge.earlier) == ("bytes", End("object", lock.pylock))
-    assert make_lock(small.workspace.objects.get(lock.pylock), lock.pylock) == lock
+    assert make_lock(small.workspace.objects.get(lock.pylock), lock.pylock, lock.python) == lock
 
 
 def test_an_unknown_environment_is_not_found(make: Make) -> None:
@@ -215,7 +215,7 @@ def test_a_beginning_that_fits_two_environments_asks_for_more(make: Make) -> Non
     with small.workspace.database.transaction() as tx:
         for number in range(17):
             stored = small.workspace.objects.put(f"packages = []\n# {number}\n".encode())
-            small.environments.record(tx, make_lock(f"# {number}".encode(), stored.digest))
+            small.environments.record(tx, make_lock(f"# {number}".encode(), stored.digest, current_python()))
     digests = sorted(row["digest"] for row in small.workspace.database.read("SELECT digest FROM lock"))
     shared = next(one[0] for one, other in pairwise(digests) if one[0] == other[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.environments import Environments
-from mlwright.kernel.errors import WorkFailed
+from mlwright.kernel.errors import Conflict, Invalid, WorkFailed
+from mlwright.kernel.files import locked
 from mlwright.workflow import Request
 from mlwright.workflow.trials import Trial, run_trial
 from mlwright.workflow.watch import Unwatched
@@ -107,6 +109,45 @@ def test_a_pipeline_that_fails_aside_is_told(project: Project, index: Index, tmp
     assert not trial.passed
 
 
+def test_a_pipeline_that_cannot_begin_aside_is_told(
+    project: Project, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module that does not import with the new package is a result, beside that of the tests."""
+    monkeypatch.setattr(index, "files", dict(index.files))  # the other tests have a sound one
+    index.add("two", "3.0", two="raise ImportError('two is broken')")
+    file = project.root / "pipelines/p.py"
+    file.write_text(f"import two\n{file.read_text()}")
+
+    trial = tried(project, tmp_path, "two>=3")
+
+    assert trial.error is not None
+    assert "two is broken" in trial.error.message
+    assert (trial.ran, trial.passed, trial.comparison) == (True, False, None)
+
+
+def test_one_trial_goes_on_at_a_time(project: Project, tmp_path: Path) -> None:
+    """A second one is refused, and leaves the folder of the first as it is."""
+    folder = project.rooms.workspace.local / "trials"
+    write(folder, {"latest/mine.txt": "1"})
+
+    with (
+        locked(folder / "latest.lock", fcntl.LOCK_EX),
+        pytest.raises(Conflict, match="another trial goes on"),
+    ):
+        tried(project, tmp_path, "two>=2")
+
+    assert (folder / "latest" / "mine.txt").exists()
+
+
+def test_no_environment_stays_in_a_place_aside(project: Project, tmp_path: Path) -> None:
+    """What was tried may be looked at; its packages would fill the disk."""
+    trial = tried(project, tmp_path, "two>=2")
+
+    assert (trial.folder / "pipelines" / "p.py").exists()
+    assert (trial.folder / ".mlwright" / "local").exists()
+    assert not list(trial.folder.rglob("pyvenv.cfg"))
+
+
 def test_a_pipeline_that_fails_here_cannot_be_compared(project: Project, tmp_path: Path) -> None:
     """What is broken already is said before anything is tried."""
     file = project.root / "pipelines/p.py"
@@ -114,6 +155,51 @@ def test_a_pipeline_that_fails_here_cannot_be_compared(project: Project, tmp_pat
 
     with pytest.raises(WorkFailed, match="`p` fails with the packages that the project has"):
         tried(project, tmp_path, "two>=2")
+
+
+def test_what_a_file_says_is_not_changed_by_a_proposal(project: Project, index: Index) -> None:
+    """An environment of `[tool.mlwright.environments]` is as it is, and tried with the others."""
+    file = project.root / "pyproject.toml"
+    file.write_text(file.read_text() + 'environments = { old = "old.txt" }\n')
+    write(project.root, {"old.txt": "three"})
+    project.environments.lock_all()
+    proposal = project.environments.changes.plan_add(["two==2.0"])
+
+    trial = project.try_proposal(proposal, "p")
+
+    assert trial.passed
+    assert project.environments.proposed(proposal, "old") == project.environments.current("old")
+
+
+def test_an_error_of_a_proposal_names_the_project(project: Project) -> None:
+    """The place in which uv works is gone by then."""
+    proposal = project.environments.changes.plan_add(["two==2.0"])
+
+    with pytest.raises(Invalid) as refusal:
+        project.environments.proposed(proposal, "nosuch")
+
+    assert refusal.value.where == str(project.root / "pyproject.toml")
+
+
+SCRIPT = """# /// script
+# dependencies = ["two<2"]
+# [[tool.uv.index]]
+# url = "{index}/simple"
+# default = true
+# ///
+import two
+open("made.txt", "w").write(two.VERSION)
+"""
+
+
+def test_a_script_with_its_own_lock_keeps_it(project: Project, index: Index) -> None:
+    """What it says itself that it needs, a change of the project does not touch."""
+    write(project.root, {"train.py": SCRIPT.format(index=index.url)})
+    project.environments.lock_file("train.py")
+
+    trial = project.try_proposal(project.environments.changes.plan_add(["two==2.0"]), "train.py")
+
+    assert trial.identical, trial
 
 
 TESTS = """

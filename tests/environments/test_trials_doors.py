@@ -69,6 +69,21 @@ def test_a_change_that_breaks_the_project_is_not_made(project: Path) -> None:
     assert "two==2.0" in (project / "pyproject.toml").read_text()
 
 
+def test_a_change_that_nothing_tried_is_not_made(make: Make) -> None:
+    """Without tests, and without a pipeline that succeeded, nothing says that it does not break."""
+    root = make("two<2").root
+    before = (root / "pyproject.toml").read_bytes()
+
+    tried = mlwright("environments", "try", "two==2.0", cwd=root)
+    refused = mlwright("environments", "add", "two==2.0", "--try", cwd=root)
+
+    assert (tried.returncode, refused.returncode) == (1, 1)
+    assert "nothing was run" in tried.stdout
+    assert "nothing broke" not in tried.stdout
+    assert "add two==2.0 was not tried" in refused.stderr
+    assert (root / "pyproject.toml").read_bytes() == before
+
+
 def test_the_package_is_named_that_changed_a_result(project: Path) -> None:
     """Between two runs, as text and as JSON; without a package that matters it ends with 1."""
     assert mlwright("environments", "add", "two==2.0", cwd=project).returncode == 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from mlwright.app import Project
-from mlwright.environments.locks import make_lock
+from mlwright.environments.locks import current_python, make_lock
 from mlwright.kernel import edges
 from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import NotFound
@@ -196,7 +196,7 @@ directory = {{ path = "." }}
 
 def run_with(project: Project, pylock: str) -> str:
     """A recorded run with an environment of these packages, and a second one beside."""
-    lock = make_lock(pylock.encode(), project.rooms.objects.put(pylock.encode()).digest)
+    lock = make_lock(pylock.encode(), project.rooms.objects.put(pylock.encode()).digest, current_python())
     with project.rooms.database.transaction() as tx:
         run, _ = project.runs.begin(tx, project="small", pipeline="p", seed=0, parameters={}, pins={})
         project.environments.record(tx, lock)

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from mlwright.environments.declared import normal
 from mlwright.environments.locks import Lock
 from mlwright.kernel.digest import composite
 
 
 class PackageDifference(Struct, frozen=True):
-    """A package that differs; each side is a version with a digest of its files, empty where it is not there.
+    """A package that differs; each side is what `packages_of` says of it, empty where it is not there.
 
     A package that is locked for several platforms has several of both on one side.
     """
@@ -23,19 +24,26 @@ class PackageDifference(Struct, frozen=True):
     now: str
 
     @property
-    def verdict(self) -> Literal["added", "removed", "version", "files"]:
-        """What differs; `files` where the version is the same."""
+    def verdict(self) -> Literal["added", "removed", "version", "files", "conditions"]:
+        """What differs; `files` where the version is the same, `conditions` where the files are, too."""
         if not self.then:
             return "added"
         if not self.now:
             return "removed"
-        return "files" if _versions(self.then) == _versions(self.now) else "version"
+        if _versions(self.then) != _versions(self.now):
+            return "version"
+        return "conditions" if _files(self.then) == _files(self.now) else "files"
 
     @property
     def shown(self) -> str:
-        """`1.0 -> 2.0`, `added 1.0`, `removed 1.0`, `1.0, other files`."""
+        """`1.0 -> 2.0`, `added 1.0`, `removed 1.0`, `1.0, other files`, `1.0, other conditions`."""
         then, now = _versions(self.then), _versions(self.now)
-        shown = {"added": f"added {now}", "removed": f"removed {then}", "files": f"{now}, other files"}
+        shown = {
+            "added": f"added {now}",
+            "removed": f"removed {then}",
+            "files": f"{now}, other files",
+            "conditions": f"{now}, other conditions",
+        }
         return shown.get(self.verdict, f"{then} -> {now}")
 
 
@@ -78,23 +86,32 @@ def differing(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[PackageD
 
 
 def packages_of(pylock: bytes) -> dict[str, str]:
-    """The packages of a pylock, each as `VERSION b3:DIGEST`; the digest is of the hashes of all its files."""
+    """The packages of a pylock by normalised name, each as `VERSION b3:DIGEST`.
+
+    The digest is of the hashes of all its files; `+DIGEST` follows if it is not for all platforms.
+    """
     found: dict[str, str] = {}
     for entry in tomllib.loads(pylock.decode()).get("packages", []):
-        name, shown = entry["name"], _package(entry)
+        name, shown = normal(entry["name"]), _package(entry)
         # One package may be locked more than once, for different platforms.
         found[name] = f"{found[name]}, {shown}" if name in found else shown
     return found
 
 
 def _package(entry: Mapping[str, Any]) -> str:
-    """A package's version, with a digest of all its files; or where it comes from."""
+    """A package's version, with digests of all its files, or where it comes from; and of when it is for."""
     source = {name: entry[name] for name in ("vcs", "directory", "archive") if name in entry}
     files = [*entry.get("wheels", []), *([entry["sdist"]] if "sdist" in entry else [])]
     hashes = sorted(str(each.get("hashes", {})) for each in files)
     version = entry.get("version", "no version")
-    return f"{version} b3:{composite('package', [source, hashes])[:8]}"
+    conditions = {name: entry[name] for name in ("marker", "requires-python") if name in entry}
+    when = f"+{composite('conditions', conditions)[:8]}" if conditions else ""
+    return f"{version} b3:{composite('package', [source, hashes])[:8]}{when}"
 
 
 def _versions(shown: str) -> str:
     return ", ".join(each.rpartition(" ")[0] for each in shown.split(", "))
+
+
+def _files(shown: str) -> list[str]:
+    return [each.rpartition(" ")[2].partition("+")[0] for each in shown.split(", ")]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from mlwright.environments.aside import aside
+from mlwright.environments.aside import aside, real_paths
 from mlwright.environments.builds import Builds, Environment
 from mlwright.environments.changes import Changes, Proposal
 from mlwright.environments.credentials import refuse_credentials
@@ -178,11 +178,21 @@ class Environments:
     def proposed(self, proposal: Proposal, name: str = "") -> Lock:
         """The lock that an environment would have: `build` builds it, beside those there are.
 
+        What a file says, a proposal does not change.
+
         Raises:
             Invalid: the project would have no environment of that name, or its lock holds a password.
+            NotFound, Unavailable: as `current`, of one that a file says.
         """
+        if source_of(self._root, name) is not None:
+            return self.current(name)
         with aside(self._root, proposal.pyproject, proposal.uv_lock) as place:
-            text = _exported(Uv(place), selection(place, name))
+            try:
+                text = _exported(Uv(place), selection(place, name))
+            except MlwrightError as error:
+                error.message = real_paths(error.message, place, self._root)
+                error.where = error.where and real_paths(error.where, place, self._root)
+                raise
         text = self._wheels.fixed(text, lambda: None)
         return self._stored(text, current_python(), str(self._root / "uv.lock"))
 

@@ -55,13 +55,13 @@ def check_lock(lock: Lock) -> None:
         raise Corrupt(f"the environment {lock.digest[:12]} is not what it is called")
 
 
-def make_lock(text: bytes, pylock: Digest, python: str = "") -> Lock:
+def make_lock(text: bytes, pylock: Digest, python: str) -> Lock:
     """The lock of a pylock file on this platform.
 
     Args:
-        python: minor version of the interpreter; by default of the one that runs this.
+        python: minor version of the interpreter.
     """
-    identity = {"pylock": pylock, "python": python or current_python(), "platform": current_platform()}
+    identity = {"pylock": pylock, "python": python, "platform": current_platform()}
     packages = tomllib.loads(text.decode()).get("packages", [])
     return Lock(composite("lock", identity), pylock, identity["python"], identity["platform"], len(packages))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Collection, Mapping
 
 from msgspec import Struct
@@ -11,18 +11,21 @@ from msgspec.structs import replace
 from mlwright.environments import Lock, PackageDifference, differing, packages_of
 from mlwright.environments.locks import make_lock
 from mlwright.environments.mixing import mixed
-from mlwright.kernel.errors import Incompatible, Invalid, MlwrightError, WorkFailed
+from mlwright.kernel.errors import Cancelled, Incompatible, Invalid, MlwrightError, Unavailable, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.tracking import Run, RunState
 from mlwright.workflow.bisection import Outcome, Tried, bisect, in_order
-from mlwright.workflow.elsewhere import Opener, locks_of, restore_run
+from mlwright.workflow.elsewhere import Opener, locks_of, restore_run, trial_folder
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.reproduce import outputs_of
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Watcher
+
+_FAILED = re.compile(r"step `(?P<step>[^`\[]+).*?` of run \S+ failed: (?P<what>[\w.]+(?=:|\n|$)|[^\n]*)")
+"""A step that failed, and the type of what it raised. Source: `failures.in_words`."""
 
 
 class Culprit(Struct, frozen=True):
@@ -60,18 +63,19 @@ def find_culprit(rooms: Rooms, good: str, bad: str, opener: Opener, watcher: Wat
         Invalid: they cannot be compared, or have the same packages.
         Incompatible: their interpreters or platforms differ.
         WorkFailed: the good run does not come out again with its own packages.
+        Unavailable: the packages of one of them cannot be had now.
+        Conflict: another search of this run goes on.
     """
     compared = _compared(rooms, good, bad)
-    folder = rooms.workspace.local / "trials" / short(compared.good.id)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh, request = restore_run(rooms, compared.good, folder, opener)
-    try:
-        for lock in compared.locks.values():
-            fresh.environments.adopt(lock, rooms.objects)
-        wanted = outputs_of(rooms, compared.good)
-        return _Search(fresh, replace(request, cache=True), compared, wanted, watcher).culprit()
-    finally:
-        fresh.workspace.close()
+    with trial_folder(rooms, short(compared.good.id)) as folder:
+        fresh, request = restore_run(rooms, compared.good, folder, opener)
+        try:
+            for lock in compared.locks.values():
+                fresh.environments.adopt(lock, rooms.objects)
+            wanted = outputs_of(rooms, compared.good)
+            return _Search(fresh, replace(request, cache=True), compared, wanted, watcher).culprit()
+        finally:
+            fresh.workspace.close()
 
 
 def plan_bisection(rooms: Rooms, good: str, bad: str) -> Plan:
@@ -90,14 +94,14 @@ class _Compared(Struct, frozen=True):
 
     Args:
         locks: of the bad run.
-        texts: the pylocks of each environment, of the good run and of the bad one.
+        texts: of each environment the interpreter, and the pylocks of the good run and of the bad one.
         changed: the packages that differ, by name.
     """
 
     good: Run
     bad: Run
     locks: dict[str, Lock]
-    texts: dict[str, tuple[bytes, bytes]]
+    texts: dict[str, tuple[str, bytes, bytes]]
     changed: dict[str, PackageDifference]
 
 
@@ -106,7 +110,8 @@ class _Search(Struct):
 
     Args:
         wanted: what the good run gave.
-        target: the output that is looked at; None for whether there is an error.
+        target: the output that is looked at; None for whether there is an error,
+        failure: which is like this one.
     """
 
     rooms: Rooms
@@ -115,18 +120,19 @@ class _Search(Struct):
     wanted: dict[tuple[str, str], str]
     watcher: Watcher
     target: tuple[str, str] | None = None
+    failure: MlwrightError | None = None
 
     def culprit(self) -> Culprit:
         good, bad, changed = self.compared.good, self.compared.bad, self.compared.changed
-        outputs, error = self._run(())
+        outputs, error = self._run_whole(())
         if error is not None or self._first_other(outputs) is not None:
             raise WorkFailed(
                 f"run {short(good.id)} does not come out again with its own packages",
                 hint=f"look where it differs: mlwright runs reproduce {short(good.id)}",
             ) from error
-        outputs, error = self._run(changed)
-        self.target = None if error is not None else self._first_other(outputs)
-        if error is None and self.target is None:
+        outputs, self.failure = self._run_whole(changed)
+        self.target = None if self.failure is not None else self._first_other(outputs)
+        if self.failure is None and self.target is None:
             return Culprit(good, bad, "", len(changed))
         names = in_order(list(changed), self._requires())
         found = bisect(names, lambda count: self._judge(names[:count]))
@@ -134,7 +140,7 @@ class _Search(Struct):
         return Culprit(
             good,
             bad,
-            "/".join(self.target) if self.target else str(error),
+            "/".join(self.target) if self.target else str(self.failure),
             len(changed),
             tuple(changed[name] for name in found.suspects),
             alone,
@@ -144,25 +150,39 @@ class _Search(Struct):
     def _judge(self, names: Collection[str]) -> tuple[Outcome, str]:
         self.watcher.preparing(f"trying with {counted(len(names), 'package')} changed")
         outputs, error = self._run(names)
-        if self.target is None:
-            return ("same" if error is None else "different"), ""
         if error is not None:
-            return "cannot be had", error.message
+            alike = self.failure is not None and _likeness(error) == _likeness(self.failure)
+            return ("different", "") if alike else ("cannot be had", error.message)
+        if self.target is None:
+            return "same", ""
         now = outputs.get(self.target, "")
         return ("same" if now == self.wanted[self.target] else "different"), ""
+
+    def _run_whole(self, names: Collection[str]) -> tuple[dict[tuple[str, str], str], MlwrightError | None]:
+        """As `_run`, with the packages that one of the two runs had: they were to be had once.
+
+        Raises:
+            Unavailable: they cannot be had.
+        """
+        outputs, error = self._run(names)
+        if isinstance(error, Unavailable):
+            raise error
+        return outputs, error
 
     def _run(self, names: Collection[str]) -> tuple[dict[tuple[str, str], str], MlwrightError | None]:
         """What comes out with these packages changed, or the error that ends it."""
         try:
             locks = {name: self._lock(*texts, names) for name, texts in self.compared.texts.items()}
             run, error = Pipelines(self.rooms).run(replace(self.request, locks=locks), self.watcher)
+        except Cancelled:
+            raise
         except MlwrightError as refused:
             return {}, refused
         return outputs_of(self.rooms, run), error
 
-    def _lock(self, good: bytes, bad: bytes, names: Collection[str]) -> Lock:
+    def _lock(self, python: str, good: bytes, bad: bytes, names: Collection[str]) -> Lock:
         text = mixed(good, bad, names) if names else good
-        return make_lock(text, self.rooms.objects.put(text).digest)
+        return make_lock(text, self.rooms.objects.put(text).digest, python)
 
     def _first_other(self, outputs: Mapping[tuple[str, str], str]) -> tuple[str, str] | None:
         """Where the outputs part from those of the good run, in the order of the graph."""
@@ -171,11 +191,17 @@ class _Search(Struct):
     def _requires(self) -> dict[str, tuple[str, ...]]:
         """What the packages of the bad run require, in any of its environments."""
         found: dict[str, tuple[str, ...]] = {}
-        for _, bad in self.compared.texts.values():
-            lock = make_lock(bad, self.rooms.objects.put(bad).digest)
+        for python, _, bad in self.compared.texts.values():
+            lock = make_lock(bad, self.rooms.objects.put(bad).digest, python)
             for name, required in self.rooms.environments.build(lock).inventory.requires.items():
                 found[name] = (*found.get(name, ()), *required)
         return found
+
+
+def _likeness(error: MlwrightError) -> tuple[type[MlwrightError], str, str]:
+    """What two errors have in common that have one cause: their class, the step, and what it raised."""
+    failed = _FAILED.match(error.message)
+    return type(error), *((failed["step"], failed["what"]) if failed else ("", error.message))
 
 
 def _compared(rooms: Rooms, good: str, bad: str) -> _Compared:
@@ -183,12 +209,12 @@ def _compared(rooms: Rooms, good: str, bad: str) -> _Compared:
     before, after = locks_of(rooms, first), locks_of(rooms, second)
     _refuse_unlike(first, second, before, after)
     texts = {
-        name: (rooms.environments.text(lock), rooms.environments.text(after.get(name, lock)))
+        name: (lock.python, rooms.environments.text(lock), rooms.environments.text(after.get(name, lock)))
         for name, lock in before.items()
     }
     changed = {
         each.name: each
-        for good_text, bad_text in texts.values()
+        for _, good_text, bad_text in texts.values()
         for each in differing(packages_of(good_text), packages_of(bad_text))
     }
     if not changed:
@@ -210,8 +236,9 @@ def _refuse_unlike(good: Run, bad: Run, before: Mapping[str, Lock], after: Mappi
             f"run {short(good.id)} is of `{good.pipeline}`, run {short(bad.id)} of `{bad.pipeline}`",
             hint=f"mlwright runs list --pipeline {good.pipeline}",
         )
-    for name in before.keys() & after.keys():
-        then, now = before[name], after[name]
+    for name in sorted(before.keys() | after.keys()):
+        # A step of one run that has no environment of its own in the other had the project's there.
+        then, now = (each.get(name, each[""]) for each in (before, after))
         if (then.python, then.platform) != (now.python, now.platform):
             raise Incompatible(
                 f"the runs had different interpreters: Python {then.python} on {then.platform},"

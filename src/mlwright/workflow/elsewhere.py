@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mlwright.environments import Lock
 from mlwright.kernel import edges
+from mlwright.kernel.errors import Conflict
+from mlwright.kernel.files import locked
+from mlwright.kernel.settings import LOCAL_FOLDER
 from mlwright.storage import check_out
 from mlwright.tracking import Run
 from mlwright.versioning import artifact
@@ -24,6 +30,29 @@ def locks_of(rooms: Rooms, run: Run) -> dict[str, Lock]:
         for edge in edges.made_from(rooms.database, run.end)
         if edge.earlier.kind == "lock"
     }
+
+
+@contextmanager
+def trial_folder(rooms: Rooms, name: str) -> Iterator[Path]:
+    """A folder aside, without what was there before; it stays, but for the environments that are built there.
+
+    Raises:
+        Conflict: another process works there.
+    """
+    folder = rooms.workspace.local / "trials" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder.with_name(f"{name}.lock"), fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise Conflict(
+                "another trial goes on", where=str(folder), hint="when it has ended, the same command again"
+            ) from error
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder / LOCAL_FOLDER / "local" / "environments", ignore_errors=True)
 
 
 def restore_run(rooms: Rooms, run: Run, folder: Path, opener: Opener) -> tuple[Rooms, Request]:

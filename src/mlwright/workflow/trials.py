@@ -5,7 +5,6 @@ changed is told; the project stays as it is.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -16,13 +15,13 @@ from msgspec.structs import replace
 from mlwright.compute import this_machine
 from mlwright.compute.process import cause_of_death, start_python
 from mlwright.environments import Environment, Lock
-from mlwright.kernel.errors import MlwrightError, WorkFailed
+from mlwright.kernel.errors import Cancelled, MlwrightError, Unavailable, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunFilter, RunState
 from mlwright.workflow.compare import RunComparison, compared, side_of
 from mlwright.workflow.detail import logs
-from mlwright.workflow.elsewhere import Opener, restore_run
+from mlwright.workflow.elsewhere import Opener, restore_run, trial_folder
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
@@ -50,9 +49,9 @@ class Trial(Struct, frozen=True):
 
     Args:
         folder: where it was tried.
-        comparison: of the two runs; None without a pipeline.
+        comparison: of the two runs; None without a pipeline, or when it could not begin there.
         warnings: that the pipeline gives there, and does not give here.
-        error: what ended the run there.
+        error: what ended the run there, or did not let it begin.
     """
 
     folder: Path
@@ -62,9 +61,14 @@ class Trial(Struct, frozen=True):
     error: MlwrightError | None = None
 
     @property
+    def ran(self) -> bool:
+        """Whether tests or a pipeline said anything."""
+        return self.tested.verdict != "not run" or self.comparison is not None or self.error is not None
+
+    @property
     def passed(self) -> bool:
-        """Whether nothing broke; results may differ all the same."""
-        return self.error is None and self.tested.verdict != "failed"
+        """Whether something was run, and nothing broke; results may differ all the same."""
+        return self.ran and self.error is None and self.tested.verdict != "failed"
 
     @property
     def identical(self) -> bool:
@@ -104,36 +108,51 @@ def run_trial(
         rooms: the project's.
         request: the pipeline, a script or a notebook; None for the project's tests alone.
         files: what stands in place of the project's own files there: `pyproject.toml`, `uv.lock`.
-        lock_of: the lock that an environment would have, by its name.
+        lock_of: the lock that an environment would have, by its name. A script that says itself what it
+            needs keeps its own.
         opener: opens the project aside.
 
     Raises:
         WorkFailed: the pipeline fails as the project is now: nothing can be compared.
         Unavailable: a package cannot be had.
+        Conflict: another trial goes on.
     """
-    folder = rooms.workspace.local / "trials" / "latest"
-    shutil.rmtree(folder, ignore_errors=True)
-    before = None if request is None else _run_here(rooms, request, watcher)
-    if before is None:
-        check_out(rooms.objects, rooms.snapshots.tree(rooms.snapshots.take()), folder)
-        fresh, again = opener(folder), None
-    else:
-        fresh, again = restore_run(rooms, before, folder, opener)
+    with trial_folder(rooms, "latest") as folder:
+        before = None if request is None else _run_here(rooms, request, watcher)
+        if before is None:
+            check_out(rooms.objects, rooms.snapshots.tree(rooms.snapshots.take()), folder)
+            fresh, again = opener(folder), None
+        else:
+            fresh, again = restore_run(rooms, before, folder, opener)
+        try:
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+            tested = run_tests(folder, _with_pytest(fresh, rooms, lock_of), watcher)
+            if before is None or again is None:
+                return Trial(folder, tested)
+            own = rooms.environments.of_script(again.pipeline) if again.kind == "script" else None
+            locks = {name: lock_of(name) for name in again.locks} if own is None else {"": own}
+            return _compared(rooms, before, fresh, replace(again, locks=locks), tested, watcher)
+        finally:
+            fresh.workspace.close()
+
+
+def _compared(
+    rooms: Rooms, before: Run, fresh: Rooms, request: Request, tested: Tested, watcher: Watcher
+) -> Trial:
+    """Run the pipeline in the place aside, beside the run that was made here."""
+    folder = fresh.project.root
+    for lock in request.locks.values():
+        fresh.environments.adopt(lock, rooms.objects)
     try:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-        tested = run_tests(folder, _with_pytest(fresh, rooms, lock_of), watcher)
-        if before is None or again is None:
-            return Trial(folder, tested)
-        locks = {name: lock_of(name) for name in again.locks}
-        for lock in locks.values():
-            fresh.environments.adopt(lock, rooms.objects)
-        after, error = Pipelines(fresh).run(replace(again, locks=locks), watcher)
-        comparison = compared(side_of(rooms, before), side_of(fresh, after))
-        new = _warnings(fresh, after) - _warnings(rooms, before)
-        return Trial(folder, tested, comparison, tuple(sorted(new)), error)
-    finally:
-        fresh.workspace.close()
+        after, error = Pipelines(fresh).run(request, watcher)
+    except (Cancelled, Unavailable):
+        raise  # neither is said by the packages
+    except MlwrightError as refused:
+        return Trial(folder, tested, error=refused)
+    comparison = compared(side_of(rooms, before), side_of(fresh, after))
+    new = _warnings(fresh, after) - _warnings(rooms, before)
+    return Trial(folder, tested, comparison, tuple(sorted(new)), error)
 
 
 def _run_here(rooms: Rooms, request: Request, watcher: Watcher) -> Run:

@@ -70,7 +70,7 @@ def try_first(project: Project, proposal: Proposal, *, quiet: bool) -> None:
     """Try a change aside before it is made.
 
     Raises:
-        WorkFailed: something broke there; nothing was changed.
+        WorkFailed: something broke there, or nothing was run; nothing was changed.
     """
     from mlwright.workflow.screen import watching
 
@@ -78,6 +78,11 @@ def try_first(project: Project, proposal: Proposal, *, quiet: bool) -> None:
         trial = project.try_proposal(proposal, watcher=watcher)
     if not quiet:
         _say_trial(trial)
+    if not trial.ran:
+        raise WorkFailed(
+            f"{proposal.title} was not tried: no tests are found, and no pipeline has succeeded yet",
+            hint="nothing was changed; run a pipeline first, or leave out --try",
+        )
     if not trial.passed:
         raise WorkFailed(
             f"{proposal.title} breaks the project: {trial.error or 'its tests fail'}",
@@ -92,9 +97,12 @@ def _say_trial(trial: Trial) -> None:
     say(f"tests  {trial.tested.verdict}")
     if trial.tested.verdict != "passed":
         say("\n".join(f"  {line}" for line in trial.tested.told.splitlines()))
-    if trial.comparison is None:
+    if not trial.ran:
+        say("nothing was run: no pipeline has succeeded yet (name one: --pipeline NAME)")
+        return
+    if trial.comparison is None and trial.error is None:
         say("no pipeline has succeeded yet: only the tests were run (name one: --pipeline NAME)")
-    else:
+    elif trial.comparison is not None:
         for section in comparison_sections(trial.comparison):
             if section.title in _SECTIONS and (section.rows or section.more):
                 say(section.title)
