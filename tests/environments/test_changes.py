@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from mlwright.environments import PackageChange, Proposal
 from mlwright.environments.uv_lock import read_uv_lock
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, Unavailable
-from tests.conftest import mlwright
+from tests.conftest import mlwright, write
 from tests.environments.conftest import Index, Small
 
 Make = Callable[..., Small]
@@ -424,3 +425,36 @@ def test_a_yanked_version_is_asked_about_on_a_terminal(answer: str, locked: bool
     assert "yanked" in done.stdout and "broken" in done.stdout
     assert "Take what was yanked?" in done.stderr
     assert (done.returncode, "taken" in versions(small)) == ((0, True) if locked else (2, False))
+
+
+@pytest.mark.parametrize("workspace", [True, False])
+def test_a_lock_above_the_project_is_not_touched(workspace: bool, make: Make, index: Index) -> None:
+    """A path that leads up lets uv see what lies there, but not the `uv.lock`: it would write into it."""
+    small = make("one", lock=False, folder="above/member")
+    above = small.root.parent
+    pyproject = small.root / "pyproject.toml"
+    library = '[project]\nname = "{}"\nversion = "0"\nrequires-python = ">=3.11"\n'
+    write(above / "shared", {"pyproject.toml": library.format("shared")})
+    more = '[tool.uv.workspace]\nmembers = ["member"]\n' if workspace else ""
+    write(above, {"pyproject.toml": library.format("above") + more})
+    text = pyproject.read_text().replace('["one"]', '["one", "shared"]')
+    pyproject.write_text(text + '[tool.uv.sources]\nshared = { path = "../shared" }\n')
+    subprocess.run([find_uv_bin(), "lock", "-q", "--index", f"{index.url}/simple"], cwd=above, check=True)
+    before = tree(above)
+
+    if workspace:
+        with pytest.raises(Unavailable, match="part of a uv workspace"):
+            small.environments.changes.plan_add(["three"])
+    else:
+        assert small.environments.changes.plan_add(["three"]).requirements == ("dependencies: three>=1.0",)
+
+    assert tree(above) == before
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """What lies in a folder, but for what is ours."""
+    return {
+        str(path): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".mlwright" not in path.parts
+    }
