@@ -104,13 +104,17 @@ class Builds(Struct, frozen=True):
         """The virtual environment of a lock in a folder of the user's own, which must not be there.
 
         Raises:
+            Conflict: as `refuse`.
             Incompatible, Unavailable: as `build`.
         """
         self.refuse(lock, place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
-            self._make(lock, place, held)
-        beside(place, ".building").unlink(missing_ok=True)
+        try:
+            with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
+                self._make(lock, place, held)
+        finally:
+            beside(place, ".building").unlink(missing_ok=True)
+            shutil.rmtree(beside(place, ".new"), ignore_errors=True)
         return Environment(lock, place / "bin" / "python", Inventory.read(place / INVENTORY))
 
     def refuse(self, lock: Lock, place: Path | None = None) -> None:
@@ -118,12 +122,15 @@ class Builds(Struct, frozen=True):
 
         Raises:
             Incompatible: the lock is for another platform, or an interpreter that is not here.
-            Conflict: something is in its place.
+            Conflict: something is in its place, or where it is made before it is put there.
         """
         refuse_platform(lock)
         interpreter(self.uv, lock.python)
-        if place is not None and place.exists():
-            raise Conflict(f"{place} is there already", hint="name a new folder: --in DIR")
+        if place is None:
+            return
+        for each in (place, beside(place, ".new"), beside(place, ".building")):
+            if each.exists() or each.is_symlink():
+                raise Conflict(f"{each} is there already", hint="name a new folder: --in DIR")
 
     @contextmanager
     def holding(self) -> Iterator[None]:
