@@ -373,6 +373,41 @@ def test_a_project_without_its_table_is_told_where_dependencies_stand(make: Make
         small.environments.changes.plan_add(["one"])
 
 
+def test_what_a_file_says_is_changed_by_hand(make: Make, index: Index) -> None:
+    """Nothing is added beside a file that says what an environment needs, be it the own one."""
+    small = make("one")
+    pyproject = small.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + 'environments = { gpu = "gpu.txt" }\n')
+    write(small.root, {"gpu.txt": "two"})
+    changes, before = small.environments.changes, files(small)
+
+    for plan in (changes.plan_add, changes.plan_remove):
+        with pytest.raises(Invalid, match=r"what `gpu` needs stands in gpu\.txt") as refusal:
+            plan(["two"], "gpu")
+    unchanged = files(small) == before
+    small.bring(index, {"requirements.txt": "one"})
+    plans = [lambda: changes.plan_add(["two"]), lambda: changes.plan_remove(["one"], "default")]
+
+    assert unchanged
+    assert refusal.value.hint == "change it by hand, then: mlwright environments lock gpu"
+    for own in [*plans, changes.plan_update]:
+        with pytest.raises(Invalid, match=r"what `default` needs stands in requirements\.txt"):
+            own()
+
+
+def test_default_is_the_projects_own(make: Make) -> None:
+    """It makes no group of that name, and is locked by that name too."""
+    small = make("one", lock=False)
+    locked = small.environments.lock_file("default").file.name
+    changes = small.environments.changes
+
+    added, removed = changes.plan_add(["three"], "default"), changes.plan_remove(["one"], "default")
+
+    assert locked == "uv.lock"
+    assert added.requirements == ("dependencies: three>=1.0",)
+    assert removed.requirements == ("dependencies: no more one",)
+
+
 def test_the_doors_change_what_they_showed(make: Make) -> None:
     """`add`, `update` and `remove` show the same plan with --dry-run, which changes nothing, and without."""
     small = make("one")

@@ -22,7 +22,7 @@ from mlwright.environments.locks import Lock, at_platform, current_python, make_
 from mlwright.environments.prune import RECENT_US, Unneeded
 from mlwright.environments.pylocks import check_python, kept_wheels, read_pylock
 from mlwright.environments.source_locks import Locked, SourceLocks
-from mlwright.environments.sources import Source, names, script_source, source_of
+from mlwright.environments.sources import Source, meant, names, script_source, source_of
 from mlwright.environments.uv import Uv
 from mlwright.environments.wheels import FolderWheels
 from mlwright.kernel import edges
@@ -138,7 +138,7 @@ class Environments:
 
         Args:
             name: of an environment in `[tool.mlwright.environments]`, or a script's path in the project;
-                empty for the project's own.
+                empty, or `default`, for the project's own.
             check: only look whether that is needed.
             allow_yanked: also take versions that their authors took back.
 
@@ -146,6 +146,7 @@ class Environments:
             Invalid: neither is there, or it asks for what is no requirement.
             Unavailable: uv cannot resolve it; its own words follow.
         """
+        name = meant(self._root, name)
         source = script_source(self._root, name) if name.endswith(".py") else source_of(self._root, name)
         if source is not None:
             return self._source_locks.lock(source, check=check)
@@ -253,9 +254,8 @@ class Environments:
         Raises:
             NotFound, Unavailable, Invalid: as `current`.
         """
-        if normal(name) in map(normal, names(self._root)):
-            return self.current(name)
-        return self.current() if name in {"", OWN} else None
+        name = meant(self._root, name)
+        return self.current(name) if not name or normal(name) in map(normal, names(self._root)) else None
 
     def find(self, reference: str) -> Lock:
         """An environment by its name, or by its digest or the beginning of it, recorded or only built.

@@ -12,6 +12,7 @@ from msgspec import Struct
 from mlwright.environments.conda import read_conda
 from mlwright.environments.declared import check_requirements, normal, pyproject_of
 from mlwright.environments.declared import names as declared_names
+from mlwright.environments.listing import OWN
 from mlwright.environments.requirements import RequirementLine, read_requirements
 from mlwright.kernel.errors import Invalid, NotFound, nearest
 from mlwright.kernel.settings import Settings, find_project
@@ -85,6 +86,12 @@ def source_of(root: Path, name: str = "") -> Source | None:
             or f'name its file: [tool.mlwright.environments] {name} = "requirements-{name}.txt"',
         )
     return None
+
+
+def meant(root: Path, name: str) -> str:
+    """The name of an environment as the project has it: `default` is its own, which has none, unless it gave
+    that name to another."""
+    return "" if name == OWN and OWN not in map(normal, names(root)) else name
 
 
 def names(root: Path) -> list[str]:
