@@ -154,13 +154,28 @@ def test_of_two_files_one_must_be_named(make: Make, index: Index) -> None:
 
 
 def test_groups_need_no_table_of_a_project(make: Make, index: Index) -> None:
-    """What pyproject.toml itself says is uv's to lock, whatever files lie beside it."""
+    """What pyproject.toml itself says is uv's to lock."""
     small = make(lock=False)
-    small.bring(index, {"requirements.txt": "one"}, '[dependency-groups]\nold = ["two<2"]')
+    small.bring(index, {}, '[dependency-groups]\nold = ["two<2"]')
     small.environments.lock()
 
     assert small.environments.names() == ["old"]
     assert (small.versions(), small.versions("old")) == ({}, {"two": "1.0"})
+
+
+def test_a_file_beside_groups_must_be_named(make: Make, index: Index) -> None:
+    """It is not passed over silently; once it is named, it is the project's own and the groups stay."""
+    small = make(lock=False)
+    groups = '[dependency-groups]\nold = ["two<2"]'
+    small.bring(index, {"requirements.txt": "one"}, groups)
+
+    with pytest.raises(Invalid, match=r"\[dependency-groups\] and requirements\.txt both say") as refusal:
+        small.environments.lock()
+    small.bring(index, {}, f'environment = "requirements.txt"\n{groups}')
+    small.environments.lock_all()
+
+    assert 'environment = "requirements.txt"' in (refusal.value.hint or "")
+    assert small.versions() == {"one": "1.0", "two": "2.0"}
 
 
 def test_a_pylock_of_others_is_taken_as_it_is(make: Make, index: Index) -> None:

@@ -107,9 +107,15 @@ def _is_uvs(root: Path) -> bool:
 def _own(root: Path, settings: Settings) -> Source | None:
     if settings.environment:
         return _source(root, settings.environment, "", "[tool.mlwright] environment")
-    if _is_uvs(root):
-        return None
     found = [each for each in _OWN if (root / each).is_file()]
+    if _is_uvs(root):
+        if found and "project" not in pyproject_of(root):
+            raise Invalid(
+                f"[dependency-groups] and {found[0]} both say what the project needs",
+                where=str(root / "pyproject.toml"),
+                hint=f'name the file, and the groups stand alone: [tool.mlwright] environment = "{found[0]}"',
+            )
+        return None
     if len(found) > 1:
         raise Invalid(
             f"{' and '.join(found)} both say what the project needs",
