@@ -32,7 +32,7 @@ from mlwright.app import Project
 project = Project.open(sys.argv[1])
 changes = project.environments.changes
 proposal = changes.plan_add(["three"])
-done = {"rename": Path.rename, "replace": pending._replace}
+done = {"rename": Path.rename, "replace": pending.replace_own}
 
 def rename(self, target):
     if sys.argv[2] == "before it is decided" and Path(target).name == "change":
@@ -44,7 +44,7 @@ def replace(path, data):
     if sys.argv[2] == f"after {path.name}":
         os.kill(os.getpid(), signal.SIGKILL)
 
-Path.rename, pending._replace = rename, replace
+Path.rename, pending.replace_own = rename, replace
 changes.apply(proposal)
 """
 

@@ -178,6 +178,26 @@ def test_a_file_beside_groups_must_be_named(make: Make, index: Index) -> None:
     assert small.versions() == {"one": "1.0", "two": "2.0"}
 
 
+def test_a_lock_is_a_file_of_the_users(make: Make, index: Index) -> None:
+    """Others may read a new one; one that is there keeps its permissions, and a link stays a link."""
+    small = make(lock=False)
+    small.bring(index, {"requirements.txt": "one", "kept/remark": ""})
+    (small.root / "plain").touch()
+    small.environments.lock()
+    lock = small.root / "pylock.toml"
+    modes = lock.stat().st_mode, (small.root / "plain").stat().st_mode
+    lock.rename(small.root / "kept" / "lock.toml").chmod(0o664)
+    lock.symlink_to("kept/lock.toml")
+    small.bring(index, {"requirements.txt": "one\ntwo<2"})
+
+    small.environments.lock()
+
+    assert modes[0] == modes[1]
+    assert lock.is_symlink()
+    assert (small.root / "kept" / "lock.toml").stat().st_mode & 0o777 == 0o664
+    assert small.versions() == {"one": "1.0", "two": "1.0"}
+
+
 def test_a_pylock_of_others_is_taken_as_it_is(make: Make, index: Index) -> None:
     """A project that brings its lock needs no other, and nothing is written into it."""
     small, other = make(lock=False), make(lock=False, folder="other")

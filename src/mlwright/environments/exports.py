@@ -15,7 +15,7 @@ from mlwright.environments.pylocks import files_of, kept_wheels, read_pylock
 from mlwright.environments.source_locks import without_head
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid
-from mlwright.kernel.files import write_whole
+from mlwright.kernel.files import replace_own
 
 FORMS = ("requirements", "pylock", "conda", "dockerfile")
 
@@ -51,8 +51,8 @@ class Export(Struct, frozen=True):
                     hint="write into an empty folder: -o DIR/FILE",
                 )
         for path, data in found.items():
-            write_whole(file.parent / path, data)
-        write_whole(file, self.text.encode())
+            replace_own(file.parent / path, data)
+        replace_own(file, self.text.encode())
 
 
 def export(lock: Lock, text: bytes, form: str, name: str = "mlwright") -> Export:

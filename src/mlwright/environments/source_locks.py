@@ -19,7 +19,7 @@ from mlwright.environments.sources import Source, Wanted, script_metadata, wante
 from mlwright.environments.uv import Uv
 from mlwright.kernel.digest import composite, digest_of
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
-from mlwright.kernel.files import write_whole
+from mlwright.kernel.files import replace_own, write_whole
 from mlwright.kernel.plan import Change
 
 _HEAD = re.compile(rb"(?:# .*\n)+")
@@ -101,7 +101,7 @@ class SourceLocks(Struct, frozen=True):
         left_out = tuple(sorted({*asked.left_out, *unknown}))
         text = _head(source, asked, left_out) + resolved
         if text != before:
-            write_whole(source.lock, text)
+            replace_own(source.lock, text)
         return Locked(source.lock, source.file, text != before, asked.taken, left_out)
 
     def text(self, source: Source) -> tuple[bytes, str]:
