@@ -11,7 +11,7 @@ from mlwright.app import Project
 from mlwright.environments.locks import current_python
 from mlwright.environments.source_locks import without_head
 from mlwright.environments.sources import script_metadata
-from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Conflict, Incompatible, Invalid, NotFound, Unavailable
 from tests.conftest import mlwright, write
 from tests.environments.conftest import Index, Small
 from tests.environments.test_build import Make
@@ -353,6 +353,26 @@ def test_names_that_mean_two_things_or_nothing_are_refused(make: Make, index: In
         small.environments.current("newer")
 
     assert "requirements-newer.txt" in (refusal.value.hint or "")
+
+
+def test_a_lock_is_written_over_by_nothing_else(make: Make, index: Index) -> None:
+    """Neither an export nor another environment's file has the place of the lock that a file is given."""
+    small = make(lock=False)
+    small.bring(index, {"requirements.txt": "two<2"})
+    small.environments.lock()
+    lock = small.root / "pylock.toml"
+    before = lock.read_bytes()
+
+    exported = small.environments.export(small.environments.current(), "pylock")
+    docker = small.environments.export(small.environments.current(), "dockerfile")
+    for each, file in ((exported, lock), (docker, small.root / "Dockerfile")):
+        with pytest.raises(Conflict, match=r"pylock\.toml is the lock of requirements\.txt"):
+            small.environments.write_export(each, file)
+    small.bring(index, {}, 'environments = { other = "pylock.toml" }')
+    with pytest.raises(Invalid, match="is the file of another environment"):
+        small.environments.lock()
+
+    assert lock.read_bytes() == before
 
 
 def test_the_door_locks_all_that_are_named(make: Make, index: Index) -> None:

@@ -355,8 +355,13 @@ class Environments:
         """Write what was exported, and what must lie beside it.
 
         Raises:
-            Conflict: another file of such a name lies beside it.
+            Conflict: another file of such a name lies beside it, or it would replace a lock of the project.
         """
+        for name in ["", *self.names()]:
+            with suppress(NotFound, Invalid):  # what has no file has no lock beside it
+                source = source_of(self._root, name)
+                if source is not None and source.kind != "pylock":
+                    exported.refuse_over(source.lock, source.file.name, file)
         exported.write(file, self._objects.get)
 
     def take(self, file: Path) -> Lock:

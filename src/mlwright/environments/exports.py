@@ -35,6 +35,24 @@ class Export(Struct, frozen=True):
     text: str
     beside: Mapping[str, bytes | Digest]
 
+    def refuse_over(self, lock: Path, source: str, file: Path) -> None:
+        """Refuse to write it over a lock, which says what it was made of.
+
+        Args:
+            source: the name of the file that the lock was made of.
+            file: where it is to be written.
+
+        Raises:
+            Conflict: it would be.
+        """
+        written = [file, *(file.parent / each for each in self.beside)]
+        if lock.resolve() in [each.resolve() for each in written]:
+            raise Conflict(
+                f"{lock.name} is the lock of {source}, and would not fit it any more",
+                where=str(lock),
+                hint="write to another file: -o DIR/FILE",
+            )
+
     def write(self, file: Path, fetch: Callable[[Digest], bytes]) -> None:
         """Write it, and what must lie beside it.
 

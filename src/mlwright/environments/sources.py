@@ -77,7 +77,7 @@ def source_of(root: Path, name: str = "") -> Source | None:
                 where=str(root / "pyproject.toml"),
                 hint="rename one of them",
             )
-        return _source(root, named[normal(name)], name, f"[tool.mlwright.environments] {name}")
+        return _source(root, settings, named[normal(name)], name, f"[tool.mlwright.environments] {name}")
     if not _is_uvs(root) and _own(root, settings) is not None:
         raise Invalid(
             f"there is no environment `{name}`",
@@ -106,7 +106,7 @@ def _is_uvs(root: Path) -> bool:
 
 def _own(root: Path, settings: Settings) -> Source | None:
     if settings.environment:
-        return _source(root, settings.environment, "", "[tool.mlwright] environment")
+        return _source(root, settings, settings.environment, "", "[tool.mlwright] environment")
     found = [each for each in _OWN if (root / each).is_file()]
     if _is_uvs(root):
         if found and "project" not in pyproject_of(root):
@@ -124,10 +124,10 @@ def _own(root: Path, settings: Settings) -> Source | None:
         )
     if not found and (root / "pylock.toml").is_file():
         found = ["pylock.toml"]
-    return _source(root, found[0], "", str(root)) if found else None
+    return _source(root, settings, found[0], "", str(root)) if found else None
 
 
-def _source(root: Path, text: str, name: str, where: str) -> Source:
+def _source(root: Path, settings: Settings, text: str, name: str, where: str) -> Source:
     file = (root / text).resolve()
     if not file.is_relative_to(root.resolve()):
         raise Invalid(f"{text} lies outside the project", where=where, hint="copy it into the project")
@@ -136,6 +136,13 @@ def _source(root: Path, text: str, name: str, where: str) -> Source:
     lock = root / (f"pylock.{normal(name)}.toml" if name else "pylock.toml")
     if re.fullmatch(r"pylock(\.[^.]+)?\.toml", file.name):
         return Source(name, "pylock", file, file)
+    given = [each for each in [settings.environment, *settings.environments.values()] if each]
+    if lock.resolve() in [(root / each).resolve() for each in given]:
+        raise Invalid(
+            f"{lock.name} would be the lock of {text}, and is the file of another environment",
+            where=str(root / "pyproject.toml"),
+            hint="give that file another name: pylock.NAME.toml",
+        )
     if file.suffix in {".yml", ".yaml"}:
         return Source(name, "conda", file, lock)
     if file.suffix in {".txt", ".in"}:
