@@ -88,6 +88,23 @@ def test_what_is_no_conda_environment_is_refused(text: str, message: str, tmp_pa
     assert str(tmp_path / "environment.yml") in (refusal.value.where or "")
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{pip: '--index-url https://me:hunter2@example.org/simple'}",
+        "{pip: ['-i https://example.org/hunter2/simple']}",
+        "'https://conda.example.org/t/hunter2/mine::numpy'",
+        "'numpy https://conda.example.org/t/hunter2/numpy.conda'",
+    ],
+)
+def test_a_secret_in_an_entry_is_not_repeated(entry: str, tmp_path: Path) -> None:
+    """What is refused is told without its value."""
+    with pytest.raises(Invalid) as refusal:
+        read(tmp_path, f"dependencies: [{entry}]")
+
+    assert "hunter2" not in refusal.value.render()
+
+
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     """The name that was given is repeated."""
     with pytest.raises(NotFound, match=r"environment\.yml"):
