@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from mlwright.environments.prune import RECENT_US, Unneeded, prune, unneeded
 from mlwright.environments.pylocks import has_commits, kept_wheels
 from mlwright.environments.uv import Uv
 from mlwright.kernel.digest import digest_of
-from mlwright.kernel.errors import Conflict, Incompatible, NotFound
+from mlwright.kernel.errors import Conflict, Incompatible, MlwrightError, NotFound
 from mlwright.kernel.files import locked, write_whole
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage import InlineObjects
@@ -75,12 +75,15 @@ class Builds(Struct, frozen=True):
     def there(self) -> list[Lock]:
         """The environments that are built for this platform, whoever asked for them."""
         found = []
-        for path in sorted(self.folder.glob("*/inventory.json")):
-            text = (path.parent / "pylock.toml").read_bytes()
-            python = next((path.parent / "lib").glob("python*")).name.removeprefix("python")
-            lock = make_lock(text, digest_of(text), python)
-            if self.place(lock) == path.parent:
-                found.append(lock)
+        for path in sorted(self.folder.glob(f"*/{INVENTORY}")):
+            if path.parent.suffix or not is_whole(path.parent):
+                continue
+            with suppress(OSError, StopIteration, MlwrightError):  # somebody took a part of it away
+                text = (path.parent / "pylock.toml").read_bytes()
+                python = next((path.parent / "lib").glob("python*")).name.removeprefix("python")
+                lock = make_lock(text, digest_of(text), python)
+                if self.place(lock) == path.parent:
+                    found.append(lock)
         return found
 
     def build(self, lock: Lock) -> Environment:

@@ -245,7 +245,7 @@ class Environments:
         if not rows or not beginning:
             raise NotFound(f"there is no environment {beginning[:12]!r}")
         if len(rows) > 1:
-            raise Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
+            raise _fits_several(beginning)
         return Lock(**rows[0])
 
     def named(self, name: str) -> Lock | None:
@@ -274,6 +274,8 @@ class Environments:
             there = [each for each in self._builds.there() if beginning and each.digest.startswith(beginning)]
             if len(there) == 1:
                 return there[0]
+            if there:
+                raise _fits_several(beginning) from error
             hint = f"{nearest(reference, [OWN, *names(self._root)])} (digests: mlwright environments list)"
             raise NotFound(error.message, hint=hint) from error
 
@@ -508,6 +510,10 @@ def _exported(uv: Uv, selection: Sequence[str]) -> bytes:
     )
     refuse_credentials(done.stdout, "uv.lock", str(uv.root / "uv.lock"))
     return done.stdout.encode()
+
+
+def _fits_several(beginning: str) -> Invalid:
+    return Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
 
 
 def _content(path: Path) -> bytes | None:
