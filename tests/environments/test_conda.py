@@ -56,6 +56,17 @@ def test_python_packages_are_taken_and_the_rest_is_named(tmp_path: Path) -> None
     assert found.left_out == ("_libgcc_mutex", "cudatoolkit", "libblas", "pip")
 
 
+def test_python_packages_called_like_others_are_taken(tmp_path: Path) -> None:
+    """`lib...`, `qt...`, `nvidia-...` and `cuda...` are no Python packages, but for these."""
+    names = ["cuda-python", "libcst", "libpysal", "librosa", "nvidia-ml-py", "qtpy"]
+    others = ["cuda-nvcc", "libcurl", "nvidia-cuda", "qt-main"]
+
+    found = read(tmp_path, f"dependencies: {[*names, *others]}")
+
+    assert found.taken == tuple(names)
+    assert found.left_out == tuple(others)
+
+
 @pytest.mark.parametrize(
     ("spec", "python"),
     [("python=3.12", "3.12"), ("python==3.13.1", "3.13"), ("python>=3.11", ""), ("python", "")],

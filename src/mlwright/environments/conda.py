@@ -34,11 +34,12 @@ _OTHER_NAMES = {
 """Python packages that conda calls otherwise."""
 
 _NO_PYTHON = re.compile(
-    r"""_.*|lib.*|r-.*|cuda.*|cudnn.*|nvidia-.*|pytorch-cuda|pytorch-mutex|cpuonly|mkl|mkl-service|blas|openblas
+    r"""(?!(librosa|libcst|libpysal|qtpy|nvidia-ml-py|cuda-python)$)
+    (_.*|lib.*|r-.*|cuda.*|cudnn.*|nvidia-.*|pytorch-cuda|pytorch-mutex|cpuonly|mkl|mkl-service|blas|openblas
     |gcc.*|gxx.*|clang.*|compilers|c-compiler|cxx-compiler|ld_impl_.*|binutils.*|cmake|make|ninja|pkg-config
     |openssl|ca-certificates|zlib|zstd|xz|bzip2|lz4-c|sqlite|ncurses|readline|tk|icu|expat|gmp|mpfr
     |hdf5|nodejs|openjdk|git|git-lfs|ffmpeg|graphviz|pandoc|tzdata|python_abi|conda|mamba|pip|intel-openmp
-    |llvm-openmp|glib|freetype|fontconfig|jpeg|lcms2|qt.*|yaml|postgresql|redis|unixodbc|boost-cpp|arrow-cpp""",
+    |llvm-openmp|glib|freetype|fontconfig|jpeg|lcms2|qt.*|yaml|postgresql|redis|unixodbc|boost-cpp|arrow-cpp)""",
     re.VERBOSE,
 )
 """What conda packs that is no Python package: nothing on a package index is meant by these names."""
