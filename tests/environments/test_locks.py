@@ -57,6 +57,20 @@ def test_looking_whether_to_lock_writes_nothing(make: Make, index: Index) -> Non
     assert "three" not in (small.root / "uv.lock").read_text()
 
 
+def test_looking_whether_to_lock_tells_what_failed(make: Make, index: Index) -> None:
+    """An index that does not answer, or a package it does not have, is no change of the lock."""
+    small = make("one")
+    pyproject = small.root / "pyproject.toml"
+    text = pyproject.read_text()
+
+    pyproject.write_text(text.replace(f"{index.url}/simple", f"{index.url}/answers-500/simple"))
+    with pytest.raises(Unavailable, match="500"):
+        small.environments.lock(check=True)
+    small.depend(index, "one", "does-not-exist")
+    with pytest.raises(NotFound, match="does-not-exist"):
+        small.environments.lock(check=True)
+
+
 def test_dependencies_that_changed_since_are_refused(make: Make, index: Index) -> None:
     """When pyproject.toml asks for more than uv.lock has, the old environment is not used silently."""
     small = make("one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -14,7 +13,7 @@ from mlwright.environments.aside import aside
 from mlwright.environments.builds import Builds, Environment
 from mlwright.environments.changes import Changes, Proposal
 from mlwright.environments.credentials import refuse_credentials
-from mlwright.environments.declared import check_requirements, dependencies, normal, selection
+from mlwright.environments.declared import check_requirements, normal, selection
 from mlwright.environments.differences import EnvironmentDifference, difference
 from mlwright.environments.exports import Export, check_same, export, read_export
 from mlwright.environments.listing import OWN, ListedEnvironment
@@ -80,12 +79,9 @@ class Environments:
         return self._lock_project(check=check, allow_yanked=allow_yanked)
 
     def _lock_project(self, *, check: bool, allow_yanked: bool = False) -> bool:
-        if check:
-            check_requirements(dependencies(self._root), self._root / "pyproject.toml")
-            done = self._uv.run("lock", "--check", "--python", sys.executable, check=False)
-            return done.returncode != 0
         proposal = self.changes.plan_lock()
-        self.changes.apply(proposal, allow_yanked=allow_yanked)
+        if not check:
+            self.changes.apply(proposal, allow_yanked=allow_yanked)
         return not proposal.empty
 
     def current(self, name: str = "") -> Lock:
