@@ -401,3 +401,26 @@ def test_the_door_locks_all_that_are_named(make: Make, index: Index) -> None:
     assert one[1] == kept[2] == "keep pylock.old.toml it fits old.yml"
     assert synced[1].startswith("write environment")
     assert again[1].endswith("it is built")
+
+
+@pytest.mark.parametrize("kind", ["requirements", "conda", "script"])
+def test_a_yanked_version_is_refused_before_it_is_locked(kind: str, make: Make, index: Index) -> None:
+    """Whatever file asks for it; what is locked with --allow-yanked stays."""
+    index.add("taken", "1.0")
+    index.yanked["taken-1.0-py3-none-any.whl"] = "broken"
+    small = make(lock=False)
+    if kind == "script":
+        name, lock = "tools/train.py", script(small, index, '"taken==1.0"').with_name("train.py.lock")
+    else:
+        name, lock = "", small.root / "pylock.toml"
+        files = {"requirements.txt": "taken==1.0", "environment.yml": "dependencies: [taken=1.0=0]"}
+        file = "requirements.txt" if kind == "requirements" else "environment.yml"
+        small.bring(index, {file: files[file]})
+
+    with pytest.raises(Invalid, match=r"yanked by its authors: `taken==1\.0` \(broken\)"):
+        small.environments.lock_file(name)
+    refused = not lock.exists()
+    small.environments.lock_file(name, allow_yanked=True)
+
+    assert refused
+    assert not small.environments.lock_file(name).changed

@@ -19,12 +19,12 @@ from mlwright.environments.pending import Pending, state_of
 from mlwright.environments.sources import meant, source_of
 from mlwright.environments.uv import Uv
 from mlwright.environments.uv_lock import LockedPackage, UvLock, read_uv_lock
+from mlwright.environments.yanked import newly_yanked, refuse_yanked
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.plan import Change, Plan
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_YANKED = re.compile(r'^warning: `(.+?)` is yanked(?: \(reason: "(.*)"\))?$', re.MULTILINE)
 
 
 class PackageChange(Struct, frozen=True):
@@ -208,8 +208,8 @@ class Changes:
             Invalid: it takes yanked versions, and that is not allowed.
             Conflict: the files were changed since the proposal was made.
         """
-        if proposal.yanked and not allow_yanked:
-            raise _refuse_yanked(proposal.yanked)
+        if not allow_yanked:
+            refuse_yanked(proposal.yanked)
         if not proposal.empty:
             self._pending.replace(proposal.pyproject, proposal.uv_lock, proposal.since, proposal.title)
 
@@ -259,7 +259,7 @@ class Changes:
             since=state_of(pyproject, uv_lock),
             requirements=requirements,
             packages=package_changes(then, now),
-            yanked={name: reason for name, reason in _YANKED.findall(done.stderr) if name not in locked},
+            yanked=newly_yanked(done.stderr, locked),
         )
 
     def _part(self, environment: str) -> str:
@@ -392,11 +392,3 @@ def _declared(pyproject: bytes, root: Path) -> dict[str, list[str]]:
         # A group may also name another one, in a table.
         found[name] = [*found.get(name, []), *(each for each in lines if isinstance(each, str))]
     return found
-
-
-def _refuse_yanked(yanked: Mapping[str, str]) -> Invalid:
-    told = ", ".join(f"`{name}`{f' ({reason})' if reason else ''}" for name, reason in yanked.items())
-    return Invalid(
-        f"yanked by {'its' if len(yanked) == 1 else 'their'} authors: {told}; nothing was changed",
-        hint="ask for another version, or take it all the same: --allow-yanked",
-    )

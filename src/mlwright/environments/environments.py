@@ -75,7 +75,7 @@ class Environments:
         """
         source = source_of(self._root)
         if source is not None:
-            return self._source_locks.lock(source, check=check).changed
+            return self._source_locks.lock(source, check=check, allow_yanked=allow_yanked).changed
         return self._lock_project(check=check, allow_yanked=allow_yanked)
 
     def _lock_project(self, *, check: bool, allow_yanked: bool = False) -> bool:
@@ -145,7 +145,7 @@ class Environments:
         name = meant(self._root, name)
         source = script_source(self._root, name) if name.endswith(".py") else source_of(self._root, name)
         if source is not None:
-            return self._source_locks.lock(source, check=check)
+            return self._source_locks.lock(source, check=check, allow_yanked=allow_yanked)
         if name.endswith(".py"):
             raise Invalid(
                 f"{name} does not say what it needs: it runs in the project's environment",
