@@ -12,11 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from mlwright.environments import PackageChange, Proposal
 from mlwright.environments.uv_lock import read_uv_lock
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, Unavailable
-from tests.conftest import mlwright
+from tests.conftest import mlwright, write
 from tests.environments.conftest import Index, Small
 
 Make = Callable[..., Small]
@@ -31,7 +32,7 @@ from mlwright.app import Project
 project = Project.open(sys.argv[1])
 changes = project.environments.changes
 proposal = changes.plan_add(["three"])
-done = {"rename": Path.rename, "replace": pending._replace}
+done = {"rename": Path.rename, "replace": pending.replace_own}
 
 def rename(self, target):
     if sys.argv[2] == "before it is decided" and Path(target).name == "change":
@@ -43,7 +44,7 @@ def replace(path, data):
     if sys.argv[2] == f"after {path.name}":
         os.kill(os.getpid(), signal.SIGKILL)
 
-Path.rename, pending._replace = rename, replace
+Path.rename, pending.replace_own = rename, replace
 changes.apply(proposal)
 """
 
@@ -372,6 +373,41 @@ def test_a_project_without_its_table_is_told_where_dependencies_stand(make: Make
         small.environments.changes.plan_add(["one"])
 
 
+def test_what_a_file_says_is_changed_by_hand(make: Make, index: Index) -> None:
+    """Nothing is added beside a file that says what an environment needs, be it the own one."""
+    small = make("one")
+    pyproject = small.root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + 'environments = { gpu = "gpu.txt" }\n')
+    write(small.root, {"gpu.txt": "two"})
+    changes, before = small.environments.changes, files(small)
+
+    for plan in (changes.plan_add, changes.plan_remove):
+        with pytest.raises(Invalid, match=r"what `gpu` needs stands in gpu\.txt") as refusal:
+            plan(["two"], "gpu")
+    unchanged = files(small) == before
+    small.bring(index, {"requirements.txt": "one"})
+    plans = [lambda: changes.plan_add(["two"]), lambda: changes.plan_remove(["one"], "default")]
+
+    assert unchanged
+    assert refusal.value.hint == "change it by hand, then: mlwright environments lock gpu"
+    for own in [*plans, changes.plan_update]:
+        with pytest.raises(Invalid, match=r"what `default` needs stands in requirements\.txt"):
+            own()
+
+
+def test_default_is_the_projects_own(make: Make) -> None:
+    """It makes no group of that name, and is locked by that name too."""
+    small = make("one", lock=False)
+    locked = small.environments.lock_file("default").file.name
+    changes = small.environments.changes
+
+    added, removed = changes.plan_add(["three"], "default"), changes.plan_remove(["one"], "default")
+
+    assert locked == "uv.lock"
+    assert added.requirements == ("dependencies: three>=1.0",)
+    assert removed.requirements == ("dependencies: no more one",)
+
+
 def test_the_doors_change_what_they_showed(make: Make) -> None:
     """`add`, `update` and `remove` show the same plan with --dry-run, which changes nothing, and without."""
     small = make("one")
@@ -424,3 +460,36 @@ def test_a_yanked_version_is_asked_about_on_a_terminal(answer: str, locked: bool
     assert "yanked" in done.stdout and "broken" in done.stdout
     assert "Take what was yanked?" in done.stderr
     assert (done.returncode, "taken" in versions(small)) == ((0, True) if locked else (2, False))
+
+
+@pytest.mark.parametrize("workspace", [True, False])
+def test_a_lock_above_the_project_is_not_touched(workspace: bool, make: Make, index: Index) -> None:
+    """A path that leads up lets uv see what lies there, but not the `uv.lock`: it would write into it."""
+    small = make("one", lock=False, folder="above/member")
+    above = small.root.parent
+    pyproject = small.root / "pyproject.toml"
+    library = '[project]\nname = "{}"\nversion = "0"\nrequires-python = ">=3.11"\n'
+    write(above / "shared", {"pyproject.toml": library.format("shared")})
+    more = '[tool.uv.workspace]\nmembers = ["member"]\n' if workspace else ""
+    write(above, {"pyproject.toml": library.format("above") + more})
+    text = pyproject.read_text().replace('["one"]', '["one", "shared"]')
+    pyproject.write_text(text + '[tool.uv.sources]\nshared = { path = "../shared" }\n')
+    subprocess.run([find_uv_bin(), "lock", "-q", "--index", f"{index.url}/simple"], cwd=above, check=True)
+    before = tree(above)
+
+    if workspace:
+        with pytest.raises(Unavailable, match="part of a uv workspace"):
+            small.environments.changes.plan_add(["three"])
+    else:
+        assert small.environments.changes.plan_add(["three"]).requirements == ("dependencies: three>=1.0",)
+
+    assert tree(above) == before
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """What lies in a folder, but for what is ours."""
+    return {
+        str(path): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".mlwright" not in path.parts
+    }

@@ -56,6 +56,17 @@ def test_python_packages_are_taken_and_the_rest_is_named(tmp_path: Path) -> None
     assert found.left_out == ("_libgcc_mutex", "cudatoolkit", "libblas", "pip")
 
 
+def test_python_packages_called_like_others_are_taken(tmp_path: Path) -> None:
+    """`lib...`, `qt...`, `nvidia-...` and `cuda...` are no Python packages, but for these."""
+    names = ["cuda-python", "libcst", "libpysal", "librosa", "nvidia-ml-py", "qtpy"]
+    others = ["cuda-nvcc", "libcurl", "nvidia-cuda", "qt-main"]
+
+    found = read(tmp_path, f"dependencies: {[*names, *others]}")
+
+    assert found.taken == tuple(names)
+    assert found.left_out == tuple(others)
+
+
 @pytest.mark.parametrize(
     ("spec", "python"),
     [("python=3.12", "3.12"), ("python==3.13.1", "3.13"), ("python>=3.11", ""), ("python", "")],
@@ -86,6 +97,23 @@ def test_what_is_no_conda_environment_is_refused(text: str, message: str, tmp_pa
         read(tmp_path, text)
 
     assert str(tmp_path / "environment.yml") in (refusal.value.where or "")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "{pip: '--index-url https://me:hunter2@example.org/simple'}",
+        "{pip: ['-i https://example.org/hunter2/simple']}",
+        "'https://conda.example.org/t/hunter2/mine::numpy'",
+        "'numpy https://conda.example.org/t/hunter2/numpy.conda'",
+    ],
+)
+def test_a_secret_in_an_entry_is_not_repeated(entry: str, tmp_path: Path) -> None:
+    """What is refused is told without its value."""
+    with pytest.raises(Invalid) as refusal:
+        read(tmp_path, f"dependencies: [{entry}]")
+
+    assert "hunter2" not in refusal.value.render()
 
 
 def test_a_file_that_is_not_there_is_not_found(tmp_path: Path) -> None:

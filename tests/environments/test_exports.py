@@ -16,8 +16,8 @@ from mlwright.environments import Environments
 from mlwright.environments.exports import FORMS, read_export
 from mlwright.environments.locks import at_platform, current_platform, current_python
 from mlwright.kernel.edges import made_from
-from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, NotFound
-from tests.conftest import mlwright
+from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, NotFound
+from tests.conftest import mlwright, write
 from tests.environments.conftest import Index, versions
 from tests.environments.test_build import Make, places
 
@@ -140,6 +140,33 @@ def test_an_environment_is_made_in_a_folder_of_ones_own(make: Make, tmp_path: Pa
     assert places(small) == set()
     with pytest.raises(Conflict, match="is there already"):
         small.environments.restore(lock, folder)
+
+
+@pytest.mark.parametrize("theirs", ["env.new/thesis.txt", "env.building"])
+def test_what_lies_beside_the_folder_is_never_taken_away(theirs: str, make: Make, tmp_path: Path) -> None:
+    """What has a name that we would use while it is made is theirs, and stays."""
+    small = make("two<2")
+    write(tmp_path, {theirs: "theirs"})
+
+    with pytest.raises(Conflict, match=r"env\.(new|building) is there already"):
+        small.environments.restore(small.environments.current(), tmp_path / "env")
+
+    assert (tmp_path / theirs).read_text() == "theirs"
+
+
+def test_a_build_that_fails_leaves_nothing_in_ones_own_place(
+    make: Make, index: Index, tmp_path: Path
+) -> None:
+    """What was begun is taken away, so that the same command can be given again."""
+    index.add("gone", "1.0")
+    small = make("gone")
+    del index.files["gone-1.0-py3-none-any.whl"]
+    (tmp_path / "out").mkdir()
+
+    with pytest.raises(MlwrightError):
+        small.environments.restore(small.environments.current(), tmp_path / "out" / "env")
+
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_lock_that_was_changed_is_refused(make: Make, tmp_path: Path) -> None:

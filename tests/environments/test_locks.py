@@ -13,6 +13,7 @@ from mlwright.environments import Environments, current_platform
 from mlwright.environments.locks import current_python, make_lock
 from mlwright.kernel.edges import End, made_from
 from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable
+from tests.conftest import write
 from tests.environments.conftest import Index, Small
 
 Make = Callable[..., Small]
@@ -54,6 +55,20 @@ def test_looking_whether_to_lock_writes_nothing(make: Make, index: Index) -> Non
     assert before == (True, False)
     assert (after, changed) == (False, True)
     assert "three" not in (small.root / "uv.lock").read_text()
+
+
+def test_looking_whether_to_lock_tells_what_failed(make: Make, index: Index) -> None:
+    """An index that does not answer, or a package it does not have, is no change of the lock."""
+    small = make("one")
+    pyproject = small.root / "pyproject.toml"
+    text = pyproject.read_text()
+
+    pyproject.write_text(text.replace(f"{index.url}/simple", f"{index.url}/answers-500/simple"))
+    with pytest.raises(Unavailable, match="500"):
+        small.environments.lock(check=True)
+    small.depend(index, "one", "does-not-exist")
+    with pytest.raises(NotFound, match="does-not-exist"):
+        small.environments.lock(check=True)
 
 
 def test_dependencies_that_changed_since_are_refused(make: Make, index: Index) -> None:
@@ -223,6 +238,38 @@ def test_a_beginning_that_fits_two_environments_asks_for_more(make: Make) -> Non
         small.environments.get(shared)
 
     assert refusal.value.hint == "type more of the digest"
+
+
+def test_a_beginning_that_fits_two_built_ones_asks_for_more(make: Make) -> None:
+    """What is only built is found as what is recorded is, and as unclear."""
+    small = make()
+    found: dict[str, str] = {}
+    for number in range(17):
+        text = f"# {number}\npackages = []\n".encode()
+        lock = make_lock(text, small.workspace.objects.put(text).digest)
+        place = small.environments.builds.place(lock)
+        write(place, {"inventory.json": "{}", f"lib/python{lock.python}/site-packages/keep": ""})
+        (place / "pylock.toml").write_bytes(text)
+        if other := found.setdefault(lock.digest[0], lock.digest) != lock.digest:
+            break
+
+    with pytest.raises(Invalid, match="fits several environments"):
+        small.environments.find(lock.digest[0])
+
+    assert other
+    assert small.environments.find(lock.digest[:12]) == lock
+
+
+@pytest.mark.parametrize("gone", ["pylock.toml", "lib"])
+def test_a_built_environment_that_lacks_a_part_is_passed_over(gone: str, make: Make) -> None:
+    """It is not listed as built, and all others are."""
+    small = make("one")
+    environment = small.environments.build(small.environments.current())
+    place = small.environments.builds.place(environment.lock)
+    (place / gone).rename(place / "gone")
+
+    assert small.environments.builds.there() == []
+    assert [each.name for each in small.environments.list()] == ["default"]
 
 
 def test_a_lock_is_adopted_with_its_bytes(make: Make) -> None:

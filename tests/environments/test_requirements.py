@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mlwright.environments.requirements import holds_password, read_requirements
+from mlwright.environments.credentials import has_login
+from mlwright.environments.requirements import read_requirements
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound
 from tests.conftest import write
 
@@ -90,6 +91,8 @@ def test_a_line_that_is_no_requirement_is_refused(line: str, message: str, tmp_p
         "one @ git+https://hunter2@example.org/one",
         "--index-url https://me:hunter2@example.org/simple",
         "one && curl https://me:hunter2@example.org",
+        "-i https://example.org/hunter2/simple",
+        "one --config-settings=token=hunter2",
     ],
 )
 def test_a_password_is_refused_and_not_repeated(line: str, tmp_path: Path) -> None:
@@ -124,9 +127,11 @@ def test_a_file_that_names_itself_or_is_not_there_is_refused(tmp_path: Path) -> 
     assert "there is no file none.txt" in refusals[1].message
 
 
-def test_the_name_git_is_no_password() -> None:
-    """`git@` is how everybody asks by ssh."""
-    assert not holds_password("git+ssh://git@example.org/one")
-    assert not holds_password("https://example.org/one@1")
-    assert holds_password("https://token@example.org/one")
-    assert holds_password("git+https://git:token@example.org/one")
+def test_a_name_alone_is_no_password_by_ssh() -> None:
+    """Nor is `git@`, which is everybody's; by HTTP a name may be a token."""
+    assert not has_login("git+ssh://git@example.org/one")
+    assert not has_login("git+ssh://me@example.org/one")
+    assert not has_login("git+https://git@example.org/one")
+    assert not has_login("https://example.org/one@1")
+    assert has_login("https://token@example.org/one")
+    assert has_login("git+https://git:token@example.org/one")

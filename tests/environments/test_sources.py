@@ -11,7 +11,7 @@ from mlwright.app import Project
 from mlwright.environments.locks import current_python
 from mlwright.environments.source_locks import without_head
 from mlwright.environments.sources import script_metadata
-from mlwright.kernel.errors import Incompatible, Invalid, NotFound, Unavailable
+from mlwright.kernel.errors import Conflict, Incompatible, Invalid, NotFound, Unavailable
 from tests.conftest import mlwright, write
 from tests.environments.conftest import Index, Small
 from tests.environments.test_build import Make
@@ -154,13 +154,48 @@ def test_of_two_files_one_must_be_named(make: Make, index: Index) -> None:
 
 
 def test_groups_need_no_table_of_a_project(make: Make, index: Index) -> None:
-    """What pyproject.toml itself says is uv's to lock, whatever files lie beside it."""
+    """What pyproject.toml itself says is uv's to lock."""
     small = make(lock=False)
-    small.bring(index, {"requirements.txt": "one"}, '[dependency-groups]\nold = ["two<2"]')
+    small.bring(index, {}, '[dependency-groups]\nold = ["two<2"]')
     small.environments.lock()
 
     assert small.environments.names() == ["old"]
     assert (small.versions(), small.versions("old")) == ({}, {"two": "1.0"})
+
+
+def test_a_file_beside_groups_must_be_named(make: Make, index: Index) -> None:
+    """It is not passed over silently; once it is named, it is the project's own and the groups stay."""
+    small = make(lock=False)
+    groups = '[dependency-groups]\nold = ["two<2"]'
+    small.bring(index, {"requirements.txt": "one"}, groups)
+
+    with pytest.raises(Invalid, match=r"\[dependency-groups\] and requirements\.txt both say") as refusal:
+        small.environments.lock()
+    small.bring(index, {}, f'environment = "requirements.txt"\n{groups}')
+    small.environments.lock_all()
+
+    assert 'environment = "requirements.txt"' in (refusal.value.hint or "")
+    assert small.versions() == {"one": "1.0", "two": "2.0"}
+
+
+def test_a_lock_is_a_file_of_the_users(make: Make, index: Index) -> None:
+    """Others may read a new one; one that is there keeps its permissions, and a link stays a link."""
+    small = make(lock=False)
+    small.bring(index, {"requirements.txt": "one", "kept/remark": ""})
+    (small.root / "plain").touch()
+    small.environments.lock()
+    lock = small.root / "pylock.toml"
+    modes = lock.stat().st_mode, (small.root / "plain").stat().st_mode
+    lock.rename(small.root / "kept" / "lock.toml").chmod(0o664)
+    lock.symlink_to("kept/lock.toml")
+    small.bring(index, {"requirements.txt": "one\ntwo<2"})
+
+    small.environments.lock()
+
+    assert modes[0] == modes[1]
+    assert lock.is_symlink()
+    assert (small.root / "kept" / "lock.toml").stat().st_mode & 0o777 == 0o664
+    assert small.versions() == {"one": "1.0", "two": "1.0"}
 
 
 def test_a_pylock_of_others_is_taken_as_it_is(make: Make, index: Index) -> None:
@@ -320,6 +355,26 @@ def test_names_that_mean_two_things_or_nothing_are_refused(make: Make, index: In
     assert "requirements-newer.txt" in (refusal.value.hint or "")
 
 
+def test_a_lock_is_written_over_by_nothing_else(make: Make, index: Index) -> None:
+    """Neither an export nor another environment's file has the place of the lock that a file is given."""
+    small = make(lock=False)
+    small.bring(index, {"requirements.txt": "two<2"})
+    small.environments.lock()
+    lock = small.root / "pylock.toml"
+    before = lock.read_bytes()
+
+    exported = small.environments.export(small.environments.current(), "pylock")
+    docker = small.environments.export(small.environments.current(), "dockerfile")
+    for each, file in ((exported, lock), (docker, small.root / "Dockerfile")):
+        with pytest.raises(Conflict, match=r"pylock\.toml is the lock of requirements\.txt"):
+            small.environments.write_export(each, file)
+    small.bring(index, {}, 'environments = { other = "pylock.toml" }')
+    with pytest.raises(Invalid, match="is the file of another environment"):
+        small.environments.lock()
+
+    assert lock.read_bytes() == before
+
+
 def test_the_door_locks_all_that_are_named(make: Make, index: Index) -> None:
     """`environments lock` says for each file what it wrote; with --dry-run it writes nothing."""
     small = make(lock=False)
@@ -346,3 +401,26 @@ def test_the_door_locks_all_that_are_named(make: Make, index: Index) -> None:
     assert one[1] == kept[2] == "keep pylock.old.toml it fits old.yml"
     assert synced[1].startswith("write environment")
     assert again[1].endswith("it is built")
+
+
+@pytest.mark.parametrize("kind", ["requirements", "conda", "script"])
+def test_a_yanked_version_is_refused_before_it_is_locked(kind: str, make: Make, index: Index) -> None:
+    """Whatever file asks for it; what is locked with --allow-yanked stays."""
+    index.add("taken", "1.0")
+    index.yanked["taken-1.0-py3-none-any.whl"] = "broken"
+    small = make(lock=False)
+    if kind == "script":
+        name, lock = "tools/train.py", script(small, index, '"taken==1.0"').with_name("train.py.lock")
+    else:
+        name, lock = "", small.root / "pylock.toml"
+        files = {"requirements.txt": "taken==1.0", "environment.yml": "dependencies: [taken=1.0=0]"}
+        file = "requirements.txt" if kind == "requirements" else "environment.yml"
+        small.bring(index, {file: files[file]})
+
+    with pytest.raises(Invalid, match=r"yanked by its authors: `taken==1\.0` \(broken\)"):
+        small.environments.lock_file(name)
+    refused = not lock.exists()
+    small.environments.lock_file(name, allow_yanked=True)
+
+    assert refused
+    assert not small.environments.lock_file(name).changed

@@ -34,7 +34,7 @@ def aside(root: Path, pyproject: bytes, uv_lock: bytes | None) -> Iterator[Path]
         for level, folder in enumerate(root.parents):
             there = place.parents[level]
             if level < upwards:
-                _link(folder, there, set())
+                _link(folder, there, {UV_LOCK})  # uv would write into the one it finds above
             else:
                 for name in _FOUND_ABOVE:
                     if (folder / name).is_file():

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from mlwright.environments.prune import RECENT_US, Unneeded, prune, unneeded
 from mlwright.environments.pylocks import has_commits, kept_wheels
 from mlwright.environments.uv import Uv
 from mlwright.kernel.digest import digest_of
-from mlwright.kernel.errors import Conflict, Incompatible, NotFound
+from mlwright.kernel.errors import Conflict, Incompatible, MlwrightError, NotFound
 from mlwright.kernel.files import locked, write_whole
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage import InlineObjects
@@ -75,12 +75,15 @@ class Builds(Struct, frozen=True):
     def there(self) -> list[Lock]:
         """The environments that are built for this platform, whoever asked for them."""
         found = []
-        for path in sorted(self.folder.glob("*/inventory.json")):
-            text = (path.parent / "pylock.toml").read_bytes()
-            python = next((path.parent / "lib").glob("python*")).name.removeprefix("python")
-            lock = make_lock(text, digest_of(text), python)
-            if self.place(lock) == path.parent:
-                found.append(lock)
+        for path in sorted(self.folder.glob(f"*/{INVENTORY}")):
+            if path.parent.suffix or not is_whole(path.parent):
+                continue
+            with suppress(OSError, StopIteration, MlwrightError):  # somebody took a part of it away
+                text = (path.parent / "pylock.toml").read_bytes()
+                python = next((path.parent / "lib").glob("python*")).name.removeprefix("python")
+                lock = make_lock(text, digest_of(text), python)
+                if self.place(lock) == path.parent:
+                    found.append(lock)
         return found
 
     def build(self, lock: Lock) -> Environment:
@@ -104,13 +107,17 @@ class Builds(Struct, frozen=True):
         """The virtual environment of a lock in a folder of the user's own, which must not be there.
 
         Raises:
+            Conflict: as `refuse`.
             Incompatible, Unavailable: as `build`.
         """
         self.refuse(lock, place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
-            self._make(lock, place, held)
-        beside(place, ".building").unlink(missing_ok=True)
+        try:
+            with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
+                self._make(lock, place, held)
+        finally:
+            beside(place, ".building").unlink(missing_ok=True)
+            shutil.rmtree(beside(place, ".new"), ignore_errors=True)
         return Environment(lock, place / "bin" / "python", Inventory.read(place / INVENTORY))
 
     def refuse(self, lock: Lock, place: Path | None = None) -> None:
@@ -118,12 +125,15 @@ class Builds(Struct, frozen=True):
 
         Raises:
             Incompatible: the lock is for another platform, or an interpreter that is not here.
-            Conflict: something is in its place.
+            Conflict: something is in its place, or where it is made before it is put there.
         """
         refuse_platform(lock)
         interpreter(self.uv, lock.python)
-        if place is not None and place.exists():
-            raise Conflict(f"{place} is there already", hint="name a new folder: --in DIR")
+        if place is None:
+            return
+        for each in (place, beside(place, ".new"), beside(place, ".building")):
+            if each.exists() or each.is_symlink():
+                raise Conflict(f"{each} is there already", hint="name a new folder: --in DIR")
 
     @contextmanager
     def holding(self) -> Iterator[None]:

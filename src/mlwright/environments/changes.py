@@ -13,17 +13,18 @@ from msgspec import Struct
 
 from mlwright.environments.aside import PYPROJECT, UV_LOCK, aside, real_paths
 from mlwright.environments.credentials import refuse_credentials
-from mlwright.environments.declared import check_requirements, normal
+from mlwright.environments.declared import check_requirements, names, normal
+from mlwright.environments.listing import OWN
 from mlwright.environments.pending import Pending, state_of
-from mlwright.environments.sources import source_of
+from mlwright.environments.sources import meant, source_of
 from mlwright.environments.uv import Uv
 from mlwright.environments.uv_lock import LockedPackage, UvLock, read_uv_lock
+from mlwright.environments.yanked import newly_yanked, refuse_yanked
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
 from mlwright.kernel.plan import Change, Plan
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-_YANKED = re.compile(r'^warning: `(.+?)` is yanked(?: \(reason: "(.*)"\))?$', re.MULTILINE)
 
 
 class PackageChange(Struct, frozen=True):
@@ -120,11 +121,11 @@ class Changes:
 
         Args:
             requirements: as a user would write them: `pandas>=2.2`.
-            environment: the dependency group or extra that asks; a new name is a new group. Empty for the
-                project's own dependencies.
+            environment: the dependency group or extra that asks; a new name is a new group. Empty, or
+                `default`, for the project's own dependencies.
 
         Raises:
-            Invalid: one of them is no requirement, or they contradict others.
+            Invalid: one of them is no requirement, they contradict others, or a file says what it needs.
             NotFound: no index has one of them.
             Incompatible: one of them does not serve this Python or platform.
             Unavailable: an index cannot be reached.
@@ -132,12 +133,12 @@ class Changes:
         check_requirements(requirements)
         if not requirements:
             raise Invalid("no package is named", hint='mlwright environments add "pandas>=2.2"')
-        option = self._option(environment)
-        names = ", ".join(f"`{each}`" for each in requirements)
+        option = self._option(self._part(environment))
+        shown = ", ".join(f"`{each}`" for each in requirements)
         return self._propose(
             f"add {', '.join(requirements)}",
             ["add", "--no-sync", *option, "--", *requirements],
-            f"{names} cannot be added",
+            f"{shown} cannot be added",
         )
 
     def plan_remove(self, packages: Sequence[str], environment: str = "") -> Proposal:
@@ -149,6 +150,7 @@ class Changes:
         """
         if not packages:
             raise Invalid("no package is named", hint="mlwright environments remove PACKAGE")
+        environment = self._part(environment)
         for name in packages:
             self._refuse_not_asked(name, environment)
         return self._propose(
@@ -169,6 +171,8 @@ class Changes:
             Invalid, Incompatible, Unavailable: as `plan_add`.
         """
         check_requirements(packages)
+        if not names(self._root):  # groups and extras are in uv.lock, whatever file says the rest
+            self._part("")
         known = read_uv_lock(self._before()[1]).packages
         if not (self._root / UV_LOCK).exists():
             raise NotFound(
@@ -185,9 +189,9 @@ class Changes:
                     hint=nearest(each, list(known)),
                 )
         chosen = [f"--upgrade-package={each}" for each in packages] or ["--upgrade"]
-        names = ", ".join(f"`{each}`" for each in packages) or "the packages"
+        shown = ", ".join(f"`{each}`" for each in packages) or "the packages"
         title = f"update {', '.join(packages)}" if packages else "update"
-        return self._propose(title, ["lock", *chosen], f"{names} cannot be updated")
+        return self._propose(title, ["lock", *chosen], f"{shown} cannot be updated")
 
     def plan_lock(self) -> Proposal:
         """Resolve what `pyproject.toml` asks for; what is locked and fits stays.
@@ -204,8 +208,8 @@ class Changes:
             Invalid: it takes yanked versions, and that is not allowed.
             Conflict: the files were changed since the proposal was made.
         """
-        if proposal.yanked and not allow_yanked:
-            raise _refuse_yanked(proposal.yanked)
+        if not allow_yanked:
+            refuse_yanked(proposal.yanked)
         if not proposal.empty:
             self._pending.replace(proposal.pyproject, proposal.uv_lock, proposal.since, proposal.title)
 
@@ -255,8 +259,23 @@ class Changes:
             since=state_of(pyproject, uv_lock),
             requirements=requirements,
             packages=package_changes(then, now),
-            yanked={name: reason for name, reason in _YANKED.findall(done.stderr) if name not in locked},
+            yanked=newly_yanked(done.stderr, locked),
         )
+
+    def _part(self, environment: str) -> str:
+        """The group or extra that an environment's name means; empty for the project's own dependencies.
+
+        Raises:
+            NotFound, Invalid: a file says what it needs, or would if it were there.
+        """
+        name = meant(self._root, environment)
+        if (source := source_of(self._root, name)) is not None:
+            raise Invalid(
+                f"what `{name or OWN}` needs stands in {source.file.name}",
+                where=str(self._root),
+                hint=f"change it by hand, then: {source.command}",
+            )
+        return name
 
     def _option(self, environment: str) -> list[str]:
         if not environment:
@@ -352,13 +371,10 @@ def _tables(pyproject: bytes, root: Path) -> tuple[Sequence[str], dict[str, Any]
     except ValueError as error:
         raise Invalid(f"pyproject.toml cannot be read: {error}", where=where, hint="correct it") from error
     if {"project", "dependency-groups"}.isdisjoint(read):
-        source = source_of(root)
         raise Invalid(
             "pyproject.toml has no [project] table, where dependencies stand",
             where=where,
-            hint='add one: [project] name = "NAME" version = "0.1.0" dependencies = []'
-            if source is None
-            else f"change {source.file.name} by hand, then: {source.command}",
+            hint='add one: [project] name = "NAME" version = "0.1.0" dependencies = []',
         )
     project = read.get("project", {})
     return (
@@ -376,11 +392,3 @@ def _declared(pyproject: bytes, root: Path) -> dict[str, list[str]]:
         # A group may also name another one, in a table.
         found[name] = [*found.get(name, []), *(each for each in lines if isinstance(each, str))]
     return found
-
-
-def _refuse_yanked(yanked: Mapping[str, str]) -> Invalid:
-    told = ", ".join(f"`{name}`{f' ({reason})' if reason else ''}" for name, reason in yanked.items())
-    return Invalid(
-        f"yanked by {'its' if len(yanked) == 1 else 'their'} authors: {told}; nothing was changed",
-        hint="ask for another version, or take it all the same: --allow-yanked",
-    )

@@ -34,11 +34,12 @@ _OTHER_NAMES = {
 """Python packages that conda calls otherwise."""
 
 _NO_PYTHON = re.compile(
-    r"""_.*|lib.*|r-.*|cuda.*|cudnn.*|nvidia-.*|pytorch-cuda|pytorch-mutex|cpuonly|mkl|mkl-service|blas|openblas
+    r"""(?!(librosa|libcst|libpysal|qtpy|nvidia-ml-py|cuda-python)$)
+    (_.*|lib.*|r-.*|cuda.*|cudnn.*|nvidia-.*|pytorch-cuda|pytorch-mutex|cpuonly|mkl|mkl-service|blas|openblas
     |gcc.*|gxx.*|clang.*|compilers|c-compiler|cxx-compiler|ld_impl_.*|binutils.*|cmake|make|ninja|pkg-config
     |openssl|ca-certificates|zlib|zstd|xz|bzip2|lz4-c|sqlite|ncurses|readline|tk|icu|expat|gmp|mpfr
     |hdf5|nodejs|openjdk|git|git-lfs|ffmpeg|graphviz|pandoc|tzdata|python_abi|conda|mamba|pip|intel-openmp
-    |llvm-openmp|glib|freetype|fontconfig|jpeg|lcms2|qt.*|yaml|postgresql|redis|unixodbc|boost-cpp|arrow-cpp""",
+    |llvm-openmp|glib|freetype|fontconfig|jpeg|lcms2|qt.*|yaml|postgresql|redis|unixodbc|boost-cpp|arrow-cpp)""",
     re.VERBOSE,
 )
 """What conda packs that is no Python package: nothing on a package index is meant by these names."""
@@ -77,7 +78,7 @@ def read_conda(file: Path, root: Path, *, check: bool = True) -> CondaFile:
     for entry in _dependencies(file):
         if isinstance(entry, dict):
             if set(entry) != {"pip"} or not _texts(entry["pip"]):
-                raise Invalid(f"{entry!r} is not a list for pip", where=str(file))
+                raise Invalid(f"{_shown(' '.join(map(str, entry)))} is not a list for pip", where=str(file))
             found += parse_requirements(entry["pip"] or [], file, root, check=check)
             continue
         name, versions = _conda(entry, file)
@@ -129,7 +130,7 @@ def _conda(spec: str, file: Path) -> tuple[str, str]:
     `name=1.2=build` and `name 1.2 build` are one version, `name==1.2` too.
     """
     parsed = _SPEC.fullmatch(spec.strip())
-    if parsed is None:
+    if parsed is None or "://" in spec:
         raise _no_spec(spec, file)
     name, rest = parsed["name"].lower(), parsed["rest"].strip()
     if re.search(r"[|\[\]]", rest):
@@ -167,7 +168,7 @@ def _minor(versions: str, spec: str, file: Path) -> str:
         raise _no_spec(spec, file) from error
     if not fits:
         raise Invalid(
-            f"{spec!r} is not the Python {platform.python_version()} of mlwright, and names no other",
+            f"{_shown(spec)} is not the Python {platform.python_version()} of mlwright, and names no other",
             where=str(file),
             hint="name a minor version: python=3.12",
         )
@@ -176,7 +177,12 @@ def _minor(versions: str, spec: str, file: Path) -> str:
 
 def _no_spec(spec: str, file: Path) -> Invalid:
     return Invalid(
-        f"{spec!r} is not understood as a conda package",
+        f"{_shown(spec)} is not understood as a conda package",
         where=str(file),
         hint="write NAME, NAME=VERSION or NAME>=VERSION",
     )
+
+
+def _shown(entry: str) -> str:
+    """An entry as it may be shown: a token may stand anywhere in an address, as in a channel's."""
+    return "an entry with an address" if "://" in entry else repr(entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from mlwright.kernel.errors import Invalid
@@ -20,21 +21,32 @@ def masked(text: str) -> str:
     return text
 
 
+def has_login(text: str) -> bool:
+    """Whether an address in a text has a password, or a name that only its user has."""
+    return next(_logins(text), None) is not None
+
+
 def refuse_credentials(text: str, what: str, where: str | None = None) -> None:
     """Refuse a text that would be stored and has a password in an address.
 
     Raises:
         Invalid: it has. A user name alone, as of `ssh://git@host`, is none.
     """
+    for beginning in _logins(text):
+        raise Invalid(
+            f"{what} holds a user name or a password for {_host_after(text, beginning)},"
+            " and would be stored with it",
+            where=where,
+            hint="write the address without them, and give them in ~/.netrc, or for an index NAME by"
+            " UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD",
+        )
+
+
+def _logins(text: str) -> Iterator[str]:
+    """The addresses that say who logs in, up to @: `git@` is everybody, and by ssh no name is secret."""
     for scheme, login in _LOGIN.findall(text):
-        if ":" in login or scheme.endswith(("http://", "https://")):
-            raise Invalid(
-                f"{what} holds a user name or a password for {_host_after(text, scheme + login)},"
-                " and would be stored with it",
-                where=where,
-                hint="write the address without them, and give them in ~/.netrc, or for an index NAME by"
-                " UV_INDEX_NAME_USERNAME and UV_INDEX_NAME_PASSWORD",
-            )
+        if ":" in login or (scheme.endswith(("http://", "https://")) and login != "git"):
+            yield scheme + login
 
 
 def _host_after(text: str, beginning: str) -> str:

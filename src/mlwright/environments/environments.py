@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -14,7 +13,7 @@ from mlwright.environments.aside import aside, real_paths
 from mlwright.environments.builds import Builds, Environment
 from mlwright.environments.changes import Changes, Proposal
 from mlwright.environments.credentials import refuse_credentials
-from mlwright.environments.declared import check_requirements, dependencies, normal, selection
+from mlwright.environments.declared import check_requirements, normal, selection
 from mlwright.environments.differences import EnvironmentDifference, difference
 from mlwright.environments.exports import Export, check_same, export, read_export
 from mlwright.environments.listing import OWN, ListedEnvironment
@@ -22,7 +21,7 @@ from mlwright.environments.locks import Lock, at_platform, current_python, make_
 from mlwright.environments.prune import RECENT_US, Unneeded
 from mlwright.environments.pylocks import check_python, kept_wheels, read_pylock
 from mlwright.environments.source_locks import Locked, SourceLocks
-from mlwright.environments.sources import Source, names, script_source, source_of
+from mlwright.environments.sources import Source, meant, names, script_source, source_of
 from mlwright.environments.uv import Uv
 from mlwright.environments.wheels import FolderWheels
 from mlwright.kernel import edges
@@ -76,16 +75,13 @@ class Environments:
         """
         source = source_of(self._root)
         if source is not None:
-            return self._source_locks.lock(source, check=check).changed
+            return self._source_locks.lock(source, check=check, allow_yanked=allow_yanked).changed
         return self._lock_project(check=check, allow_yanked=allow_yanked)
 
     def _lock_project(self, *, check: bool, allow_yanked: bool = False) -> bool:
-        if check:
-            check_requirements(dependencies(self._root), self._root / "pyproject.toml")
-            done = self._uv.run("lock", "--check", "--python", sys.executable, check=False)
-            return done.returncode != 0
         proposal = self.changes.plan_lock()
-        self.changes.apply(proposal, allow_yanked=allow_yanked)
+        if not check:
+            self.changes.apply(proposal, allow_yanked=allow_yanked)
         return not proposal.empty
 
     def current(self, name: str = "") -> Lock:
@@ -138,7 +134,7 @@ class Environments:
 
         Args:
             name: of an environment in `[tool.mlwright.environments]`, or a script's path in the project;
-                empty for the project's own.
+                empty, or `default`, for the project's own.
             check: only look whether that is needed.
             allow_yanked: also take versions that their authors took back.
 
@@ -146,9 +142,10 @@ class Environments:
             Invalid: neither is there, or it asks for what is no requirement.
             Unavailable: uv cannot resolve it; its own words follow.
         """
+        name = meant(self._root, name)
         source = script_source(self._root, name) if name.endswith(".py") else source_of(self._root, name)
         if source is not None:
-            return self._source_locks.lock(source, check=check)
+            return self._source_locks.lock(source, check=check, allow_yanked=allow_yanked)
         if name.endswith(".py"):
             raise Invalid(
                 f"{name} does not say what it needs: it runs in the project's environment",
@@ -254,7 +251,7 @@ class Environments:
         if not rows or not beginning:
             raise NotFound(f"there is no environment {beginning[:12]!r}")
         if len(rows) > 1:
-            raise Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
+            raise _fits_several(beginning)
         return Lock(**rows[0])
 
     def named(self, name: str) -> Lock | None:
@@ -263,9 +260,8 @@ class Environments:
         Raises:
             NotFound, Unavailable, Invalid: as `current`.
         """
-        if normal(name) in map(normal, names(self._root)):
-            return self.current(name)
-        return self.current() if name in {"", OWN} else None
+        name = meant(self._root, name)
+        return self.current(name) if not name or normal(name) in map(normal, names(self._root)) else None
 
     def find(self, reference: str) -> Lock:
         """An environment by its name, or by its digest or the beginning of it, recorded or only built.
@@ -284,6 +280,8 @@ class Environments:
             there = [each for each in self._builds.there() if beginning and each.digest.startswith(beginning)]
             if len(there) == 1:
                 return there[0]
+            if there:
+                raise _fits_several(beginning) from error
             hint = f"{nearest(reference, [OWN, *names(self._root)])} (digests: mlwright environments list)"
             raise NotFound(error.message, hint=hint) from error
 
@@ -365,8 +363,13 @@ class Environments:
         """Write what was exported, and what must lie beside it.
 
         Raises:
-            Conflict: another file of such a name lies beside it.
+            Conflict: another file of such a name lies beside it, or it would replace a lock of the project.
         """
+        for name in ["", *self.names()]:
+            with suppress(NotFound, Invalid):  # what has no file has no lock beside it
+                source = source_of(self._root, name)
+                if source is not None and source.kind != "pylock":
+                    exported.refuse_over(source.lock, source.file.name, file)
         exported.write(file, self._objects.get)
 
     def take(self, file: Path) -> Lock:
@@ -513,6 +516,10 @@ def _exported(uv: Uv, selection: Sequence[str]) -> bytes:
     )
     refuse_credentials(done.stdout, "uv.lock", str(uv.root / "uv.lock"))
     return done.stdout.encode()
+
+
+def _fits_several(beginning: str) -> Invalid:
+    return Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
 
 
 def _content(path: Path) -> bytes | None:

@@ -15,7 +15,7 @@ from mlwright.environments.pylocks import files_of, kept_wheels, read_pylock
 from mlwright.environments.source_locks import without_head
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid
-from mlwright.kernel.files import write_whole
+from mlwright.kernel.files import replace_own
 
 FORMS = ("requirements", "pylock", "conda", "dockerfile")
 
@@ -35,6 +35,24 @@ class Export(Struct, frozen=True):
     text: str
     beside: Mapping[str, bytes | Digest]
 
+    def refuse_over(self, lock: Path, source: str, file: Path) -> None:
+        """Refuse to write it over a lock, which says what it was made of.
+
+        Args:
+            source: the name of the file that the lock was made of.
+            file: where it is to be written.
+
+        Raises:
+            Conflict: it would be.
+        """
+        written = [file, *(file.parent / each for each in self.beside)]
+        if lock.resolve() in [each.resolve() for each in written]:
+            raise Conflict(
+                f"{lock.name} is the lock of {source}, and would not fit it any more",
+                where=str(lock),
+                hint="write to another file: -o DIR/FILE",
+            )
+
     def write(self, file: Path, fetch: Callable[[Digest], bytes]) -> None:
         """Write it, and what must lie beside it.
 
@@ -51,8 +69,8 @@ class Export(Struct, frozen=True):
                     hint="write into an empty folder: -o DIR/FILE",
                 )
         for path, data in found.items():
-            write_whole(file.parent / path, data)
-        write_whole(file, self.text.encode())
+            replace_own(file.parent / path, data)
+        replace_own(file, self.text.encode())
 
 
 def export(lock: Lock, text: bytes, form: str, name: str = "mlwright") -> Export:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from msgspec import Struct
 from mlwright.environments.aside import PYPROJECT, UV_LOCK
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Conflict
-from mlwright.kernel.files import locked
+from mlwright.kernel.files import flush_folder, locked, replace_own, write_flushed
 
 _FILES = (PYPROJECT, UV_LOCK)
 
@@ -63,11 +62,11 @@ class Pending:
             making = Path(tempfile.mkdtemp(dir=self._local, prefix="change-"))
             begun = _Begun(title, {name: _digest(data) for name, data in before.items()})
             for name, data in ((PYPROJECT, pyproject), (UV_LOCK, uv_lock)):
-                _write(making / name, data)
-            _write(making / "change.json", msgspec.json.encode(begun))
-            _flush(making)
+                write_flushed(making / name, data)
+            write_flushed(making / "change.json", msgspec.json.encode(begun))
+            flush_folder(making)
             making.rename(self._place)  # from here on it is done, by us or by whoever looks next
-            _flush(self._local)
+            flush_folder(self._local)
             self._finish()
 
     def mend(self) -> str | None:
@@ -87,8 +86,8 @@ class Pending:
         ]
         if not edited:
             for name in _FILES:
-                _replace(self._root / name, after[name])
-            _flush(self._root)
+                replace_own(self._root / name, after[name])
+            flush_folder(self._root)
         gone = self._place.with_name(f"{self._place.name}.done")
         shutil.rmtree(gone, ignore_errors=True)
         self._place.rename(gone)
@@ -117,40 +116,3 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Another content at once, under the same name, link and permissions; the user's files are flushed."""
-    real = path.resolve()
-    if _read(real) == data:
-        return
-    with tempfile.NamedTemporaryFile(dir=real.parent, prefix=f".{real.name}-", delete=False) as file:
-        making = Path(file.name)
-    try:
-        _write(making, data)
-        making.chmod(real.stat().st_mode & 0o7777 if real.exists() else 0o666 & ~_umask())
-        making.replace(real)
-    finally:
-        making.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """What new files are not allowed to be; it can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from mlwright.environments.credentials import has_login, masked
 from mlwright.environments.declared import normal
 from mlwright.kernel.errors import Invalid, NotFound
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _HASH = re.compile(r"\s--hash[=\s]\s*([a-z0-9]+:[0-9A-Fa-f]+)(?=\s|$)")
 _INCLUDE = re.compile(r"(?:-r|--requirement)(?:\s*=\s*|\s+|(?<=-r))(?P<file>\S.*)")
+_OPTION = re.compile(r"(?:^|\s)(--[A-Za-z-]*)|^(-[A-Za-z]?)")
 _SCHEMES = {"http", "https", "git+http", "git+https", "git+ssh", "git+file"}
 
 
@@ -104,9 +106,10 @@ def _checked(line: str, text: str, where: str) -> str:
     """The name of the package that a line asks for, if it is a requirement."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    if text.startswith("-") or " --" in text:
+    # What stands behind an option may be a secret of any form: an index's address, a proxy, a token.
+    if option := _OPTION.search(text):
         raise Invalid(
-            f"{_masked(line)!r} is an option, which is not taken from a file of requirements",
+            f"`{option[1] or option[2]}` is an option, which is not taken from a file of requirements",
             where=where,
             hint="an index is named in pyproject.toml, [[tool.uv.index]]; -r FILE and --hash may stay",
         )
@@ -114,12 +117,12 @@ def _checked(line: str, text: str, where: str) -> str:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         raise Invalid(
-            f"{_masked(line)!r} is not a requirement",
+            f"{masked(line)!r} is not a requirement",
             where=where,
             hint="write NAME, or NAME with versions: pandas>=2.2",
         ) from error
     if re.search(r"[$`]", text):
-        raise Invalid(f"{_masked(line)!r} holds a variable or a piece of shell", where=where)
+        raise Invalid(f"{masked(line)!r} holds a variable or a piece of shell", where=where)
     if requirement.url is not None:
         check_url(requirement.url, requirement.name, where)
     return normal(requirement.name)
@@ -137,20 +140,9 @@ def check_url(url: str, name: str, where: str) -> None:
             where=where,
             hint="declare it in pyproject.toml, [tool.uv.sources], or name an address: https:// or git+https://",
         )
-    if holds_password(url):
+    if has_login(url):
         raise Invalid(
             f"the address of `{name}` holds a user's name or password, and would be recorded with it",
             where=where,
             hint="take it out; uv finds it in ~/.netrc, in UV_INDEX_NAME_PASSWORD or asks git",
         )
-
-
-def holds_password(url: str) -> bool:
-    """Whether an address holds more of who asks than `git@`, which is everybody's name."""
-    parts = urlsplit(url)
-    return parts.password is not None or (parts.username or "git") != "git"
-
-
-def _masked(line: str) -> str:
-    """A line as it may be shown: without what stands before the @ of an address."""
-    return re.sub(r"//[^/@\s]*@", "//***@", line)

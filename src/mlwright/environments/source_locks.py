@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from msgspec import Struct
@@ -17,9 +19,10 @@ from mlwright.environments.pylocks import files_of, read_pylock, write_pylock
 from mlwright.environments.requirements import RequirementLine
 from mlwright.environments.sources import Source, Wanted, script_metadata, wanted
 from mlwright.environments.uv import Uv
+from mlwright.environments.yanked import newly_yanked, refuse_yanked
 from mlwright.kernel.digest import composite, digest_of
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
-from mlwright.kernel.files import write_whole
+from mlwright.kernel.files import replace_own, write_whole
 from mlwright.kernel.plan import Change
 
 _HEAD = re.compile(rb"(?:# .*\n)+")
@@ -76,11 +79,12 @@ class SourceLocks(Struct, frozen=True):
     root: Path
     cache: Path
 
-    def lock(self, source: Source, *, check: bool = False) -> Locked:
+    def lock(self, source: Source, *, check: bool = False, allow_yanked: bool = False) -> Locked:
         """Resolve what a file asks for into its lock, or only look whether that is needed.
 
         Raises:
-            Invalid: the file asks for what is no requirement, or for files that the index does not have.
+            Invalid: the file asks for what is no requirement, for files that the index does not have, or for
+                yanked versions, and that is not allowed.
             Incompatible: there is no interpreter that it asks for.
             Unavailable: uv cannot resolve it; its own words follow.
         """
@@ -90,18 +94,24 @@ class SourceLocks(Struct, frozen=True):
         if source.kind == "script":
             if check:
                 return Locked(source.lock, source.file, before is None or not self._script_fits(source))
-            self._uv_for_script(source, "lock", what=f"what {source.file.name} needs cannot be locked")
+            what = f"what {source.file.name} needs cannot be locked"
+            if not allow_yanked:
+                told = self._uv_for_script(source, "lock", "--dry-run", what=what).stderr
+                refuse_yanked(newly_yanked(told, _versions(before)))
+            self._uv_for_script(source, "lock", what=what)
             return Locked(source.lock, source.file, _content(source.lock) != before)
         asked = wanted(source, self.root)
         if check:
             left_out = _left_out(before) or asked.left_out
             changed = before is None or _inputs(before) != _named(asked)
             return Locked(source.lock, source.file, changed, asked.taken, left_out)
-        resolved, unknown = self._resolve(asked, before, source.file)
+        resolved, unknown, told = self._resolve(asked, before, source.file)
+        if not allow_yanked:
+            refuse_yanked(newly_yanked(told, _versions(before)))
         left_out = tuple(sorted({*asked.left_out, *unknown}))
         text = _head(source, asked, left_out) + resolved
         if text != before:
-            write_whole(source.lock, text)
+            replace_own(source.lock, text)
         return Locked(source.lock, source.file, text != before, asked.taken, left_out)
 
     def text(self, source: Source) -> tuple[bytes, str]:
@@ -132,8 +142,8 @@ class SourceLocks(Struct, frozen=True):
             )
         return without_head(found), new_enough(asked.python or current_python(), where)
 
-    def _resolve(self, asked: Wanted, before: bytes | None, file: Path) -> tuple[bytes, set[str]]:
-        """The pylock of requirements, and those packages of conda that the index does not know.
+    def _resolve(self, asked: Wanted, before: bytes | None, file: Path) -> tuple[bytes, set[str], str]:
+        """The pylock of requirements, those packages of conda that the index does not know, and uv's words.
 
         What is locked already keeps its versions, as far as it may.
         """
@@ -146,14 +156,14 @@ class SourceLocks(Struct, frozen=True):
             while True:
                 given.write_text("\n".join(each.text for each in lines))
                 done = self.uv.run(
-                    *["pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-header"],
+                    *["pip", "compile", "--universal", "--generate-hashes", "--no-header"],
                     *["--format", "pylock.toml", "--python-version", python],
                     *["-o", str(target), str(given)],
                     what=f"what {file.name} needs cannot be locked",
                     check=not optional,
                 )
                 if done.returncode == 0:
-                    return with_hashes(target.read_bytes(), lines, file), unknown
+                    return with_hashes(target.read_bytes(), lines, file), unknown, done.stderr
                 missing = _UNKNOWN.search(" ".join(done.stderr.split()))
                 absent = {each.name for each in lines if missing and each.name == missing[1]}
                 if not absent or not absent & {each.name for each in lines if _is_conda(each, asked)}:
@@ -163,13 +173,13 @@ class SourceLocks(Struct, frozen=True):
                 lines = [each for each in lines if each.name not in absent]
 
     def _script_fits(self, source: Source) -> bool:
-        return self._uv_for_script(source, "lock", "--check") == 0
+        return self._uv_for_script(source, "lock", "--check").returncode == 0
 
-    def _uv_for_script(self, source: Source, verb: str, *more: str, what: str = "") -> int:
+    def _uv_for_script(self, source: Source, verb: str, *more: str, what: str = "") -> CompletedProcess[str]:
         """Runs uv on a script; a failure is an error if `what` says what could not be done."""
         python = interpreter(self.uv, self._script_python(source))
-        arguments = [verb, "--quiet", "--script", str(source.file), "--python", python, *more]
-        return self.uv.run(*arguments, what=what, check=bool(what)).returncode
+        arguments = [verb, "--script", str(source.file), "--python", python, *more]
+        return self.uv.run(*arguments, what=what, check=bool(what))
 
     def _script_python(self, source: Source) -> str:
         text = source.file.read_text(encoding="utf-8")
@@ -269,6 +279,13 @@ def _left_out(text: bytes | None) -> tuple[str, ...]:
     head = _HEAD.match(text or b"")
     found = _LEFT_OUT.search(head[0]) if head else None
     return tuple(found[1].decode().split(", ")) if found else ()
+
+
+def _versions(lock: bytes | None) -> set[str]:
+    """What a lock has, of uv or a pylock: `two==1.0`."""
+    packages = tomllib.loads((lock or b"").decode())
+    found = [*packages.get("packages", ()), *packages.get("package", ())]
+    return {f"{each['name']}=={each.get('version', '')}" for each in found}
 
 
 def _content(path: Path) -> bytes | None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from mlwright.environments.conda import read_conda
 from mlwright.environments.declared import check_requirements, normal, pyproject_of
 from mlwright.environments.declared import names as declared_names
+from mlwright.environments.listing import OWN
 from mlwright.environments.requirements import RequirementLine, read_requirements
 from mlwright.kernel.errors import Invalid, NotFound, nearest
 from mlwright.kernel.settings import Settings, find_project
@@ -76,7 +77,7 @@ def source_of(root: Path, name: str = "") -> Source | None:
                 where=str(root / "pyproject.toml"),
                 hint="rename one of them",
             )
-        return _source(root, named[normal(name)], name, f"[tool.mlwright.environments] {name}")
+        return _source(root, settings, named[normal(name)], name, f"[tool.mlwright.environments] {name}")
     if not _is_uvs(root) and _own(root, settings) is not None:
         raise Invalid(
             f"there is no environment `{name}`",
@@ -85,6 +86,12 @@ def source_of(root: Path, name: str = "") -> Source | None:
             or f'name its file: [tool.mlwright.environments] {name} = "requirements-{name}.txt"',
         )
     return None
+
+
+def meant(root: Path, name: str) -> str:
+    """The name of an environment as the project has it: `default` is its own, which has none, unless it gave
+    that name to another."""
+    return "" if name == OWN and OWN not in map(normal, names(root)) else name
 
 
 def names(root: Path) -> list[str]:
@@ -99,10 +106,16 @@ def _is_uvs(root: Path) -> bool:
 
 def _own(root: Path, settings: Settings) -> Source | None:
     if settings.environment:
-        return _source(root, settings.environment, "", "[tool.mlwright] environment")
-    if _is_uvs(root):
-        return None
+        return _source(root, settings, settings.environment, "", "[tool.mlwright] environment")
     found = [each for each in _OWN if (root / each).is_file()]
+    if _is_uvs(root):
+        if found and "project" not in pyproject_of(root):
+            raise Invalid(
+                f"[dependency-groups] and {found[0]} both say what the project needs",
+                where=str(root / "pyproject.toml"),
+                hint=f'name the file, and the groups stand alone: [tool.mlwright] environment = "{found[0]}"',
+            )
+        return None
     if len(found) > 1:
         raise Invalid(
             f"{' and '.join(found)} both say what the project needs",
@@ -111,10 +124,10 @@ def _own(root: Path, settings: Settings) -> Source | None:
         )
     if not found and (root / "pylock.toml").is_file():
         found = ["pylock.toml"]
-    return _source(root, found[0], "", str(root)) if found else None
+    return _source(root, settings, found[0], "", str(root)) if found else None
 
 
-def _source(root: Path, text: str, name: str, where: str) -> Source:
+def _source(root: Path, settings: Settings, text: str, name: str, where: str) -> Source:
     file = (root / text).resolve()
     if not file.is_relative_to(root.resolve()):
         raise Invalid(f"{text} lies outside the project", where=where, hint="copy it into the project")
@@ -123,6 +136,13 @@ def _source(root: Path, text: str, name: str, where: str) -> Source:
     lock = root / (f"pylock.{normal(name)}.toml" if name else "pylock.toml")
     if re.fullmatch(r"pylock(\.[^.]+)?\.toml", file.name):
         return Source(name, "pylock", file, file)
+    given = [each for each in [settings.environment, *settings.environments.values()] if each]
+    if lock.resolve() in [(root / each).resolve() for each in given]:
+        raise Invalid(
+            f"{lock.name} would be the lock of {text}, and is the file of another environment",
+            where=str(root / "pyproject.toml"),
+            hint="give that file another name: pylock.NAME.toml",
+        )
     if file.suffix in {".yml", ".yaml"}:
         return Source(name, "conda", file, lock)
     if file.suffix in {".txt", ".in"}:

@@ -37,3 +37,46 @@ def write_whole(path: Path, data: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(data)
     Path(file.name).replace(path)
+
+
+def replace_own(path: Path, data: bytes) -> None:
+    """Give a file of the user's another content, at once and flushed to the disk.
+
+    It keeps its permissions, or gets those of any new file; of a link, what it leads to is changed.
+    """
+    real = path.resolve()
+    if real.is_file() and real.read_bytes() == data:
+        return
+    real.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=real.parent, prefix=f".{real.name}-", delete=False) as file:
+        making = Path(file.name)
+    try:
+        write_flushed(making, data)
+        making.chmod(real.stat().st_mode & 0o7777 if real.exists() else 0o666 & ~_umask())
+        making.replace(real)
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def write_flushed(path: Path, data: bytes) -> None:
+    """Write a file that outlives the loss of power; whoever looks meanwhile sees a part of it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Let the names in a folder outlive the loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    """What new files are not allowed to be; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
