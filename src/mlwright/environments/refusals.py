@@ -369,9 +369,9 @@ def _no_wheel_error(what: str, package: str, why: str, told: _Told) -> MlwrightE
 def _not_built(what: str, told: _Told) -> MlwrightError | None:
     """A package that has no wheel for this Python, and whose source does not compile here."""
     text = "\n".join(told.causes)
-    match = re.search(r"Failed to (?:download and )?build `(.+?)`", text)
+    match = re.search(r"Failed to (?:download and )?build `([^`@]+==[^`@]+)`", text)
     if match is None:
-        return None
+        return None  # a folder or a repository may build tomorrow
     return Incompatible(
         f"{what}: `{match[1]}` has no wheel for this Python and platform, and cannot be built of its source\n"
         f"  the end of its own words:\n{indent(_ends_of(text), '    ')}",
