@@ -18,8 +18,9 @@ from mlwright.environments.differences import EnvironmentDifference, difference
 from mlwright.environments.exports import Export, check_same, export, read_export
 from mlwright.environments.listing import OWN, ListedEnvironment
 from mlwright.environments.locks import Lock, at_platform, current_python, make_lock
+from mlwright.environments.mixing import mixed
 from mlwright.environments.prune import RECENT_US, Unneeded
-from mlwright.environments.pylocks import check_python, kept_wheels, read_pylock
+from mlwright.environments.pylocks import check_python, kept_wheels, of_indexes, read_pylock
 from mlwright.environments.source_locks import Locked, SourceLocks
 from mlwright.environments.sources import Source, meant, names, script_source, source_of
 from mlwright.environments.uv import Uv
@@ -194,7 +195,7 @@ class Environments:
         return self._stored(text, current_python(), str(self._root / "uv.lock"))
 
     def resolve_with(self, lock: Lock, requirements: Sequence[str]) -> Lock:
-        """A lock that holds all of another, at the same versions, and more.
+        """A lock that holds all that another installs, the same files from the same places, and more.
 
         Args:
             lock: whose packages are kept as they are.
@@ -205,21 +206,28 @@ class Environments:
             Unavailable: the two cannot be had together; uv's own words follow.
         """
         check_requirements(requirements)
-        key = digest_of("\n".join([lock.digest, *sorted(requirements)]).encode())
+        key = digest_of("\n".join(["kept", lock.digest, *sorted(requirements)]).encode())
         resolved = self._local / "locks" / f"{key}.toml"
         if not resolved.exists():
             base = self.build(lock)
-            pins = [f"{name}=={pin.partition(' ')[0]}" for name, pin in sorted(base.inventory.pins.items())]
+            document = read_pylock(self.text(lock), lock.label)
+            pins = {name: f"{name}=={pin.partition(' ')[0]}" for name, pin in base.inventory.pins.items()}
+            asked = sorted(pins.keys() & of_indexes(document))
             with tempfile.TemporaryDirectory() as folder:
-                wanted, target = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
-                wanted.write_text("\n".join([*pins, *requirements]))
+                wanted, kept = Path(folder) / "requirements.in", Path(folder) / "kept.txt"
+                target = Path(folder) / "pylock.toml"
+                wanted.write_text("\n".join([*(pins[name] for name in asked), *requirements]))
+                kept.write_text("\n".join(pins.values()))
                 self._uv.run(
                     *["pip", "compile", "--format", "pylock.toml", "--no-header"],
-                    *["--python", str(base.python), "-o", str(target), str(wanted)],
+                    *["--python", str(base.python), "--constraint", str(kept)],
+                    *["-o", str(target), str(wanted)],
                     what="the packages of the model and those of the server do not go together",
                 )
                 refuse_credentials(target.read_text(), "the lock")
-                write_whole(resolved, target.read_bytes())
+                # An index may have another package of that name and version: what is there stays what it is.
+                text = mixed(target.read_bytes(), self.text(lock), base.inventory.pins)
+                write_whole(resolved, text)
         return self._stored(resolved.read_bytes(), lock.python, lock.label)
 
     def record(self, tx: Transaction, lock: Lock) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from typing import Any
 
+from mlwright.environments.declared import normal
 from mlwright.environments.requirements import check_url
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Corrupt, Incompatible, Invalid
@@ -95,6 +96,16 @@ def files_of(package: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for kind in _KINDS:
         found = package.get(kind, ())
         yield from (found,) if isinstance(found, dict) else found
+
+
+def of_indexes(document: Mapping[str, Any]) -> set[str]:
+    """The packages in a pylock that come from a package index, in normalised names."""
+    return {
+        normal(package["name"])
+        for package in document["packages"]
+        if not {"vcs", "archive", "directory"} & package.keys()
+        and not any("path" in file for file in files_of(package))
+    }
 
 
 def kept_wheels(text: bytes) -> dict[str, Digest]:
