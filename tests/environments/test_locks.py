@@ -246,7 +246,7 @@ def test_a_beginning_that_fits_two_built_ones_asks_for_more(make: Make) -> None:
     found: dict[str, str] = {}
     for number in range(17):
         text = f"# {number}\npackages = []\n".encode()
-        lock = make_lock(text, small.workspace.objects.put(text).digest)
+        lock = make_lock(text, small.workspace.objects.put(text).digest, current_python())
         place = small.environments.builds.place(lock)
         write(place, {"inventory.json": "{}", f"lib/python{lock.python}/site-packages/keep": ""})
         (place / "pylock.toml").write_bytes(text)
