@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import threading
 from collections import Counter
@@ -56,6 +57,7 @@ class FaultyProxy:
         only: requests whose method stands here may meet a fault; all, when it is empty.
         delay_s: how long each answer takes at least.
         partial: say 206 to whoever asks for a part, as a server should; rclone answers 200.
+        encrypted: its checksums look like those of the bytes, and are not, as those of encrypted buckets.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class FaultyProxy:
         only: Iterable[str] = (),
         delay_s: float = 0.0,
         partial: bool = False,
+        encrypted: bool = False,
     ) -> None:
         self.upstream = port
         self.share = share
@@ -81,6 +84,7 @@ class FaultyProxy:
         self.sent_bytes = 0
         self._delay_s = delay_s
         self._partial = partial
+        self._encrypted = encrypted
         self.port = 0
         self._in_flight = 0
         self._open: set[asyncio.StreamWriter] = set()
@@ -175,6 +179,8 @@ class FaultyProxy:
         answer = await self._forward(request)
         if self._partial and answer.header("content-range"):
             answer.first = b"HTTP/1.1 206 Partial Content"
+        if self._encrypted:
+            answer.headers = [_of_own_kind(line) for line in answer.headers]
         self.sent_bytes += len(answer.body)
         of_object = answer.body and b" 20" in answer.first and "list-type" not in self.requests[-1]
         if fault == "flip" and of_object:
@@ -233,6 +239,13 @@ async def _read(reader: asyncio.StreamReader, *, has_body: bool = True) -> Messa
 
 def _write(writer: asyncio.StreamWriter, message: Message) -> None:
     writer.write(b"\r\n".join([message.first, *message.headers, b"", message.body]))
+
+
+def _of_own_kind(header: bytes) -> bytes:
+    name, _, value = header.partition(b":")
+    if name.lower() != b"etag":
+        return header
+    return b'%s: "%s"' % (name, hashlib.md5(value, usedforsecurity=False).hexdigest().encode())
 
 
 def _flipped(data: bytes, draw: random.Random) -> bytes:

@@ -16,6 +16,7 @@ from mlwright.kernel.errors import Conflict, Corrupt, NotFound, Unavailable
 from mlwright.storage import Objects
 from mlwright.storage.address import parse_address
 from mlwright.storage.bucket import PART_BYTES, Bucket
+from mlwright.storage.remotes import BucketRecords
 from mlwright.storage.retrying import RetryingObjects, Transient
 from mlwright.storage.s3 import S3Objects
 from tests.exams.objects import digests_in
@@ -83,6 +84,27 @@ def test_bits_that_flip_on_their_way_to_the_server_are_found_out(
             S3Objects(s3.bucket(), tmp_path / "other").remove(digest)
 
     assert proxy.met["flip upload"] == 4
+
+
+def test_a_text_that_flips_on_its_way_is_sent_again(s3: Place) -> None:
+    """What has no digest in its name, as the record of a version, is held against the server's checksum."""
+    text = b'{"format": 1}'
+    with FaultyProxy(s3.server.port, share=1.0, most=3, faults=["flip upload"], only=["PUT"]) as proxy:
+        BucketRecords(s3.bucket(proxy.url)).write("datasets/a/1.json", text)
+
+    assert proxy.met["flip upload"] == 3
+    assert s3.bucket().read("datasets/a/1.json") == text
+
+
+def test_the_checksums_of_an_encrypted_bucket_are_no_fault(s3: Place) -> None:
+    """They look like ours and never agree: once that is seen, they are compared no longer."""
+    with FaultyProxy(s3.server.port, share=0.0, encrypted=True) as proxy:
+        BucketRecords(s3.bucket(proxy.url)).write("datasets/a/1.json", b"{}")
+        bucket = s3.bucket(proxy.url)
+        read = [BucketRecords(bucket).read("datasets/a/1.json") for _ in range(2)]
+
+    assert read == [b"{}"] * 2
+    assert sum(line.startswith("GET") for line in proxy.requests) == 4  # the second reading asks once
 
 
 def test_bits_that_always_flip_leave_nothing(s3: Place, tmp_path: Path) -> None:

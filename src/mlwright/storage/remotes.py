@@ -67,7 +67,7 @@ class BucketRecords:
 
     def write(self, key: str, data: bytes) -> object:
         """One request."""
-        return retrying(lambda: self._bucket.write(key, data))
+        return retrying(lambda: self._bucket.write_text(key, data))
 
     def names(self, folder: str) -> Iterator[str]:
         """From a list of the keys."""

@@ -82,7 +82,7 @@ def _claim(bucket: Bucket, identity: str) -> None:
     try:
         owner = retrying(lambda: bucket.read_text(MARK))
     except NotFound:
-        retrying(lambda: bucket.write(MARK, f"{identity}\n".encode()))
+        retrying(lambda: bucket.write_text(MARK, f"{identity}\n".encode()))
         owner = retrying(lambda: bucket.read_text(MARK))
     if (name := owner.decode(errors="replace").strip()) != identity:
         raise Conflict(
