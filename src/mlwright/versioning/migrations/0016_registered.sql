@@ -1,0 +1,32 @@
+-- Registered models as a client of MLflow's protocol knows them: names without versions, words, tags, stages.
+CREATE TABLE registered_model (
+    name TEXT PRIMARY KEY,
+    description TEXT NOT NULL,
+    created_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE registered_model_tag (
+    name TEXT NOT NULL REFERENCES registered_model (name) ON UPDATE CASCADE ON DELETE CASCADE,
+    tag TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (name, tag)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reported_version (
+    version_id TEXT PRIMARY KEY REFERENCES version (id) ON DELETE CASCADE,
+    description TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    source TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    run_link TEXT NOT NULL,
+    model_id TEXT NOT NULL,
+    updated_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE version_tag (
+    version_id TEXT NOT NULL REFERENCES version (id) ON DELETE CASCADE,
+    tag TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (version_id, tag)
+) STRICT, WITHOUT ROWID;
