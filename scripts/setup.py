@@ -272,7 +272,7 @@ def synchronise(
     index: str | None,
     environ: Mapping[str, str],
 ) -> None:
-    """Bring one environment to what uv.lock names, from where uv.lock says or, if one is configured, `index`."""
+    """Bring one environment to what uv.lock names, from where it says or, if one is configured, `index`."""
     environ = {**environ, "UV_PROJECT_ENVIRONMENT": str(venv)}
 
     def call(*arguments: str | Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.processes import until
 
 PYTHON = Path(sys.executable).parents[1] / "peers" / "mlflow" / "bin" / "python"
-"""Of the environment that `scripts/setup.py test` makes beside ours: mlflow, scikit-learn, XGBoost, Optuna."""
+"""Of the environment that `scripts/setup.py test` makes beside ours."""
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
