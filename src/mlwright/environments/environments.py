@@ -17,7 +17,7 @@ from mlwright.environments.declared import check_requirements, normal, selection
 from mlwright.environments.differences import EnvironmentDifference, difference
 from mlwright.environments.exports import Export, check_same, export, read_export
 from mlwright.environments.listing import OWN, ListedEnvironment
-from mlwright.environments.locks import Lock, at_platform, current_python, make_lock
+from mlwright.environments.locks import Lock, at_platform, current_python, lock_of
 from mlwright.environments.mixing import mixed
 from mlwright.environments.prune import RECENT_US, Unneeded
 from mlwright.environments.pylocks import check_python, kept_wheels, of_indexes, read_pylock
@@ -470,8 +470,9 @@ class Environments:
 
     def _stored(self, text: bytes, python: str, where: str) -> Lock:
         """The lock of a pylock file, checked and kept."""
-        check_python(read_pylock(text, where), python, where)
-        return make_lock(text, self._objects.put(text).digest, python)
+        document = read_pylock(text, where)
+        check_python(document, python, where)
+        return lock_of(document, self._objects.put(text).digest, python)
 
     def _listed_by_name(self, name: str) -> ListedEnvironment:
         try:
