@@ -31,7 +31,7 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Corrupt, Invalid, MlwrightError, NotFound, Unavailable, nearest
-from mlwright.kernel.files import write_whole
+from mlwright.kernel.files import content_of, write_whole
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import are_counted
 from mlwright.storage import InlineObjects
@@ -101,14 +101,14 @@ class Environments:
         if source is not None:
             return self._of_source(source)
         self.changes.mend()
-        uv_lock = _content(self._root / "uv.lock")
+        uv_lock = content_of(self._root / "uv.lock")
         if uv_lock is None:
             raise NotFound(
                 "the project's dependencies are not locked: there is no uv.lock",
                 where=str(self._root),
                 hint="mlwright environments lock",
             )
-        key = digest_of((_content(self._root / "pyproject.toml") or b"") + b"\0" + uv_lock)
+        key = digest_of((content_of(self._root / "pyproject.toml") or b"") + b"\0" + uv_lock)
         exported = self._local / "locks" / (f"{key}-{normal(name)}.toml" if name else f"{key}.toml")
         if not exported.exists():
             self._export(exported, selection(self._root, name))
@@ -391,7 +391,7 @@ class Environments:
             Incompatible: it is for another interpreter.
             Invalid: it names a package without a hash, by a path, or by an address with a password.
         """
-        where, text = str(file), _content(file)
+        where, text = str(file), content_of(file)
         if text is None:
             raise NotFound(f"there is no file {file.name}", where=str(file.absolute().parent))
         if file.suffix != ".toml":
@@ -402,7 +402,7 @@ class Environments:
             )
         bare, told = read_export(text, where)
         for path, digest in kept_wheels(bare).items():
-            wheel = _content(file.parent / path)
+            wheel = content_of(file.parent / path)
             if wheel is None:
                 raise NotFound(f"there is no {path} beside {file.name}", where=str(file.absolute().parent))
             if self._objects.put(wheel).digest != digest:
@@ -529,10 +529,3 @@ def _exported(uv: Uv, selection: Sequence[str]) -> bytes:
 
 def _fits_several(beginning: str) -> Invalid:
     return Invalid(f"b3:{beginning} fits several environments", hint="type more of the digest")
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
