@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from mlwright.app import Project
 from mlwright.environments import packages_of
 from mlwright.environments.differences import difference, differing
+from mlwright.environments.pylocks import write_pylock
 from mlwright.kernel.errors import NotFound
 from mlwright.workflow import Request
 from mlwright.workflow.compare import compare_runs
@@ -95,6 +96,26 @@ def test_a_package_for_other_pythons_differs(condition: str) -> None:
 
     assert (same_files.verdict, same_files.shown) == ("conditions", "1.0, other conditions")
     assert (other_files.verdict, other_files.shown) == ("files", "1.0, other files")
+
+
+@pytest.mark.parametrize(
+    ("address", "folder", "digest", "verdicts"),
+    [
+        ("https://other/x.zip", "one", "aa", []),
+        ("https://host/x.zip", "two", "aa", ["files"]),
+        ("https://host/x.zip", "one", "bb", ["files"]),
+    ],
+)
+def test_an_archive_is_what_it_holds(address: str, folder: str, digest: str, verdicts: list[str]) -> None:
+    """Its bytes, and the folder in it that is built, make the package; where it was had does not."""
+
+    def lock(address: str, folder: str, digest: str) -> bytes:
+        archive = {"url": address, "subdirectory": folder, "hashes": {"sha256": digest}}
+        return write_pylock({"packages": [{"name": "x", "version": "1", "archive": archive}]})
+
+    then, now = lock("https://host/x.zip", "one", "aa"), lock(address, folder, digest)
+
+    assert [each.verdict for each in differing(packages_of(then), packages_of(now))] == verdicts
 
 
 def test_a_name_is_compared_as_it_is_normalised() -> None:

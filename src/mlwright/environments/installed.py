@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from mlwright.environments.inventory import Inventory
-from mlwright.kernel.digest import composite
+from mlwright.environments.pylocks import files_digest
 
 
 def take_inventory(site_packages: Path, pylock: bytes) -> Inventory:
@@ -52,9 +52,6 @@ def _required(distribution: Distribution) -> Iterable[str]:
 def _file_hashes(pylock: bytes) -> dict[tuple[str, str], str]:
     found = {}
     for package in tomllib.loads(pylock.decode()).get("packages", []):
-        files = [*package.get("wheels", []), package.get("sdist", {}), package.get("archive", {})]
-        hashes = sorted(f"{kind}:{value}" for file in files for kind, value in file.get("hashes", {}).items())
         key = (str(canonicalize_name(package["name"])), package.get("version", ""))
-        source = package.get("vcs") or package.get("directory") or None
-        found[key] = f"b3:{composite('files', {'hashes': hashes, 'source': source})[:16]}"
+        found[key] = f"b3:{files_digest(package)[:16]}"
     return found
