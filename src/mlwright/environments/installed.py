@@ -24,7 +24,9 @@ def take_inventory(site_packages: Path, pylock: bytes) -> Inventory:
         for module in _top_level(distribution):
             modules.setdefault(module, []).append(name)
         requires[name] = tuple(_required(distribution))
-        pins[name] = f"{distribution.version} {hashes.get((name, distribution.version), 'unlocked')}"
+        # A lock by others need not say the version of what is built of a commit or an archive.
+        found = hashes.get((name, distribution.version)) or hashes.get((name, ""), "unlocked")
+        pins[name] = f"{distribution.version} {found}"
     return Inventory({module: tuple(sorted(names)) for module, names in modules.items()}, requires, pins)
 
 
