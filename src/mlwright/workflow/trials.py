@@ -19,9 +19,9 @@ from mlwright.kernel.errors import Cancelled, MlwrightError, Unavailable, WorkFa
 from mlwright.kernel.ids import short
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunFilter, RunState
+from mlwright.workflow.aside import Opener, restore_run, trial_folder
 from mlwright.workflow.compare import RunComparison, compared, side_of
 from mlwright.workflow.detail import logs
-from mlwright.workflow.elsewhere import Opener, restore_run, trial_folder
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
