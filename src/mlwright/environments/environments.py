@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from mlwright.environments.aside import PYPROJECT
 from mlwright.environments.builds import Builds
 from mlwright.environments.changes import Changes, Proposal
 from mlwright.environments.declared import check_requirements, normal, selection
@@ -237,13 +238,20 @@ class Environments(KnownEnvironments):
         """Write what was exported, and what must lie beside it.
 
         Raises:
-            Conflict: another file of such a name lies beside it, or it would replace a lock of the project.
+            Conflict: another file of such a name lies beside it, or it would replace a lock: one of the
+                project, or of a script.
+            Invalid: it would replace the lock of a script that cannot be read.
         """
         for name in ["", *self.names()]:
             with suppress(NotFound, Invalid):  # what has no file has no lock beside it
                 source = source_of(self._root, name)
-                if source is not None and source.kind != "pylock":
+                if source is None:
+                    exported.refuse_over(self._project_locks.file, PYPROJECT, file)
+                elif source.kind != "pylock":
                     exported.refuse_over(source.lock, source.file.name, file)
+        script = file.absolute().with_suffix("")
+        if file.suffix == ".lock" and script.suffix == ".py" and script_source(self._root, str(script)):
+            exported.refuse_over(file, script.name, file)
         exported.write(file, self._objects.get)
 
     def take(self, file: Path) -> Lock:
