@@ -56,11 +56,6 @@ class EnvironmentDifference(Struct, frozen=True):
     packages: tuple[PackageDifference, ...]
     same: int
 
-    @property
-    def identical(self) -> bool:
-        """Whether it is one environment."""
-        return self.then.digest == self.now.digest
-
 
 def difference(then: Lock, now: Lock, texts: tuple[bytes, bytes]) -> EnvironmentDifference:
     """What differs between two environments.

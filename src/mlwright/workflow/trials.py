@@ -70,13 +70,6 @@ class Trial(Struct, frozen=True):
         """Whether something was run, and nothing broke; results may differ all the same."""
         return self.ran and self.error is None and self.tested.verdict != "failed"
 
-    @property
-    def identical(self) -> bool:
-        """Whether each output of the pipeline is the same to the bit."""
-        return self.comparison is not None and all(
-            each.verdict == "identical" for each in self.comparison.outputs
-        )
-
 
 def request_to_try(rooms: Rooms, pipeline: str = "") -> Request | None:
     """What is run on both sides: the newest success, as it was asked for, with today's code.
