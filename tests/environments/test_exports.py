@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from uv import find_uv_bin
 
 from mlwright.environments import Environments
-from mlwright.environments.exports import FORMS, read_export
+from mlwright.environments.exports import FORMS, without_told
 from mlwright.environments.locks import at_platform, current_platform, current_python
 from mlwright.kernel.edges import made_from
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, NotFound
@@ -293,7 +293,7 @@ def test_a_head_of_others_is_no_part_of_the_lock() -> None:
     """What stands above a lock as comments says nothing of which environment it is."""
     bare = b"lock-version = '1.0'\npackages = []\n"
 
-    assert read_export(b"# made by hand\n# today\n" + bare, "") == (bare, None)
+    assert without_told(b"# made by hand\n# today\n" + bare) == (bare, None)
 
 
 def test_nothing_is_written_over_other_files(make: Make, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +13,13 @@ from mlwright.kernel import edges
 from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
-from mlwright.kernel.files import locked
 from mlwright.kernel.ids import AttemptId, short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import artifact
+from mlwright.workflow.aside import Opener, folder_aside, restore_run
 from mlwright.workflow.attempts import Attempt
-from mlwright.workflow.elsewhere import Opener, restore_run
 from mlwright.workflow.history import Made, made_in
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
@@ -104,17 +101,9 @@ def reproduce(
     run = _reproducible(rooms, reference)
     if folder is None:
         folder = rooms.workspace.local / "reproductions" / short(run.id)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with locked(folder.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB):
-                shutil.rmtree(folder, ignore_errors=True)
-                return _reproduced(rooms, run, folder, opener, watcher)
-        except BlockingIOError as error:
-            raise Conflict(
-                f"run {short(run.id)} is being made again there by another process",
-                where=str(folder),
-                hint="wait for it, or name another folder: --in DIR",
-            ) from error
+        busy = f"run {short(run.id)} is being made again there by another process"
+        with folder_aside(folder, busy, "wait for it, or name another folder: --in DIR"):
+            return _reproduced(rooms, run, folder, opener, watcher)
     if folder.exists() and not folder.is_dir():
         raise Conflict(f"{folder} is a file", hint="name a new folder: --in DIR")
     if folder.exists() and any(folder.iterdir()):
