@@ -30,7 +30,7 @@ from mlwright.workflow.asking import Asker
 from mlwright.workflow.licences import licence_in, licence_of
 from mlwright.workflow.outside import format_of
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.step_models import locks_of, recorded_signature, scores_of, tables_given
+from mlwright.workflow.step_models import lock_and_own, recorded_signature, scores_of, tables_given
 
 _NO_MODELS = frozenset({"table", "array", "figure", "plotly", "json", "text"})
 """Codecs of what is no model."""
@@ -162,7 +162,7 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
     assert model is not None
     assert run is not None
     assert named is not None
-    own, other = locks_of(rooms, run, named)
+    own, other = lock_and_own(rooms, run, named)
     recorded, described = recorded_signature(rooms, model) if not wanted.example else (None, None)
     if described is None and (wanted.example or model.codec not in _UNASKED):
         arguments = _asked_with(rooms, wanted, named)

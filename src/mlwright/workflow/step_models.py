@@ -18,7 +18,7 @@ from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Unwatched
 
 
-def locks_of(rooms: Rooms, run: Run, model: NamedArtifact) -> tuple[Lock, Lock | None]:
+def lock_and_own(rooms: Rooms, run: Run, model: NamedArtifact) -> tuple[Lock, Lock | None]:
     """The lock of a run, and that of the environment that its step had for itself."""
     made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
     own = rooms.environments.get(made_with["environment"].id)
