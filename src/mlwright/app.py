@@ -362,6 +362,7 @@ class Project:
         Raises:
             WorkFailed: the pipeline fails with the packages that the project has.
             Unavailable: a package cannot be had.
+            Conflict: another trial goes on.
         """
         from mlwright.workflow.trials import request_to_try, run_trial
 
@@ -379,8 +380,10 @@ class Project:
 
         Raises:
             Invalid: they cannot be compared, or have the same packages.
+            Incompatible: their interpreters or platforms differ.
             WorkFailed: the good run does not come out again.
             Unavailable: the packages of one of them cannot be had now.
+            Conflict: another search of the good run goes on.
         """
         from mlwright.workflow.culprit import find_culprit
 
