@@ -23,9 +23,6 @@ from mlwright.sdk.journal import Journal
 
 Item = TypeVar("Item")
 
-JOURNAL = "journal.jsonl"
-"""The name of an attempt's journal in its scratch folder."""
-
 MAX_NAME_CHARACTERS = 250
 """How long the name of a metric or parameter may be."""
 

@@ -169,12 +169,11 @@ class Models:
         source = dict(version.about.get("source") or {})
         run = runs[0].earlier if runs else None
         own = edges.made_from(self._database, version.end, "environment")
-        aliases = self.versions.aliases(version.name)
         told = version.about["signature"]
         return ModelDetail(
             version=version,
             artifact=artifact(self._database, version.artifact_id),
-            aliases=tuple(alias for alias, target in aliases.items() if target.id == version.id),
+            aliases=self.versions.aliases_of(version),
             moves=tuple(self.versions.alias_moves(version.name)),
             metrics=version.about["metrics"],
             parameters=version.about["parameters"],

@@ -215,6 +215,10 @@ class Versions:
         rows = self._database.read(_SQL["aliases_of_name"], kind=self.kind, name=name)
         return {row["alias"]: self.by_id(row["version_id"]) for row in rows}
 
+    def aliases_of(self, version: Version) -> tuple[str, ...]:
+        """The aliases that mean a version now."""
+        return tuple(alias for alias, target in self.aliases(version.name).items() if target.id == version.id)
+
     def alias_moves(self, name: str) -> list[AliasMove]:
         """The history of the aliases under a name, newest first."""
         rows = self._database.read(_SQL["alias_moves"], kind=self.kind, name=name)

@@ -31,6 +31,7 @@ from mlwright.storage.tars import write_end, write_file
 from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import Artifact, Snapshot, Version, artifact
+from mlwright.workflow.aside import locks_of
 from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.history import made_in, reused_in
 from mlwright.workflow.rooms import Rooms
@@ -152,11 +153,6 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
         elif kind == "reference":
             version = rooms.models.versions.by_id(end.id)
             models[asked] = Model(version, artifact(rooms.database, version.artifact_id))
-    locks = {
-        role.removeprefix("environment").removeprefix(":"): rooms.environments.get(end.id)
-        for role, end in made_with.items()
-        if end.kind == "lock"
-    }
     attempts = tuple(_attempts(rooms, run))
     made = tuple(
         Made(each.attempt, each.role, artifact(rooms.database, each.artifact))
@@ -173,7 +169,7 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
             for each in rooms.runs.metrics(run.id)
         ),
         snapshot=snapshot,
-        locks=dict(sorted(locks.items())),
+        locks=dict(sorted(locks_of(rooms, run).items())),
         datasets=dict(sorted(datasets.items())),
         models=dict(sorted(models.items())),
         attempts=attempts,

@@ -17,7 +17,7 @@ from mlwright.tracking.filters import KINDS
 from mlwright.versioning import Version
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
-from mlwright.workflow.reproduce import ELSEWHERE
+from mlwright.workflow.outputs import ABSENT
 
 _SKEW_US = 300_000_000
 """So far apart may clocks be; a run from further ahead would be the latest until then."""
@@ -62,7 +62,7 @@ class _Detail(Struct, frozen=True):
 
     error: _Cause = _Cause()
     note: str = ""
-    elsewhere: dict[str, Absent] = field(name=ELSEWHERE, default_factory=dict)
+    elsewhere: dict[str, Absent] = field(name=ABSENT, default_factory=dict)
 
 
 def wrong_with(bundle: Bundle, size_bytes: int) -> str:

@@ -41,7 +41,7 @@ from mlwright.versioning import Reference, Version, Versions, add_artifacts, new
 from mlwright.versioning.snapshots import check_snapshot
 from mlwright.workflow.bundle import FORMAT, MANIFEST, Bundle, Made, Member
 from mlwright.workflow.bundle_rules import Absent, wrong_with
-from mlwright.workflow.reproduce import ELSEWHERE
+from mlwright.workflow.outputs import ABSENT
 from mlwright.workflow.rooms import Rooms
 
 _MANIFEST_BYTES = 256 << 20
@@ -234,8 +234,8 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
             absent.setdefault(each.attempt, {})[each.role] = msgspec.to_builtins(told)
     attempts = []
     for attempt in bundle.attempts:
-        elsewhere = attempt.detail.get(ELSEWHERE, {}) | absent.get(attempt.id, {})
-        detail = {**attempt.detail, ELSEWHERE: elsewhere} if elsewhere else attempt.detail
+        elsewhere = attempt.detail.get(ABSENT, {}) | absent.get(attempt.id, {})
+        detail = {**attempt.detail, ABSENT: elsewhere} if elsewhere else attempt.detail
         if "error" in detail:
             detail = {**detail, "error": _shown(detail["error"])}
         attempts.append(replace(attempt, detail=detail))
