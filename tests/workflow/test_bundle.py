@@ -6,6 +6,9 @@ import gzip
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -223,6 +226,48 @@ def test_a_bundle_meets_another_version_of_the_same_number(origin: Project, othe
     with pytest.raises(Conflict, match="notes@1 as b3:"):
         other.import_run(bundle(origin))
 
+    assert records(other) == before
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mlwright.app import Project
+from mlwright.tracking.runs import Runs
+
+Runs.adopt = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with Project.open(Path(sys.argv[1])) as project:
+    project.import_run(Path(sys.argv[2]))
+"""
+
+
+def test_an_import_that_is_killed_leaves_no_record(origin: Project, other: Project) -> None:
+    """What the run was made with is recorded with the run, or not at all; a second import does both."""
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(other.root), str(bundle(origin))], capture_output=True, text=True
+    )
+    left = records(other)
+
+    run, new = other.import_run(bundle(origin))
+
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert left == (0,) * 8
+    assert new
+    assert other.runs.get(run.id).id == run.id
+    assert other.verify().faults == ()
+
+
+def test_a_number_that_is_not_given_again_leaves_nothing(origin: Project, other: Project) -> None:
+    """`notes@1` was removed here: the import is refused, with all that the run was made with."""
+    write(other.root, {"notes.txt": "others\n"})
+    other.datasets.add(other.root / "notes.txt", "notes")
+    removed = mlwright("datasets", "rm", "notes@1", cwd=other.root)
+    before = records(other)
+
+    with pytest.raises(Conflict, match="notes@1 was removed"):
+        other.import_run(bundle(origin))
+
+    assert removed.returncode == 0, removed.stderr
     assert records(other) == before
 
 

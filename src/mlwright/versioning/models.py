@@ -134,23 +134,25 @@ class Models:
             return
         objects.put(source.get(model.digest))
         with self._database.transaction() as tx:
-            made = add_artifact(
-                tx,
-                codec=model.codec,
-                type_text=model.type,
-                digest=model.digest,
-                size_bytes=model.size_bytes,
-                about=model.about,
-                ours=False,
-            )
-            self.versions.add(
-                tx,
-                version.name,
-                made.id,
-                message=version.message,
-                about=version.about,
-                number=version.number,
-            )
+            self.record_adopted(tx, version, model)
+
+    def record_adopted(self, tx: Transaction, version: Version, model: Artifact) -> Version:
+        """The records of `adopt` only: its bytes are here. Twice is once."""
+        known = self.versions.numbered(tx, version.name, version.number)
+        if known is not None and known.digest == version.digest:
+            return known
+        made = add_artifact(
+            tx,
+            codec=model.codec,
+            type_text=model.type,
+            digest=model.digest,
+            size_bytes=model.size_bytes,
+            about=model.about,
+            ours=False,
+        )
+        return self.versions.add(
+            tx, version.name, made.id, message=version.message, about=version.about, number=version.number
+        )
 
     def detail(self, text: str) -> ModelDetail:
         """Everything that is known of a version.

@@ -156,8 +156,8 @@ class Versions:
         """The version a reference means, or None."""
         name = {"kind": self.kind, "name": reference.name}
         if reference.number is not None:
-            rows = self._database.read(_SQL["version_numbered"], **name, number=reference.number)
-        elif reference.digest is not None:
+            return self.numbered(self._database, reference.name, reference.number)
+        if reference.digest is not None:
             rows = self._database.read(_SQL["version_with_digest"], **name, prefix=reference.digest)
             if len({row["digest"] for row in rows}) > 1:
                 raise Invalid(f"{reference} fits several versions", hint="type more of the digest")
@@ -167,6 +167,11 @@ class Versions:
                 return self.by_id(rows[0]["version_id"])
             if reference.alias == LATEST:
                 rows = self._database.read(_SQL["versions_named"], **name)
+        return _version(rows[0]) if rows else None
+
+    def numbered(self, source: Source, name: str, number: int) -> Version | None:
+        """The version with a number under a name, as it is seen in `source`."""
+        rows = source.read(_SQL["version_numbered"], kind=self.kind, name=name, number=number)
         return _version(rows[0]) if rows else None
 
     def by_id(self, identity: str) -> Version:
