@@ -374,6 +374,26 @@ def member(manifest: dict[str, Any], at: int = 0) -> dict[str, Any]:
     return found
 
 
+def with_a_model(**about: Any) -> Change:
+    """The run compared with a model, of which the bundle says this."""
+
+    def change(manifest: dict[str, Any], files: Members) -> None:
+        dataset, digest = manifest["datasets"]["notes@latest"], put(manifest, files, "object", b"a model")
+        known = {"metrics": {}, "parameters": {}, "signature": None} | about
+        told = {key: value for key, value in known.items() if value != "not there"}
+        version = dataset | {
+            "kind": "model",
+            "name": "other",
+            "digest": digest,
+            "size_bytes": 7,
+            "about": told,
+        }
+        artifact = manifest["made"][0]["artifact"] | {"digest": digest, "size_bytes": 7, "codec": "skops"}
+        manifest["models"] = {"other@champion": {"version": version, "artifact": artifact}}
+
+    return change
+
+
 LIES: dict[str, tuple[Change, str]] = {
     "a file is not there": (lambda m, f: f.pop(next(iter(f))), "names"),
     "a file too many": (
@@ -442,6 +462,18 @@ LIES: dict[str, tuple[Change, str]] = {
         lambda m, f: m["made"][0].update(role="logged:a/../../x"),
         "by a path",
     ),
+    "a model's file without a signature": (
+        with_a_model(source={"file": "x"}, signature="not there"),
+        "not clear.*signature",
+    ),
+    "a signature that is none": (with_a_model(signature={"inputs": 3}), "not clear.*signature"),
+    "a metric that is none": (with_a_model(metrics={"auc": "x"}), "not clear.*metrics"),
+    "a source for the terminal": (with_a_model(source={"file": "\x1b[2J"}), "no terminal can show"),
+    "tags that are none": (lambda m, f: m["datasets"]["notes@latest"]["about"].update(tags=3), "not clear"),
+    "a source of nowhere": (
+        lambda m, f: m["datasets"]["notes@latest"]["about"].update(source={"etag": 1}),
+        "not clear",
+    ),
     "of another run": (
         lambda m, f: m["attempts"][0].update(run_id="0" * 26),
         "another run",
@@ -494,6 +526,24 @@ def test_a_bundle_that_lies_is_refused_and_nothing_is_recorded(
     assert records(other) == (0,) * 8
     assert list(other.rooms.objects.incoming.glob("bundle-*")) == []
     assert {each.name for each in tmp_path.iterdir()} == {"other", "forged.tar"}
+
+
+def test_a_file_that_was_registered_elsewhere_is_not_registered_here(
+    origin: Project, other: Project, tmp_path: Path
+) -> None:
+    """A model that came with a run has no page and no alias, also one that tells which file it was."""
+    manifest, files = unpacked(bundle(origin))
+    with_a_model(source={"file": "x.skops", "format": "skops"})(manifest, files)
+
+    other.import_run(packed(tmp_path / "with a model.tar", manifest, files))
+
+    (version,) = other.models.versions.named("other")
+    assert other.models.versions.is_taken_over(version)
+    with pytest.raises(NotFound, match="was taken over from another workspace"):
+        other.models.detail("other")
+    with pytest.raises(Invalid, match="was taken over"):
+        other.models.versions.set_alias("other@1", "champion")
+    assert other.verify().faults == ()
 
 
 def test_what_a_step_raised_is_shown_without_its_colours(

@@ -17,7 +17,7 @@ from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
 from mlwright.versioning.references import Reference
 from mlwright.versioning.removal import Removal
 from mlwright.versioning.signatures import Signature, signature_from
-from mlwright.versioning.versions import AliasMove, Version, Versions
+from mlwright.versioning.versions import TAKEN_OVER, AliasMove, Version, Versions
 
 _SQL = Queries.beside(__file__)
 CHAMPION = "champion"
@@ -150,8 +150,10 @@ class Models:
             about=model.about,
             ours=False,
         )
+        # A file that was registered there names its `source`, as one that was registered here does.
+        about = {**version.about, TAKEN_OVER: True}
         return self.versions.add(
-            tx, version.name, made.id, message=version.message, about=version.about, number=version.number
+            tx, version.name, made.id, message=version.message, about=about, number=version.number
         )
 
     def detail(self, text: str) -> ModelDetail:

@@ -22,6 +22,8 @@ from mlwright.versioning.references import LATEST, Reference, check_name, parse_
 _SQL = Queries.beside(__file__)
 
 Kind = Literal["dataset", "model"]
+TAKEN_OVER = "taken_over"
+"""What stands in the `about` of a model's version that came from another workspace."""
 
 
 class Version(Struct, frozen=True):
@@ -212,8 +214,9 @@ class Versions:
 
     def is_taken_over(self, version: Version) -> bool:
         """Whether a model is here only since something was compared with it: nobody registered it here."""
-        made_here = edges.made_from(self._database, version.end, "run") or version.about.get("source")
-        return self.kind == "model" and not made_here
+        if self.kind != "model" or TAKEN_OVER in version.about:
+            return self.kind == "model"
+        return not (edges.made_from(self._database, version.end, "run") or version.about.get("source"))
 
     def aliases(self, name: str) -> dict[str, Version]:
         """What each alias under a name means."""
