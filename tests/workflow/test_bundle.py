@@ -394,6 +394,20 @@ def with_a_model(**about: Any) -> Change:
     return change
 
 
+def with_a_lock(text: str) -> Change:
+    """The run's environment is this pylock, and is called so."""
+
+    def change(manifest: dict[str, Any], files: Members) -> None:
+        lock = manifest["locks"][""]
+        lock["pylock"] = put(manifest, files, "object", text.encode(), old=lock["pylock"])
+        named = {name: lock[name] for name in ("pylock", "python", "platform")}
+        lock["digest"] = str(composite("lock", named))
+
+    return change
+
+
+WHEEL = f'path = "wheels/b3-{"0" * 64}/x-1-py3-none-any.whl"'
+
 LIES: dict[str, tuple[Change, str]] = {
     "a file is not there": (lambda m, f: f.pop(next(iter(f))), "names"),
     "a file too many": (
@@ -484,6 +498,12 @@ LIES: dict[str, tuple[Change, str]] = {
         lambda m, f: m["locks"][""].update(digest="0" * 64),
         "not what it is called",
     ),
+    "a package that did not come": (
+        with_a_lock(f'[[packages]]\nname = "x"\nwheels = [{{{WHEEL}}}]\n'),
+        "a package that is not in the bundle",
+    ),
+    "a lock that is none": (with_a_lock(f"{WHEEL}\n[["), "is no lock"),
+    "a lock of another form": (with_a_lock(f"packages = 3\n{WHEEL}"), "is no lock"),
     "a snapshot's name": (
         lambda m, f: m["snapshot"].update(digest="0" * 64),
         "not what it is called",

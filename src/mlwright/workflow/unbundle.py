@@ -19,7 +19,9 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import replace
 
+from mlwright.environments import Lock
 from mlwright.environments.locks import check_lock
+from mlwright.environments.pylocks import kept_wheels
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Transaction
@@ -175,10 +177,20 @@ def _trees(bundle: Bundle, staged: Path) -> dict[Digest, Tree]:
         raise Corrupt("the code names the same bytes so often that it is far larger than the bundle")
     for lock in bundle.locks.values():
         check_lock(lock)
+        if not _wheels(lock, staged) <= sizes.keys():
+            raise Corrupt(f"the environment {lock.digest[:12]} needs a package that is not in the bundle")
     for version in bundle.datasets.values():
         if version.size_bytes != trees[version.digest].size_bytes:
             raise Corrupt(f"{version.reference} is not as large as it says")
     return trees
+
+
+def _wheels(lock: Lock, staged: Path) -> set[Digest]:
+    """The packages that come with a lock."""
+    try:
+        return set(kept_wheels((staged / f"object-{lock.pylock}").read_bytes()).values())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt(f"the environment {lock.digest[:12]} is no lock: {error}") from error
 
 
 def _store(rooms: Rooms, bundle: Bundle, trees: dict[Digest, Tree], staged: Path) -> None:
