@@ -296,3 +296,19 @@ def test_a_password_in_the_address_of_git_is_not_recorded(make: Make, index: Ind
         small.environments.current()
 
     assert "hunter2" not in refusal.value.render()
+
+
+def test_a_bundle_of_a_run_with_it_holds_the_wheel(small: Small, make: Make, tmp_path: Path) -> None:
+    """No index has that wheel: imported, the run is made again without the folder; and nothing is loose."""
+    write(small.root, {"pipelines/p.py": PIPELINE})
+    with Project.open(small.root) as project:
+        run = project.run("ask")
+        project.export_run(run.id, tmp_path / "run.tar")
+    shutil.rmtree(small.root.parent / "shared")
+
+    with Project.open(make(lock=False, folder="there").root) as there:
+        there.import_run(tmp_path / "run.tar")
+        again, verified = there.reproduce(run.id), there.verify()
+
+    assert again.identical
+    assert verified.faults == ()

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlwright.environments import Lock
+from mlwright.environments.pylocks import kept_wheels
 from mlwright.kernel import edges
 from mlwright.kernel.digest import Digest, Hasher
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound
@@ -304,6 +305,8 @@ def _members(objects: InlineObjects, bundle: Bundle, *, with_outputs: bool) -> l
     add_tree(bundle.snapshot.tree)
     for lock in bundle.locks.values():
         add(lock.pylock)
+        for wheel in kept_wheels(objects.get(lock.pylock)).values():  # no index has them
+            add(wheel)
     for version in bundle.datasets.values():
         add_tree(version.digest)
     for model in bundle.models.values():

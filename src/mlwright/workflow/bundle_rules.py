@@ -15,6 +15,7 @@ from mlwright.storage.trees import is_safe
 from mlwright.tracking import RunState
 from mlwright.tracking.filters import KINDS
 from mlwright.versioning import Version
+from mlwright.versioning.about import wrong_about
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
 from mlwright.workflow.outputs import ABSENT
@@ -165,7 +166,9 @@ def _versions(bundle: Bundle) -> str:
         return "a version has a number that none has"
     numbered = {(each.kind, each.name, each.number): each.digest for each in _all_versions(bundle)}
     twice = any(numbered[each.kind, each.name, each.number] != each.digest for each in _all_versions(bundle))
-    return "a version has two contents" if twice else ""
+    if twice:
+        return "a version has two contents"
+    return next(filter(None, (wrong_about(each.kind, each.about) for each in _all_versions(bundle))), "")
 
 
 def _told(bundle: Bundle) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
 from mlwright.kernel.ids import short
+from mlwright.kernel.marks import left_over, marked
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.tracking import Run, RunState
@@ -26,6 +28,9 @@ from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.verdicts import Side, Verdict, verdicts
 from mlwright.workflow.watch import Unwatched, Watcher
+
+_MARK = ".mlwright-reproducing"
+"""Lies in a folder of the user's while a run is made again there."""
 
 
 class Reproduction(Struct, frozen=True):
@@ -70,11 +75,12 @@ def reproduce(
     Args:
         rooms: where the run is recorded.
         reference: the run.
-        folder: where to; it must be empty. By default a place in the local state, emptied first.
+        folder: where to; it must be empty, but for what a reproduction that was killed has left. By default
+            a place in the local state, emptied first.
         opener: opens the fresh project.
 
     Raises:
-        Conflict: the folder is not empty.
+        Conflict: the folder is not empty, or another process makes a run again there.
         Invalid: the run did not succeed.
         Incompatible: this machine cannot have the run's environment.
         Corrupt: recorded bytes are damaged.
@@ -87,9 +93,28 @@ def reproduce(
             return _reproduced(rooms, run, folder, opener, watcher)
     if folder.exists() and not folder.is_dir():
         raise Conflict(f"{folder} is a file", hint="name a new folder: --in DIR")
-    if folder.exists() and any(folder.iterdir()):
+    if not left_over(folder / _MARK):
+        _refuse_full(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with marked(folder / _MARK) as mark:
+        if mark.left_over:
+            _empty(folder)
+        _refuse_full(folder)
+        return _reproduced(rooms, run, folder, opener, watcher)
+
+
+def _empty(folder: Path) -> None:
+    """Take away what a reproduction that was killed has left."""
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        elif each.name != _MARK:
+            each.unlink()
+
+
+def _refuse_full(folder: Path) -> None:
+    if folder.exists() and {each.name for each in folder.iterdir()} - {_MARK}:
         raise Conflict(f"{folder} is not empty", hint="name a new folder: --in DIR")
-    return _reproduced(rooms, run, folder, opener, watcher)
 
 
 def _reproduced(
