@@ -31,12 +31,18 @@ _WORD = r"""[^\s'"`=<>!(),;]+"""
 _TOKEN = re.compile(
     rf"(?P<sign>==|!=|<=|>=|<|>|=)|(?P<mark>[(),])|(?P<word>{_WORD}(?:(?<=\.)(?:{_QUOTED}))?)|(?P<quoted>{_QUOTED})"
 )
-_SPACE = re.compile(r"\s*")
+_MORE = re.compile(r"\S")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _SHOWN = 40
 _LARGEST = 2**63 - 1
 
 Scalar = str | int | float
+
+
+class Spelled(Struct, frozen=True):
+    """A value that is kept as JSON in one of these ways."""
+
+    kept: tuple[str, ...]
 
 
 class Comparison(Struct, frozen=True):
@@ -53,7 +59,7 @@ class Comparison(Struct, frozen=True):
     entity: str
     key: str
     sign: str
-    value: Scalar | tuple[Scalar, ...] | None = None
+    value: Scalar | tuple[Scalar, ...] | Spelled | None = None
     raw: str = ""
 
     @property
@@ -66,7 +72,7 @@ class Comparison(Struct, frozen=True):
         """What is on its right, one or several."""
         if isinstance(self.value, tuple):
             return self.value
-        return () if self.value is None else (self.value,)
+        return () if self.value is None or isinstance(self.value, Spelled) else (self.value,)
 
 
 class Order(Struct, frozen=True):
@@ -131,7 +137,9 @@ def parse_order(text: str) -> Order:
     way = "ASC" if reader.ended else reader.take("asc or desc").word
     if way not in ("ASC", "DESC") or not reader.ended:
         raise Invalid(
-            f"{_shown(text)} is no order", where="the order", hint="write a key, then asc or desc: metrics.auc desc"
+            f"{_shown(text)} is no order",
+            where="the order",
+            hint="write a key, then asc or desc: metrics.auc desc",
         )
     return Order(entity, key, way == "DESC")
 
@@ -177,16 +185,16 @@ class _Reader:
         return self._next is None
 
     def _split(self) -> Iterator[_Token]:
-        at = _SPACE.match(self._text).end()  # type: ignore[union-attr] - it always matches
-        while at < len(self._text):
-            found = _TOKEN.match(self._text, at)
+        at = 0
+        while more := _MORE.search(self._text, at):
+            found = _TOKEN.match(self._text, more.start())
             if found is None:
-                quote = self._text[at]
-                ends = "a quote that does not end" if quote in "'\"`" else f"{quote!r}, which means nothing here"
-                raise self._refusal(f"there is {ends}", at, "quote texts like 'this', keys like \"this\"")
-            assert found.lastgroup is not None
-            yield _Token(found.lastgroup, found[0], at)
-            at = _SPACE.match(self._text, found.end()).end()  # type: ignore[union-attr] - it always matches
+                told = f"{more[0]!r} means nothing here"
+                if more[0] in "'\"`":
+                    told = "a quote begins that does not end"
+                raise self._refusal(told, more.start(), "quote texts like 'this', keys like \"this\"")
+            yield _Token(str(found.lastgroup), found[0], found.start())
+            at = found.end()
 
     def _refusal(self, told: str, at: int, hint: str | None = None) -> Invalid:
         return Invalid(told, where=f"the {self._what}, letter {at + 1}", hint=hint)
@@ -204,10 +212,14 @@ class _Reader:
         token = self.take("and")
         if token.word == "OR":
             raise self._refusal(
-                "`or` is not understood", token.at, "comparisons are joined by `and`; several values: IN ('a', 'b')"
+                "`or` is not understood",
+                token.at,
+                "comparisons are joined by `and`; several values: IN ('a', 'b')",
             )
         if token.word != "AND":
-            raise self._refusal(f"between comparisons stands {_shown(token.text)}", token.at, "join them by `and`")
+            raise self._refusal(
+                f"between comparisons stands {_shown(token.text)}", token.at, "join them by `and`"
+            )
 
     def identifier(self) -> tuple[str, str]:
         """`metrics.auc`, `params."learning rate"`, or an attribute alone."""
@@ -249,7 +261,9 @@ class _Reader:
             sign += f" {self.take('null').word}"
         if sign not in SIGNS:
             raise self._refusal(
-                f"{_shown(token.text)} stands where a comparison should be", token.at, f"one of {', '.join(SIGNS)}"
+                f"{_shown(token.text)} stands where a comparison should be",
+                token.at,
+                f"one of {', '.join(SIGNS)}",
             )
         return sign
 
