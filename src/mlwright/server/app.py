@@ -24,10 +24,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def _health(_: Call) -> Response:
+    """Tell that the server answers."""
     return Response("OK", media_type="text/plain")
 
 
 async def _version(_: Call) -> Response:
+    """Tell mlwright's version."""
     return Response(VERSION, media_type="text/plain")
 
 

@@ -46,6 +46,7 @@ class _Interval(Message):
 
 
 async def _get_history(call: Call) -> Any:
+    """Tell every value that a metric had, page by page."""
     asked = await message(call, _History, "metric_key")
     wanted = limits.HISTORY_RESULTS
     if asked.max_results is not None:
@@ -71,6 +72,7 @@ def _cursor(token: str) -> Cursor:
 
 
 async def _get_history_bulk(call: Call) -> Any:
+    """Tell the values that a metric had in many runs."""
     asked = await message(call, _Bulk)
     runs = asked.run_id or []
     if not runs:
@@ -99,6 +101,7 @@ def _bulk(source: Source, runs: list[str], name: str, wanted: int) -> list[told.
 
 
 async def _get_history_interval(call: Call) -> Any:
+    """Tell the course of a metric in many runs by few of its values, with the extremes."""
     asked = await message(call, _Interval, "metric_key")
     runs = asked.run_ids or []
     if not runs:
