@@ -695,9 +695,7 @@ def mlflow_page() -> str:
         )
         for route in routes
     ]
-    limited = [
-        (name, f"{value:,}") for name, value in vars(limits).items() if name.isupper() and name in LIMITS
-    ]
+    known = [(what, f"{getattr(limits, name):,}") for name, what in _LIMITS.items()]
     places = ", ".join(f"`{place}`" for place in MLFLOW_PLACES)
     return "\n\n".join(
         [

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mlwright.kernel.version import VERSION
 from mlwright.server import guard
-from mlwright.server.call import Call
+from mlwright.server.call import Call, Encoded, encode
 from mlwright.server.protocols.mlflow import outside
 from mlwright.server.protocols.mlflow.errors import Refused, told
 from mlwright.server.protocols.mlflow.routes import ROUTES as MLFLOW
@@ -20,7 +19,6 @@ from mlwright.server.tracker import Tracker
 from mlwright.workflow import Rooms
 
 _JSON = (b"content-type", b"application/json")
-_encode = msgspec.json.Encoder().encode
 
 
 async def _health(_: Call) -> Response:
@@ -61,7 +59,7 @@ class App:
         if isinstance(answer, Response):
             await answer(scope, receive, send)
             return
-        body = _encode(answer)
+        body = answer.body if isinstance(answer, Encoded) else encode(answer)
         length = (b"content-length", str(len(body)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [_JSON, length]})
         await send({"type": "http.response.body", "body": body})

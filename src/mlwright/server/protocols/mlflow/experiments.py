@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Conflict
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
@@ -86,7 +87,11 @@ async def _search(call: Call) -> Any:
         limit=limits.results(asked.max_results),
         token=asked.page_token or "",
     )
-    page = await call.read(search_experiments, wanted)
+    return await call.told(_found, wanted)
+
+
+def _found(source: Source, wanted: Search) -> dict[str, Any]:
+    page = search_experiments(source, wanted)
     answer: dict[str, Any] = {}
     if page.found:
         answer["experiments"] = [told.experiment(each) for each in page.found]

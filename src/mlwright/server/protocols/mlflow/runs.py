@@ -101,11 +101,11 @@ async def _create(call: Call) -> Any:
 async def _get(call: Call) -> Any:
     """Tell a run with all that was reported of it."""
     asked = await message(call, OfRun)
-    return {"run": await call.read(_one, call.tracker.reports, asked.run)}
+    return await call.told(_one, call.tracker.reports, asked.run)
 
 
 def _one(source: Source, reports: Reports, run: RunId) -> dict[str, Any]:
-    return told.runs(source, [reports.get(source, run)])[0]
+    return {"run": told.runs(source, [reports.get(source, run)])[0]}
 
 
 async def _update(call: Call) -> Any:
@@ -140,7 +140,7 @@ async def _search(call: Call) -> Any:
         limit=limits.results(1000 if asked.max_results is None else asked.max_results),
         token=asked.page_token or "",
     )
-    return await call.read(_found, wanted)
+    return await call.told(_found, wanted)
 
 
 def _found(source: Source, wanted: Search) -> dict[str, Any]:
