@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ from mlwright.server.protocols.mlflow.errors import Refused, told
 from mlwright.server.protocols.mlflow.routes import ROUTES as MLFLOW
 from mlwright.server.routes import Permission, Route, Table
 from mlwright.server.tracker import Tracker
+from mlwright.server.upkeep import look_after
 from mlwright.workflow import Rooms
 
 _JSON = (b"content-type", b"application/json")
@@ -84,7 +86,9 @@ class App:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self._tracker = Tracker.begin(self._rooms)
+        upkeep = asyncio.create_task(look_after(self._tracker))
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        upkeep.cancel()
         self._tracker.end()
         await send({"type": "lifespan.shutdown.complete"})
