@@ -84,6 +84,41 @@ SELECT from_kind, from_id, role, to_kind, to_id FROM edge
 WHERE (from_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = from_id))
     OR (to_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = to_id));
 
+-- name: set_file
+-- A file is stored at a place, over what was there.
+INSERT INTO file (place, digest, size_bytes, created_us) VALUES (:place, :digest, :size_bytes, :created_us)
+ON CONFLICT (place) DO UPDATE SET
+    digest = excluded.digest, size_bytes = excluded.size_bytes, created_us = excluded.created_us;
+
+-- name: file_at
+-- The file at a place.
+SELECT place, digest, size_bytes, created_us FROM file WHERE place = :place;
+
+-- name: files_in
+-- The next files in a range of places.
+SELECT place, size_bytes FROM file WHERE place >= :first AND place < :end ORDER BY place LIMIT :limit;
+
+-- name: remove_file
+-- Forget a file.
+DELETE FROM file WHERE place = :place;
+
+-- name: count_files
+-- How many files clients have stored.
+SELECT count(*) AS files FROM file;
+
+-- name: owner_run
+-- The run whose files lie in a folder.
+SELECT experiment_id, kind, deleted_us FROM run WHERE id = :id;
+
+-- name: owner_logged_model
+-- The logged model whose files lie in a folder.
+SELECT experiment_id, deleted_us FROM logged_model WHERE id = :id;
+
+-- name: loose_edges_of_files
+-- Edges of files that are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE from_kind = 'file' AND NOT EXISTS (SELECT 1 FROM file WHERE place = from_id);
+
 -- name: experiment_of_run
 -- Which experiment a run belongs to.
 SELECT experiment_id FROM run WHERE id = :id;
@@ -97,12 +132,12 @@ SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :
 SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :run_id;
 
 -- name: add_point
--- An open point of a metric.
-INSERT INTO point (run_id, name, step, at_us, bits) VALUES (:run_id, :name, :step, :at_us, :bits);
+-- Open points of a metric, as many as were told at once.
+INSERT INTO point (run_id, name, number, data) VALUES (:run_id, :name, :number, :data);
 
 -- name: points_of
 -- The open points of a metric.
-SELECT step, at_us, bits FROM point WHERE run_id = :run_id AND name = :name;
+SELECT data FROM point WHERE run_id = :run_id AND name = :name ORDER BY number;
 
 -- name: drop_points
 -- The open points of a metric become a chunk.
@@ -218,8 +253,8 @@ DELETE FROM tag WHERE run_id = :run_id AND name = :name;
 
 -- name: add_input
 -- A dataset that a run has read; of one that it told of before, the first word counts.
-INSERT INTO input (run_id, name, hash, source_type, source, schema, profile, tags)
-VALUES (:run_id, :name, :hash, :source_type, :source, :schema, :profile, :tags)
+INSERT INTO input (run_id, name, hash, source_type, source, schema, profile, tags, context)
+VALUES (:run_id, :name, :hash, :source_type, :source, :schema, :profile, :tags, :context)
 ON CONFLICT (run_id, name, hash) DO NOTHING;
 
 -- name: metrics_of_runs
@@ -259,37 +294,12 @@ SELECT input.run_id, input.name, input.hash, input.source_type, input.source, in
     input.tags
 FROM wanted JOIN input ON input.run_id = wanted.id ORDER BY input.run_id, input.name, input.hash;
 
--- name: set_file
--- A file is stored at a place, over what was there.
-INSERT INTO file (place, digest, size_bytes, created_us) VALUES (:place, :digest, :size_bytes, :created_us)
-ON CONFLICT (place) DO UPDATE SET
-    digest = excluded.digest, size_bytes = excluded.size_bytes, created_us = excluded.created_us;
-
--- name: file_at
--- The file at a place.
-SELECT place, digest, size_bytes, created_us FROM file WHERE place = :place;
-
--- name: files_in
--- The next files in a range of places.
-SELECT place, size_bytes FROM file WHERE place >= :first AND place < :end ORDER BY place LIMIT :limit;
-
--- name: remove_file
--- Forget a file.
-DELETE FROM file WHERE place = :place;
-
--- name: count_files
--- How many files clients have stored.
-SELECT count(*) AS files FROM file;
-
--- name: owner_run
--- The run whose files lie in a folder.
-SELECT experiment_id, kind, deleted_us FROM run WHERE id = :id;
-
--- name: owner_logged_model
--- The logged model whose files lie in a folder.
-SELECT experiment_id, deleted_us FROM logged_model WHERE id = :id;
-
--- name: loose_edges_of_files
--- Edges of files that are not there.
-SELECT from_kind, from_id, role, to_kind, to_id FROM edge
-WHERE from_kind = 'file' AND NOT EXISTS (SELECT 1 FROM file WHERE place = from_id);
+-- name: tags_of_experiments
+-- The tags of experiments, whose ids stand one behind the other, each in 20 digits.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT CAST(substr(:ids, 1, 20) AS BIGINT), substr(:ids, 21)
+    UNION ALL SELECT CAST(substr(rest, 1, 20) AS BIGINT), substr(rest, 21) FROM wanted WHERE rest <> ''
+)
+SELECT experiment_tag.experiment_id, experiment_tag.name, experiment_tag.value
+FROM wanted JOIN experiment_tag ON experiment_tag.experiment_id = wanted.id
+ORDER BY experiment_tag.experiment_id, experiment_tag.name;

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Conflict
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused, invalid
-from mlwright.server.protocols.mlflow.wire import EMPTY, Message, Tag, message
+from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
+from mlwright.tracking.search import Search, search_experiments
 
 
 class _Asked(Message):
@@ -35,7 +37,16 @@ class _Tagged(_Asked):
     value: str | None = None
 
 
+class _Search(Message):
+    view_type: limits.View | None = None
+    max_results: Int64 | None = None
+    order_by: list[str] | None = None
+    filter: str | None = None
+    page_token: str | None = None
+
+
 async def _create(call: Call) -> Any:
+    """Make an experiment."""
     asked = await message(call, _Create, "name")
     name = limits.value(asked.name, "name", limits.EXPERIMENT_NAME_LENGTH)
     if asked.artifact_location:
@@ -53,18 +64,44 @@ async def _create(call: Call) -> Any:
 
 
 async def _get(call: Call) -> Any:
+    """Tell an experiment by its id, deleted or not."""
     asked = await message(call, _Asked, "experiment_id")
     found = await call.read(call.tracker.experiments.get, limits.experiment(asked.experiment_id))
     return {"experiment": told.experiment(found)}
 
 
 async def _get_by_name(call: Call) -> Any:
+    """Tell an experiment by its name, deleted or not."""
     asked = await message(call, _Named, "experiment_name")
     found = await call.read(call.tracker.experiments.named, asked.experiment_name or "")
     return {"experiment": told.experiment(found)}
 
 
+async def _search(call: Call) -> Any:
+    """Search experiments, page by page."""
+    asked = await message(call, _Search)
+    wanted = Search(
+        filter=asked.filter or "",
+        order_by=tuple(asked.order_by or ()),
+        view=limits.view(asked.view_type),
+        limit=limits.results(asked.max_results),
+        token=asked.page_token or "",
+    )
+    return await call.told(_found, wanted)
+
+
+def _found(source: Source, wanted: Search) -> dict[str, Any]:
+    page = search_experiments(source, wanted)
+    answer: dict[str, Any] = {}
+    if page.found:
+        answer["experiments"] = [told.experiment(each) for each in page.found]
+    if page.token:
+        answer["next_page_token"] = page.token
+    return answer
+
+
 async def _update(call: Call) -> Any:
+    """Give an experiment another name."""
     asked = await message(call, _Update, "experiment_id", "new_name")
     name = limits.value(asked.new_name, "name", limits.EXPERIMENT_NAME_LENGTH)
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
@@ -73,6 +110,7 @@ async def _update(call: Call) -> Any:
 
 
 async def _delete(call: Call) -> Any:
+    """Delete an experiment with its runs."""
     asked = await message(call, _Asked, "experiment_id")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     await call.write(lambda tx: experiments.delete(tx, identity))
@@ -80,6 +118,7 @@ async def _delete(call: Call) -> Any:
 
 
 async def _restore(call: Call) -> Any:
+    """Bring a deleted experiment back, with its runs."""
     asked = await message(call, _Asked, "experiment_id")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     await call.write(lambda tx: experiments.restore(tx, identity))
@@ -87,6 +126,7 @@ async def _restore(call: Call) -> Any:
 
 
 async def _set_tag(call: Call) -> Any:
+    """Give an experiment a tag."""
     asked = await message(call, _Tagged, "experiment_id", "key")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     key, value = _tag(asked.key, asked.value)
@@ -95,6 +135,7 @@ async def _set_tag(call: Call) -> Any:
 
 
 async def _delete_tag(call: Call) -> Any:
+    """Take a tag from an experiment."""
     asked = await message(call, _Tagged, "experiment_id", "key")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     key = asked.key or ""
@@ -111,6 +152,8 @@ ROUTES = (
     Route("POST", "mlflow/experiments/create", _create, _W),
     Route("GET", "mlflow/experiments/get", _get, _R),
     Route("GET", "mlflow/experiments/get-by-name", _get_by_name, _R),
+    Route("GET", "mlflow/experiments/search", _search, _R),
+    Route("POST", "mlflow/experiments/search", _search, _R),
     Route("POST", "mlflow/experiments/update", _update, _W),
     Route("POST", "mlflow/experiments/delete", _delete, _W),
     Route("POST", "mlflow/experiments/restore", _restore, _W),

@@ -10,10 +10,11 @@ from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import invalid, missing_value
 from mlwright.server.protocols.mlflow.told import RUN_NAME, USER
-from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
+from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
 from mlwright.tracking.reports import Reports, RunData, data_of
 from mlwright.tracking.run import Run, RunState
+from mlwright.tracking.search import Search, search
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED", 1, 2, 3, 4, 5]
 
@@ -59,7 +60,17 @@ class _Update(OfRun):
     run_name: str | None = None
 
 
+class _Search(Message):
+    experiment_ids: list[str] | None = None
+    filter: str | None = None
+    run_view_type: limits.View | None = None
+    max_results: Int32 | None = None
+    order_by: list[str] | None = None
+    page_token: str | None = None
+
+
 async def _create(call: Call) -> Any:
+    """Begin a run."""
     asked = await message(call, _Create)
     experiment = limits.experiment(asked.experiment_id)
     started_us = limits.moment_us(asked.start_time, "start_time")
@@ -88,15 +99,17 @@ async def _create(call: Call) -> Any:
 
 
 async def _get(call: Call) -> Any:
+    """Tell a run with all that was reported of it."""
     asked = await message(call, OfRun)
-    return {"run": await call.read(_one, call.tracker.reports, asked.run)}
+    return await call.told(_one, call.tracker.reports, asked.run)
 
 
 def _one(source: Source, reports: Reports, run: RunId) -> dict[str, Any]:
-    return told.runs(source, [reports.get(source, run)])[0]
+    return {"run": told.runs(source, [reports.get(source, run)])[0]}
 
 
 async def _update(call: Call) -> Any:
+    """Say how a run stands, when it ended, what it is called."""
     asked = await message(call, _Update)
     run, reports = asked.run, call.tracker.reports
     state = None if asked.status is None else _state(asked.status)
@@ -116,13 +129,37 @@ def _state(status: str | int) -> RunState:
     return told.STATES[status] if isinstance(status, str) else list(told.STATES.values())[status - 1]
 
 
+async def _search(call: Call) -> Any:
+    """Search runs, page by page, with all that was reported of each."""
+    asked = await message(call, _Search)
+    wanted = Search(
+        experiments=tuple(limits.experiment(each) for each in asked.experiment_ids or ()),
+        filter=asked.filter or "",
+        order_by=tuple(asked.order_by or ()),
+        view=limits.view(asked.run_view_type),
+        limit=limits.results(1000 if asked.max_results is None else asked.max_results),
+        token=asked.page_token or "",
+    )
+    return await call.told(_found, wanted)
+
+
+def _found(source: Source, wanted: Search) -> dict[str, Any]:
+    page = search(source, wanted)
+    answer: dict[str, Any] = {"runs": told.runs(source, page.found)} if page.found else {}
+    if page.token:
+        answer["next_page_token"] = page.token
+    return answer
+
+
 async def _delete(call: Call) -> Any:
+    """Mark a run as deleted."""
     run, reports = (await message(call, OfRun)).run, call.tracker.reports
     await call.write(lambda tx: reports.delete(tx, run))
     return EMPTY
 
 
 async def _restore(call: Call) -> Any:
+    """Take that mark away."""
     run, reports = (await message(call, OfRun)).run, call.tracker.reports
     await call.write(lambda tx: reports.restore(tx, run))
     return EMPTY
@@ -133,6 +170,7 @@ ROUTES = (
     Route("POST", "mlflow/runs/create", _create, _W),
     Route("GET", "mlflow/runs/get", _get, _R),
     Route("POST", "mlflow/runs/update", _update, _W),
+    Route("POST", "mlflow/runs/search", _search, _R),
     Route("POST", "mlflow/runs/delete", _delete, _W),
     Route("POST", "mlflow/runs/restore", _restore, _W),
 )
