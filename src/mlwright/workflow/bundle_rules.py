@@ -20,6 +20,7 @@ from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
 from mlwright.workflow.reproduce import ELSEWHERE
 
+_KINDS = set(KINDS) - {REPORTED}
 _SKEW_US = 300_000_000
 """So far apart may clocks be; a run from further ahead would be the latest until then."""
 
@@ -128,11 +129,7 @@ def _run(bundle: Bundle) -> str:
         return "the run goes on"
     if run.created_us > run.finished_us or run.finished_us > now_us() + _SKEW_US:
         return "the run ended before it began, or in the future"
-    if (
-        run.kind not in KINDS
-        or run.kind == REPORTED
-        or (run.kind != "pipeline" and not is_safe(run.pipeline))
-    ):
+    if run.kind not in _KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
         return "it is no kind of run"
     if run.error is not None and not isinstance(run.error.get("message"), str):
         return "its error says nothing"
