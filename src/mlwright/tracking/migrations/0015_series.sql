@@ -32,6 +32,7 @@ DROP INDEX run_unfinished;
 CREATE INDEX run_unfinished ON run (created_us) WHERE state = 'running' AND kind <> 'reported';
 
 CREATE INDEX run_of_experiment ON run (experiment_id, created_us);
+CREATE INDEX run_named ON run (substr(name, 1, 100));
 
 CREATE TABLE tag (
     run_id TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
@@ -101,6 +102,7 @@ CREATE TABLE input (
     schema TEXT NOT NULL,
     profile TEXT NOT NULL,
     tags TEXT NOT NULL,
+    context TEXT,
     PRIMARY KEY (run_id, name, hash)
 ) STRICT, WITHOUT ROWID;
 
