@@ -12,6 +12,7 @@ from mlwright.tracking.journal import (
     Metric,
     Param,
     Progress,
+    Series,
     read_journal,
 )
 from mlwright.tracking.metrics import record_metrics, record_params
@@ -39,6 +40,7 @@ __all__ = [
     "RunFilter",
     "RunState",
     "Runs",
+    "Series",
     "data_of",
     "read_journal",
     "record_metrics",

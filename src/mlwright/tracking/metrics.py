@@ -9,7 +9,7 @@ from typing import Any
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.ids import RunId
 from mlwright.tracking import series
-from mlwright.tracking.journal import Entry, Metric, Param
+from mlwright.tracking.journal import Entry, Metric, Param, Series
 from mlwright.tracking.points import Points
 
 __all__ = ["Metric", "metrics_of", "record_metrics", "record_params", "text_of"]
@@ -21,10 +21,14 @@ def record_metrics(tx: Transaction, run: RunId, entries: Iterable[Entry]) -> Non
     """Keep every value of each metric, the same one once; other entries are not."""
     found: dict[str, Points] = {}
     for entry in entries:
-        if isinstance(entry, Metric):
-            if entry.name not in found:
-                found[entry.name] = Points()
-            found[entry.name].add(entry.step, entry.at_us, entry.value)
+        match entry:
+            case Series():
+                points = entry.points
+            case Metric():
+                points = Points([entry.step], [entry.at_us], [entry.value])
+            case _:
+                continue
+        found[entry.name] = found[entry.name] + points if entry.name in found else points
     if found:
         series.append(tx, run, found)
 
