@@ -97,12 +97,12 @@ SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :
 SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :run_id;
 
 -- name: add_point
--- An open point of a metric.
-INSERT INTO point (run_id, name, step, at_us, bits) VALUES (:run_id, :name, :step, :at_us, :bits);
+-- Open points of a metric, as many as were told at once.
+INSERT INTO point (run_id, name, number, data) VALUES (:run_id, :name, :number, :data);
 
 -- name: points_of
 -- The open points of a metric.
-SELECT step, at_us, bits FROM point WHERE run_id = :run_id AND name = :name;
+SELECT data FROM point WHERE run_id = :run_id AND name = :name ORDER BY number;
 
 -- name: drop_points
 -- The open points of a metric become a chunk.

@@ -60,10 +60,9 @@ CREATE INDEX metric_best ON metric (name, experiment_id, value);
 CREATE TABLE point (
     run_id TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
     name TEXT NOT NULL,
-    step INTEGER NOT NULL,
-    at_us INTEGER NOT NULL,
-    bits INTEGER NOT NULL,
-    PRIMARY KEY (run_id, name, step, at_us, bits)
+    number INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run_id, name, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE chunk (
