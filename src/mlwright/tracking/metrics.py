@@ -15,6 +15,8 @@ from mlwright.tracking.points import Points
 __all__ = ["Metric", "metrics_of", "record_metrics", "record_params", "text_of"]
 
 _SQL = Queries.beside(__file__)
+_AT_ONCE = 100_000
+"""So many points of a long series are recorded together: what is worked with at one time stays small."""
 
 
 def record_metrics(tx: Transaction, run: RunId, entries: Iterable[Entry]) -> None:
@@ -29,8 +31,12 @@ def record_metrics(tx: Transaction, run: RunId, entries: Iterable[Entry]) -> Non
             case _:
                 continue
         found[entry.name] = found[entry.name] + points if entry.name in found else points
-    if found:
-        series.append(tx, run, found)
+    short = {name: points for name, points in found.items() if len(points) <= _AT_ONCE}
+    if short:
+        series.append(tx, run, short)
+    for name in found.keys() - short.keys():
+        for begin in range(0, len(found[name]), _AT_ONCE):
+            series.append(tx, run, {name: found[name].cut(begin, begin + _AT_ONCE)})
 
 
 def record_params(tx: Transaction, run: RunId, node: str, entries: Iterable[Entry]) -> None:

@@ -57,8 +57,10 @@ def reported(detail: Mapping[str, Any]) -> list[Entry]:
 
 def _last(series: Series) -> Metric:
     points = series.points
+    if points.in_order:
+        return Metric(series.name, points.values[-1], points.steps[-1], points.at_us[-1])
     newest = max(zip(points.steps, points.at_us, strict=True))
-    found = (Metric(series.name, value, *at) for *at, value in points if tuple(at) == newest)
+    found = (Metric(series.name, value, *newest) for *at, value in points if (*at,) == newest)
     return max(found, key=_rank)
 
 
