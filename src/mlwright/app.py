@@ -43,7 +43,7 @@ from mlwright.workspace.backup import Manifest
 from mlwright.workspace.doctor import Finding
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
-from mlwright.workspace.workspace import DATABASE, keep_in_folder
+from mlwright.workspace.workspace import DATABASE, RECORDS, keep_in_folder
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -92,7 +92,7 @@ def doctor(folder: Path = Path()) -> list[Finding]:
     try:
         found = find_project(folder)
         checks = machine_checks(found.root)
-        if not (found.local / DATABASE).exists():
+        if not any((found.local / name).exists() for name in (DATABASE, RECORDS)):
             told = f"{found.name} in {found.root}, without a workspace yet"
             return [*examine(checks), Finding("project", "ok", told, "the first command makes it")]
         with Project.open(folder) as project:

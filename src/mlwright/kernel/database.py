@@ -84,6 +84,9 @@ class Database(Protocol):
     def copy(self, target: Path) -> None:
         """Write the records of one moment into a file of their own, on a local disk; durable on return."""
 
+    def size_bytes(self) -> int:
+        """How much room the records take."""
+
     def close(self) -> None:
         """Let go of the engine; the object is not used afterwards."""
 

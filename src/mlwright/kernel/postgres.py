@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Migration, Queries
 from mlwright.kernel.errors import Incompatible, Unavailable
+from mlwright.kernel.events import nothing_yet
 from mlwright.kernel.postgres_connection import (
     FIRST_S,
     PATIENCE_S,
@@ -149,6 +150,14 @@ class PostgresDatabase:
 
         assert self.migrations, "a copy has the schema that was migrated to"
         copy_into_file(self, target)
+
+    def blank(self) -> bool:
+        """Whether nothing was ever recorded in it."""
+        return not self.read(_POSTGRES["is_migrated"])[0]["migrated"] or nothing_yet(self)
+
+    def size_bytes(self) -> int:
+        """How much room the whole database takes on the server."""
+        return int(self.read(_POSTGRES["size"])[0]["size_bytes"])
 
     def close(self) -> None:
         """Close the connections."""

@@ -10,6 +10,10 @@ SELECT max(number) AS number FROM migration;
 -- What became of a transaction.
 SELECT pg_xact_status(CAST(CAST(:number AS TEXT) AS xid8)) AS fate;
 
+-- name: size
+-- How much room the database takes.
+SELECT pg_database_size(current_database()) AS size_bytes;
+
 -- name: tables
 -- The tables of the schema.
 SELECT relname AS name FROM pg_class

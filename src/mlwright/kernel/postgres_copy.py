@@ -6,12 +6,14 @@ The two have the same tables with the same columns, since they come from the sam
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlwright.kernel.database import Queries
 from mlwright.kernel.errors import Conflict, Corrupt
+from mlwright.kernel.events import nothing_yet
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.postgres_connection import PostgresConnection
 from mlwright.kernel.sqlite import SqliteDatabase
@@ -19,7 +21,6 @@ from mlwright.kernel.sqlite import SqliteDatabase
 if TYPE_CHECKING:
     from mlwright.kernel.postgres import PostgresDatabase, PostgresTransaction
 
-_SQL = Queries.beside(__file__)
 _POSTGRES = Queries(Path(__file__).with_name("postgres.sql"))
 _SQLITE = Queries(Path(__file__).with_name("sqlite.sql"))
 _ROWS = 1_000
@@ -62,25 +63,24 @@ def copy_into_file(database: PostgresDatabase, target: Path) -> None:
             left.unlink(missing_ok=True)
 
 
-def fill_from_file(database: PostgresDatabase, source: Path) -> None:
-    """Bring the records of a file into a database that has none, in one transaction.
+@contextmanager
+def filling(database: PostgresDatabase, source: Path) -> Iterator[None]:
+    """Bring the records of a file into a database that has none; they are there when the block has ended.
 
     Args:
         database: at the schema of this code, with nothing recorded.
-        source: a file of SQLite's at the same schema.
+        source: a file of SQLite's at the same schema, or an older one; not needed any more within the block.
 
     Raises:
         Conflict: something is recorded already.
     """
-    file = SqliteDatabase(source)
-    try:
-        file.migrate(database.migrations)
-        with database.transaction() as tx:
-            if tx.read(_SQL["any_record"])[0]["any_record"]:
-                raise Conflict("the database has records already", where=database.place.url)
+    with database.transaction() as tx:
+        if not nothing_yet(tx):
+            raise Conflict("the database has records already", where=database.place.url)
+        with closing(SqliteDatabase(source)) as file:
+            file.migrate(database.migrations)
             _fill(tx, file)
-    finally:
-        file.close()
+        yield
 
 
 def _lost(connection: PostgresConnection, key: dict[str, Any]) -> int:

@@ -127,6 +127,13 @@ class SqliteDatabase:
         finally:
             making.unlink(missing_ok=True)
 
+    def size_bytes(self) -> int:
+        """How much room the file takes, and those beside it while it is open."""
+        if not isinstance(self.path, Path):
+            return 0
+        beside = [self.path.with_name(f"{self.path.name}{end}") for end in ("", "-wal", "-shm")]
+        return sum(each.stat().st_size for each in beside if each.is_file())
+
     def close(self) -> None:
         """Close the connections; the last one of the machine folds the write-ahead log in."""
         with self._writing_lock, self._reading_lock:
