@@ -12,6 +12,7 @@ from mlwright.tracking.journal import (
     Metric,
     Param,
     Progress,
+    Series,
     read_journal,
 )
 from mlwright.tracking.metrics import record_metrics, record_params
@@ -42,6 +43,7 @@ __all__ = [
     "RunState",
     "Runs",
     "Search",
+    "Series",
     "data_of",
     "read_journal",
     "record_metrics",
