@@ -15,6 +15,14 @@ from mlwright.tracking.journal import (
     Series,
     read_journal,
 )
+from mlwright.tracking.logged_models import (
+    LoggedModel,
+    LoggedModels,
+    ModelLink,
+    ModelMetric,
+    ModelState,
+    links_of,
+)
 from mlwright.tracking.metrics import record_metrics, record_params
 from mlwright.tracking.points import Point, Points
 from mlwright.tracking.reports import Input, Reports, RunData, data_of
@@ -29,7 +37,12 @@ __all__ = [
     "Input",
     "JournalReader",
     "LoggedArtifact",
+    "LoggedModel",
+    "LoggedModels",
     "Metric",
+    "ModelLink",
+    "ModelMetric",
+    "ModelState",
     "Param",
     "Point",
     "Points",
@@ -42,6 +55,7 @@ __all__ = [
     "Runs",
     "Series",
     "data_of",
+    "links_of",
     "read_journal",
     "record_metrics",
     "record_params",
