@@ -12,9 +12,8 @@ from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.tracking import Metric, Points, Runs, Series, record_metrics
 from mlwright.workflow.heard import Heard, reported
 
-columns = st.tuples(
-    st.integers(-2, 2), st.integers(0, 2), st.sampled_from([0.5, -0.0, 0.0, float("nan"), -1.0])
-)
+values = st.sampled_from([0.5, -0.0, 0.0, math.nan, -1.0])
+columns = st.tuples(st.integers(-2, 2), st.integers(0, 2), values)
 series = st.builds(
     Series,
     name=st.sampled_from(["loss", "auc"]),
