@@ -257,8 +257,23 @@ def tamed(environ: Mapping[str, str], root: Path, index: str | None) -> dict[str
 
 
 def install(uv: Path, root: Path, level: str, index: str | None, environ: Mapping[str, str]) -> None:
-    """Let uv install what uv.lock names, from where uv.lock says or, if one is configured, from `index`."""
-    groups = ["--group", "dev"] if level == "test" else []
+    """Let uv install what uv.lock names: mlwright, and for tests what its server is held against, apart."""
+    synchronise(uv, root, root / ".venv", ["--group", "dev"] if level == "test" else [], index, environ)
+    if level == "test":
+        peer = root / ".venv" / "peers" / "mlflow"
+        synchronise(uv, root, peer, ["--only-group", "mlflow"], index, environ)
+
+
+def synchronise(
+    uv: Path,
+    root: Path,
+    venv: Path,
+    groups: Sequence[str],
+    index: str | None,
+    environ: Mapping[str, str],
+) -> None:
+    """Bring one environment to what uv.lock names, from where it says or, if one is configured, `index`."""
+    environ = {**environ, "UV_PROJECT_ENVIRONMENT": str(venv)}
 
     def call(*arguments: str | Path) -> None:
         run([uv, "--no-progress", *arguments], environ=environ, cwd=root)
@@ -270,9 +285,9 @@ def install(uv: Path, root: Path, level: str, index: str | None, environ: Mappin
     # the index, and holds what it gets against the hashes of uv.lock.
     requirements = root / ".cache" / "bootstrap" / "requirements.txt"
     call("export", "--frozen", *groups, "--output-file", requirements)
-    if not (root / ".venv").exists():
-        call("venv", "--python", base_python(), root / ".venv")
-    call("pip", "sync", "--python", root / ".venv", requirements)
+    if not venv.exists():
+        call("venv", "--python", base_python(), venv)
+    call("pip", "sync", "--python", venv, requirements)
 
 
 def base_python() -> Path:

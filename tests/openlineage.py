@@ -15,9 +15,15 @@ from typing import Any
 
 import attr
 import jsonschema
+from jsonschema.exceptions import FormatError
 from openlineage.client import generated
 from openlineage.client.generated.base import BaseFacet, RunEvent
 
+FORMATS = {"urlparse": "uri", "isoparse": "date-time", "UUID": "uuid"}
+"""By what the client's own check of a field calls: the format that the schema gives the field.
+
+Its check of an address takes any text, so that only the name of the format is taken from it."""
+CHECKER = jsonschema.Draft202012Validator.FORMAT_CHECKER
 OURS = json.loads((Path(__file__).parents[1] / "docs" / "openlineage-facets.json").read_text())
 KEYS = {
     "ParentRunFacet": "parent",
@@ -51,6 +57,8 @@ def judge(event: dict[str, Any]) -> None:
     """Hold an event against the specification: every field, every facet, in the versions that it names."""
     if event.get("schemaURL") != RunEvent._get_schema():
         raise Unlike(f"schemaURL: {event.get('schemaURL')}")
+    if unchecked := set(FORMATS.values()) - set(CHECKER.checkers):
+        raise Unlike(f"nothing here knows the formats {unchecked}")
     _object({name: value for name, value in event.items() if name != "schemaURL"}, RunEvent, "event")
 
 
@@ -75,14 +83,22 @@ def _object(value: Any, kind: type, where: str) -> None:
         raise Unlike(f"{where}: there is no {name}")
     for name, field in fields.items():
         if name not in value:
-            if field.default is attr.NOTHING or name == "eventTime":
+            if field.default is attr.NOTHING or name in {"eventTime", "producer"}:
                 raise Unlike(f"{where}: there is no {name}")
             continue
         _value(value[name], hints[name], f"{where}.{name}")
         if field.validator is not None:
-            field.validator(None, field, value[name])
+            _format(value[name], field.validator, f"{where}.{name}")
     if unknown := set(value) - set(fields):
         raise Unlike(f"{where}: the specification has no {unknown}")
+
+
+def _format(value: Any, validator: Any, where: str) -> None:
+    (form,) = {FORMATS[name] for name in validator.__code__.co_names if name in FORMATS}
+    try:
+        CHECKER.check(value, form)
+    except FormatError as error:
+        raise Unlike(f"{where}: {value!r} is no {form}") from error
 
 
 def _value(value: Any, hint: Any, where: str) -> None:
@@ -112,20 +128,25 @@ def _value(value: Any, hint: Any, where: str) -> None:
     elif hint is str and issubclass(type(value), str):
         return
     elif isinstance(hint, type) and issubclass(hint, Enum):
-        hint(value)
+        if value not in [each.value for each in hint]:
+            raise Unlike(f"{where}: {value!r} is no {hint}")
     elif type(value) is not hint:
         raise Unlike(f"{where}: {value!r} is no {hint}")
 
 
 def _facet(value: Any, family: type, where: str) -> None:
     """A facet is what its address says, of the family that belongs there, under its own name."""
-    address = value["_schemaURL"]
+    address = value.get("_schemaURL") if isinstance(value, dict) else None
+    if not isinstance(address, str):
+        raise Unlike(f"{where}: no _schemaURL says what it is")
     name = address.rpartition("/")[2]
-    if KEYS[name] != where.rpartition(".")[2]:
-        raise Unlike(f"{where}: {name} is called {KEYS[name]}")
-    if address.startswith(OURS["$id"]):
-        checker = jsonschema.Draft202012Validator.FORMAT_CHECKER
-        jsonschema.validate(value, OURS | {"$ref": f"#/$defs/{name}"}, format_checker=checker)
+    if KEYS.get(name) != where.rpartition(".")[2]:
+        raise Unlike(f"{where}: {name} is called {KEYS.get(name)}")
+    if address == f"{OURS['$id']}#/$defs/{name}":
+        try:
+            jsonschema.validate(value, OURS | {"$ref": f"#/$defs/{name}"}, format_checker=CHECKER)
+        except jsonschema.ValidationError as error:
+            raise Unlike(f"{where}: {error.message}") from error
         return
     kind = _facets().get(address)
     if kind is None or not issubclass(kind, family):

@@ -5,45 +5,36 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlwright import serving
+from mlwright import replicas, serving
 from mlwright.environments import Environments, Lock, Proposal
-from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable
-from mlwright.kernel.events import Event, history
-from mlwright.kernel.ids import looks_like_id
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import LOCAL_FOLDER, ProjectFolder, Settings, find_project
+from mlwright.kernel.settings import LOCAL_FOLDER, find_project
+from mlwright.opened import OpenWorkspace
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
-from mlwright.tracking.runs import counts_back
-from mlwright.versioning import Datasets, Lineage
+from mlwright.versioning import Datasets
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
 from mlwright.workflow.culprit import Culprit
-from mlwright.workflow.ends import finders, labellers
 from mlwright.workflow.impact import Impact, impact_of
+from mlwright.workflow.locks import lock_called, plan_lock
 from mlwright.workflow.openlineage import told_of
 from mlwright.workflow.registry import Registry
-from mlwright.workflow.scripts import kind_of, path_in
+from mlwright.workflow.scripts import asked_for
 from mlwright.workflow.trials import Trial
-from mlwright.workflow.upkeep import Collected, collect, plan_collect
 from mlwright.workflow.watch import Unwatched
-from mlwright.workspace import create_project, open_workspace
-from mlwright.workspace.backup import Manifest
-from mlwright.workspace.doctor import Finding
-from mlwright.workspace.summary import Summary
-from mlwright.workspace.verify import Verified
-from mlwright.workspace.workspace import DATABASE, RECORDS, keep_in_folder
+from mlwright.workspace import open_workspace
+from mlwright.workspace.workspace import keep_in_folder
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -57,77 +48,11 @@ def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
         return project.datasets.files(version), project.rooms.workspace.local / "datasets"
 
 
-def create(folder: Path, name: str | None = None) -> Plan:
-    """Make a project: the starter's files, the lock of its packages, and its data.
-
-    Raises:
-        Conflict: the folder holds files of the same names.
-        Unavailable: the packages cannot be locked or installed; the files are there already.
-    """
-    plan = create_project(folder, name)
-    with Project.open(folder) as project:
-        project.environments.lock()
-        environment = project.environments.build(project.environments.current())
-        done = subprocess.run(
-            [str(environment.python), "scripts/patients.py"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise Unavailable(f"scripts/patients.py failed:\n{done.stderr}", where=str(folder))
-    return plan
-
-
-def doctor(folder: Path = Path()) -> list[Finding]:
-    """Look whether all is well with this machine and with the project that a folder lies in, if it does.
-
-    Later checks replace earlier ones of the same name: of the clock, the project's own knows more.
-    """
-    from mlwright.workflow.upkeep import project_checks
-    from mlwright.workspace.doctor import Finding, examine, machine_checks
-
-    checks = machine_checks(folder)
-    try:
-        found = find_project(folder)
-        checks = machine_checks(found.root)
-        if not any((found.local / name).exists() for name in (DATABASE, RECORDS)):
-            told = f"{found.name} in {found.root}, without a workspace yet"
-            return [*examine(checks), Finding("project", "ok", told, "the first command makes it")]
-        with Project.open(folder) as project:
-            return examine(checks | project_checks(project.rooms))
-    except NotFound:
-        return [*examine(checks), Finding("project", "ok", "you are in none", "make one: mlwright init")]
-    except MlwrightError as error:
-        told = f"{error.message} ({error.where})" if error.where else error.message
-        return [*examine(checks), Finding("project", "problem", told, error.hint or "")]
-
-
-def verify_backup(source: Path, progress: Progress = SILENT) -> Verified:
-    """Look at every record, edge and byte of a backup, where it lies; nothing in it is changed.
-
-    Raises:
-        NotFound: there is no backup.
-        Corrupt: it is not complete, or its records are damaged: what it should hold cannot be known.
-        Incompatible: a newer mlwright made it.
-    """
-    from mlwright.workspace.verify_backup import for_backup, opened_backup
-
-    with opened_backup(source) as backup:
-        place = ProjectFolder(backup.workspace.root, backup.manifest.project, Settings())
-        found = Project(open_rooms(place, backup.workspace)).verify(progress)
-        return for_backup(backup, found)
-
-
-class Project:
+class Project(OpenWorkspace):
     """A project with its workspace.
 
     Use it as a context manager, or call `close`.
     """
-
-    def __init__(self, rooms: Rooms) -> None:
-        self.rooms = rooms
 
     @classmethod
     def open(cls, folder: str | Path = ".") -> Project:
@@ -139,16 +64,6 @@ class Project:
         """
         found = find_project(Path(folder))
         return cls(open_rooms(found, open_workspace(found)))
-
-    def close(self) -> None:
-        """Let go of the workspace."""
-        self.rooms.workspace.close()
-
-    def __enter__(self) -> Project:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     @property
     def root(self) -> Path:
@@ -186,22 +101,7 @@ class Project:
             Unavailable: the project's files do not fit each other.
             Invalid: it fits several.
         """
-        lock = self.environments.named(reference)
-        if lock is not None:
-            return lock
-        if reference.endswith(".py"):
-            script = path_in(self.rooms.project, reference, Path.cwd())
-            return self.environments.of_script(script) or self.environments.current()
-        run = reference.partition("/")[0]
-        if counts_back(run) or looks_like_id(run):
-            from mlwright.workflow.detail import environment_of
-
-            try:
-                return environment_of(self.rooms, reference)
-            except NotFound:
-                if counts_back(run) or run != reference:
-                    raise
-        return self.environments.find(reference)
+        return lock_called(self.rooms, reference, Path.cwd())
 
     def plan_lock(self, name: str = "", *, check: bool = False, allow_yanked: bool = False) -> Plan:
         """Lock an environment by its name, or a script; without one, all that the project names.
@@ -214,15 +114,7 @@ class Project:
             Invalid: it asks for what is no requirement.
             Unavailable: uv cannot resolve it; its own words follow.
         """
-        if name.endswith(".py"):
-            name = path_in(self.rooms.project, name, Path.cwd())
-        found = self.environments
-        done = (
-            [found.lock_file(name, check=check, allow_yanked=allow_yanked)]
-            if name
-            else found.lock_all(check=check, allow_yanked=allow_yanked)
-        )
-        return Plan("lock", tuple(change for each in done for change in each.changes))
+        return plan_lock(self.rooms, name, Path.cwd(), check=check, allow_yanked=allow_yanked)
 
     @cached_property
     def pipelines(self) -> Pipelines:
@@ -233,11 +125,6 @@ class Project:
     def artifacts(self) -> Artifacts:
         """What the steps of runs made."""
         return Artifacts(self.rooms)
-
-    @cached_property
-    def lineage(self) -> Lineage:
-        """The way from anything to what it was made from, and to what came of it."""
-        return Lineage(self.rooms.database, finders(self.rooms), labellers(self.rooms))
 
     def impact(self, reference: str) -> Impact:
         """What is affected if a thing was wrong: runs, models with their aliases, datasets; and what makes
@@ -303,17 +190,7 @@ class Project:
             NotFound: there is no such script.
             Invalid: arguments are given to what is no script.
         """
-        given = dict(parameters)
-        kind = kind_of(name)
-        if kind != "pipeline":
-            name = path_in(self.rooms.project, name, Path.cwd())
-        if kind == "script":
-            given["arguments"] = list(arguments)
-        elif arguments:
-            raise Invalid(
-                f"{arguments[0]!r} is too much: a {kind} has no arguments",
-                hint="set parameters: -p NAME=VALUE",
-            )
+        name, given = asked_for(self.rooms.project, name, parameters, arguments, Path.cwd())
         return Request(name, given, seed, cache, executor=executor, verify=verify)
 
     def run(
@@ -362,6 +239,7 @@ class Project:
         Raises:
             WorkFailed: the pipeline fails with the packages that the project has.
             Unavailable: a package cannot be had.
+            Conflict: another trial goes on.
         """
         from mlwright.workflow.trials import request_to_try, run_trial
 
@@ -379,8 +257,10 @@ class Project:
 
         Raises:
             Invalid: they cannot be compared, or have the same packages.
+            Incompatible: their interpreters or platforms differ.
             WorkFailed: the good run does not come out again.
             Unavailable: the packages of one of them cannot be had now.
+            Conflict: another search of the good run goes on.
         """
         from mlwright.workflow.culprit import find_culprit
 
@@ -432,14 +312,8 @@ class Project:
             NotFound: there is no such version.
             Incompatible: it is a pickle that no run of this workspace made, or has no signature.
         """
-        detail = self.models.servable(reference)
-        assert detail.signature is not None
-        path = self.rooms.objects.path(detail.artifact.digest)
-        return serving.ReplicaSpec(
-            detail.version.reference, detail.version.id, detail.artifact.codec, str(path), detail.signature
-        )
+        return replicas.spec_of(self.rooms, self.models.servable(reference))
 
-    @contextmanager
     def serve(
         self,
         reference: str,
@@ -447,7 +321,7 @@ class Project:
         host: str = "127.0.0.1",
         port: int = 0,
         preparing: Callable[[str], object] | None = None,
-    ) -> Iterator[serving.Server]:
+    ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the model's own environment.
 
         Raises:
@@ -456,68 +330,5 @@ class Project:
             Unavailable: the port is taken, or the environment cannot be made.
             WorkFailed: the replica never got ready; the message says why.
         """
-        # An alias may move while the environment is made: what is served is what it means now.
-        detail = self.models.detail(reference)
-        spec = self.replica_spec(detail.version.reference)
-        serving.plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
-        lock = self.environments.get(detail.environment)
-        say = preparing or (lambda what: None)
-        say(f"preparing the environment of {spec.model}, with the server's packages")
-        with self.environments.holding():
-            with_server = self.environments.resolve_with(lock, serving.serve_requirements())
-            python = self.environments.build(with_server).python
-            folder = self.rooms.workspace.local / "serving"
-            say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
-            server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-            try:
-                yield server
-            finally:
-                server.stop()
-
-    def summary(self) -> Summary:
-        """What the workspace is, where it lies, and how much room its parts take."""
-        from mlwright.workflow.upkeep import summary
-
-        return summary(self.rooms)
-
-    def verify(self, progress: Progress = SILENT) -> Verified:
-        """Look at every record, edge and byte of the workspace; nothing is changed."""
-        from mlwright.workflow.upkeep import verified
-
-        return verified(self.rooms, self.lineage.label, progress)
-
-    def backup(self, target: Path, progress: Progress = SILENT) -> tuple[Manifest, tuple[str, ...]]:
-        """Copy the workspace and the project's code into a folder elsewhere, while runs go on.
-
-        Returns:
-            What the backup says of itself; and the files of the project that are too large to be code.
-
-        Raises:
-            Invalid: the folder lies inside the project.
-            Conflict: it holds something else; or another backup, or a collection, is going on.
-            Unavailable: the disk is full or cannot be written.
-        """
-        from mlwright.workflow.upkeep import backed_up
-
-        return backed_up(self.rooms, target, progress)
-
-    def plan_collect(self) -> Collected:
-        """What `collect` would take away.
-
-        Raises:
-            NotFound, Corrupt: a stored tree cannot be read: what it names cannot be known.
-        """
-        return plan_collect(self.rooms)
-
-    def collect(self, progress: Progress = SILENT) -> Collected:
-        """Take away objects that nothing names any more, a day after anybody wanted them; runs may go on.
-
-        Raises:
-            Conflict: somebody else collects, or makes a backup.
-            NotFound, Corrupt: as `plan_collect`; nothing went.
-        """
-        return collect(self.rooms, progress)
-
-    def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
-        """The newest `limit` events, or the next ones after the id `after`; oldest first."""
-        return history(self.rooms.database, after=after, limit=limit)
+        detail = self.models.servable(reference)
+        return replicas.serve(self.rooms, detail, host=host, port=port, preparing=preparing)

@@ -12,7 +12,7 @@ import pytest
 from mlwright.app import Project
 from mlwright.environments import differing, packages_of
 from mlwright.environments.mixing import mixed
-from mlwright.kernel.errors import Cancelled, Conflict, Invalid, Unavailable, WorkFailed
+from mlwright.kernel.errors import Cancelled, Conflict, Incompatible, Invalid, Unavailable, WorkFailed
 from mlwright.kernel.files import locked
 from mlwright.kernel.ids import short
 from mlwright.tracking import Run
@@ -167,6 +167,28 @@ def test_the_interpreter_is_that_of_the_runs(
         found = project.find_culprit(run("1").id, run("2").id)
 
     assert [each.name for each in found.suspects] == ["aa"]
+
+
+def test_a_step_that_has_an_interpreter_of_its_own_in_one_run_is_refused(
+    packages: None, make: Make, index: Index, other_python: str
+) -> None:
+    """In the other run it had the project's: no package tells them apart, whichever run is earlier."""
+    small = make(lock=False)
+    files = {
+        "requirements.txt": "aa",
+        "other.yml": CONDA.format(python=other_python, packages="aa"),
+        "pipelines/p.py": OTHER,
+    }
+    small.bring(index, files, '[tool.mlwright.environments]\nother = "other.yml"')
+    with Project.open(small.root) as project:
+        project.environments.lock_all()
+        here = project.run("p")
+        write(small.root, {"pipelines/p.py": OTHER.replace("@step", '@step(environment="other")')})
+        there = project.run("p")
+
+        for good, bad in ((here, there), (there, here)):
+            with pytest.raises(Incompatible, match="the runs had different interpreters"):
+                project.find_culprit(good.id, bad.id)
 
 
 def test_two_packages_that_only_change_it_together_are_told(

@@ -13,13 +13,15 @@ from msgspec.structs import replace
 from uv import find_uv_bin
 
 from mlwright.environments import Environments
-from mlwright.environments.exports import FORMS, read_export
+from mlwright.environments.exports import FORMS, without_told
 from mlwright.environments.locks import at_platform, current_platform, current_python
 from mlwright.kernel.edges import made_from
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, NotFound
+from mlwright.kernel.marks import left_over
 from tests.conftest import mlwright, write
 from tests.environments.conftest import Index, versions
 from tests.environments.test_build import Make, places
+from tests.processes import start_python, until
 
 
 def installed(venv: Path, *arguments: str) -> dict[str, str]:
@@ -152,6 +154,48 @@ def test_what_lies_beside_the_folder_is_never_taken_away(theirs: str, make: Make
         small.environments.restore(small.environments.current(), tmp_path / "env")
 
     assert (tmp_path / theirs).read_text() == "theirs"
+
+
+RESTORE = """
+import sys
+from pathlib import Path
+from mlwright.app import Project
+
+with Project.open(Path(sys.argv[1])) as project:
+    project.environments.restore(project.environments.current(), Path(sys.argv[2]))
+"""
+
+
+def test_a_build_in_ones_own_place_that_was_killed_is_made_anew(
+    make: Make, index: Index, tmp_path: Path
+) -> None:
+    """After `kill -9` the same command can be given again, as soon as uv, which goes on, has ended."""
+    index.add("stuck", "1.0")
+    small = make("stuck")
+    lock, folder = small.environments.current(), tmp_path / "out" / "env"
+    index.hold("stuck-1.0-py3-none-any.whl")
+    killed = start_python(RESTORE, small.root, folder)
+    until(lambda: "stuck-1.0-py3-none-any.whl" in index.asked)
+    killed.kill()
+    killed.communicate(timeout=30)
+    left = {path.name for path in folder.parent.iterdir()}
+    with pytest.raises(Conflict, match="another process"):
+        small.environments.restore(lock, folder)
+    index.release()
+    until(lambda: not _is_made(folder))
+
+    made = small.environments.restore(lock, folder)
+
+    assert left == {"env.new", "env.building"}
+    assert versions(made) == {"stuck": "1.0"}
+    assert {path.name for path in folder.parent.iterdir()} == {"env"}
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        return not left_over(folder.with_name("env.building"))
+    except Conflict:
+        return True
 
 
 def test_a_build_that_fails_leaves_nothing_in_ones_own_place(
@@ -293,7 +337,7 @@ def test_a_head_of_others_is_no_part_of_the_lock() -> None:
     """What stands above a lock as comments says nothing of which environment it is."""
     bare = b"lock-version = '1.0'\npackages = []\n"
 
-    assert read_export(b"# made by hand\n# today\n" + bare, "") == (bare, None)
+    assert without_told(b"# made by hand\n# today\n" + bare) == (bare, None)
 
 
 def test_nothing_is_written_over_other_files(make: Make, tmp_path: Path) -> None:

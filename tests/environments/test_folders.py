@@ -181,19 +181,20 @@ def test_it_is_made_elsewhere_without_the_folder(small: Small, make: Make, tmp_p
 def test_a_server_keeps_the_packages_of_a_folder(small: Small, index: Index) -> None:
     """A package of the index with the same name and version is another one, and is not taken."""
     index.add("shared", "0.3", shared="WORD = 'not ours'")
+    index.add("served", "1.0", "shared")
     lock = small.environments.current()
 
-    more = small.environments.resolve_with(lock, ["one"])
+    more = small.environments.resolve_with(lock, ["one", "served"])
 
     made = small.environments.build(more)
-    assert versions(made) == {"one": "1.0", "shared": "0.3", "two": "2.0"}
+    assert versions(made) == {"one": "1.0", "served": "1.0", "shared": "0.3", "two": "2.0"}
     said = subprocess.run(
-        [str(made.python), "-c", "import shared; print(shared.__file__, vars(shared).get('WORD'))"],
+        [str(made.python), "-c", "import shared; print(shared.WORD)"],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "not ours" not in said.stdout
+    assert said.stdout == "first\n"
 
 
 def test_a_wheel_beside_a_lock_is_the_one_it_names(small: Small, make: Make, tmp_path: Path) -> None:
@@ -295,3 +296,19 @@ def test_a_password_in_the_address_of_git_is_not_recorded(make: Make, index: Ind
         small.environments.current()
 
     assert "hunter2" not in refusal.value.render()
+
+
+def test_a_bundle_of_a_run_with_it_holds_the_wheel(small: Small, make: Make, tmp_path: Path) -> None:
+    """No index has that wheel: imported, the run is made again without the folder; and nothing is loose."""
+    write(small.root, {"pipelines/p.py": PIPELINE})
+    with Project.open(small.root) as project:
+        run = project.run("ask")
+        project.export_run(run.id, tmp_path / "run.tar")
+    shutil.rmtree(small.root.parent / "shared")
+
+    with Project.open(make(lock=False, folder="there").root) as there:
+        there.import_run(tmp_path / "run.tar")
+        again, verified = there.reproduce(run.id), there.verify()
+
+    assert again.identical
+    assert verified.faults == ()

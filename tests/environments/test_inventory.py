@@ -13,6 +13,11 @@ from mlwright.environments import Inventory
 from tests.environments.conftest import Small
 
 Make = Callable[..., Small]
+COMMIT = b"""
+[[packages]]
+name = "two"
+vcs = { type = "git", url = "https://host/two", commit-id = "%s" }
+"""
 
 
 def test_what_is_installed_is_told(make: Make) -> None:
@@ -34,7 +39,7 @@ def test_what_is_installed_is_told(make: Make) -> None:
 
 
 def test_a_pin_changes_with_the_files(make: Make) -> None:
-    """The same version with other files has another pin."""
+    """The same version with other files has another pin, and so has another commit without a version."""
     small = make("two<2")
     environments = small.environments
     text = small.workspace.objects.get(environments.current().pylock)
@@ -45,10 +50,12 @@ def test_a_pin_changes_with_the_files(make: Make) -> None:
     site_packages = next(small.workspace.local.rglob("site-packages"))
     other = take_inventory(site_packages, re.sub(rb"[0-9a-f]{64}", b"0" * 64, text))
     unlocked = take_inventory(site_packages, b"packages = []")
+    commits = [take_inventory(site_packages, COMMIT % each).pins["two"] for each in (b"a", b"b")]
 
     assert other.pins["two"].partition(" ")[0] == inventory.pins["two"].partition(" ")[0]
     assert other.pins["two"] != inventory.pins["two"]
     assert unlocked.pins["two"] == "1.0 unlocked"
+    assert len({*commits, "1.0 unlocked"}) == 3
 
 
 def test_an_inventory_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_no_package_at_all_is_a_lock(make: Make) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url http://127.0.0.1:9/simple",
+        "--index-url http://127.0.0.1:9",
         "-e .",
         "-r other.txt",
         "one; rm -rf /",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlwright.environments.credentials import masked, refuse_credentials
+from mlwright.environments.credentials import masked, refuse_credentials, shown
 from mlwright.environments.derivations import read_derivation
 from mlwright.environments.locks import current_python
 from mlwright.environments.refusals import refusal
@@ -378,6 +378,23 @@ def test_passwords_are_masked(text: str, shown: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("UV_INDEX_OURS_PASSWORD", SECRET)
 
     assert masked(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("one >= ==2", "one >= ==2"),
+        ("../wheels/one.whl", "../wheels/one.whl"),
+        (f"-i https://host:80/{SECRET}/simple", "-i https://host:80/****"),
+        ("curl http://[::1]:9 && https://host/", "curl http://[::1]:9 && https://host"),
+        (f"git+ssh://git@host/{SECRET}.git", "git+ssh://host/****"),
+        (f"https://u:{SECRET}/x@host/simple", "https://****"),
+        (f"https://host?token={SECRET}", "https://host/****"),
+    ],
+)
+def test_a_line_is_repeated_without_what_stands_behind_a_host(line: str, told: str) -> None:
+    """An index may be let into by a token in its path."""
+    assert shown(line) == repr(told)
 
 
 def test_the_password_of_an_address_in_a_variable_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:

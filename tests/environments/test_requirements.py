@@ -93,6 +93,12 @@ def test_a_line_that_is_no_requirement_is_refused(line: str, message: str, tmp_p
         "one && curl https://me:hunter2@example.org",
         "-i https://example.org/hunter2/simple",
         "one --config-settings=token=hunter2",
+        "https://example.org/hunter2/simple",
+        "one && curl https://example.org/hunter2/one.whl",
+        "one @ https://example.org/${X}/hunter2/one.whl",
+        "one @@ //example.org/hunter2/one.whl",
+        "https:/example.org/hunter2/simple",
+        "https://me:hunter2/x@example.org/simple",
     ],
 )
 def test_a_password_is_refused_and_not_repeated(line: str, tmp_path: Path) -> None:

@@ -375,6 +375,27 @@ def test_a_lock_is_written_over_by_nothing_else(make: Make, index: Index) -> Non
     assert lock.read_bytes() == before
 
 
+def test_the_locks_of_uv_are_not_written_over_either(make: Make) -> None:
+    """Neither `uv.lock` nor that of a script; what only lies beside a script may be written."""
+    small = make("one")
+    head = "# /// script\n# dependencies = ['two']\n# ///\n"
+    write(small.root, {"tools/one.py": head, "tools/plain.py": "", "tools/broken.py": head.replace("]", "")})
+    small.environments.lock_file("tools/one.py")
+    exported = small.environments.export(small.environments.current(), "pylock")
+    locks = [small.root / "uv.lock", small.root / "tools" / "one.py.lock"]
+    before = [each.read_bytes() for each in locks]
+
+    for lock, source in zip(locks, ("pyproject.toml", "one.py"), strict=True):
+        with pytest.raises(Conflict, match=f"{lock.name} is the lock of {source}, and would not fit it"):
+            small.environments.write_export(exported, lock)
+    with pytest.raises(Invalid, match="is not TOML"):
+        small.environments.write_export(exported, small.root / "tools" / "broken.py.lock")
+    small.environments.write_export(exported, small.root / "tools" / "plain.py.lock")
+
+    assert [each.read_bytes() for each in locks] == before
+    assert (small.root / "tools" / "plain.py.lock").read_text() == exported.text
+
+
 def test_the_door_locks_all_that_are_named(make: Make, index: Index) -> None:
     """`environments lock` says for each file what it wrote; with --dry-run it writes nothing."""
     small = make(lock=False)

@@ -48,11 +48,11 @@ USING = """
     from fractions import Fraction
     from pathlib import Path
     from mlwright.kernel.errors import Invalid
-    from mlwright.sdk.codecs import codec_for, codec_named
+    from mlwright.sdk.codecs import codec_named, codecs_for
 
     try:
-        codec_for([1, "a"], "it")
-        codec = codec_for(Fraction(1, 3), "it")
+        next(codecs_for([1, "a"]))
+        codec = next(codecs_for(Fraction(1, 3)))
         codec.encode(Fraction(1, 3), Path("encoded"))
         print(codec_named("fraction").decode(Path("encoded"), "", Path()), codec.describe(Fraction(3)))
     except Invalid as error:
@@ -83,7 +83,7 @@ def test_a_codec_of_another_package_is_found_by_its_entry_point(tmp_path: Path) 
 
     done = using(tmp_path, folder)
     early = using(
-        tmp_path, folder, code="from mlwright.sdk.codecs import codec_for; codec_for({'a': [1]}, 'it')"
+        tmp_path, folder, code="from mlwright.sdk.codecs import codecs_for; next(codecs_for({'a': [1]}))"
     )
 
     assert done.stdout.splitlines() == ["the package is imported", "1/3 {'integer': True}"]
@@ -94,7 +94,7 @@ def test_what_it_wrote_cannot_be_read_without_it(tmp_path: Path) -> None:
     """Said with what to add, and with no guess at another codec."""
     using(tmp_path, installed(tmp_path / "site", "fraction = fractionate:FractionCodec"))
 
-    done = using(tmp_path, code=USING.replace('codec_for(Fraction(1, 3), "it")', 'codec_named("fraction")'))
+    done = using(tmp_path, code=USING.replace("next(codecs_for(Fraction(1, 3)))", 'codec_named("fraction")'))
 
     assert done.stdout.startswith(
         "error: an artifact was written by the codec `fraction`, which this mlwright"

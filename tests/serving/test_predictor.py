@@ -20,7 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwright.kernel.errors import Incompatible, Invalid, WorkFailed
-from mlwright.sdk.codecs import codec_for
+from mlwright.sdk.codecs import codecs_for
 from mlwright.sdk.signature import signature
 from mlwright.serving import ReplicaSpec
 from mlwright.serving.predictor import Predictor
@@ -243,7 +243,7 @@ BOOSTED: dict[str, Callable[[], Any]] = {
 def test_boosted_trees_answer_as_they_did_in_the_pipeline(make: Callable[[], Any], tmp_path: Path) -> None:
     """Whatever the library: signed, stored, loaded, proven; the same answers and probabilities by class."""
     model, table = make(), natives.table()
-    codec = codec_for(model, "the model")
+    codec = next(codecs_for(model))
     codec.encode(model, tmp_path / "object")
     signed = signature_from(json.loads(json.dumps(signature(model, table))))
     spec = ReplicaSpec("m@1", VERSION, codec.name, str(tmp_path / "object"), signed)

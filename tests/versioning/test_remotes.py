@@ -187,7 +187,7 @@ def test_what_is_damaged_on_the_remote_is_not_taken(ours: Project, theirs: Proje
     assert theirs.datasets.versions.named("mixed") == []
 
 
-@pytest.mark.parametrize("lie", ["other places", "another name", "no JSON", "no digest"])
+@pytest.mark.parametrize("lie", ["other places", "another name", "no JSON", "no digest", "no tags"])
 def test_a_record_that_lies_is_not_believed(ours: Project, theirs: Project, address: str, lie: str) -> None:
     """What a remote says of where bytes lie is looked at."""
     ours.exchange().push("mixed")
@@ -202,6 +202,8 @@ def test_a_record_that_lies_is_not_believed(ours: Project, theirs: Project, addr
         record["name"] = "other"
     elif lie == "no digest":
         record["digest"] = "../../../etc/passwd"
+    elif lie == "no tags":
+        record["about"]["tags"] = ["x"]
     remote.records.write(key, b"{" if lie == "no JSON" else json.dumps(record).encode())
 
     with pytest.raises(Corrupt):

@@ -6,6 +6,9 @@ import gzip
 import io
 import json
 import os
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -226,6 +229,48 @@ def test_a_bundle_meets_another_version_of_the_same_number(origin: Project, othe
     assert records(other) == before
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mlwright.app import Project
+from mlwright.tracking.runs import Runs
+
+Runs.adopt = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+with Project.open(Path(sys.argv[1])) as project:
+    project.import_run(Path(sys.argv[2]))
+"""
+
+
+def test_an_import_that_is_killed_leaves_no_record(origin: Project, other: Project) -> None:
+    """What the run was made with is recorded with the run, or not at all; a second import does both."""
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(other.root), str(bundle(origin))], capture_output=True, text=True
+    )
+    left = records(other)
+
+    run, new = other.import_run(bundle(origin))
+
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert left == (0,) * 8
+    assert new
+    assert other.runs.get(run.id).id == run.id
+    assert other.verify().faults == ()
+
+
+def test_a_number_that_is_not_given_again_leaves_nothing(origin: Project, other: Project) -> None:
+    """`notes@1` was removed here: the import is refused, with all that the run was made with."""
+    write(other.root, {"notes.txt": "others\n"})
+    other.datasets.add(other.root / "notes.txt", "notes")
+    removed = mlwright("datasets", "rm", "notes@1", cwd=other.root)
+    before = records(other)
+
+    with pytest.raises(Conflict, match="notes@1 was removed"):
+        other.import_run(bundle(origin))
+
+    assert removed.returncode == 0, removed.stderr
+    assert records(other) == before
+
+
 def test_commands_show_the_plan_first(origin: Project, other: Project, tmp_path: Path) -> None:
     """`--dry-run` writes neither the file nor a record."""
     target = tmp_path / "run.tar"
@@ -329,6 +374,40 @@ def member(manifest: dict[str, Any], at: int = 0) -> dict[str, Any]:
     return found
 
 
+def with_a_model(**about: Any) -> Change:
+    """The run compared with a model, of which the bundle says this."""
+
+    def change(manifest: dict[str, Any], files: Members) -> None:
+        dataset, digest = manifest["datasets"]["notes@latest"], put(manifest, files, "object", b"a model")
+        known = {"metrics": {}, "parameters": {}, "signature": None} | about
+        told = {key: value for key, value in known.items() if value != "not there"}
+        version = dataset | {
+            "kind": "model",
+            "name": "other",
+            "digest": digest,
+            "size_bytes": 7,
+            "about": told,
+        }
+        artifact = manifest["made"][0]["artifact"] | {"digest": digest, "size_bytes": 7, "codec": "skops"}
+        manifest["models"] = {"other@champion": {"version": version, "artifact": artifact}}
+
+    return change
+
+
+def with_a_lock(text: str) -> Change:
+    """The run's environment is this pylock, and is called so."""
+
+    def change(manifest: dict[str, Any], files: Members) -> None:
+        lock = manifest["locks"][""]
+        lock["pylock"] = put(manifest, files, "object", text.encode(), old=lock["pylock"])
+        named = {name: lock[name] for name in ("pylock", "python", "platform")}
+        lock["digest"] = str(composite("lock", named))
+
+    return change
+
+
+WHEEL = f'path = "wheels/b3-{"0" * 64}/x-1-py3-none-any.whl"'
+
 LIES: dict[str, tuple[Change, str]] = {
     "a file is not there": (lambda m, f: f.pop(next(iter(f))), "names"),
     "a file too many": (
@@ -397,6 +476,18 @@ LIES: dict[str, tuple[Change, str]] = {
         lambda m, f: m["made"][0].update(role="logged:a/../../x"),
         "by a path",
     ),
+    "a model's file without a signature": (
+        with_a_model(source={"file": "x"}, signature="not there"),
+        "not clear.*signature",
+    ),
+    "a signature that is none": (with_a_model(signature={"inputs": 3}), "not clear.*signature"),
+    "a metric that is none": (with_a_model(metrics={"auc": "x"}), "not clear.*metrics"),
+    "a source for the terminal": (with_a_model(source={"file": "\x1b[2J"}), "no terminal can show"),
+    "tags that are none": (lambda m, f: m["datasets"]["notes@latest"]["about"].update(tags=3), "not clear"),
+    "a source of nowhere": (
+        lambda m, f: m["datasets"]["notes@latest"]["about"].update(source={"etag": 1}),
+        "not clear",
+    ),
     "of another run": (
         lambda m, f: m["attempts"][0].update(run_id="0" * 26),
         "another run",
@@ -407,6 +498,12 @@ LIES: dict[str, tuple[Change, str]] = {
         lambda m, f: m["locks"][""].update(digest="0" * 64),
         "not what it is called",
     ),
+    "a package that did not come": (
+        with_a_lock(f'[[packages]]\nname = "x"\nwheels = [{{{WHEEL}}}]\n'),
+        "a package that is not in the bundle",
+    ),
+    "a lock that is none": (with_a_lock(f"{WHEEL}\n[["), "is no lock"),
+    "a lock of another form": (with_a_lock(f"packages = 3\n{WHEEL}"), "is no lock"),
     "a snapshot's name": (
         lambda m, f: m["snapshot"].update(digest="0" * 64),
         "not what it is called",
@@ -449,6 +546,24 @@ def test_a_bundle_that_lies_is_refused_and_nothing_is_recorded(
     assert records(other) == (0,) * 8
     assert list(other.rooms.objects.incoming.glob("bundle-*")) == []
     assert {each.name for each in tmp_path.iterdir()} == {"other", "forged.tar"}
+
+
+def test_a_file_that_was_registered_elsewhere_is_not_registered_here(
+    origin: Project, other: Project, tmp_path: Path
+) -> None:
+    """A model that came with a run has no page and no alias, also one that tells which file it was."""
+    manifest, files = unpacked(bundle(origin))
+    with_a_model(source={"file": "x.skops", "format": "skops"})(manifest, files)
+
+    other.import_run(packed(tmp_path / "with a model.tar", manifest, files))
+
+    (version,) = other.models.versions.named("other")
+    assert other.models.versions.is_taken_over(version)
+    with pytest.raises(NotFound, match="was taken over from another workspace"):
+        other.models.detail("other")
+    with pytest.raises(Invalid, match="was taken over"):
+        other.models.versions.set_alias("other@1", "champion")
+    assert other.verify().faults == ()
 
 
 def test_what_a_step_raised_is_shown_without_its_colours(

@@ -21,12 +21,14 @@ from mlwright.kernel.errors import Invalid, MlwrightError, NotFound
 from mlwright.kernel.ids import id_of, new_id, uuid_of
 from mlwright.kernel.settings import ProjectFolder, Settings
 from mlwright.tracking import Run, RunState
-from mlwright.versioning.summaries import ColumnSummary
+from mlwright.versioning.summaries import ColumnSummary, TableSummary
 from mlwright.workflow.attempts import AttemptState
+from mlwright.workflow.openlineage import events as telling
 from mlwright.workflow.openlineage import events_of, facets, read_records, receiver_of
+from mlwright.workflow.openlineage.records import Item
 from mlwright.workflow.watch import RunView, Unwatched
 from tests.conftest import PYPROJECT, Maker, mlwright
-from tests.openlineage import Unlike, judge
+from tests.openlineage import KEYS, Unlike, judge
 from tests.processes import until
 
 Opener = Callable[[dict[str, str]], Project]
@@ -73,6 +75,22 @@ def p():
 """
 FILES = {"pipelines/p.py": PIPELINE, "patients.csv": "age,ill\n41,0\n63,1\n"}
 FILE = PYPROJECT + '\n[tool.mlwright.openlineage]\nfile = "told/lineage.jsonl"\n'
+
+
+@pytest.fixture(autouse=True)
+def judged(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every event that a test makes, also one that nobody takes, is as the specification wants it."""
+    made: list[Event] = []
+    make = telling._event
+
+    def kept(*given: Any) -> Event:
+        made.append(make(*given))
+        return made[-1]
+
+    monkeypatch.setattr(telling, "_event", kept)
+    yield
+    for event in made:
+        judge(event)
 
 
 class Warned(Unwatched):
@@ -233,11 +251,47 @@ def test_a_table_that_was_summarised_has_its_quality_told() -> None:
     assert metrics["name"] == {"nullCount": 0, "count": 12}
 
 
+def test_every_facet_that_can_be_told_is_as_specified(opened: Opener) -> None:
+    """Also those that few runs have: columns with quality, an address it came from, code in Git."""
+    project = counted(opened)
+    records = read_records(project.rooms, run(project), "small")
+    ages = ColumnSummary("age", "int64", "number", 2, 8, minimum=1, maximum=9, deciles=tuple(range(1, 10)))
+    item = Item(
+        "datasets/fetched",
+        "1",
+        "dataset",
+        "",
+        18,
+        files=1,
+        rows=12,
+        columns=(("age", "int64"), ("of no type", "")),
+        table=TableSummary("patients.csv", "csv", 12, (ages,)),
+        source="https://data.example/our files/patients.csv?day=1",
+    )
+    snapshot = replace(records.snapshot, git_remote="git@code.example:our group/a.git", git_commit="0" * 40)
+
+    events = events_of(replace(records, snapshot=snapshot, inputs=(item,), outputs=(item,)))
+
+    for event in events:
+        judge(event)
+    found = {
+        name
+        for event in events
+        for place in (event["run"], event["job"], *event["inputs"], *event["outputs"])
+        for kind in ("facets", "inputFacets", "outputFacets")
+        for name in place.get(kind, {})
+    }
+    assert found == set(KEYS.values()) - {"errorMessage"}
+
+
 @pytest.mark.parametrize(
     ("remote", "url"),
     [
         ("https://code.example/group/name.git", "https://code.example/group/name"),
         ("https://code.example/group/name", "https://code.example/group/name"),
+        ("https://code.example/our group/nàme.git", "https://code.example/our%20group/n%C3%A0me"),
+        ("https://code.example/our%20group/name", "https://code.example/our%20group/name"),
+        ("git@code.example:our group/name.git", "https://code.example/our%20group/name"),
         ("git@code.example:group/name.git", "https://code.example/group/name"),
         ("ssh://code.example:2222/group/name.git", "https://code.example/group/name"),
         ("/srv/git/name.git", ""),
@@ -290,6 +344,10 @@ def test_the_judge_refuses_what_the_specification_does() -> None:
     for wrong in (
         {"eventType": "BEGAN"},
         {"eventTime": "yesterday"},
+        {"eventTime": "2026-11-23"},
+        {"producer": "mlwright 0"},
+        {"producer": None},
+        {"schemaURL": facets.EVENT.replace("2-0-2", "2-0-1")},
         {"run": {"runId": "01ABC"}},
         {"job": {"name": "b"}},
         {"inputs": [{"namespace": "a"}]},
@@ -297,9 +355,24 @@ def test_the_judge_refuses_what_the_specification_does() -> None:
         {"run": event["run"] | {"facets": {"other": facets.engine()}}},
         {"run": event["run"] | {"facets": {"processing_engine": facets.engine() | {"version": 1}}}},
         {"run": event["run"] | {"facets": {"jobType": facets.job_type("step")}}},
+        *({"run": event["run"] | {"facets": {"processing_engine": wrong}}} for wrong in _wrong_facets()),
     ):
-        with pytest.raises((Unlike, ValueError)):
+        with pytest.raises(Unlike):
             judge(event | wrong)
+    for name in ("eventTime", "producer", "schemaURL", "run", "job"):
+        with pytest.raises(Unlike):
+            judge({key: value for key, value in event.items() if key != name})
+
+
+def _wrong_facets() -> Iterator[Any]:
+    right = facets.engine()
+    for name in ("_producer", "_schemaURL", "version"):
+        yield {key: value for key, value in right.items() if key != name}
+    yield right | {"_producer": "no address"}
+    yield right | {"_schemaURL": right["_schemaURL"].replace("1-1-1", "1-1-0")}
+    yield right | {"more": "than there is"}
+    yield right | {"name": None}
+    yield "text"
 
 
 # Receivers

@@ -211,8 +211,10 @@ def test_a_comparison_is_a_run_that_binds_nothing(project: Project, second: Vers
     assert project.models.plan_remove("ills@2").changes[0].action == "remove"
 
 
-def test_each_is_evaluated_in_its_own_environment(project: Project, second: Version) -> None:
+def test_each_is_evaluated_in_its_own_environment(project: Project, second: Version, tmp_path: Path) -> None:
     """A version of another lock is evaluated there, by the code of the first."""
+    # Data that no run has read: what one has evaluated there already would be reused, and say nothing.
+    project.datasets.add(write(tmp_path, {"fresh.csv": PEOPLE + "90,6,1\n"}) / "fresh.csv", "fresh")
     pyproject = project.root / "pyproject.toml"
     before = pyproject.read_text()
     pyproject.write_text(before.replace(">=3.11", ">=3.11,<4"))
@@ -225,7 +227,7 @@ def test_each_is_evaluated_in_its_own_environment(project: Project, second: Vers
         project.environments.lock()
     version = next(each for each in project.models.list("ills") if each.number > 2)
 
-    found = project.models.compare("ills@1", version.reference, on="people@1")
+    found = project.models.compare("ills@1", version.reference, on="fresh@1")
 
     assert project.models.detail(version.reference).run == run.id
     assert found.on is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from mlwright.app import Project
 from mlwright.kernel.errors import Conflict
 from mlwright.kernel.files import locked
 from mlwright.kernel.ids import short
+from mlwright.kernel.marks import left_over
 from mlwright.workflow.sections import reproduction_lines
 from mlwright.workflow.verdicts import Verdict
-from tests.conftest import mlwright
+from tests.conftest import COMMAND, mlwright
+from tests.processes import environment, until
 
 Opener = Callable[[dict[str, str]], Project]
 
@@ -271,3 +274,53 @@ def test_two_do_not_make_a_run_again_in_one_place(opened: Opener) -> None:
         project.reproduce(run.id)
 
     assert project.reproduce(run.id).identical
+
+
+def test_a_reproduction_that_was_killed_is_begun_anew(opened: Opener, tmp_path: Path) -> None:
+    """After `kill -9` the same command takes what is left away; what is made again there stays."""
+    go, began, folder = tmp_path / "go", tmp_path / "began", tmp_path / "again"
+    go.touch()
+    body = (
+        f"Path({str(began)!r}).touch()\nwhile not Path({str(go)!r}).exists():\n    time.sleep(0.01)\nreturn 1"
+    )
+    project = opened(changing(body))
+    run = project.run("single")
+    go.unlink()
+    began.unlink()
+    asked = [str(COMMAND), "runs", "reproduce", run.id, "--in", str(folder)]
+    killed = subprocess.Popen(asked, cwd=project.root, env=environment({}), stdout=subprocess.DEVNULL)
+    until(began.exists)
+    with pytest.raises(Conflict, match="another process"):
+        project.reproduce(run.id, folder)
+    killed.kill()
+    killed.wait(30)
+    (folder / "half").mkdir()
+    go.touch()
+
+    until(lambda: _is_left_over(folder))
+    again = project.reproduce(run.id, folder)
+
+    assert again.identical
+    assert {"half", ".mlwright-reproducing"} & {path.name for path in folder.iterdir()} == set()
+    with pytest.raises(Conflict, match="is not empty"):
+        project.reproduce(run.id, folder)
+
+
+def _is_left_over(folder: Path) -> bool:
+    try:
+        return left_over(folder / ".mlwright-reproducing")
+    except Conflict:
+        return False
+
+
+def test_a_folder_of_the_users_is_not_emptied(opened: Opener, tmp_path: Path) -> None:
+    """Without our mark what lies there is theirs."""
+    project = opened(changing("return 1"))
+    run = project.run("single")
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "thesis.txt").write_text("theirs")
+
+    with pytest.raises(Conflict, match="is not empty"):
+        project.reproduce(run.id, tmp_path / "again")
+
+    assert [path.name for path in (tmp_path / "again").iterdir()] == ["thesis.txt"]

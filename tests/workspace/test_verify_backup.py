@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mlwright.app import Project, verify_backup
+from mlwright.app import Project
+from mlwright.folders import verify_backup
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Corrupt, Incompatible, MlwrightError, NotFound
 from mlwright.workspace.backup import read_manifest

@@ -30,6 +30,7 @@ from mlwright.environments.uv import Uv
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Conflict, Incompatible, MlwrightError, NotFound
 from mlwright.kernel.files import locked, write_whole
+from mlwright.kernel.marks import left_over, marked
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage import InlineObjects
 
@@ -106,18 +107,22 @@ class Builds(Struct, frozen=True):
     def build_at(self, lock: Lock, place: Path) -> Environment:
         """The virtual environment of a lock in a folder of the user's own, which must not be there.
 
+        What somebody who was killed left beside it is taken away.
+
         Raises:
             Conflict: as `refuse`.
             Incompatible, Unavailable: as `build`.
         """
         self.refuse(lock, place)
         place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
-                self._make(lock, place, held)
-        finally:
-            beside(place, ".building").unlink(missing_ok=True)
-            shutil.rmtree(beside(place, ".new"), ignore_errors=True)
+        with marked(beside(place, ".building")) as mark:
+            _refuse_taken(place)  # by whoever was faster
+            if not mark.left_over:
+                _refuse_taken(beside(place, ".new"))
+            try:
+                self._make(lock, place, mark.descriptor)
+            finally:
+                shutil.rmtree(beside(place, ".new"), ignore_errors=True)
         return Environment(lock, place / "bin" / "python", Inventory.read(place / INVENTORY))
 
     def refuse(self, lock: Lock, place: Path | None = None) -> None:
@@ -131,9 +136,9 @@ class Builds(Struct, frozen=True):
         interpreter(self.uv, lock.python)
         if place is None:
             return
-        for each in (place, beside(place, ".new"), beside(place, ".building")):
-            if each.exists() or each.is_symlink():
-                raise Conflict(f"{each} is there already", hint="name a new folder: --in DIR")
+        _refuse_taken(place)
+        if not left_over(beside(place, ".building")):
+            _refuse_taken(beside(place, ".new"))
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -241,6 +246,11 @@ class Builds(Struct, frozen=True):
             shutil.rmtree(aside, ignore_errors=True)
         else:
             making.rename(place)
+
+
+def _refuse_taken(place: Path) -> None:
+    if place.exists() or place.is_symlink():
+        raise Conflict(f"{place} is there already", hint="name a new folder: --in DIR")
 
 
 def _verify(place: Path, progress: Progress) -> tuple[Damage, ...]:

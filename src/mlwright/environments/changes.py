@@ -22,6 +22,7 @@ from mlwright.environments.uv_lock import LockedPackage, UvLock, read_uv_lock
 from mlwright.environments.yanked import newly_yanked, refuse_yanked
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Invalid, MlwrightError, NotFound, Unavailable, nearest
+from mlwright.kernel.files import content_of
 from mlwright.kernel.plan import Change, Plan
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -219,11 +220,7 @@ class Changes:
 
     def _before(self) -> tuple[bytes, bytes | None]:
         self.mend()
-        pyproject, uv_lock = self._root / PYPROJECT, self._root / UV_LOCK
-        return (
-            pyproject.read_bytes() if pyproject.exists() else b"",
-            uv_lock.read_bytes() if uv_lock.exists() else None,
-        )
+        return content_of(self._root / PYPROJECT) or b"", content_of(self._root / UV_LOCK)
 
     def _propose(self, title: str, arguments: list[str], what: str) -> Proposal:
         pyproject, uv_lock = self._before()

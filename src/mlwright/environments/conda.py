@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from mlwright.environments.credentials import shown
 from mlwright.environments.declared import normal
 from mlwright.environments.requirements import RequirementLine, parse_requirements
 from mlwright.kernel.errors import Invalid, NotFound
@@ -78,7 +79,7 @@ def read_conda(file: Path, root: Path, *, check: bool = True) -> CondaFile:
     for entry in _dependencies(file):
         if isinstance(entry, dict):
             if set(entry) != {"pip"} or not _texts(entry["pip"]):
-                raise Invalid(f"{_shown(' '.join(map(str, entry)))} is not a list for pip", where=str(file))
+                raise Invalid(f"{shown(' '.join(map(str, entry)))} is not a list for pip", where=str(file))
             found += parse_requirements(entry["pip"] or [], file, root, check=check)
             continue
         name, versions = _conda(entry, file)
@@ -168,7 +169,7 @@ def _minor(versions: str, spec: str, file: Path) -> str:
         raise _no_spec(spec, file) from error
     if not fits:
         raise Invalid(
-            f"{_shown(spec)} is not the Python {platform.python_version()} of mlwright, and names no other",
+            f"{shown(spec)} is not the Python {platform.python_version()} of mlwright, and names no other",
             where=str(file),
             hint="name a minor version: python=3.12",
         )
@@ -177,12 +178,7 @@ def _minor(versions: str, spec: str, file: Path) -> str:
 
 def _no_spec(spec: str, file: Path) -> Invalid:
     return Invalid(
-        f"{_shown(spec)} is not understood as a conda package",
+        f"{shown(spec)} is not understood as a conda package",
         where=str(file),
         hint="write NAME, NAME=VERSION or NAME>=VERSION",
     )
-
-
-def _shown(entry: str) -> str:
-    """An entry as it may be shown: a token may stand anywhere in an address, as in a channel's."""
-    return "an entry with an address" if "://" in entry else repr(entry)

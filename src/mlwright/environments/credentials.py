@@ -10,6 +10,8 @@ from urllib.parse import unquote
 from mlwright.kernel.errors import Invalid
 
 _LOGIN = re.compile(r"(\b[a-zA-Z][\w+.-]*://)([^\s/@'\"`]*)@")
+_ADDRESS = re.compile(r"((?:\b[a-zA-Z][\w+.-]*:)?/{2,}|\b[a-zA-Z][\w+.-]+:/)([^\s'\"`]*)")
+_HOST = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?")
 _SHORTEST = 4
 
 
@@ -19,6 +21,12 @@ def masked(text: str) -> str:
     for secret in _secrets():
         text = text.replace(secret, "****")
     return text
+
+
+def shown(line: str) -> str:
+    """A line of a user's as it may be repeated: of an address only the host, since a token may stand anywhere
+    behind it, as in that of an index or a channel."""
+    return repr(_ADDRESS.sub(lambda found: found[1] + _host_alone(found[2]), masked(line)))
 
 
 def has_login(text: str) -> bool:
@@ -47,6 +55,14 @@ def _logins(text: str) -> Iterator[str]:
     for scheme, login in _LOGIN.findall(text):
         if ":" in login or (scheme.endswith(("http://", "https://")) and login != "git"):
             yield scheme + login
+
+
+def _host_alone(rest: str) -> str:
+    """What follows the slashes of an address, up to the end of its host."""
+    host, *more = re.split(r"[/?#]", rest.replace("****@", ""), maxsplit=1)
+    if not _HOST.fullmatch(host):
+        return "****"
+    return f"{host}/****" if more and more[0] else host
 
 
 def _host_after(text: str, beginning: str) -> str:

@@ -83,15 +83,15 @@ def check_requirements(lines: Sequence[str], where: Path | None = None) -> None:
     """
     from packaging.requirements import InvalidRequirement, Requirement
 
-    from mlwright.environments.credentials import masked, refuse_credentials
+    from mlwright.environments.credentials import refuse_credentials, shown
 
     for line in lines:
-        refuse_credentials(line, f"the requirement {masked(line)!r}", None if where is None else str(where))
+        refuse_credentials(line, f"the requirement {shown(line)}", None if where is None else str(where))
         try:
             Requirement(line)
         except InvalidRequirement as error:
             raise Invalid(
-                f"{line!r} is not a requirement",
+                f"{shown(line)} is not a requirement",
                 where=None if where is None else str(where),
                 hint="write NAME, or NAME with versions: pandas>=2.2",
             ) from error

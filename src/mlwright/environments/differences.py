@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from mlwright.environments.declared import normal
 from mlwright.environments.locks import Lock
+from mlwright.environments.pylocks import files_digest
 from mlwright.kernel.digest import composite
 
 
@@ -55,11 +56,6 @@ class EnvironmentDifference(Struct, frozen=True):
     packages: tuple[PackageDifference, ...]
     same: int
 
-    @property
-    def identical(self) -> bool:
-        """Whether it is one environment."""
-        return self.then.digest == self.now.digest
-
 
 def difference(then: Lock, now: Lock, texts: tuple[bytes, bytes]) -> EnvironmentDifference:
     """What differs between two environments.
@@ -88,7 +84,7 @@ def differing(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[PackageD
 def packages_of(pylock: bytes) -> dict[str, str]:
     """The packages of a pylock by normalised name, each as `VERSION b3:DIGEST`.
 
-    The digest is of the hashes of all its files; `+DIGEST` follows if it is not for all platforms.
+    The digest is that of `files_digest`; `+DIGEST` follows if it is not for all platforms.
     """
     found: dict[str, str] = {}
     for entry in tomllib.loads(pylock.decode()).get("packages", []):
@@ -99,14 +95,11 @@ def packages_of(pylock: bytes) -> dict[str, str]:
 
 
 def _package(entry: Mapping[str, Any]) -> str:
-    """A package's version, with digests of all its files, or where it comes from; and of when it is for."""
-    source = {name: entry[name] for name in ("vcs", "directory", "archive") if name in entry}
-    files = [*entry.get("wheels", []), *([entry["sdist"]] if "sdist" in entry else [])]
-    hashes = sorted(str(each.get("hashes", {})) for each in files)
+    """A package's version, with digests of what it is installed from, and of when it is for."""
     version = entry.get("version", "no version")
     conditions = {name: entry[name] for name in ("marker", "requires-python") if name in entry}
     when = f"+{composite('conditions', conditions)[:8]}" if conditions else ""
-    return f"{version} b3:{composite('package', [source, hashes])[:8]}{when}"
+    return f"{version} b3:{files_digest(entry)[:8]}{when}"
 
 
 def _versions(shown: str) -> str:

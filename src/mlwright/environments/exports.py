@@ -14,8 +14,9 @@ from mlwright.environments.locks import Lock
 from mlwright.environments.pylocks import files_of, kept_wheels, read_pylock
 from mlwright.environments.source_locks import without_head
 from mlwright.kernel.digest import Digest
-from mlwright.kernel.errors import Conflict, Corrupt, Invalid
-from mlwright.kernel.files import replace_own
+from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound
+from mlwright.kernel.files import content_of, replace_own
+from mlwright.storage import InlineObjects
 
 FORMS = ("requirements", "pylock", "conda", "dockerfile")
 
@@ -101,18 +102,43 @@ def export(lock: Lock, text: bytes, form: str, name: str = "mlwright") -> Export
     raise Invalid(f"there is no form `{form}`", hint=f"one of: {', '.join(FORMS)}")
 
 
-def read_export(text: bytes, where: str) -> tuple[bytes, dict[str, str] | None]:
-    """A pylock file and what stands above it: `digest`, `python` and `platform`, if we exported it.
+def read_export(file: Path, objects: InlineObjects) -> tuple[bytes, dict[str, str] | None]:
+    """A pylock file, of which the wheels that lie beside it are taken into the store.
+
+    Returns:
+        It without what stands above it; and of that `digest`, `python` and `platform`, if we exported it.
 
     Raises:
-        Corrupt: it is no pylock.
+        NotFound: there is no such file, or a wheel that must lie beside it.
+        Corrupt: it is no pylock, or a wheel beside it is another.
         Invalid, Incompatible: as `read_pylock`.
     """
-    first, _, rest = text.partition(b"\n")
-    told = _HEAD.fullmatch(first.rstrip())
-    bare = rest if told else without_head(text)
+    text, where = content_of(file), str(file)
+    if text is None:
+        raise NotFound(f"there is no file {file.name}", where=str(file.absolute().parent))
+    if file.suffix != ".toml":
+        raise Invalid(
+            f"{file.name} is no pylock, and names no environment exactly",
+            where=where,
+            hint="write one: mlwright environments export -o pylock.toml",
+        )
+    bare, told = without_told(text)
     read_pylock(bare, where)
-    return bare, {key: value.decode() for key, value in told.groupdict().items()} if told else None
+    for path, digest in kept_wheels(bare).items():
+        wheel = content_of(file.parent / path)
+        if wheel is None:
+            raise NotFound(f"there is no {path} beside {file.name}", where=str(file.absolute().parent))
+        if objects.put(wheel).digest != digest:
+            raise Corrupt(f"{path} is not the wheel that {file.name} names", where=str(file.parent / path))
+    return bare, told
+
+
+def without_told(text: bytes) -> tuple[bytes, dict[str, str] | None]:
+    """A pylock without what stands above it, and what that says, if we exported it."""
+    first, _, rest = text.partition(b"\n")
+    if told := _HEAD.fullmatch(first.rstrip()):
+        return rest, {key: value.decode() for key, value in told.groupdict().items()}
+    return without_head(text), None
 
 
 def check_same(lock: Lock, told: Mapping[str, str] | None, where: str) -> None:

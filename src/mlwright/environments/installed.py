@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from mlwright.environments.inventory import Inventory
-from mlwright.kernel.digest import composite
+from mlwright.environments.pylocks import files_digest
 
 
 def take_inventory(site_packages: Path, pylock: bytes) -> Inventory:
@@ -24,7 +24,9 @@ def take_inventory(site_packages: Path, pylock: bytes) -> Inventory:
         for module in _top_level(distribution):
             modules.setdefault(module, []).append(name)
         requires[name] = tuple(_required(distribution))
-        pins[name] = f"{distribution.version} {hashes.get((name, distribution.version), 'unlocked')}"
+        # A lock by others need not say the version of what is built of a commit or an archive.
+        found = hashes.get((name, distribution.version)) or hashes.get((name, ""), "unlocked")
+        pins[name] = f"{distribution.version} {found}"
     return Inventory({module: tuple(sorted(names)) for module, names in modules.items()}, requires, pins)
 
 
@@ -52,9 +54,6 @@ def _required(distribution: Distribution) -> Iterable[str]:
 def _file_hashes(pylock: bytes) -> dict[tuple[str, str], str]:
     found = {}
     for package in tomllib.loads(pylock.decode()).get("packages", []):
-        files = [*package.get("wheels", []), package.get("sdist", {}), package.get("archive", {})]
-        hashes = sorted(f"{kind}:{value}" for file in files for kind, value in file.get("hashes", {}).items())
         key = (str(canonicalize_name(package["name"])), package.get("version", ""))
-        source = package.get("vcs") or package.get("directory") or None
-        found[key] = f"b3:{composite('files', {'hashes': hashes, 'source': source})[:16]}"
+        found[key] = f"b3:{files_digest(package)[:16]}"
     return found

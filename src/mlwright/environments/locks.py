@@ -6,7 +6,9 @@ import platform
 import sys
 import sysconfig
 import tomllib
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -50,8 +52,7 @@ def check_lock(lock: Lock) -> None:
     Raises:
         Corrupt: it has not.
     """
-    identity = {"pylock": lock.pylock, "python": lock.python, "platform": lock.platform}
-    if lock.digest != composite("lock", identity):
+    if lock.digest != _identity(lock.pylock, lock.python, lock.platform):
         raise Corrupt(f"the environment {lock.digest[:12]} is not what it is called")
 
 
@@ -59,17 +60,32 @@ def make_lock(text: bytes, pylock: Digest, python: str) -> Lock:
     """The lock of a pylock file on this platform.
 
     Args:
+        pylock: the digest of `text`.
         python: minor version of the interpreter.
     """
-    identity = {"pylock": pylock, "python": python, "platform": current_platform()}
-    packages = tomllib.loads(text.decode()).get("packages", [])
-    return Lock(composite("lock", identity), pylock, identity["python"], identity["platform"], len(packages))
+    return lock_of(tomllib.loads(text.decode()), pylock, python)
+
+
+def lock_of(document: Mapping[str, Any], pylock: Digest, python: str) -> Lock:
+    """As `make_lock`, of a file that is parsed already, which takes 15 ms for 150 kB.
+
+    Args:
+        document: what the file holds.
+        pylock: the digest of the file.
+        python: minor version of the interpreter.
+    """
+    here = current_platform()
+    return Lock(_identity(pylock, python, here), pylock, python, here, len(document.get("packages", [])))
 
 
 def at_platform(lock: Lock, platform: str) -> Lock:
     """The lock with the same file and interpreter on another platform."""
-    identity = {"pylock": lock.pylock, "python": lock.python, "platform": platform}
-    return replace(lock, digest=composite("lock", identity), platform=platform)
+    return replace(lock, digest=_identity(lock.pylock, lock.python, platform), platform=platform)
+
+
+def _identity(pylock: Digest, python: str, platform: str) -> Digest:
+    """The name of an environment, from what it is made of."""
+    return composite("lock", {"pylock": pylock, "python": python, "platform": platform})
 
 
 def current_python() -> str:

@@ -1,12 +1,17 @@
-"""Locks between two others: some packages as one has them, the rest as the other."""
+"""Locks made of others: some packages as one has them, the rest as another, or as the index has them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Sequence
 from itertools import chain
+from pathlib import Path
 
+from mlwright.environments.builds import Environment
+from mlwright.environments.credentials import refuse_credentials
 from mlwright.environments.declared import normal
-from mlwright.environments.pylocks import read_pylock, write_pylock
+from mlwright.environments.pylocks import of_indexes, read_pylock, write_pylock
+from mlwright.environments.uv import Uv
 
 
 def mixed(first: bytes, second: bytes, names: Collection[str]) -> bytes:
@@ -24,3 +29,35 @@ def mixed(first: bytes, second: bytes, names: Collection[str]) -> bytes:
     ]
     packages = sorted(chain.from_iterable(chosen), key=lambda each: normal(each["name"]))
     return write_pylock({**documents[0], "packages": packages})
+
+
+def with_more(uv: Uv, base: Environment, text: bytes, requirements: Sequence[str]) -> bytes:
+    """A pylock that holds all that an environment has, the same files from the same places, and more.
+
+    Args:
+        base: whose packages are kept as they are.
+        text: its pylock.
+        requirements: as a user would write them (PEP 508).
+
+    Raises:
+        Unavailable: the two cannot be had together; uv's own words follow.
+        Invalid: it would hold a password.
+    """
+    document = read_pylock(text, base.lock.label)
+    pins = {name: f"{name}=={pin.partition(' ')[0]}" for name, pin in base.inventory.pins.items()}
+    asked = sorted(pins.keys() & of_indexes(document))
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, kept = Path(folder) / "requirements.in", Path(folder) / "kept.txt"
+        target = Path(folder) / "pylock.toml"
+        wanted.write_text("\n".join([*(pins[name] for name in asked), *requirements]))
+        kept.write_text("\n".join(pins.values()))
+        uv.run(
+            *["pip", "compile", "--format", "pylock.toml", "--no-header"],
+            *["--python", str(base.python), "--constraint", str(kept)],
+            *["-o", str(target), str(wanted)],
+            what="the packages of the model and those of the server do not go together",
+        )
+        resolved = target.read_bytes()
+    refuse_credentials(resolved.decode(), "the lock")
+    # An index may have another package of that name and version: what is there stays what it is.
+    return mixed(resolved, text, base.inventory.pins)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from mlwright.environments.aside import PYPROJECT, UV_LOCK
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Conflict
-from mlwright.kernel.files import flush_folder, locked, replace_own, write_flushed
+from mlwright.kernel.files import content_of, flush, locked, replace_own, write_flushed
 
 _FILES = (PYPROJECT, UV_LOCK)
 
@@ -50,7 +50,7 @@ class Pending:
         self.mend()
         self._local.mkdir(parents=True, exist_ok=True)
         with locked(self._local / "change.lock", fcntl.LOCK_EX):
-            before = {name: _read(self._root / name) for name in _FILES}
+            before = {name: content_of(self._root / name) for name in _FILES}
             if state_of(before[PYPROJECT] or b"", before[UV_LOCK]) != since:
                 raise Conflict(
                     "pyproject.toml or uv.lock was changed since this was worked out; nothing was written",
@@ -64,9 +64,9 @@ class Pending:
             for name, data in ((PYPROJECT, pyproject), (UV_LOCK, uv_lock)):
                 write_flushed(making / name, data)
             write_flushed(making / "change.json", msgspec.json.encode(begun))
-            flush_folder(making)
+            flush(making)
             making.rename(self._place)  # from here on it is done, by us or by whoever looks next
-            flush_folder(self._local)
+            flush(self._local)
             self._finish()
 
     def mend(self) -> str | None:
@@ -82,12 +82,12 @@ class Pending:
         edited = [
             name
             for name in _FILES
-            if _digest(_read(self._root / name)) not in {begun.before[name], _digest(after[name])}
+            if _digest(content_of(self._root / name)) not in {begun.before[name], _digest(after[name])}
         ]
         if not edited:
             for name in _FILES:
                 replace_own(self._root / name, after[name])
-            flush_folder(self._root)
+            flush(self._root)
         gone = self._place.with_name(f"{self._place.name}.done")
         shutil.rmtree(gone, ignore_errors=True)
         self._place.rename(gone)
@@ -109,10 +109,3 @@ def state_of(pyproject: bytes, uv_lock: bytes | None) -> Digest:
 
 def _digest(data: bytes | None) -> str:
     return "" if data is None else digest_of(data)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None

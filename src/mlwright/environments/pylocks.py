@@ -11,7 +11,7 @@ from typing import Any
 
 from mlwright.environments.declared import normal
 from mlwright.environments.requirements import check_url
-from mlwright.kernel.digest import Digest
+from mlwright.kernel.digest import Digest, composite
 from mlwright.kernel.errors import Corrupt, Incompatible, Invalid
 
 _KINDS = ("wheels", "sdist", "archive")
@@ -96,6 +96,23 @@ def files_of(package: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for kind in _KINDS:
         found = package.get(kind, ())
         yield from (found,) if isinstance(found, dict) else found
+
+
+def files_digest(package: Mapping[str, Any]) -> Digest:
+    """What a package in a pylock is installed from, whatever the addresses of its files are.
+
+    Steps that import the package have it in their fingerprints.
+    """
+    hashes = sorted(
+        f"{kind}:{value}" for file in files_of(package) for kind, value in file.get("hashes", {}).items()
+    )
+    source = (
+        package.get("vcs")
+        or package.get("directory")
+        or package.get("archive", {}).get("subdirectory")
+        or None
+    )
+    return composite("files", {"hashes": hashes, "source": source})
 
 
 def of_indexes(document: Mapping[str, Any]) -> set[str]:

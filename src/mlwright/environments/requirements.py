@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from mlwright.environments.credentials import has_login, masked
+from mlwright.environments.credentials import has_login, shown
 from mlwright.environments.declared import normal
 from mlwright.kernel.errors import Invalid, NotFound
 
@@ -117,12 +117,12 @@ def _checked(line: str, text: str, where: str) -> str:
         requirement = Requirement(text)
     except InvalidRequirement as error:
         raise Invalid(
-            f"{masked(line)!r} is not a requirement",
+            f"{shown(line)} is not a requirement",
             where=where,
             hint="write NAME, or NAME with versions: pandas>=2.2",
         ) from error
     if re.search(r"[$`]", text):
-        raise Invalid(f"{masked(line)!r} holds a variable or a piece of shell", where=where)
+        raise Invalid(f"{shown(line)} holds a variable or a piece of shell", where=where)
     if requirement.url is not None:
         check_url(requirement.url, requirement.name, where)
     return normal(requirement.name)

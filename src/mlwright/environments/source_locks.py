@@ -22,7 +22,7 @@ from mlwright.environments.uv import Uv
 from mlwright.environments.yanked import newly_yanked, refuse_yanked
 from mlwright.kernel.digest import composite, digest_of
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
-from mlwright.kernel.files import replace_own, write_whole
+from mlwright.kernel.files import content_of, replace_own, write_whole
 from mlwright.kernel.plan import Change
 
 _HEAD = re.compile(rb"(?:# .*\n)+")
@@ -90,7 +90,7 @@ class SourceLocks(Struct, frozen=True):
         """
         if source.kind == "pylock":
             return Locked(source.lock, source.file, False)
-        before = _content(source.lock)
+        before = content_of(source.lock)
         if source.kind == "script":
             if check:
                 return Locked(source.lock, source.file, before is None or not self._script_fits(source))
@@ -99,7 +99,7 @@ class SourceLocks(Struct, frozen=True):
                 told = self._uv_for_script(source, "lock", "--dry-run", what=what).stderr
                 refuse_yanked(newly_yanked(told, _versions(before)))
             self._uv_for_script(source, "lock", what=what)
-            return Locked(source.lock, source.file, _content(source.lock) != before)
+            return Locked(source.lock, source.file, content_of(source.lock) != before)
         asked = wanted(source, self.root)
         if check:
             left_out = _left_out(before) or asked.left_out
@@ -122,7 +122,7 @@ class SourceLocks(Struct, frozen=True):
             Unavailable: its lock does not fit it any more.
             Invalid, Incompatible: as `lock`.
         """
-        where, found = str(source.file), _content(source.lock)
+        where, found = str(source.file), content_of(source.lock)
         if found is None:
             raise NotFound(
                 f"what {source.file.name} needs is not locked: there is no {source.lock.name}",
@@ -286,10 +286,3 @@ def _versions(lock: bytes | None) -> set[str]:
     packages = tomllib.loads((lock or b"").decode())
     found = [*packages.get("packages", ()), *packages.get("package", ())]
     return {f"{each['name']}=={each.get('version', '')}" for each in found}
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None

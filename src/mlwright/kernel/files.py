@@ -28,6 +28,14 @@ def locked(path: Path, how: int) -> Iterator[int]:
         os.close(descriptor)
 
 
+def content_of(path: Path) -> bytes | None:
+    """What a file holds; None for no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Put a file in place at once: a reader sees what was there before, or all of `data`.
 
@@ -66,9 +74,9 @@ def write_flushed(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def flush_folder(folder: Path) -> None:
-    """Let the names in a folder outlive the loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def flush(path: Path) -> None:
+    """Let a file, or the names in a folder, outlive the loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

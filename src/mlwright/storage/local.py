@@ -15,7 +15,7 @@ from pathlib import Path
 from mlwright.kernel.clock import boot_id, now_us
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file, is_digest
 from mlwright.kernel.errors import Corrupt, NotFound, Unavailable, disk_full, is_disk_full
-from mlwright.kernel.files import locked
+from mlwright.kernel.files import flush, locked
 from mlwright.storage.direct import DirectFile
 from mlwright.storage.objects import RENEWED_US, Held, Stored, damaged
 
@@ -168,11 +168,11 @@ class LocalObjects:
         place = self._place(digest)
         if not place.parent.exists():
             place.parent.mkdir(exist_ok=True)
-            _fsync_folder(self.root)
+            flush(self.root)
         # A damaged old file gives way before it is removed, or after.
         with self._held(fcntl.LOCK_SH) if place.exists() else contextlib.nullcontext():
             temporary.replace(place)
-        _fsync_folder(place.parent)
+        flush(place.parent)
 
     def _place(self, digest: Digest) -> Path:
         return self.root / digest[:2] / digest[2:]
@@ -234,16 +234,8 @@ def _flushing(descriptor: int) -> Iterator[Callable[[], None]]:
     from concurrent.futures import ThreadPoolExecutor  # 16 ms, for those who have large files
 
     with ThreadPoolExecutor(1) as pool:
-        flush = pool.submit(os.fsync, descriptor)
-        yield flush.result
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        flushing = pool.submit(os.fsync, descriptor)
+        yield flushing.result
 
 
 @contextlib.contextmanager

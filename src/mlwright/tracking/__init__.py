@@ -3,6 +3,7 @@
 Law: a terminal state of a run that we execute never changes.
 """
 
+from mlwright.tracking.experiments import Experiment, Experiments
 from mlwright.tracking.filters import RunFilter
 from mlwright.tracking.journal import (
     Entry,
@@ -11,22 +12,39 @@ from mlwright.tracking.journal import (
     Metric,
     Param,
     Progress,
+    Series,
     read_journal,
 )
 from mlwright.tracking.metrics import record_metrics, record_params
+from mlwright.tracking.points import Point, Points
+from mlwright.tracking.reports import Input, Reports, RunData, data_of
 from mlwright.tracking.runs import Run, Runs, RunState
+from mlwright.tracking.search import Page, Search
+from mlwright.tracking.series import Cursor
 
 __all__ = [
+    "Cursor",
     "Entry",
+    "Experiment",
+    "Experiments",
+    "Input",
     "JournalReader",
     "LoggedArtifact",
     "Metric",
+    "Page",
     "Param",
+    "Point",
+    "Points",
     "Progress",
+    "Reports",
     "Run",
+    "RunData",
     "RunFilter",
     "RunState",
     "Runs",
+    "Search",
+    "Series",
+    "data_of",
     "read_journal",
     "record_metrics",
     "record_params",

@@ -84,7 +84,7 @@ class Catalogue:
         self._learn(version, entries, summaries)
         return DatasetDetail(
             version,
-            self._aliases(version),
+            self.versions.aliases_of(version),
             version.tags,
             tuple(self.versions.alias_moves(version.name)),
             file_types(entries),
@@ -189,13 +189,13 @@ class Catalogue:
         found = self.versions.named(name) if name else self.versions.newest()
         return [self._listed(version) for version in found]
 
-    def _aliases(self, version: Version) -> tuple[str, ...]:
-        aliases = self.versions.aliases(version.name).items()
-        return tuple(alias for alias, target in aliases if target.id == version.id)
-
     def _listed(self, version: Version) -> ListedDataset:
         return ListedDataset(
-            version, self._aliases(version), version.tags, version.about.get("files", 0), self._rows(version)
+            version,
+            self.versions.aliases_of(version),
+            version.tags,
+            version.about.get("files", 0),
+            self._rows(version),
         )
 
     def summarised(self, version: Version) -> TableSummary | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlwright.kernel import leases
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database
+from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
@@ -220,10 +220,17 @@ class Datasets(Catalogue):
             return known
         transfer_tree(source.packs, self._objects.packs, version.digest, progress)
         with self._database.transaction() as tx:
-            made = add_dataset(tx, version.digest, version.size_bytes, version.about)
-            return self.versions.add(
-                tx, version.name, made.id, message=version.message, about=version.about, number=version.number
-            )
+            return self.record_adopted(tx, version)
+
+    def record_adopted(self, tx: Transaction, version: Version) -> Version:
+        """The records of `adopt` only: its bytes are here. Twice is once."""
+        known = self.versions.numbered(tx, version.name, version.number)
+        if known is not None and known.digest == version.digest:
+            return known
+        made = add_dataset(tx, version.digest, version.size_bytes, version.about)
+        return self.versions.add(
+            tx, version.name, made.id, message=version.message, about=version.about, number=version.number
+        )
 
     @property
     def incoming(self) -> Path:

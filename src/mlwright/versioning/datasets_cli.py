@@ -8,7 +8,13 @@ import click
 
 from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table, show_size
 from mlwright.versioning.datasets_printed import say_detail, say_difference, say_found, say_list, say_statuses
-from mlwright.versioning.printed import alias_options, change_alias, say_version
+from mlwright.versioning.printed import (
+    alias_options,
+    change_alias,
+    removal_options,
+    remove_versions,
+    say_version,
+)
 from mlwright.versioning.tags import parse_tags
 
 if TYPE_CHECKING:
@@ -235,9 +241,7 @@ def alias_dataset(
 
 @datasets.add_command
 @command("rm", example='mlwright datasets rm patients@1 patients@2 -m "wrong units"', changes=True)
-@click.argument("references", metavar="REF...", nargs=-1, required=True)
-@click.option("--all", "every", is_flag=True, help="Every version; REF is a name.")
-@click.option("-m", "--message", default="", help="Why they go.")
+@removal_options
 def remove_datasets(
     project: Project, references: tuple[str, ...], every: bool, message: str, as_json: bool, dry_run: bool
 ) -> None:
@@ -245,8 +249,5 @@ def remove_datasets(
 
     The bytes go with the next garbage collection.
     """
-    if dry_run:
-        plan = project.datasets.plan_remove(*references, every=every)
-    else:
-        plan = project.datasets.remove(*references, every=every, reason=message)
+    plan = remove_versions(project.datasets, references, message, every=every, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)

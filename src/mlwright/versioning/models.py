@@ -17,7 +17,7 @@ from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
 from mlwright.versioning.references import Reference
 from mlwright.versioning.removal import Removal
 from mlwright.versioning.signatures import Signature, signature_from
-from mlwright.versioning.versions import AliasMove, Version, Versions
+from mlwright.versioning.versions import TAKEN_OVER, AliasMove, Version, Versions
 
 _SQL = Queries.beside(__file__)
 CHAMPION = "champion"
@@ -134,23 +134,27 @@ class Models:
             return
         objects.put(source.get(model.digest))
         with self._database.transaction() as tx:
-            made = add_artifact(
-                tx,
-                codec=model.codec,
-                type_text=model.type,
-                digest=model.digest,
-                size_bytes=model.size_bytes,
-                about=model.about,
-                ours=False,
-            )
-            self.versions.add(
-                tx,
-                version.name,
-                made.id,
-                message=version.message,
-                about=version.about,
-                number=version.number,
-            )
+            self.record_adopted(tx, version, model)
+
+    def record_adopted(self, tx: Transaction, version: Version, model: Artifact) -> Version:
+        """The records of `adopt` only: its bytes are here. Twice is once."""
+        known = self.versions.numbered(tx, version.name, version.number)
+        if known is not None and known.digest == version.digest:
+            return known
+        made = add_artifact(
+            tx,
+            codec=model.codec,
+            type_text=model.type,
+            digest=model.digest,
+            size_bytes=model.size_bytes,
+            about=model.about,
+            ours=False,
+        )
+        # A file that was registered there names its `source`, as one that was registered here does.
+        about = {**version.about, TAKEN_OVER: True}
+        return self.versions.add(
+            tx, version.name, made.id, message=version.message, about=about, number=version.number
+        )
 
     def detail(self, text: str) -> ModelDetail:
         """Everything that is known of a version.
@@ -169,12 +173,11 @@ class Models:
         source = dict(version.about.get("source") or {})
         run = runs[0].earlier if runs else None
         own = edges.made_from(self._database, version.end, "environment")
-        aliases = self.versions.aliases(version.name)
         told = version.about["signature"]
         return ModelDetail(
             version=version,
             artifact=artifact(self._database, version.artifact_id),
-            aliases=tuple(alias for alias, target in aliases.items() if target.id == version.id),
+            aliases=self.versions.aliases_of(version),
             moves=tuple(self.versions.alias_moves(version.name)),
             metrics=version.about["metrics"],
             parameters=version.about["parameters"],

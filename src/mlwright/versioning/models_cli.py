@@ -17,7 +17,13 @@ from mlwright.versioning.models_printed import (
     say_models,
     say_verified,
 )
-from mlwright.versioning.printed import alias_options, change_alias, say_newest
+from mlwright.versioning.printed import (
+    alias_options,
+    change_alias,
+    removal_options,
+    remove_versions,
+    say_newest,
+)
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -225,9 +231,7 @@ def card(
 
 @models.add_command
 @command("rm", example='mlwright models rm diagnosis@1 -m "trained on wrong units"', changes=True)
-@click.argument("references", metavar="REF...", nargs=-1, required=True)
-@click.option("--all", "every", is_flag=True, help="Every version; REF is a name.")
-@click.option("-m", "--message", default="", help="Why they go.")
+@removal_options
 def remove_models(
     project: Project, references: tuple[str, ...], every: bool, message: str, as_json: bool, dry_run: bool
 ) -> None:
@@ -235,10 +239,7 @@ def remove_models(
 
     The bytes go with the next garbage collection, unless the run that made them still names them.
     """
-    if dry_run:
-        plan = project.models.plan_remove(*references, every=every)
-    else:
-        plan = project.models.remove(*references, every=every, reason=message)
+    plan = remove_versions(project.models, references, message, every=every, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)
 
 

@@ -30,7 +30,7 @@ def say_models(found: Sequence[Version], versions: Versions) -> None:
     """Versions, one in a line, with their aliases and the first of their metrics."""
     rows = []
     for version in found:
-        aliases = [alias for alias, at in versions.aliases(version.name).items() if at.id == version.id]
+        aliases = versions.aliases_of(version)
         metrics = [f"{name}={value:.4g}" for name, value in version.about.get("metrics", {}).items()]
         rows.append(
             (

@@ -13,6 +13,8 @@ from mlwright.terminal import say, say_json, say_table, show_size
 
 if TYPE_CHECKING:
     from mlwright.kernel.plan import Plan
+    from mlwright.versioning.datasets import Datasets
+    from mlwright.versioning.models import Models
     from mlwright.versioning.versions import Version, Versions
 
 
@@ -42,7 +44,7 @@ def say_newest(versions: Versions, as_json: bool) -> None:
 
 def say_version(version: Version, versions: Versions) -> None:
     """What every version has."""
-    aliases = [alias for alias, target in versions.aliases(version.name).items() if target.id == version.id]
+    aliases = versions.aliases_of(version)
     say(f"{version.kind} {version.reference}{'  (' + ', '.join(aliases) + ')' if aliases else ''}")
     say(f"digest     b3:{version.digest}")
     say(f"size       {show_size(version.size_bytes)}")
@@ -63,6 +65,17 @@ def alias_options(door: Callable[..., Any]) -> Callable[..., Any]:
     return door
 
 
+def removal_options(door: Callable[..., Any]) -> Callable[..., Any]:
+    """What `rm` is told, for either kind."""
+    for option in (
+        click.option("-m", "--message", default="", help="Why they go."),
+        click.option("--all", "every", is_flag=True, help="Every version; REF is a name."),
+        click.argument("references", metavar="REF...", nargs=-1, required=True),
+    ):
+        option(door)
+    return door
+
+
 def change_alias(
     versions: Versions, reference: str, alias: str, reason: str, *, delete: bool, dry_run: bool
 ) -> Plan:
@@ -74,3 +87,12 @@ def change_alias(
     if dry_run:
         return versions.plan_alias(reference, alias)
     return versions.set_alias(reference, alias, reason=reason)
+
+
+def remove_versions(
+    room: Datasets | Models, references: tuple[str, ...], reason: str, *, every: bool, dry_run: bool
+) -> Plan:
+    """Take versions away; or only plan that."""
+    if dry_run:
+        return room.plan_remove(*references, every=every)
+    return room.remove(*references, every=every, reason=reason)

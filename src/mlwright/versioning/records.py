@@ -11,6 +11,7 @@ from msgspec import Struct
 from mlwright.kernel.digest import Digest, canonical, is_digest
 from mlwright.kernel.errors import Corrupt, Invalid, NotFound
 from mlwright.storage.remotes import Remote
+from mlwright.versioning.about import wrong_about
 from mlwright.versioning.references import LATEST, parse_reference
 
 FORMAT = 1
@@ -73,6 +74,8 @@ def find_record(remote: Remote, name: str, number: int) -> Record | None:
     said = (record.format, record.name, record.number)
     if said != (FORMAT, name, number) or not all(map(is_digest, digests)):
         raise Corrupt(f"the record of {name}@{number} is of something else", where=where)
+    if wrong := wrong_about("dataset", record.about):
+        raise Corrupt(f"the record of {name}@{number} cannot be: {wrong}", where=where)
     return record
 
 

@@ -95,9 +95,8 @@ class Removal:
             if edge.later.kind == "version" and edge.later != version.end:
                 made = self._versions.by_id(edge.later.id)
                 versions.add(f"{made.kind} {made.reference}")
-        aliases = self._versions.aliases(version.name).items()
         return Referrers(
-            tuple(f"{version.name}@{alias}" for alias, target in aliases if target.id == version.id),
+            tuple(f"{version.name}@{alias}" for alias in self._versions.aliases_of(version)),
             tuple(short(run) for run in sorted(runs, reverse=True)),
             tuple(sorted(versions)),
             tuple(sorted(others)),

@@ -22,6 +22,8 @@ from mlwright.versioning.references import LATEST, Reference, check_name, parse_
 _SQL = Queries.beside(__file__)
 
 Kind = Literal["dataset", "model"]
+TAKEN_OVER = "taken_over"
+"""What stands in the `about` of a model's version that came from another workspace."""
 
 
 class Version(Struct, frozen=True):
@@ -156,8 +158,8 @@ class Versions:
         """The version a reference means, or None."""
         name = {"kind": self.kind, "name": reference.name}
         if reference.number is not None:
-            rows = self._database.read(_SQL["version_numbered"], **name, number=reference.number)
-        elif reference.digest is not None:
+            return self.numbered(self._database, reference.name, reference.number)
+        if reference.digest is not None:
             rows = self._database.read(_SQL["version_with_digest"], **name, prefix=reference.digest)
             if len({row["digest"] for row in rows}) > 1:
                 raise Invalid(f"{reference} fits several versions", hint="type more of the digest")
@@ -167,6 +169,11 @@ class Versions:
                 return self.by_id(rows[0]["version_id"])
             if reference.alias == LATEST:
                 rows = self._database.read(_SQL["versions_named"], **name)
+        return _version(rows[0]) if rows else None
+
+    def numbered(self, source: Source, name: str, number: int) -> Version | None:
+        """The version with a number under a name, as it is seen in `source`."""
+        rows = source.read(_SQL["version_numbered"], kind=self.kind, name=name, number=number)
         return _version(rows[0]) if rows else None
 
     def by_id(self, identity: str) -> Version:
@@ -207,13 +214,18 @@ class Versions:
 
     def is_taken_over(self, version: Version) -> bool:
         """Whether a model is here only since something was compared with it: nobody registered it here."""
-        made_here = edges.made_from(self._database, version.end, "run") or version.about.get("source")
-        return self.kind == "model" and not made_here
+        if self.kind != "model" or TAKEN_OVER in version.about:
+            return self.kind == "model"
+        return not (edges.made_from(self._database, version.end, "run") or version.about.get("source"))
 
     def aliases(self, name: str) -> dict[str, Version]:
         """What each alias under a name means."""
         rows = self._database.read(_SQL["aliases_of_name"], kind=self.kind, name=name)
         return {row["alias"]: self.by_id(row["version_id"]) for row in rows}
+
+    def aliases_of(self, version: Version) -> tuple[str, ...]:
+        """The aliases that mean a version now."""
+        return tuple(alias for alias, target in self.aliases(version.name).items() if target.id == version.id)
 
     def alias_moves(self, name: str) -> list[AliasMove]:
         """The history of the aliases under a name, newest first."""

@@ -7,9 +7,10 @@ durable.
 from mlwright.workflow.attempts import Attempt, Attempts, AttemptState
 from mlwright.workflow.found import FoundPipeline
 from mlwright.workflow.graph import Graph, Node
+from mlwright.workflow.outputs import Comparison
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.prepare import Prepared
-from mlwright.workflow.reproduce import Comparison, Reproduction, reproduce
+from mlwright.workflow.reproduce import Reproduction, reproduce
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms, open_rooms
 from mlwright.workflow.watch import NodeView, RunView, Watcher

@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlwright.environments import Lock
+from mlwright.environments.pylocks import kept_wheels
 from mlwright.kernel import edges
 from mlwright.kernel.digest import Digest, Hasher
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound
@@ -31,6 +32,7 @@ from mlwright.storage.tars import write_end, write_file
 from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import Artifact, Snapshot, Version, artifact
+from mlwright.workflow.aside import locks_of
 from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.history import made_in, reused_in
 from mlwright.workflow.rooms import Rooms
@@ -134,9 +136,10 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
 
     Raises:
         NotFound: there is no such run, or not all it was made with is here.
-        Invalid: it has not ended.
+        Invalid: it has not ended, or was reported from outside.
     """
     run = rooms.runs.get(reference)
+    run.refuse_reported("exported")
     if run.state is RunState.RUNNING:
         raise Invalid(
             f"run {short(run.id)} is still running",
@@ -152,11 +155,6 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
         elif kind == "reference":
             version = rooms.models.versions.by_id(end.id)
             models[asked] = Model(version, artifact(rooms.database, version.artifact_id))
-    locks = {
-        role.removeprefix("environment").removeprefix(":"): rooms.environments.get(end.id)
-        for role, end in made_with.items()
-        if end.kind == "lock"
-    }
     attempts = tuple(_attempts(rooms, run))
     made = tuple(
         Made(each.attempt, each.role, artifact(rooms.database, each.artifact))
@@ -165,7 +163,7 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
     bundle = Bundle(
         format=FORMAT,
         workspace=rooms.workspace.id,
-        run=run,
+        run=replace(run, experiment_id=None, deleted_us=None),
         parameters=rooms.runs.parameters(run.id),
         logged=rooms.runs.logged_parameters(run.id),
         metrics=tuple(
@@ -173,7 +171,7 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
             for each in rooms.runs.metrics(run.id)
         ),
         snapshot=snapshot,
-        locks=dict(sorted(locks.items())),
+        locks=dict(sorted(locks_of(rooms, run).items())),
         datasets=dict(sorted(datasets.items())),
         models=dict(sorted(models.items())),
         attempts=attempts,
@@ -308,6 +306,8 @@ def _members(objects: InlineObjects, bundle: Bundle, *, with_outputs: bool) -> l
     add_tree(bundle.snapshot.tree)
     for lock in bundle.locks.values():
         add(lock.pylock)
+        for wheel in kept_wheels(objects.get(lock.pylock)).values():  # no index has them
+            add(wheel)
     for version in bundle.datasets.values():
         add_tree(version.digest)
     for model in bundle.models.values():

@@ -13,12 +13,15 @@ from mlwright.kernel.ids import looks_like_id
 from mlwright.sdk.codec_names import TREE
 from mlwright.storage.trees import is_safe
 from mlwright.tracking import RunState
-from mlwright.tracking.filters import KINDS
+from mlwright.tracking.fields import KINDS
+from mlwright.tracking.run import REPORTED
 from mlwright.versioning import Version
+from mlwright.versioning.about import wrong_about
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
-from mlwright.workflow.reproduce import ELSEWHERE
+from mlwright.workflow.outputs import ABSENT
 
+_KINDS = set(KINDS) - {REPORTED}
 _SKEW_US = 300_000_000
 """So far apart may clocks be; a run from further ahead would be the latest until then."""
 
@@ -62,7 +65,7 @@ class _Detail(Struct, frozen=True):
 
     error: _Cause = _Cause()
     note: str = ""
-    elsewhere: dict[str, Absent] = field(name=ELSEWHERE, default_factory=dict)
+    elsewhere: dict[str, Absent] = field(name=ABSENT, default_factory=dict)
 
 
 def wrong_with(bundle: Bundle, size_bytes: int) -> str:
@@ -123,11 +126,11 @@ def _members(bundle: Bundle, size_bytes: int) -> str:
 
 def _run(bundle: Bundle) -> str:
     run = bundle.run
-    if run.state is RunState.RUNNING or run.finished_us is None:
+    if run.state in {RunState.RUNNING, RunState.SCHEDULED} or run.finished_us is None:
         return "the run goes on"
     if run.created_us > run.finished_us or run.finished_us > now_us() + _SKEW_US:
         return "the run ended before it began, or in the future"
-    if run.kind not in KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
+    if run.kind not in _KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
         return "it is no kind of run"
     if run.error is not None and not isinstance(run.error.get("message"), str):
         return "its error says nothing"
@@ -165,7 +168,9 @@ def _versions(bundle: Bundle) -> str:
         return "a version has a number that none has"
     numbered = {(each.kind, each.name, each.number): each.digest for each in _all_versions(bundle)}
     twice = any(numbered[each.kind, each.name, each.number] != each.digest for each in _all_versions(bundle))
-    return "a version has two contents" if twice else ""
+    if twice:
+        return "a version has two contents"
+    return next(filter(None, (wrong_about(each.kind, each.about) for each in _all_versions(bundle))), "")
 
 
 def _told(bundle: Bundle) -> str:

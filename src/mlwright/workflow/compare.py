@@ -16,7 +16,7 @@ from mlwright.kernel.edges import End
 from mlwright.storage import Tree
 from mlwright.tracking import Run
 from mlwright.workflow.group import Group, groups_of
-from mlwright.workflow.reproduce import Comparison, compare, outputs_of
+from mlwright.workflow.outputs import Comparison, compare, outputs_of
 from mlwright.workflow.rooms import Rooms
 
 _SHOWN_BYTES = 1 << 20

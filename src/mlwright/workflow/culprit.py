@@ -16,10 +16,10 @@ from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.tracking import Run, RunState
+from mlwright.workflow.aside import Opener, locks_of, restore_run, trial_folder
 from mlwright.workflow.bisection import Outcome, Tried, bisect, in_order
-from mlwright.workflow.elsewhere import Opener, locks_of, restore_run, trial_folder
+from mlwright.workflow.outputs import outputs_of
 from mlwright.workflow.pipelines import Pipelines
-from mlwright.workflow.reproduce import outputs_of
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Watcher

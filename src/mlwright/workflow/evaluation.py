@@ -21,6 +21,7 @@ from mlwright.kernel.ids import short
 from mlwright.sdk.signature import SIGNATURE_STEP
 from mlwright.tracking import Run
 from mlwright.versioning import ModelDetail, Snapshot, Version
+from mlwright.workflow.aside import locks_of
 from mlwright.workflow.graph import JUDGEMENTS, Argument, Graph, Node
 from mlwright.workflow.judge import read_value
 from mlwright.workflow.orders import Orders
@@ -97,7 +98,7 @@ def _planned(rooms: Rooms, models: Sequence[ModelDetail], data: Version, watcher
     run = rooms.runs.get(first.run)
     made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
     snapshot = rooms.snapshots.get(made_with["code"].id)
-    locks = _locks(rooms, run)
+    locks = locks_of(rooms, run)
     parameters = rooms.runs.parameters(run.id)
     traced = Request(run.pipeline, parameters, run.seed, pins=run.pins, snapshot=snapshot, locks=locks)
     graph = draw_up(rooms, traced, watcher)
@@ -260,17 +261,9 @@ def _datasets(rooms: Rooms, nodes: Sequence[Node], run: Run, data: Version) -> d
     }
 
 
-def _locks(rooms: Rooms, run: Run) -> dict[str, Lock]:
-    return {
-        edge.role.removeprefix("environment").removeprefix(":"): rooms.environments.get(edge.earlier.id)
-        for edge in edges.made_from(rooms.database, run.end)
-        if edge.earlier.kind == "lock"
-    }
-
-
 def _lock_for(rooms: Rooms, model: ModelDetail, environment: str) -> Lock:
     """Where a model is evaluated: as the evaluating step was in its own run, else where it can be loaded."""
-    locks = _locks(rooms, rooms.runs.get(model.run)) if model.run else {}
+    locks = locks_of(rooms, rooms.runs.get(model.run)) if model.run else {}
     if environment in locks:
         return locks[environment]
     if not model.environment:

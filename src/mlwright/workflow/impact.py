@@ -148,8 +148,8 @@ def _makers(rooms: Rooms, walked: Iterable[Edge], reached: Mapping[End, None]) -
 def _version(rooms: Rooms, end: End, makers: Mapping[End, str]) -> tuple[str, AffectedVersion]:
     version = rooms.models.versions.by_id(end.id)
     room = rooms.models.versions if version.kind == "model" else rooms.datasets.versions
-    aliases = tuple(alias for alias, target in room.aliases(version.name).items() if target.id == version.id)
-    return version.kind, AffectedVersion(version.id, version.reference, aliases, makers.get(end, ""))
+    maker = makers.get(end, "")
+    return version.kind, AffectedVersion(version.id, version.reference, room.aliases_of(version), maker)
 
 
 def _references(rooms: Rooms, *ends: End) -> set[str]:

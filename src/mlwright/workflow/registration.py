@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Transaction
+from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid, NotFound, WorkFailed
 from mlwright.kernel.ids import looks_like_id, short
@@ -30,7 +31,7 @@ from mlwright.workflow.asking import Asker
 from mlwright.workflow.licences import licence_in, licence_of
 from mlwright.workflow.outside import format_of
 from mlwright.workflow.rooms import Rooms
-from mlwright.workflow.step_models import locks_of, recorded_signature, scores_of, tables_given
+from mlwright.workflow.step_models import lock_and_own, recorded_signature, scores_of, tables_given
 
 _NO_MODELS = frozenset({"table", "array", "figure", "plotly", "json", "text"})
 """Codecs of what is no model."""
@@ -162,7 +163,7 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
     assert model is not None
     assert run is not None
     assert named is not None
-    own, other = locks_of(rooms, run, named)
+    own, other = lock_and_own(rooms, run, named)
     recorded, described = recorded_signature(rooms, model) if not wanted.example else (None, None)
     if described is None and (wanted.example or model.codec not in _UNASKED):
         arguments = _asked_with(rooms, wanted, named)
@@ -172,8 +173,7 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
             described = asker.ask(SIGNATURE_STEP, {"model": model, **arguments}, wanted.source)
     scores, metrics = scores_of(rooms, run, model)
     kept = None if described is None or recorded is not None else _to_keep(rooms, described)
-
-    def change(tx: Transaction) -> tuple[Version, str]:
+    with rooms.database.transaction() as tx:
         return rooms.models.record(
             tx,
             wanted.name,
@@ -189,9 +189,6 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
             licence=wanted.licence or licence_of(rooms, run),
             by_hand=True,
         )
-
-    with rooms.database.transaction() as tx:
-        return change(tx)
 
 
 def _register_file(rooms: Rooms, wanted: Registering, found: Found, say: Say) -> tuple[Version, str]:
@@ -296,8 +293,6 @@ def _to_keep(rooms: Rooms, described: Mapping[str, Any]) -> bytes:
 
 
 def _keep(tx: Transaction, data: bytes) -> Artifact:
-    from mlwright.kernel.digest import digest_of
-
     if len(data) <= INLINE_BYTES:
         put_inline(tx, data)
     return add_artifact(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
@@ -15,39 +13,24 @@ from mlwright.kernel import edges
 from mlwright.kernel.digest import composite
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError
-from mlwright.kernel.files import locked
-from mlwright.kernel.ids import AttemptId, short
+from mlwright.kernel.ids import short
+from mlwright.kernel.marks import left_over, marked
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.tracking import Run, RunState
 from mlwright.versioning import artifact
+from mlwright.workflow.aside import Opener, folder_aside, restore_run
 from mlwright.workflow.attempts import Attempt
-from mlwright.workflow.elsewhere import Opener, restore_run
-from mlwright.workflow.history import Made, made_in
+from mlwright.workflow.history import made_in
+from mlwright.workflow.outputs import absent_outputs, compare, outputs_of
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.verdicts import Side, Verdict, verdicts
 from mlwright.workflow.watch import Unwatched, Watcher
 
-ELSEWHERE = "elsewhere"
-"""Where the detail of an imported attempt tells of what it made, if the bytes did not come with it."""
-
-
-class Comparison(Struct, frozen=True):
-    """One output of one step, then and now; the digest is empty where there is none."""
-
-    node: str
-    output: str
-    then: str
-    now: str
-
-    @property
-    def verdict(self) -> Literal["identical", "different", "missing"]:
-        """What the two digests say."""
-        if not self.then or not self.now:
-            return "missing"
-        return "identical" if self.then == self.now else "different"
+_MARK = ".mlwright-reproducing"
+"""Lies in a folder of the user's while a run is made again there."""
 
 
 class Reproduction(Struct, frozen=True):
@@ -92,11 +75,12 @@ def reproduce(
     Args:
         rooms: where the run is recorded.
         reference: the run.
-        folder: where to; it must be empty. By default a place in the local state, emptied first.
+        folder: where to; it must be empty, but for what a reproduction that was killed has left. By default
+            a place in the local state, emptied first.
         opener: opens the fresh project.
 
     Raises:
-        Conflict: the folder is not empty.
+        Conflict: the folder is not empty, or another process makes a run again there.
         Invalid: the run did not succeed.
         Incompatible: this machine cannot have the run's environment.
         Corrupt: recorded bytes are damaged.
@@ -104,22 +88,33 @@ def reproduce(
     run = _reproducible(rooms, reference)
     if folder is None:
         folder = rooms.workspace.local / "reproductions" / short(run.id)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with locked(folder.with_suffix(".lock"), fcntl.LOCK_EX | fcntl.LOCK_NB):
-                shutil.rmtree(folder, ignore_errors=True)
-                return _reproduced(rooms, run, folder, opener, watcher)
-        except BlockingIOError as error:
-            raise Conflict(
-                f"run {short(run.id)} is being made again there by another process",
-                where=str(folder),
-                hint="wait for it, or name another folder: --in DIR",
-            ) from error
+        busy = f"run {short(run.id)} is being made again there by another process"
+        with folder_aside(folder, busy, "wait for it, or name another folder: --in DIR"):
+            return _reproduced(rooms, run, folder, opener, watcher)
     if folder.exists() and not folder.is_dir():
         raise Conflict(f"{folder} is a file", hint="name a new folder: --in DIR")
-    if folder.exists() and any(folder.iterdir()):
+    if not left_over(folder / _MARK):
+        _refuse_full(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with marked(folder / _MARK) as mark:
+        if mark.left_over:
+            _empty(folder)
+        _refuse_full(folder)
+        return _reproduced(rooms, run, folder, opener, watcher)
+
+
+def _empty(folder: Path) -> None:
+    """Take away what a reproduction that was killed has left."""
+    for each in folder.iterdir():
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each, ignore_errors=True)
+        elif each.name != _MARK:
+            each.unlink()
+
+
+def _refuse_full(folder: Path) -> None:
+    if folder.exists() and {each.name for each in folder.iterdir()} - {_MARK}:
         raise Conflict(f"{folder} is not empty", hint="name a new folder: --in DIR")
-    return _reproduced(rooms, run, folder, opener, watcher)
 
 
 def _reproduced(
@@ -155,37 +150,6 @@ def plan_reproduction(rooms: Rooms, reference: str) -> Plan:
     return Plan(f"reproduction of run {short(run.id)}", (*restored, *compared))
 
 
-def outputs_of(
-    rooms: Rooms, run: Run, attempts: Iterable[Attempt] | None = None
-) -> dict[tuple[str, str], str]:
-    """The digest of all that a run gave by (node, output), in the order of the attempts; verdicts too.
-
-    What a step logged is called `logged:NAME`. Of several tries the last one counts.
-
-    Args:
-        rooms: where it is recorded.
-        run: whose.
-        attempts: all of the run's, if they are known.
-    """
-    made: dict[AttemptId, list[Made]] = {}
-    for each in made_in(rooms.database, run.id):
-        made.setdefault(each.attempt, []).append(each)
-    found: dict[str, dict[str, str]] = {}
-    for attempt in rooms.attempts.of_run(run.id) if attempts is None else attempts:
-        mine = sorted(made.get(attempt.id, ()), key=lambda each: each.role.startswith("logged:"))
-        found[attempt.node] = {each.role.removeprefix("output:"): each.digest for each in mine}
-        found[attempt.node] |= {name: told["digest"] for name, told in elsewhere(attempt).items()}
-        if "passed" in attempt.detail:
-            found[attempt.node]["verdict"] = composite("verdict", attempt.detail)
-    return {(node, name): digest for node, each in found.items() for name, digest in each.items()}
-
-
-def elsewhere(attempt: Attempt) -> dict[str, dict[str, Any]]:
-    """What an attempt made whose bytes did not come with it, by name: digest, codec, type, size."""
-    found: dict[str, dict[str, Any]] = attempt.detail.get(ELSEWHERE, {})
-    return {role.removeprefix("output:"): told for role, told in found.items()}
-
-
 def _side(rooms: Rooms, run: Run) -> Side:
     """What must come out again; of a script also its metrics, since it promises no outputs."""
     attempts = {attempt.id: attempt for attempt in rooms.attempts.of_run(run.id)}
@@ -200,7 +164,7 @@ def _side(rooms: Rooms, run: Run) -> Side:
     codecs = {
         (attempt.node, name): told["codec"]
         for attempt in attempts.values()
-        for name, told in elsewhere(attempt).items()
+        for name, told in absent_outputs(attempt).items()
     }
     values: dict[tuple[str, str], Any] = {
         (attempt.node, "verdict"): attempt.detail
@@ -220,13 +184,6 @@ def _places(fresh: Rooms, request: Request) -> list[Place]:
     code = fresh.materialise(request.snapshot)
     locks = request.locks
     return [Place(fresh.environments.build(locks[name]).python, code) for name in sorted(locks)]
-
-
-def compare(then: dict[tuple[str, str], str], now: dict[tuple[str, str], str]) -> tuple[Comparison, ...]:
-    """Each output of either side, beside the other."""
-    return tuple(
-        Comparison(*key, then.get(key, ""), now.get(key, "")) for key in [*then, *(now.keys() - then)]
-    )
 
 
 def _machines(then: Run, now: Run) -> list[str]:
@@ -278,6 +235,7 @@ def _threads(rooms: Rooms, then: Run, fresh: Rooms, now: Run) -> list[str]:
 
 def _reproducible(rooms: Rooms, reference: str) -> Run:
     run = rooms.runs.get(reference)
+    run.refuse_reported("made again")
     if run.kind == "comparison":
         raise Invalid(
             f"run {short(run.id)} compared models: it has no pipeline that could be run again", hint=run.go_on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -43,6 +43,32 @@ def path_in(project: ProjectFolder, text: str, start: Path) -> str:
             hint="move it in: its code is recorded",
         )
     return file.relative_to(project.root).as_posix()
+
+
+def asked_for(
+    project: ProjectFolder, name: str, parameters: Mapping[str, Any], arguments: Sequence[str], start: Path
+) -> tuple[str, dict[str, Any]]:
+    """What is to be run, as a request names it, and what it is given.
+
+    Args:
+        name: of a pipeline; or the path of a script or notebook, relative to `start`.
+        arguments: of a script.
+
+    Raises:
+        NotFound: there is no such script.
+        Invalid: it lies outside the project, or arguments are given to what is no script.
+    """
+    given, kind = dict(parameters), kind_of(name)
+    if kind != "pipeline":
+        name = path_in(project, name, start)
+    if kind == "script":
+        given["arguments"] = list(arguments)
+    elif arguments:
+        raise Invalid(
+            f"{arguments[0]!r} is too much: a {kind} has no arguments",
+            hint="set parameters: -p NAME=VALUE",
+        )
+    return name, given
 
 
 def bind_script(path: str, kind: str, code: Path, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from mlwright.workflow.group import Group, element_of, groups_of
 if TYPE_CHECKING:
     from mlwright.workflow.compare import Changed, Duration, RunComparison
     from mlwright.workflow.detail import AttemptDetail, RunDetail
+    from mlwright.workflow.outputs import Comparison
     from mlwright.workflow.profile import Profile
-    from mlwright.workflow.reproduce import Comparison, Reproduction
+    from mlwright.workflow.reproduce import Reproduction
     from mlwright.workflow.verdicts import Verdict
 
 _MIB = 2**20
@@ -180,10 +181,10 @@ _STEP_HEAD = ("step", "state", "took", "waited", "peak", "worker", "made", "tags
 
 def _attempt_row(detail: AttemptDetail) -> tuple[str, ...]:
     attempt = detail.attempt
-    from mlwright.workflow.reproduce import elsewhere
+    from mlwright.workflow.outputs import absent_outputs
 
     digests = {name: each.digest for name, each in detail.outputs.items()}
-    digests |= {name: each["digest"] for name, each in elsewhere(attempt).items()}
+    digests |= {name: each["digest"] for name, each in absent_outputs(attempt).items()}
     made = ", ".join(f"{name}=b3:{digest[:12]}" for name, digest in digests.items())
     return (
         attempt_label(attempt),

@@ -10,7 +10,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.edges import End
 from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Run
-from mlwright.versioning import Artifact, artifact
+from mlwright.versioning import Artifact, artifact, artifacts_of
 from mlwright.workflow.artifacts import NamedArtifact
 from mlwright.workflow.prepare import draw_up
 from mlwright.workflow.request import Request
@@ -18,7 +18,7 @@ from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Unwatched
 
 
-def locks_of(rooms: Rooms, run: Run, model: NamedArtifact) -> tuple[Lock, Lock | None]:
+def lock_and_own(rooms: Rooms, run: Run, model: NamedArtifact) -> tuple[Lock, Lock | None]:
     """The lock of a run, and that of the environment that its step had for itself."""
     made_with = {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)}
     own = rooms.environments.get(made_with["environment"].id)
@@ -43,11 +43,10 @@ def recorded_signature(rooms: Rooms, model: Artifact) -> tuple[Artifact | None, 
         attempt = rooms.attempts.find(edge.later.id)
         if attempt is None or attempt.node.partition("-")[0] != "signature":
             continue
-        for output in edges.made_into(rooms.database, attempt.end, "output:result"):
-            made = artifact(rooms.database, output.later.id)
-            told = json.loads(rooms.objects.get(made.digest)) if made.codec == "json" else None
-            if isinstance(told, dict) and {"inputs", "example"} <= told.keys():
-                return made, told
+        made = artifacts_of(rooms.database, attempt.id).get("result")
+        told = json.loads(rooms.objects.get(made.digest)) if made and made.codec == "json" else None
+        if isinstance(told, dict) and {"inputs", "example"} <= told.keys():
+            return made, told
     return None, None
 
 
@@ -78,10 +77,7 @@ def scores_of(rooms: Rooms, run: Run, model: Artifact) -> tuple[Artifact | None,
     for edge in edges.made_into(rooms.database, model.end):
         if not edge.role.startswith("input:") or edge.later.id not in mine | reused:
             continue
-        for output in edges.made_into(rooms.database, edge.later):
-            if not output.role.startswith("output:"):
-                continue
-            made = artifact(rooms.database, output.later.id)
+        for made in artifacts_of(rooms.database, edge.later.id).values():
             if made.codec != "json" or made.size_bytes > INLINE_BYTES:
                 continue
             if numbers := as_scores(json.loads(rooms.objects.get(made.digest))):

@@ -19,9 +19,9 @@ from mlwright.kernel.errors import Cancelled, MlwrightError, Unavailable, WorkFa
 from mlwright.kernel.ids import short
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunFilter, RunState
+from mlwright.workflow.aside import Opener, restore_run, trial_folder
 from mlwright.workflow.compare import RunComparison, compared, side_of
 from mlwright.workflow.detail import logs
-from mlwright.workflow.elsewhere import Opener, restore_run, trial_folder
 from mlwright.workflow.pipelines import Pipelines
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
@@ -69,13 +69,6 @@ class Trial(Struct, frozen=True):
     def passed(self) -> bool:
         """Whether something was run, and nothing broke; results may differ all the same."""
         return self.ran and self.error is None and self.tested.verdict != "failed"
-
-    @property
-    def identical(self) -> bool:
-        """Whether each output of the pipeline is the same to the bit."""
-        return self.comparison is not None and all(
-            each.verdict == "identical" for each in self.comparison.outputs
-        )
 
 
 def request_to_try(rooms: Rooms, pipeline: str = "") -> Request | None:

@@ -19,7 +19,9 @@ from typing import Any, BinaryIO
 import msgspec
 from msgspec.structs import replace
 
+from mlwright.environments import Lock
 from mlwright.environments.locks import check_lock
+from mlwright.environments.pylocks import kept_wheels
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Transaction
@@ -41,7 +43,7 @@ from mlwright.versioning import Reference, Version, Versions, add_artifacts, new
 from mlwright.versioning.snapshots import check_snapshot
 from mlwright.workflow.bundle import FORMAT, MANIFEST, Bundle, Made, Member
 from mlwright.workflow.bundle_rules import Absent, wrong_with
-from mlwright.workflow.reproduce import ELSEWHERE
+from mlwright.workflow.outputs import ABSENT
 from mlwright.workflow.rooms import Rooms
 
 _MANIFEST_BYTES = 256 << 20
@@ -73,7 +75,8 @@ def plan_import(rooms: Rooms, source: Path) -> Plan:
 def import_run(rooms: Rooms, source: Path, *, progress: Progress = SILENT) -> tuple[Run, bool]:
     """Take a run over from a bundle, with all that it is made again from; twice is once.
 
-    Every byte is read and compared before anything is recorded; the run itself is recorded last.
+    Every byte is read and compared before anything is recorded. The run and all that it was made with are
+    recorded together, or nothing is.
 
     Args:
         rooms: where to.
@@ -106,8 +109,8 @@ def import_run(rooms: Rooms, source: Path, *, progress: Progress = SILENT) -> tu
         finally:
             progress.end()
             shutil.rmtree(staged, ignore_errors=True)
-    _adopt(rooms, bundle)
     with rooms.database.transaction() as tx:
+        _adopt(rooms, tx, bundle)
         return _record(rooms, tx, bundle)
 
 
@@ -174,10 +177,20 @@ def _trees(bundle: Bundle, staged: Path) -> dict[Digest, Tree]:
         raise Corrupt("the code names the same bytes so often that it is far larger than the bundle")
     for lock in bundle.locks.values():
         check_lock(lock)
+        if not _wheels(lock, staged) <= sizes.keys():
+            raise Corrupt(f"the environment {lock.digest[:12]} needs a package that is not in the bundle")
     for version in bundle.datasets.values():
         if version.size_bytes != trees[version.digest].size_bytes:
             raise Corrupt(f"{version.reference} is not as large as it says")
     return trees
+
+
+def _wheels(lock: Lock, staged: Path) -> set[Digest]:
+    """The packages that come with a lock."""
+    try:
+        return set(kept_wheels((staged / f"object-{lock.pylock}").read_bytes()).values())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Corrupt(f"the environment {lock.digest[:12]} is no lock: {error}") from error
 
 
 def _store(rooms: Rooms, bundle: Bundle, trees: dict[Digest, Tree], staged: Path) -> None:
@@ -204,23 +217,23 @@ def _store(rooms: Rooms, bundle: Bundle, trees: dict[Digest, Tree], staged: Path
             rooms.objects.put(staged / f"object-{member.digest}")
 
 
-def _adopt(rooms: Rooms, bundle: Bundle) -> None:
+def _adopt(rooms: Rooms, tx: Transaction, bundle: Bundle) -> None:
     """Record what the run was made with; its bytes are here."""
-    objects = rooms.objects
-    rooms.snapshots.adopt(bundle.snapshot, objects)
+    rooms.snapshots.record(tx, bundle.snapshot)
     for lock in bundle.locks.values():
-        rooms.environments.adopt(lock, objects)
+        rooms.environments.record(tx, lock)
     for version in bundle.datasets.values():
-        rooms.datasets.adopt(version, objects)
+        rooms.datasets.record_adopted(tx, version)
     for model in bundle.models.values():
-        rooms.models.adopt(model.version, model.artifact, objects, objects)
+        rooms.models.record_adopted(tx, model.version, model.artifact)
 
 
 def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
-    """The run with all that is known of it, in one transaction."""
+    """The run with all that is known of it."""
     imported = {"imported": {"workspace": bundle.workspace, "at_us": now_us()}}
     error = None if bundle.run.error is None else _shown(bundle.run.error)
-    run = replace(bundle.run, about={**bundle.run.about, **imported}, error=error)
+    about = {**bundle.run.about, **imported}
+    run = replace(bundle.run, about=about, error=error, experiment_id=None, name="", deleted_us=None)
     metrics = [(each.name, each.value, each.step, each.at_us) for each in bundle.metrics]
     if not rooms.runs.adopt(tx, run, bundle.parameters, bundle.logged, metrics):
         return rooms.runs.recorded(run.id), False
@@ -234,8 +247,8 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
             absent.setdefault(each.attempt, {})[each.role] = msgspec.to_builtins(told)
     attempts = []
     for attempt in bundle.attempts:
-        elsewhere = attempt.detail.get(ELSEWHERE, {}) | absent.get(attempt.id, {})
-        detail = {**attempt.detail, ELSEWHERE: elsewhere} if elsewhere else attempt.detail
+        elsewhere = attempt.detail.get(ABSENT, {}) | absent.get(attempt.id, {})
+        detail = {**attempt.detail, ABSENT: elsewhere} if elsewhere else attempt.detail
         if "error" in detail:
             detail = {**detail, "error": _shown(detail["error"])}
         attempts.append(replace(attempt, detail=detail))
@@ -259,7 +272,7 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
     ids: dict[str, End] = {each.artifact.id: artifact.end for each, artifact in made_here}
     outputs = [(each.role, artifact.end, End("attempt", each.attempt)) for each, artifact in made_here]
     edges.add(tx, [Edge(later, role, attempt) for role, later, attempt in outputs])
-    edges.add(tx, _edges(rooms, run, bundle, ids))
+    edges.add(tx, _edges(rooms, tx, run, bundle, ids))
     return run, True
 
 
@@ -271,7 +284,7 @@ def _shown(error: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _edges(rooms: Rooms, run: Run, bundle: Bundle, ids: dict[str, End]) -> Iterator[Edge]:
+def _edges(rooms: Rooms, tx: Transaction, run: Run, bundle: Bundle, ids: dict[str, End]) -> Iterator[Edge]:
     """What ties the run to what it was made with, and its attempts to what they took."""
     yield Edge(run.end, "code", bundle.snapshot.end)
     for name, lock in bundle.locks.items():
@@ -279,11 +292,11 @@ def _edges(rooms: Rooms, run: Run, bundle: Bundle, ids: dict[str, End]) -> Itera
             yield Edge(run.end, f"environment:{name}", lock.end)
         else:
             yield Edge(run.end, "environment", lock.end)
-    datasets = {asked: _here(rooms, version) for asked, version in bundle.datasets.items()}
+    datasets = {asked: _here(rooms, tx, version) for asked, version in bundle.datasets.items()}
     for asked, version in datasets.items():
         yield Edge(run.end, f"data:{asked}", version.end)
     for asked, model in bundle.models.items():
-        yield Edge(run.end, f"reference:{asked}", _here(rooms, model.version).end)
+        yield Edge(run.end, f"reference:{asked}", _here(rooms, tx, model.version).end)
     for attempt in bundle.attempts:
         yield Edge(attempt.end, "of", run.end)
         if attempt.log is not None:
@@ -324,8 +337,8 @@ def _known(rooms: Rooms, bundle: Bundle) -> Run | None:
     return None
 
 
-def _here(rooms: Rooms, version: Version) -> Version:
-    found = _versions(rooms, version).find(Reference(version.name, number=version.number))
+def _here(rooms: Rooms, tx: Transaction, version: Version) -> Version:
+    found = _versions(rooms, version).numbered(tx, version.name, version.number)
     if found is None or found.digest != version.digest:
         raise Conflict(f"{version.kind} {version.reference} was changed meanwhile")
     return found

@@ -7,7 +7,6 @@ objects/             the bytes, which carry the id of their workspace
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.digest import Digest, digest_of_file
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Corrupt, Invalid, MlwrightError, NotFound
+from mlwright.kernel.files import flush
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
@@ -345,16 +345,8 @@ def _appearing(path: Path, model: Path) -> Iterator[Path]:
         making.touch(0o600)
         shutil.copymode(model, making)
         yield making
-        _flush(making)
+        flush(making)
         making.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         making.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

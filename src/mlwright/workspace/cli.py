@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option("--name", help="The project's name; by default the folder's.")
 def init(base: Path, folder: Path, name: str | None, as_json: bool, dry_run: bool) -> None:
     """Make a project in DIR: a pipeline that works, its packages locked, its data written."""
-    from mlwright.app import create
+    from mlwright.folders import create
     from mlwright.workspace import plan_project
 
     folder = base / folder
@@ -135,7 +135,7 @@ def verify_workspace(base: Path, source: Path | None, as_json: bool) -> None:
         with opened(base) as project, progress() as bar:
             found = project.verify(bar)
     else:
-        from mlwright.app import verify_backup
+        from mlwright.folders import verify_backup
 
         with progress() as bar:
             found = verify_backup(source, bar)
@@ -248,7 +248,7 @@ def restore(
 @command("doctor", example="mlwright doctor", project=False)
 def doctor(base: Path, as_json: bool) -> None:
     """Look whether all is well with this machine and, inside of one, with the project and its workspace."""
-    from mlwright.app import doctor as examine
+    from mlwright.folders import doctor as examine
 
     found = examine(base)
     if as_json:

@@ -11,25 +11,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlwright.kernel.errors import Invalid
 from mlwright.sdk.codecs.arrays import ArrayCodec
 from mlwright.sdk.codecs.boosters import CatboostCodec, LightgbmCodec, XgboostCodec
 from mlwright.sdk.codecs.drawings import FigureCodec, PlotlyCodec
 from mlwright.sdk.codecs.folders import FolderCodec
 from mlwright.sdk.codecs.models import SklearnCodec
 from mlwright.sdk.codecs.networks import OnnxCodec, TorchCodec
-from mlwright.sdk.codecs.pickled import RETURNED, PickleCodec, reason
+from mlwright.sdk.codecs.pickled import PickleCodec, reason
 from mlwright.sdk.codecs.plain import BytesCodec, FileCodec, JsonCodec, TextCodec
 from mlwright.sdk.codecs.tables import TableCodec
 from mlwright.sdk.codecs.unstorable import Unstorable
-from mlwright.sdk.types import a_type
 
 __all__ = [
     "CODECS",
     "LAST_RESORT",
     "Codec",
     "Unstorable",
-    "codec_for",
     "codec_named",
     "codecs_for",
     "distributions_for",
@@ -124,22 +121,6 @@ def codecs_for(value: Any) -> Iterator[Codec]:
     for codec in installed_codecs(_BY_NAME):
         if codec.matches(value):
             yield codec
-
-
-def codec_for(value: Any, what: str) -> Codec:
-    """The first codec that takes a value; never pickle.
-
-    Args:
-        value: anything.
-        what: how the message names it.
-
-    Raises:
-        Invalid: none does.
-    """
-    found = next(codecs_for(value), None)
-    if found is None:
-        raise Invalid(f"{what} is {a_type(type(value))}, which no codec can store", hint=RETURNED)
-    return found
 
 
 def codec_named(name: str) -> Codec:

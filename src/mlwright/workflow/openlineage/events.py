@@ -144,13 +144,7 @@ def _job(records: RunRecords, name: str, kind: str) -> dict[str, Any]:
 
 def _input(records: RunRecords, item: Item) -> dict[str, Any]:
     about = {
-        "inputStatistics": facets.specified(
-            "InputStatisticsInputDatasetFacet",
-            "1-0-0",
-            rowCount=item.rows,
-            size=item.size_bytes,
-            fileCount=item.files,
-        )
+        "inputStatistics": facets.specified("InputStatisticsInputDatasetFacet", "1-0-0", **_statistics(item))
     }
     if item.rows is not None:
         columns = () if item.table is None else item.table.columns
@@ -168,14 +162,14 @@ def _input(records: RunRecords, item: Item) -> dict[str, Any]:
 def _output(records: RunRecords, item: Item) -> dict[str, Any]:
     about = {
         "outputStatistics": facets.specified(
-            "OutputStatisticsOutputDatasetFacet",
-            "1-0-2",
-            rowCount=item.rows,
-            size=item.size_bytes,
-            fileCount=item.files,
+            "OutputStatisticsOutputDatasetFacet", "1-0-2", **_statistics(item)
         )
     }
     return {**_dataset(records, item), "outputFacets": about}
+
+
+def _statistics(item: Item) -> dict[str, Any]:
+    return {"rowCount": item.rows, "size": item.size_bytes, "fileCount": item.files}
 
 
 def _dataset(records: RunRecords, item: Item) -> dict[str, Any]:

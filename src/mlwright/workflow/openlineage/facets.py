@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from mlwright.environments import Lock
 from mlwright.kernel.version import VERSION
@@ -107,7 +108,8 @@ def location(snapshot: Snapshot) -> Facet | None:
 
 def web_address(remote: str) -> str:
     """Where people find a repository: `git@host:group/name.git` is `https://host/group/name`; or nothing."""
-    bare = remote.removesuffix("/").removesuffix(".git")
+    # Git takes a space or a letter of any script in it, which an address may not have as they are.
+    bare = quote(remote.removesuffix("/").removesuffix(".git"), safe="/:@!$&'()*+,;=~%?#")
     if re.match(r"https?://[\w.-]", bare):
         return bare
     found = _SSH.fullmatch(bare)

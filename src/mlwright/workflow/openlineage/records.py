@@ -13,6 +13,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.tracking import Run
 from mlwright.versioning import Artifact, Snapshot, Version, artifact
 from mlwright.versioning.summaries import TableSummary
+from mlwright.workflow.aside import locks_of
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import element_of
 from mlwright.workflow.history import made_in, reused_in
@@ -94,11 +95,7 @@ def read_records(
         run,
         rooms.runs.parameters(run.id),
         rooms.snapshots.get(by_role["code"].id) if "code" in by_role else None,
-        {
-            role.partition(":")[2]: rooms.environments.get(end.id)
-            for role, end in by_role.items()
-            if role.partition(":")[0] == "environment"
-        },
+        locks_of(rooms, run),
         reader.items(read),
         reader.items(registered),
         tuple(reader.steps(run, rooms.attempts.of_run(run.id) if attempts is None else attempts)),

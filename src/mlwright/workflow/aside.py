@@ -1,4 +1,4 @@
-"""A run's project in a fresh place, with a workspace of its own: what is done there leaves no trace here."""
+"""A run's project aside, in a workspace of its own: what is done there leaves no trace here."""
 
 from __future__ import annotations
 
@@ -33,22 +33,35 @@ def locks_of(rooms: Rooms, run: Run) -> dict[str, Lock]:
 
 
 @contextmanager
+def folder_aside(folder: Path, busy: str, hint: str) -> Iterator[None]:
+    """Hold a folder of the local state, without what was there before.
+
+    Args:
+        busy: what is said if another process works there,
+        hint: and what to do then.
+
+    Raises:
+        Conflict: one does.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder.with_name(f"{folder.name}.lock"), fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise Conflict(busy, where=str(folder), hint=hint) from error
+        shutil.rmtree(folder, ignore_errors=True)
+        yield
+
+
+@contextmanager
 def trial_folder(rooms: Rooms, name: str) -> Iterator[Path]:
-    """A folder aside, without what was there before; it stays, but for the environments that are built there.
+    """A folder for a trial; it stays, but for the environments that are built there.
 
     Raises:
         Conflict: another process works there.
     """
     folder = rooms.workspace.local / "trials" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
-        try:
-            held.enter_context(locked(folder.with_name(f"{name}.lock"), fcntl.LOCK_EX | fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise Conflict(
-                "another trial goes on", where=str(folder), hint="when it has ended, the same command again"
-            ) from error
-        shutil.rmtree(folder, ignore_errors=True)
+    with folder_aside(folder, "another trial goes on", "when it has ended, the same command again"):
         try:
             yield folder
         finally:

@@ -1,0 +1,59 @@
+"""Replicas of model versions, each in the environment that its model was made in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from mlwright import serving
+from mlwright.versioning import ModelDetail
+from mlwright.workflow import Rooms
+
+
+def spec_of(rooms: Rooms, detail: ModelDetail) -> serving.ReplicaSpec:
+    """What a replica needs to know.
+
+    Args:
+        detail: a version that can be served.
+    """
+    assert detail.signature is not None
+    version, codec = detail.version, detail.artifact.codec
+    path = rooms.objects.path(detail.artifact.digest)
+    return serving.ReplicaSpec(version.reference, version.id, codec, str(path), detail.signature)
+
+
+@contextmanager
+def serve(
+    rooms: Rooms,
+    detail: ModelDetail,
+    *,
+    host: str,
+    port: int,
+    preparing: Callable[[str], object] | None = None,
+) -> Iterator[serving.Server]:
+    """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
+
+    Args:
+        detail: a version that can be served.
+        preparing: is told what takes long.
+
+    Raises:
+        Invalid: an address that others can reach.
+        Unavailable: the port is taken, or the environment cannot be made.
+        WorkFailed: the replica never got ready; the message says why.
+    """
+    spec = spec_of(rooms, detail)
+    serving.plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
+    lock = rooms.environments.get(detail.environment)
+    say = preparing or (lambda what: None)
+    say(f"preparing the environment of {spec.model}, with the server's packages")
+    with rooms.environments.holding():
+        with_server = rooms.environments.resolve_with(lock, serving.serve_requirements())
+        python = rooms.environments.build(with_server).python
+        folder = rooms.workspace.local / "serving"
+        say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
+        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
+        try:
+            yield server
+        finally:
+            server.stop()
