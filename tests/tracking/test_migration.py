@@ -17,7 +17,7 @@ FIRST, SECOND = RunId("0" * 25 + "1"), RunId("0" * 25 + "2")
 
 
 def test_an_older_workspace_gets_experiments_texts_and_heads(tmp_path: Path) -> None:
-    """Runs are in the experiments of their pipelines, parameters have a text, and metrics go on where they were."""
+    """Runs are in the experiments of their pipelines, parameters have a text, metrics go on as they were."""
     database = SqliteDatabase(tmp_path / "metadata.db")
     database.migrate(all_migrations()[:OLD])
     params = {"trees": "100", "text": '"a \\"b\\" \\u00fc"', "list": "[1, 2]", "none": "null"}
