@@ -77,7 +77,7 @@ def test_records_elsewhere_are_refused(postgres: Postgres, tmp_path: Path) -> No
 
     with pytest.raises(Conflict, match=r"lie in .*metadata\.db, and `database` names postgresql") as to:
         opened(project(tmp_path / "one", postgres.make()))
-    with pytest.raises(Conflict, match="lie in postgresql.*names no database") as back:
+    with pytest.raises(Conflict, match=r"lie in postgresql.*names no database") as back:
         opened(project(tmp_path / "two"))
 
     assert "architecture.md" in str(to.value.hint)
@@ -122,7 +122,7 @@ def test_a_setting_that_cannot_be_is_told_without_it(setting: str, tmp_path: Pat
 
 
 def test_a_workspace_moves_to_a_server_by_its_backup(root: Path, postgres: Postgres, tmp_path: Path) -> None:
-    """Backup, setting, restore: records and bytes are there, the old file lies aside; once more is refused."""
+    """Backup, setting, restore: all is there, the old file lies aside; once more is refused."""
     with Project.open(root) as before:
         before.backup(tmp_path / "backup")
         runs = before.runs.list()
