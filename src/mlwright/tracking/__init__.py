@@ -3,6 +3,7 @@
 Law: a terminal state of a run that we execute never changes.
 """
 
+from mlwright.tracking.experiments import Experiment, Experiments
 from mlwright.tracking.filters import RunFilter
 from mlwright.tracking.journal import (
     Entry,
@@ -14,19 +15,31 @@ from mlwright.tracking.journal import (
     read_journal,
 )
 from mlwright.tracking.metrics import record_metrics, record_params
+from mlwright.tracking.points import Point, Points
+from mlwright.tracking.reports import Input, Reports, RunData, data_of
 from mlwright.tracking.runs import Run, Runs, RunState
+from mlwright.tracking.series import Cursor
 
 __all__ = [
+    "Cursor",
     "Entry",
+    "Experiment",
+    "Experiments",
+    "Input",
     "JournalReader",
     "LoggedArtifact",
     "Metric",
     "Param",
+    "Point",
+    "Points",
     "Progress",
+    "Reports",
     "Run",
+    "RunData",
     "RunFilter",
     "RunState",
     "Runs",
+    "data_of",
     "read_journal",
     "record_metrics",
     "record_params",

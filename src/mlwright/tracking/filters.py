@@ -15,13 +15,13 @@ from msgspec.structs import force_setattr
 
 from mlwright.kernel.errors import Invalid
 
-KINDS = ("pipeline", "script", "notebook", "comparison")
+KINDS = ("pipeline", "script", "notebook", "comparison", "reported")
 
 _COLUMNS = ", ".join(
     f"run.{name}"
     for name in (
         *("id", "project", "pipeline", "state", "seed", "created_us", "finished_us"),
-        *("error", "pins", "kind", "wanted", "machine", "about"),
+        *("error", "pins", "kind", "wanted", "machine", "about", "experiment_id", "name", "deleted_us"),
     )
 )
 # A parameter is kept as JSON: a number begins with a digit or a sign, and nothing else does.
@@ -46,7 +46,7 @@ class RunFilter(Struct, frozen=True):
     Args:
         pipeline: its name, or the path of a script or notebook.
         state: as `RunState`.
-        kind: `pipeline`, `script`, `notebook` or `comparison`.
+        kind: `pipeline`, `script`, `notebook`, `comparison` or `reported`.
         since: none that began before: `2h` (ago), `2026-11-20`, `2026-11-20T15:30`. A date is its beginning.
         until: none that began then or later; likewise.
         params: what parameters were: `trees=200`; numbers also by `>`, `<`, `>=`, `<=`. What reads as a

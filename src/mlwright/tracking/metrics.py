@@ -1,37 +1,32 @@
-"""Metrics and parameters that steps report, as they are kept: the last value of each."""
+"""Metrics and parameters that steps report, as they are kept."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from typing import Any
 
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.ids import RunId
+from mlwright.tracking import series
 from mlwright.tracking.journal import Entry, Metric, Param
+from mlwright.tracking.points import Points
 
-__all__ = ["Metric", "metrics_of", "record_metrics", "record_params"]
+__all__ = ["Metric", "metrics_of", "record_metrics", "record_params", "text_of"]
 
 _SQL = Queries.beside(__file__)
 
 
 def record_metrics(tx: Transaction, run: RunId, entries: Iterable[Entry]) -> None:
-    """Keep each metric's value with the highest step, and the latest among those; other entries are not."""
-    tx.execute_many(
-        _SQL["set_metric"],
-        [
-            {
-                "run_id": run,
-                "name": metric.name,
-                "value": None if math.isnan(metric.value) else metric.value,
-                "step": metric.step,
-                "at_us": metric.at_us,
-            }
-            for metric in entries
-            if isinstance(metric, Metric)
-        ],
-    )
+    """Keep every value of each metric, the same one once; other entries are not."""
+    found: dict[str, Points] = {}
+    for entry in entries:
+        if isinstance(entry, Metric):
+            if entry.name not in found:
+                found[entry.name] = Points()
+            found[entry.name].add(entry.step, entry.at_us, entry.value)
+    if found:
+        series.append(tx, run, found)
 
 
 def record_params(tx: Transaction, run: RunId, node: str, entries: Iterable[Entry]) -> None:
@@ -49,15 +44,26 @@ def record_params(tx: Transaction, run: RunId, node: str, entries: Iterable[Entr
             for row in tx.read(_SQL["params_named"], run_id=run, name=param.name, own=own)
         }
         name = own if own in known or not _same(known.get(param.name), param.value) else param.name
-        tx.execute(_SQL["set_param"], run_id=run, name=name, value=json.dumps(param.value))
+        tx.execute(
+            _SQL["set_param"],
+            run_id=run,
+            name=name,
+            value=json.dumps(param.value),
+            text=text_of(param.value),
+        )
 
 
 def metrics_of(database: Database, run: RunId) -> list[Metric]:
     """The last value of each metric of a run, by name."""
     return [
-        Metric(row["name"], math.nan if row["value"] is None else row["value"], row["step"], row["at_us"])
+        Metric(row["name"], series.last_of(row), row["step"], row["at_us"])
         for row in database.read(_SQL["metrics_of"], run_id=run)
     ]
+
+
+def text_of(value: Any) -> str:
+    """A parameter's value as text, which filters compare: of a text itself, of all else JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _same(known: str | None, value: Any) -> bool:

@@ -1,13 +1,14 @@
 -- name: add_run
 -- A run begins.
-INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine, about)
-VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins, :kind, :machine, :about);
+INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine, about, experiment_id, name)
+VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins, :kind, :machine, :about, :experiment_id, :name);
 
 -- name: adopt_run
 -- A run that was made in another workspace.
-INSERT INTO run (id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind, wanted, machine, about)
+INSERT INTO run (id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind, wanted, machine,
+    about, experiment_id)
 VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :finished_us, :error, :pins, :kind, :wanted, :machine,
-    :about);
+    :about, :experiment_id);
 
 -- name: want_cancelled
 -- Somebody asks for the end of a run.
@@ -25,32 +26,33 @@ WHERE id = :id AND state = :was;
 -- name: runs_by_prefix
 -- The runs an id or its prefix can mean.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine, about FROM run
+    wanted, machine, about, experiment_id, name, deleted_us FROM run
 WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 5;
 
 -- name: newest_run
--- The run that began last, or so many before it; comparisons of models do not count.
+-- The run that began last, or so many before it; comparisons, and runs reported from outside, do not count.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine, about FROM run
-WHERE kind != 'comparison' ORDER BY created_us DESC, id DESC LIMIT 1 OFFSET :back;
+    wanted, machine, about, experiment_id, name, deleted_us FROM run
+WHERE kind NOT IN ('comparison', 'reported') AND deleted_us IS NULL
+ORDER BY created_us DESC, id DESC LIMIT 1 OFFSET :back;
 
 -- name: count_runs
--- How many runs there are, comparisons of models apart.
-SELECT count(*) AS runs FROM run WHERE kind != 'comparison';
+-- How many runs there are, apart from comparisons, runs reported from outside, and what was deleted.
+SELECT count(*) AS runs FROM run WHERE kind NOT IN ('comparison', 'reported') AND deleted_us IS NULL;
 
 -- name: newest_success
 -- The newest run of a pipeline that succeeded.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine, about FROM run
-WHERE pipeline = :pipeline AND state = 'succeeded' ORDER BY created_us DESC LIMIT 1;
+    wanted, machine, about, experiment_id, name, deleted_us FROM run
+WHERE pipeline = :pipeline AND state = 'succeeded' AND kind <> 'reported' ORDER BY created_us DESC LIMIT 1;
 
 -- name: unfinished_runs
--- Runs that somebody should be executing.
-SELECT id, created_us FROM run WHERE state = 'running';
+-- Runs that somebody should be executing here.
+SELECT id, created_us FROM run WHERE state = 'running' AND kind <> 'reported';
 
 -- name: add_param
 -- A parameter of a run.
-INSERT INTO param (run_id, name, value) VALUES (:run_id, :name, :value);
+INSERT INTO param (run_id, name, value, text) VALUES (:run_id, :name, :value, :text);
 
 -- name: params_of
 -- The parameters a run was given, or those that its steps logged.
@@ -62,21 +64,197 @@ SELECT name, value FROM param WHERE run_id = :run_id AND name IN (:name, :own);
 
 -- name: set_param
 -- What a step set, under the name it was given.
-INSERT INTO param (run_id, name, value, logged) VALUES (:run_id, :name, :value, 1)
-ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value;
+INSERT INTO param (run_id, name, value, text, logged) VALUES (:run_id, :name, :value, :text, 1)
+ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value, text = excluded.text;
 
 -- name: set_metric
--- The newest value of a metric wins; a NaN is kept as NULL.
-INSERT INTO metric (run_id, name, value, step, at_us) VALUES (:run_id, :name, :value, :step, :at_us)
-ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value, step = excluded.step, at_us = excluded.at_us
-WHERE (excluded.step, excluded.at_us) >= (metric.step, metric.at_us);
+-- The last value of a metric, and where its points are; a NaN is kept as NULL.
+INSERT INTO metric (run_id, name, value, bits, step, at_us, sealed, open, experiment_id)
+VALUES (:run_id, :name, :value, :bits, :step, :at_us, :sealed, :open, :experiment_id)
+ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value, bits = excluded.bits, step = excluded.step,
+    at_us = excluded.at_us, sealed = excluded.sealed, open = excluded.open;
 
 -- name: metrics_of
 -- The last value of each metric of a run.
-SELECT name, value, step, at_us FROM metric WHERE run_id = :run_id ORDER BY name;
+SELECT name, value, bits, step, at_us FROM metric WHERE run_id = :run_id ORDER BY name;
 
 -- name: loose_edges
 -- Edges that lead to runs, or come from them, which are not there.
 SELECT from_kind, from_id, role, to_kind, to_id FROM edge
 WHERE (from_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = from_id))
     OR (to_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = to_id));
+
+-- name: experiment_of_run
+-- Which experiment a run belongs to.
+SELECT experiment_id FROM run WHERE id = :id;
+
+-- name: head_of
+-- The last value of a metric, and where its points are.
+SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :run_id AND name = :name;
+
+-- name: heads_of
+-- The last value of each metric of a run, and where its points are.
+SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :run_id;
+
+-- name: add_point
+-- An open point of a metric.
+INSERT INTO point (run_id, name, step, at_us, bits) VALUES (:run_id, :name, :step, :at_us, :bits);
+
+-- name: points_of
+-- The open points of a metric.
+SELECT step, at_us, bits FROM point WHERE run_id = :run_id AND name = :name;
+
+-- name: drop_points
+-- The open points of a metric become a chunk.
+DELETE FROM point WHERE run_id = :run_id AND name = :name;
+
+-- name: add_chunk
+-- What is known of sealed points.
+INSERT INTO chunk (run_id, name, number, points, first_step, last_step, first_us, last_us,
+    lowest, lowest_step, lowest_us, highest, highest_step, highest_us)
+VALUES (:run_id, :name, :number, :points, :first_step, :last_step, :first_us, :last_us,
+    :lowest, :lowest_step, :lowest_us, :highest, :highest_step, :highest_us);
+
+-- name: add_chunk_data
+-- Sealed points.
+INSERT INTO chunk_data (run_id, name, number, data) VALUES (:run_id, :name, :number, :data);
+
+-- name: chunks_around
+-- The chunks of a metric in which points of some steps and moments can be.
+SELECT number, first_step, last_step, first_us, last_us FROM chunk
+WHERE run_id = :run_id AND name = :name AND last_us >= :from_us AND first_us <= :to_us
+    AND last_step >= :from_step AND first_step <= :to_step
+ORDER BY number;
+
+-- name: chunks_from
+-- The chunks of a metric that have points of a moment or later.
+SELECT number, first_us FROM chunk WHERE run_id = :run_id AND name = :name AND last_us >= :from_us
+ORDER BY first_us, number;
+
+-- name: chunks_of
+-- What is known of all chunks of a metric.
+SELECT number, points, lowest, lowest_step, lowest_us, highest, highest_step, highest_us FROM chunk
+WHERE run_id = :run_id AND name = :name ORDER BY first_us, number;
+
+-- name: chunk_data_of
+-- The points of a chunk.
+SELECT data FROM chunk_data WHERE run_id = :run_id AND name = :name AND number = :number;
+
+-- name: add_experiment
+-- An experiment begins.
+INSERT INTO experiment (name, created_us, updated_us) VALUES (:name, :at_us, :at_us);
+
+-- name: experiment_by_id
+-- An experiment.
+SELECT id, name, created_us, updated_us, deleted_us FROM experiment WHERE id = :id;
+
+-- name: experiment_named
+-- The experiment that has a name, deleted or not.
+SELECT id, name, created_us, updated_us, deleted_us FROM experiment WHERE name = :name;
+
+-- name: experiment_tags
+-- The tags of an experiment.
+SELECT name, value FROM experiment_tag WHERE experiment_id = :experiment_id ORDER BY name;
+
+-- name: set_experiment_tag
+-- A tag of an experiment.
+INSERT INTO experiment_tag (experiment_id, name, value) VALUES (:experiment_id, :name, :value)
+ON CONFLICT (experiment_id, name) DO UPDATE SET value = excluded.value;
+
+-- name: drop_experiment_tag
+-- A tag is taken from an experiment.
+DELETE FROM experiment_tag WHERE experiment_id = :experiment_id AND name = :name;
+
+-- name: rename_experiment
+-- An experiment gets another name.
+UPDATE experiment SET name = :name, updated_us = :at_us WHERE id = :id;
+
+-- name: mark_experiment
+-- An experiment is deleted, or restored.
+UPDATE experiment SET deleted_us = :deleted_us, updated_us = :at_us WHERE id = :id;
+
+-- name: mark_runs_of_experiment
+-- The runs of an experiment are deleted, or restored, with it.
+UPDATE run SET deleted_us = :deleted_us WHERE experiment_id = :id;
+
+-- name: touch_experiment
+-- An experiment was changed.
+UPDATE experiment SET updated_us = :at_us WHERE id = :id;
+
+-- name: add_reported_run
+-- A run that is reported from outside begins.
+INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, experiment_id, name)
+VALUES (:id, '', '', 'running', 0, :created_us, '{}', 'reported', :experiment_id, :name);
+
+-- name: run_by_id
+-- A run.
+SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
+    wanted, machine, about, experiment_id, name, deleted_us FROM run WHERE id = :id;
+
+-- name: report_run
+-- What a client says of its run.
+UPDATE run SET state = :state, finished_us = :finished_us, name = :name WHERE id = :id;
+
+-- name: mark_run
+-- A run is deleted, or restored.
+UPDATE run SET deleted_us = :deleted_us WHERE id = :id;
+
+-- name: param_texts
+-- The parameters of a run as text.
+SELECT name, text FROM param WHERE run_id = :run_id;
+
+-- name: param_text
+-- A parameter of a run as text.
+SELECT name, text FROM param WHERE run_id = :run_id AND name = :name;
+
+-- name: set_tag
+-- A tag of a run.
+INSERT INTO tag (run_id, name, value) VALUES (:run_id, :name, :value)
+ON CONFLICT (run_id, name) DO UPDATE SET value = excluded.value;
+
+-- name: drop_tag
+-- A tag is taken from a run.
+DELETE FROM tag WHERE run_id = :run_id AND name = :name;
+
+-- name: add_input
+-- A dataset that a run has read; of one that it told of before, the first word counts.
+INSERT INTO input (run_id, name, hash, source_type, source, schema, profile, tags)
+VALUES (:run_id, :name, :hash, :source_type, :source, :schema, :profile, :tags)
+ON CONFLICT (run_id, name, hash) DO NOTHING;
+
+-- name: metrics_of_runs
+-- The last values of runs, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT metric.run_id, metric.name, metric.value, metric.bits, metric.step, metric.at_us
+FROM wanted JOIN metric ON metric.run_id = wanted.id ORDER BY metric.run_id, metric.name;
+
+-- name: params_of_runs
+-- The parameters of runs, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT param.run_id, param.name, param.text
+FROM wanted JOIN param ON param.run_id = wanted.id ORDER BY param.run_id, param.name;
+
+-- name: tags_of_runs
+-- The tags of runs, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT tag.run_id, tag.name, tag.value
+FROM wanted JOIN tag ON tag.run_id = wanted.id ORDER BY tag.run_id, tag.name;
+
+-- name: inputs_of_runs
+-- The datasets that runs have read, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT input.run_id, input.name, input.hash, input.source_type, input.source, input.schema, input.profile,
+    input.tags
+FROM wanted JOIN input ON input.run_id = wanted.id ORDER BY input.run_id, input.name, input.hash;

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
 from typing import Any, Unpack
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from mlwright.kernel import edges, events, leases
@@ -17,80 +16,20 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId, new_id, short
+from mlwright.tracking import series
+from mlwright.tracking.experiments import Experiments
 from mlwright.tracking.filters import Nouns, RunFilter, compiled
 from mlwright.tracking.journal import Metric
-from mlwright.tracking.metrics import metrics_of
+from mlwright.tracking.metrics import metrics_of, text_of
+from mlwright.tracking.points import Point, Points
+from mlwright.tracking.run import MOVES, Run, RunState, run_of
+from mlwright.tracking.series import Cursor
+
+__all__ = ["MOVES", "Run", "RunState", "Runs", "counts_back"]
 
 _SQL = Queries.beside(__file__)
 _NEWEST = RunFilter()
 _LATEST = re.compile(r"latest(?:~([0-9]{1,9}))?")
-
-
-class RunState(StrEnum):
-    """Where a run stands."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    LOST = "lost"
-
-
-MOVES: dict[RunState, frozenset[RunState]] = {
-    RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.LOST}),
-    RunState.SUCCEEDED: frozenset(),
-    RunState.FAILED: frozenset(),
-    RunState.CANCELLED: frozenset(),
-    RunState.LOST: frozenset(),
-}
-
-
-class Run(Struct, frozen=True):
-    """A run as it is recorded.
-
-    Args:
-        error: what ended it, as `{"message": ..., "where": ..., "hint": ...}`.
-        pins: what its moving references meant when it began: `{"patients@latest": "patients@3"}`; an empty
-            text for a reference that meant nothing yet.
-        kind: `pipeline`, `script`, `notebook` or `comparison`. A script and a notebook have their path as
-            `pipeline`, a comparison the models that were evaluated.
-        wanted: what somebody else wants it to become: `cancelled`.
-        machine: what it ran on, as far as that can change a result.
-        about: what else is known of it: `variables` that its steps had, `left_out` files that are not in its
-            code, and, if it was made in another workspace, where it was `imported` from.
-    """
-
-    id: RunId
-    project: str
-    pipeline: str
-    state: RunState
-    seed: int
-    created_us: int
-    finished_us: int | None
-    error: dict[str, Any] | None
-    pins: dict[str, str]
-    kind: str = "pipeline"
-    wanted: str | None = None
-    machine: dict[str, Any] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def end(self) -> End:
-        """The run as an end of edges."""
-        return End("run", self.id)
-
-    @property
-    def go_on(self) -> str:
-        """What to do when it did not get to its end; of a script nothing is kept that could be reused."""
-        if self.kind == "comparison":
-            return "compare again: mlwright models compare"
-        what = "continue where it stopped" if self.kind == "pipeline" else "run it again"
-        return f"{what}: mlwright runs resume {short(self.id)}"
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken, so far or in all."""
-        return ((self.finished_us or now_us()) - self.created_us) / 1e6
 
 
 def counts_back(reference: str) -> bool:
@@ -113,6 +52,7 @@ class Runs:
         on_gone: Callable[[leases.Lease], None] = lambda owner: None,
     ) -> None:
         self._database = database
+        self._experiments = Experiments(database)
         self._on_lost = on_lost
         self._on_gone = on_gone
 
@@ -143,6 +83,7 @@ class Runs:
             kind,
             machine=dict(machine or {}),
             about=dict(about or {}),
+            experiment_id=self._experiments.ensure(tx, f"{project}/{pipeline}"),
         )
         tx.execute(
             _SQL["add_run"],
@@ -156,6 +97,8 @@ class Runs:
             kind=kind,
             machine=json.dumps(run.machine),
             about=json.dumps(run.about),
+            experiment_id=run.experiment_id,
+            name=run.name,
         )
         tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
         events.record(tx, "run.started", run.end, pipeline=pipeline)
@@ -197,15 +140,17 @@ class Runs:
             wanted=run.wanted,
             machine=json.dumps(run.machine),
             about=json.dumps(run.about),
+            experiment_id=self._experiments.ensure(tx, f"{run.project}/{run.pipeline}"),
         )
         tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
         tx.execute_many(_SQL["set_param"], _param_rows(run.id, logged))
-        tx.execute_many(
-            _SQL["set_metric"],
-            [
-                {"run_id": run.id, "name": name, "value": value, "step": step, "at_us": at_us}
+        series.append(
+            tx,
+            run.id,
+            {
+                name: Points([step], [at_us], [math.nan if value is None else value])
                 for name, value, step, at_us in metrics
-            ],
+            },
         )
         events.record(tx, "run.imported", run.end, pipeline=run.pipeline)
         return True
@@ -258,16 +203,16 @@ class Runs:
                 f"{reference!r} fits several runs: {', '.join(row['id'] for row in rows)}",
                 hint="type more of the id",
             )
-        return _run(rows[0])
+        return run_of(rows[0])
 
     def recorded(self, identity: str) -> Run:
         """The run with a whole id, as it stands in the database."""
-        return _run(self._database.read(_SQL["runs_by_prefix"], prefix=identity)[0])
+        return run_of(self._database.read(_SQL["runs_by_prefix"], prefix=identity)[0])
 
     def newest_success(self, pipeline: str) -> Run | None:
         """The newest run of a pipeline that succeeded."""
         rows = self._database.read(_SQL["newest_success"], pipeline=pipeline)
-        return _run(rows[0]) if rows else None
+        return run_of(rows[0]) if rows else None
 
     def parameters(self, run: RunId) -> dict[str, Any]:
         """The parameters a run was given, by name."""
@@ -284,6 +229,24 @@ class Runs:
     def metrics(self, run: RunId) -> list[Metric]:
         """The last value of each metric of a run."""
         return metrics_of(self._database, run)
+
+    def history(
+        self, run: RunId, name: str, *, after: Cursor | None = None, limit: int = 100_000
+    ) -> tuple[list[Point], Cursor | None]:
+        """The values that a metric of a run ever had, by moment, step and value.
+
+        Args:
+            after: where an earlier answer ended.
+            limit: at most so many.
+
+        Returns:
+            The points, and where to go on; None when there are no more.
+        """
+        return series.history(self._database, run, name, after=after, limit=limit)
+
+    def sample(self, run: RunId, name: str, points: int = 1000) -> list[Point]:
+        """The shape of a metric in at most so many points, its extremes and its last value among them."""
+        return series.sample(self._database, run, name, points)
 
     def count(self) -> int:
         """How many runs there are."""
@@ -320,7 +283,7 @@ class Runs:
                 owner = leases.owner(tx, _subject(row["id"]))
                 if owner is not None and owner.alive:
                     continue
-                run = _run(tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0])
+                run = run_of(tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0])
                 told = {
                     "message": f"the process of run {short(run.id)} ended without a word",
                     "hint": run.go_on,
@@ -362,26 +325,15 @@ class Runs:
             raise Invalid(f"there is no run state {wanted.state!r}", hint=f"one of {', '.join(RunState)}")
         statement = compiled(wanted, now_us())
         self.bury_lost()
-        return [_run(row) for row in self._database.read(statement.sql, **statement.parameters)]
+        return [run_of(row) for row in self._database.read(statement.sql, **statement.parameters)]
 
 
 def _param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"run_id": run, "name": name, "value": json.dumps(value)} for name, value in values.items()]
+    return [
+        {"run_id": run, "name": name, "value": json.dumps(value), "text": text_of(value)}
+        for name, value in values.items()
+    ]
 
 
 def _subject(run: str) -> str:
     return f"run {run}"
-
-
-def _run(row: dict[str, Any]) -> Run:
-    error = row["error"]
-    return Run(
-        **{
-            **row,
-            "state": RunState(row["state"]),
-            "error": None if error is None else json.loads(error),
-            "pins": json.loads(row["pins"]),
-            "machine": json.loads(row["machine"]),
-            "about": json.loads(row["about"]),
-        }
-    )

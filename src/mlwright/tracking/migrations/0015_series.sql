@@ -28,6 +28,9 @@ UPDATE run SET experiment_id = (
     SELECT experiment.id FROM experiment WHERE experiment.name = run.project || '/' || run.pipeline
 );
 
+DROP INDEX run_unfinished;
+CREATE INDEX run_unfinished ON run (created_us) WHERE state = 'running' AND kind <> 'reported';
+
 CREATE INDEX run_of_experiment ON run (experiment_id, created_us);
 
 CREATE TABLE tag (

@@ -1,0 +1,166 @@
+"""Experiments: what runs belong to. Those of a pipeline of ours are in `PROJECT/PIPELINE`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.errors import Conflict, Invalid, NotFound
+from mlwright.tracking.texts import held, held_tags
+
+_SQL = Queries.beside(__file__)
+DEFAULT = 0
+"""The experiment of runs whose client names none."""
+
+
+class Experiment(Struct, frozen=True):
+    """A name under which runs stand together.
+
+    Args:
+        deleted_us: when a client deleted it; it can be restored, and its name is taken until then.
+    """
+
+    id: int
+    name: str
+    created_us: int
+    updated_us: int
+    deleted_us: int | None
+    tags: dict[str, str]
+
+
+class Experiments:
+    """The experiments of a workspace."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(self, tx: Transaction, name: str, tags: Mapping[str, str] | None = None) -> Experiment:
+        """Make a new one.
+
+        Raises:
+            Conflict: the name is taken, also by one that is deleted.
+            Invalid: no database can hold the name or a tag; or the name is empty.
+        """
+        self._refuse_taken(tx, name)
+        tags = held_tags(tags or {})
+        tx.execute(_SQL["add_experiment"], name=name, at_us=now_us())
+        made = self.named(tx, name)
+        tx.execute_many(
+            _SQL["set_experiment_tag"],
+            [{"experiment_id": made.id, "name": key, "value": value} for key, value in tags.items()],
+        )
+        return self.get(tx, made.id)
+
+    def ensure(self, tx: Transaction, name: str) -> int:
+        """The id of the experiment with a name; it is made when missing, and restored when deleted."""
+        found = tx.read(_SQL["experiment_named"], name=name)
+        if not found:
+            return self.create(tx, name).id
+        if found[0]["deleted_us"] is not None:
+            tx.execute(_SQL["mark_experiment"], id=found[0]["id"], at_us=now_us(), deleted_us=None)
+        return int(found[0]["id"])
+
+    def get(self, source: Source, identity: int) -> Experiment:
+        """The experiment with an id, deleted or not.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = source.read(_SQL["experiment_by_id"], id=identity) if abs(identity) < 2**63 else []
+        if not found:
+            raise NotFound(f"there is no experiment {identity}")
+        return _experiment(source, found[0])
+
+    def named(self, source: Source, name: str) -> Experiment:
+        """The experiment with a name, deleted or not.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = source.read(_SQL["experiment_named"], name=held(name, "the name of an experiment"))
+        if not found:
+            raise NotFound(f"there is no experiment {name!r}")
+        return _experiment(source, found[0])
+
+    def rename(self, tx: Transaction, identity: int, name: str) -> None:
+        """Give it another name.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it is deleted, or the name is taken.
+        """
+        known = self.get(tx, identity)
+        _refuse_deleted(known)
+        if known.name != name:
+            self._refuse_taken(tx, name)
+        tx.execute(_SQL["rename_experiment"], id=identity, name=name, at_us=now_us())
+
+    def delete(self, tx: Transaction, identity: int) -> None:
+        """Delete it and its runs; `restore` brings all of them back.
+
+        Raises:
+            NotFound: there is none, or it is deleted already.
+        """
+        if self.get(tx, identity).deleted_us is not None:
+            raise NotFound(f"experiment {identity} is deleted already")
+        at_us = now_us()
+        tx.execute(_SQL["mark_experiment"], id=identity, at_us=at_us, deleted_us=at_us)
+        tx.execute(_SQL["mark_runs_of_experiment"], id=identity, deleted_us=at_us)
+
+    def restore(self, tx: Transaction, identity: int) -> None:
+        """Bring a deleted one back, with all its runs.
+
+        Raises:
+            NotFound: there is none, or it is not deleted.
+        """
+        if self.get(tx, identity).deleted_us is None:
+            raise NotFound(f"experiment {identity} is not deleted")
+        tx.execute(_SQL["mark_experiment"], id=identity, at_us=now_us(), deleted_us=None)
+        tx.execute(_SQL["mark_runs_of_experiment"], id=identity, deleted_us=None)
+
+    def set_tag(self, tx: Transaction, identity: int, name: str, value: str) -> None:
+        """Give it a tag, or another value to one that it has.
+
+        Raises:
+            NotFound: there is no such experiment.
+            Conflict: it is deleted.
+        """
+        _refuse_deleted(self.get(tx, identity))
+        for key, text in held_tags({name: value}).items():
+            tx.execute(_SQL["set_experiment_tag"], experiment_id=identity, name=key, value=text)
+        tx.execute(_SQL["touch_experiment"], id=identity, at_us=now_us())
+
+    def remove_tag(self, tx: Transaction, identity: int, name: str) -> None:
+        """Take a tag from it.
+
+        Raises:
+            NotFound: there is no such experiment, or it has no such tag.
+            Conflict: it is deleted.
+        """
+        _refuse_deleted(self.get(tx, identity))
+        if not tx.execute(_SQL["drop_experiment_tag"], experiment_id=identity, name=held(name, "a tag")):
+            raise NotFound(f"experiment {identity} has no tag {name!r}")
+        tx.execute(_SQL["touch_experiment"], id=identity, at_us=now_us())
+
+    def _refuse_taken(self, tx: Transaction, name: str) -> None:
+        if not held(name, "the name of an experiment"):
+            raise Invalid("an experiment has a name that is not empty")
+        if taken := tx.read(_SQL["experiment_named"], name=name):
+            deleted = taken[0]["deleted_us"] is not None
+            raise Conflict(
+                f"there is {'a deleted' if deleted else 'an'} experiment {name!r} already",
+                hint=f"restore experiment {taken[0]['id']}, or take another name" if deleted else None,
+            )
+
+
+def _refuse_deleted(experiment: Experiment) -> None:
+    if experiment.deleted_us is not None:
+        raise Conflict(f"experiment {experiment.id} is deleted", hint="restore it first")
+
+
+def _experiment(source: Source, row: dict[str, object]) -> Experiment:
+    tags = source.read(_SQL["experiment_tags"], experiment_id=row["id"])
+    return Experiment(**row, tags={tag["name"]: tag["value"] for tag in tags})  # type: ignore[arg-type]

@@ -1,0 +1,373 @@
+"""Series: every value that a metric of a run ever had; the newest as rows, the others packed in chunks.
+
+The last value of a metric is the one with the highest step, then moment, then value. A point beyond it is
+new; only for others is looked up whether they are there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from mlwright.kernel.database import Queries, Source, Transaction
+from mlwright.kernel.errors import NotFound
+from mlwright.kernel.ids import RunId
+from mlwright.tracking.chunks import pack, unpack
+from mlwright.tracking.points import Key, Point, Points, bits_of, key_of, value_of
+from mlwright.tracking.texts import held
+
+_SQL = Queries.beside(__file__)
+CHUNK = 1000
+"""So many points are sealed together, at least; fewer than twice as many at most."""
+_FEW = 8
+"""So many metrics are looked up one by one; of more, all that the run has are read."""
+
+
+class Cursor(NamedTuple):
+    """Where a history was read to: the last point that was given."""
+
+    at_us: int
+    step: int
+    rank: int
+
+
+class Head(Struct, frozen=True):
+    """What is known of a series without opening it: its last value, and where its points are."""
+
+    key: Key
+    sealed: int
+    open: int
+
+    @property
+    def alone(self) -> bool:
+        """Whether its last value is all that there is: older records kept nothing else."""
+        return not self.sealed and not self.open
+
+
+def append(tx: Transaction, run: RunId, series: Mapping[str, Points]) -> int:
+    """Keep points of a run's metrics; what is there already is left out.
+
+    Args:
+        run: a run that is there.
+        series: points by the name of the metric, in any order.
+
+    Returns:
+        How many were new.
+
+    Raises:
+        NotFound: there is no such run.
+        Invalid: no database can hold a name.
+    """
+    given = {held(name, "the name of a metric"): points for name, points in series.items() if len(points)}
+    found = tx.read(_SQL["experiment_of_run"], id=run)
+    if not found:
+        raise NotFound(f"there is no run {run!r}")
+    known = _heads(tx, run, given)
+    change = _Change(tx, run)
+    for name, points in given.items():
+        change.append(name, known.get(name), points)
+    change.write(found[0]["experiment_id"])
+    return change.new
+
+
+class _Change:
+    """What an append writes, gathered: one statement for all rows of a table."""
+
+    def __init__(self, tx: Transaction, run: RunId) -> None:
+        self._tx = tx
+        self._run = run
+        self._heads: list[dict[str, Any]] = []
+        self._points: list[dict[str, Any]] = []
+        self._chunks: list[dict[str, Any]] = []
+        self._data: list[dict[str, Any]] = []
+        self.new = 0
+
+    def append(self, name: str, head: Head | None, points: Points) -> None:
+        """What of these points is new, as rows or as chunks."""
+        if head is None:
+            fresh = points if points.in_order else Points.sorted(points.keys())
+        elif head.alone:
+            fresh = Points.sorted([head.key, *points.keys()])
+        elif points.in_order and (points.steps[0], points.at_us[0]) > (head.key.step, head.key.at_us):
+            fresh = points
+        else:
+            fresh = self._unknown(name, head, points)
+        if not len(fresh):
+            return
+        self.new += len(fresh) - (head is not None and head.alone)
+        sealed, waiting = (head.sealed, head.open) if head else (0, 0)
+        if waiting + len(fresh) < CHUNK:
+            waiting += len(fresh)
+            self._points += _point_rows(self._run, name, fresh)
+        else:
+            sealed, waiting = self._seal(name, sealed, fresh, waiting), 0
+        last = _last(fresh) if head is None else max(_last(fresh), head.key, key=lambda key: key.in_training)
+        self._heads.append(_head_row(self._run, name, last, sealed, waiting))
+
+    def write(self, experiment: int | None) -> None:
+        """Write it all."""
+        for head in self._heads:
+            head["experiment_id"] = experiment
+        writes = (("add_chunk", self._chunks), ("add_chunk_data", self._data), ("add_point", self._points))
+        for query, rows in (("set_metric", self._heads), *writes):
+            if rows:
+                self._tx.execute_many(_SQL[query], rows)
+
+    def _unknown(self, name: str, head: Head, points: Points) -> Points:
+        """Those points that are not there, each once and in order."""
+        keys = set(points.keys())
+        keys -= _open_keys(self._tx, self._run, name)
+        old = [key for key in keys if (key.step, key.at_us) <= (head.key.step, head.key.at_us)]
+        if old and head.sealed:
+            box = {
+                "from_us": min(key.at_us for key in old),
+                "to_us": max(key.at_us for key in old),
+                "from_step": min(key.step for key in old),
+                "to_step": max(key.step for key in old),
+            }
+            for chunk in self._tx.read(_SQL["chunks_around"], run_id=self._run, name=name, **box):
+                if any(_can_hold(chunk, key) for key in old):
+                    keys.difference_update(_chunk(self._tx, self._run, name, chunk["number"]).keys())
+        return Points.sorted(keys)
+
+    def _seal(self, name: str, sealed: int, fresh: Points, waiting: int) -> int:
+        """Pack the open points with new ones; returns how many chunks there are then."""
+        points = fresh
+        if waiting:
+            points = _open(self._tx, self._run, name) + fresh
+            self._tx.execute(_SQL["drop_points"], run_id=self._run, name=name)
+            if not points.in_order:
+                points = Points.sorted(points.keys())
+        pieces = len(points) // CHUNK
+        for piece in range(pieces):
+            part = points.cut(piece * len(points) // pieces, (piece + 1) * len(points) // pieces)
+            row = {"run_id": self._run, "name": name, "number": sealed + piece}
+            self._chunks.append(row | _about(part))
+            self._data.append(row | {"data": pack(part)})
+        return sealed + pieces
+
+
+def history(
+    source: Source, run: RunId, name: str, *, after: Cursor | None = None, limit: int
+) -> tuple[list[Point], Cursor | None]:
+    """The points of a metric by moment, step and value.
+
+    Args:
+        after: where an earlier answer ended.
+        limit: at most so many.
+
+    Returns:
+        The points, and where to go on; None when there are no more.
+    """
+    found: list[Key] = []
+    for keys in _in_order(source, run, name, after):
+        found += keys
+        if len(found) > limit:
+            end = found[limit - 1]
+            return [_point(name, key) for key in found[:limit]], Cursor(*end)
+    return [_point(name, key) for key in found], None
+
+
+def sample(source: Source, run: RunId, name: str, wanted: int = 1000) -> list[Point]:
+    """The shape of a metric in few points: the lowest and highest of each stretch, and the last one.
+
+    Args:
+        wanted: at most so many points; 3 or more.
+
+    Returns:
+        Points by moment, step and value. All there are, when they are not more than `wanted`. Otherwise NaN
+        is left out, unless it is the last. Where many chunks make one stretch, none is opened, and a zero
+        may have lost its sign.
+    """
+    assert wanted >= 3
+    head = _heads(source, run, [name]).get(name)
+    if head is None:
+        return []
+    chunks = source.read(_SQL["chunks_of"], run_id=run, name=name) if head.sealed else []
+    total = sum(chunk["points"] for chunk in chunks) + head.open
+    if total <= wanted:
+        return history(source, run, name, limit=wanted)[0]
+    stretches = _Stretches(total, (wanted - 1) // 2)
+    for chunk in chunks:
+        if len(chunks) >= stretches.count:
+            stretches.add_known(chunk)
+        else:
+            stretches.add(_chunk(source, run, name, chunk["number"]))
+    if head.open:
+        stretches.add(_open(source, run, name))
+    return [_point(name, key) for key in sorted({*stretches.found(), head.key})]
+
+
+class _Stretches:
+    """Equal parts of a series, and the extremes in each."""
+
+    def __init__(self, total: int, count: int) -> None:
+        self.count = count
+        self._total = total
+        self._seen = 0
+        self._lowest: dict[int, tuple[float, int, int]] = {}
+        self._highest: dict[int, tuple[float, int, int]] = {}
+
+    def add_known(self, chunk: dict[str, Any]) -> None:
+        """A chunk whose extremes are known, as a whole in the part where its middle is."""
+        place = (self._seen + chunk["points"] // 2) * self.count // self._total
+        self._seen += chunk["points"]
+        if chunk["lowest"] is not None:
+            self._note(
+                place,
+                (chunk["lowest"], chunk["lowest_step"], chunk["lowest_us"]),
+                (chunk["highest"], chunk["highest_step"], chunk["highest_us"]),
+            )
+
+    def add(self, points: Points) -> None:
+        """Points one after the other, each in its part."""
+        begin = 0
+        while begin < len(points):
+            place = (self._seen + begin) * self.count // self._total
+            end = min(len(points), -(-(place + 1) * self._total // self.count) - self._seen)
+            about = _extremes(points.cut(begin, end))
+            if about is not None:
+                self._note(place, *about)
+            begin = end
+        self._seen += len(points)
+
+    def _note(self, place: int, lowest: tuple[float, int, int], highest: tuple[float, int, int]) -> None:
+        if place not in self._lowest or lowest[0] < self._lowest[place][0]:
+            self._lowest[place] = lowest
+        if place not in self._highest or highest[0] > self._highest[place][0]:
+            self._highest[place] = highest
+
+    def found(self) -> Iterator[Key]:
+        """The extremes of all parts."""
+        for value, step, at_us in (*self._lowest.values(), *self._highest.values()):
+            yield key_of(step, at_us, value)
+
+
+def last_of(row: Mapping[str, Any]) -> float:
+    """The value in a row of `metric`, with the sign of its zero."""
+    value = row["value"]
+    if value is None:
+        return math.nan
+    return value_of(row["bits"]) if value == 0.0 and row["bits"] is not None else float(value)
+
+
+def _heads(source: Source, run: RunId, names: Iterable[str]) -> dict[str, Head]:
+    """What is known of those of a run's metrics that are there."""
+    wanted = set(names)
+    if len(wanted) <= _FEW:
+        rows = [row for name in wanted for row in source.read(_SQL["head_of"], run_id=run, name=name)]
+    else:
+        rows = source.read(_SQL["heads_of"], run_id=run)
+    return {
+        row["name"]: Head(key_of(row["step"], row["at_us"], last_of(row)), row["sealed"], row["open"])
+        for row in rows
+        if row["name"] in wanted
+    }
+
+
+def _in_order(source: Source, run: RunId, name: str, after: Cursor | None) -> Iterator[list[Key]]:
+    """A series in ordered pieces, of which none reaches back behind the one before."""
+    head = _heads(source, run, [name]).get(name)
+    if head is None:
+        return
+    chunks: list[tuple[int, int | None]] = []
+    if head.sealed:
+        from_us = after.at_us if after else -(2**63)
+        rows = source.read(_SQL["chunks_from"], run_id=run, name=name, from_us=from_us)
+        chunks = [(row["first_us"], row["number"]) for row in rows]
+    rest = [head.key] if head.alone else sorted(_open_keys(source, run, name) if head.open else ())
+    if rest:
+        chunks = sorted([*chunks, (rest[0].at_us, None)], key=lambda chunk: chunk[0])
+    waiting: list[Key] = []
+    for place, (_, number) in enumerate(chunks):
+        more = rest if number is None else _chunk(source, run, name, number).keys()
+        waiting = [*waiting, *(key for key in more if after is None or key > after)]
+        waiting.sort()
+        # What begins later may still have points in between.
+        until = chunks[place + 1][0] if place + 1 < len(chunks) else None
+        ready = len(waiting)
+        if until is not None:
+            while ready and waiting[ready - 1].at_us >= until:
+                ready -= 1
+        yield waiting[:ready]
+        waiting = waiting[ready:]
+
+
+def _open(source: Source, run: RunId, name: str) -> Points:
+    return Points.sorted(_open_keys(source, run, name))
+
+
+def _open_keys(source: Source, run: RunId, name: str) -> set[Key]:
+    rows = source.read(_SQL["points_of"], run_id=run, name=name)
+    return {key_of(row["step"], row["at_us"], value_of(row["bits"])) for row in rows}
+
+
+def _chunk(source: Source, run: RunId, name: str, number: int) -> Points:
+    row = source.read(_SQL["chunk_data_of"], run_id=run, name=name, number=number)[0]
+    return unpack(row["data"])
+
+
+def _can_hold(chunk: Mapping[str, Any], key: Key) -> bool:
+    within = chunk["first_step"] <= key.step <= chunk["last_step"]
+    return bool(within and chunk["first_us"] <= key.at_us <= chunk["last_us"])
+
+
+def _last(points: Points) -> Key:
+    """The last value among points, each there once."""
+    if points.in_order:
+        step, at_us, value = points.steps[-1], points.at_us[-1], points.values[-1]
+        return key_of(step, at_us, value)
+    return max(points.keys(), key=lambda key: key.in_training)
+
+
+def _about(points: Points) -> dict[str, Any]:
+    """What is kept of a chunk beside its points."""
+    about: dict[str, Any] = {
+        "points": len(points),
+        "first_step": min(points.steps),
+        "last_step": max(points.steps),
+        "first_us": min(points.at_us),
+        "last_us": max(points.at_us),
+    }
+    for place, which in enumerate(("lowest", "highest")):
+        found = (_extremes(points) or ((None, None, None),) * 2)[place]
+        about |= dict(zip((which, f"{which}_step", f"{which}_us"), found, strict=True))
+    return about
+
+
+def _extremes(points: Points) -> tuple[tuple[float, int, int], tuple[float, int, int]] | None:
+    """The lowest and the highest value, with step and moment of each; None when all are NaN."""
+    values = points.values.tolist()
+    if math.isnan(sum(values)):
+        values = [value for value in values if not math.isnan(value)]
+        if not values:
+            return None
+    places = points.values.index(min(values)), points.values.index(max(values))
+    lowest, highest = ((points.values[at], points.steps[at], points.at_us[at]) for at in places)
+    return lowest, highest
+
+
+def _point_rows(run: RunId, name: str, points: Points) -> Iterator[dict[str, Any]]:
+    for step, at_us, bits in zip(points.steps, points.at_us, points.bits, strict=True):
+        yield {"run_id": run, "name": name, "step": step, "at_us": at_us, "bits": bits}
+
+
+def _head_row(run: RunId, name: str, last: Key, sealed: int, waiting: int) -> dict[str, Any]:
+    value = last.value
+    return {
+        "run_id": run,
+        "name": name,
+        "value": None if math.isnan(value) else value,
+        "bits": bits_of(value),
+        "step": last.step,
+        "at_us": last.at_us,
+        "sealed": sealed,
+        "open": waiting,
+    }
+
+
+def _point(name: str, key: Key) -> Point:
+    return Point(name, key.value, key.step, key.at_us)
