@@ -6,6 +6,9 @@ CREATE TABLE registered_model (
     updated_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+INSERT INTO registered_model (name, description, created_us, updated_us)
+SELECT name, '', min(created_us), max(created_us) FROM version WHERE kind = 'model' GROUP BY name;
+
 CREATE TABLE registered_model_tag (
     name TEXT NOT NULL REFERENCES registered_model (name) ON UPDATE CASCADE ON DELETE CASCADE,
     tag TEXT NOT NULL,
@@ -15,7 +18,7 @@ CREATE TABLE registered_model_tag (
 
 CREATE TABLE reported_version (
     version_id TEXT PRIMARY KEY REFERENCES version (id) ON DELETE CASCADE,
-    description TEXT NOT NULL,
+    description TEXT,
     stage TEXT NOT NULL,
     source TEXT NOT NULL,
     run_id TEXT NOT NULL,
