@@ -241,16 +241,16 @@ DELETE FROM registered_model WHERE name = :name;
 
 -- name: registered_tags
 -- The tags of a model's name.
-SELECT tag, value FROM registered_model_tag WHERE name = :name ORDER BY tag;
+SELECT name, value FROM registered_model_tag WHERE model = :model ORDER BY name;
 
 -- name: set_registered_tag
 -- A tag of a model's name.
-INSERT INTO registered_model_tag (name, tag, value) VALUES (:name, :tag, :value)
-ON CONFLICT (name, tag) DO UPDATE SET value = excluded.value;
+INSERT INTO registered_model_tag (model, name, value) VALUES (:model, :name, :value)
+ON CONFLICT (model, name) DO UPDATE SET value = excluded.value;
 
 -- name: drop_registered_tag
 -- A tag is taken from a model's name.
-DELETE FROM registered_model_tag WHERE name = :name AND tag = :tag;
+DELETE FROM registered_model_tag WHERE model = :model AND name = :name;
 
 -- name: rename_registered
 -- A model's name becomes another; its tags go with it.
@@ -323,13 +323,13 @@ ON CONFLICT (version_id) DO UPDATE SET description = excluded.description, stage
 
 -- name: version_tags
 -- The tags that a client gave a version.
-SELECT tag, value FROM version_tag WHERE version_id = :version_id ORDER BY tag;
+SELECT name, value FROM version_tag WHERE version_id = :version_id ORDER BY name;
 
 -- name: set_version_tag
 -- A tag of a version.
-INSERT INTO version_tag (version_id, tag, value) VALUES (:version_id, :tag, :value)
-ON CONFLICT (version_id, tag) DO UPDATE SET value = excluded.value;
+INSERT INTO version_tag (version_id, name, value) VALUES (:version_id, :name, :value)
+ON CONFLICT (version_id, name) DO UPDATE SET value = excluded.value;
 
 -- name: drop_version_tag
 -- A tag is taken from a version.
-DELETE FROM version_tag WHERE version_id = :version_id AND tag = :tag;
+DELETE FROM version_tag WHERE version_id = :version_id AND name = :name;

@@ -59,7 +59,7 @@ class Registered:
         self._refuse_taken(tx, name)
         tx.execute(_SQL["add_registered"], name=name, description=description, at_us=now_us())
         for tag, value in (tags or {}).items():
-            tx.execute(_SQL["set_registered_tag"], name=name, tag=tag, value=value)
+            tx.execute(_SQL["set_registered_tag"], model=name, name=tag, value=value)
         events.record(tx, "model.registered", _end(name))
         return self.get(tx, name)
 
@@ -130,7 +130,7 @@ class Registered:
             NotFound: it is not registered.
         """
         self.get(tx, name)
-        tx.execute(_SQL["set_registered_tag"], name=name, tag=tag, value=value)
+        tx.execute(_SQL["set_registered_tag"], model=name, name=tag, value=value)
 
     def remove_tag(self, tx: Transaction, name: str, tag: str) -> None:
         """Take a tag from it; one that it has not is none.
@@ -139,7 +139,7 @@ class Registered:
             NotFound: it is not registered.
         """
         self.get(tx, name)
-        tx.execute(_SQL["drop_registered_tag"], name=name, tag=tag)
+        tx.execute(_SQL["drop_registered_tag"], model=name, name=tag)
 
     def _refuse_taken(self, tx: Transaction, name: str) -> None:
         if not is_reported_name(name):
@@ -153,11 +153,11 @@ class Registered:
 
 def registered_from(source: Source, row: dict[str, Any]) -> RegisteredModel:
     """A row of the table, with the tags and aliases of that name."""
-    tags = source.read(_SQL["registered_tags"], name=row["name"])
+    tags = source.read(_SQL["registered_tags"], model=row["name"])
     aliases = source.read(_SQL["numbers_of_aliases"], name=row["name"])
     return RegisteredModel(
         **row,
-        tags={each["tag"]: each["value"] for each in tags},
+        tags={each["name"]: each["value"] for each in tags},
         aliases={each["alias"]: each["number"] for each in aliases},
     )
 

@@ -40,7 +40,7 @@ class Reported(Struct, frozen=True):
         tree: digest of the manifest of its files, which is durable; or `copy_of`.
         size_bytes: of all its files.
         flavor: what wrote them: `mlflow.sklearn`.
-        copy_of: the id of the version of which this is another.
+        copy_of: the id of the version of which this is another; `about` is what that tells of itself.
         known: what the files tell: flavors, requirements, versions of Python and MLflow, the commit.
         run: the id of the run that it came of, as far as it is on record; `run_id` is what the client said.
         metrics, parameters: of that run.
@@ -51,6 +51,7 @@ class Reported(Struct, frozen=True):
     size_bytes: int = 0
     flavor: str = "mlflow"
     copy_of: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
     known: dict[str, Any] = field(default_factory=dict)
     run: str = ""
     run_id: str = ""
@@ -111,14 +112,15 @@ class ReportedVersions:
         """
         self.names.get(tx, name)
         artifact = _artifact_of(tx, told)
-        about: dict[str, Any] = {
+        about: dict[str, Any] = told.about or {
             "metrics": told.metrics,
             "parameters": told.parameters,
             "signature": None,
             "source": {"name": told.source, "format": told.flavor},
+            "known": told.known,
         }
+        about = {name: each for name, each in about.items() if name != "tags"}
         about |= {"tags": told.tags} if told.tags else {}
-        about |= {"known": told.known} if told.known else {}
         made = self._versions.add(tx, name, artifact, message=told.description, about=about, reported=True)
         made_with = [Edge(made.end, "run", End("run", told.run))] if told.run else []
         if told.model_id:
@@ -136,7 +138,7 @@ class ReportedVersions:
             at_us=made.created_us,
         )
         for tag, value in told.tags.items():
-            tx.execute(_SQL["set_version_tag"], version_id=made.id, tag=tag, value=value)
+            tx.execute(_SQL["set_version_tag"], version_id=made.id, name=tag, value=value)
         return self.get(tx, name, made.number)
 
     def get(self, source: Source, name: str, number: int) -> ReportedVersion:
@@ -238,7 +240,7 @@ class ReportedVersions:
             NotFound: there is no such version.
         """
         version = self.get(tx, name, number)
-        tx.execute(_SQL["set_version_tag"], version_id=version.id, tag=tag, value=value)
+        tx.execute(_SQL["set_version_tag"], version_id=version.id, name=tag, value=value)
 
     def remove_tag(self, tx: Transaction, name: str, number: int, tag: str) -> None:
         """Take a tag from a version; one that it has not is none.
@@ -247,7 +249,7 @@ class ReportedVersions:
             NotFound: there is no such version.
         """
         version = self.get(tx, name, number)
-        tx.execute(_SQL["drop_version_tag"], version_id=version.id, tag=tag)
+        tx.execute(_SQL["drop_version_tag"], version_id=version.id, name=tag)
 
     def set_alias(self, tx: Transaction, name: str, alias: str, number: int) -> None:
         """Point an alias at a version; the move is kept with who, when, from and to.
@@ -335,6 +337,6 @@ def _version(source: Source, row: dict[str, Any]) -> ReportedVersion:
     aliases = source.read(_SQL["aliases_of_version"], version_id=row["id"])
     return ReportedVersion(
         **row,
-        tags={each["tag"]: each["value"] for each in tags},
+        tags={each["name"]: each["value"] for each in tags},
         aliases=tuple(each["alias"] for each in aliases),
     )
