@@ -111,7 +111,5 @@ def _find(
     limit: int,
     token: str,
 ) -> Found:
-    wanted = Wanted(
-        parse_filter(text), tuple(parse_order(each) for each in order), limit=limit, token=token
-    )
+    wanted = Wanted(parse_filter(text), tuple(parse_order(each) for each in order), limit=limit, token=token)
     return find(source, space, wanted, columns, now_us())

@@ -17,7 +17,9 @@ READ_BYTES = 256 << 10
 """A larger file is not read."""
 
 _FLAVOR = re.compile(r"^  ([A-Za-z]\w*):", re.MULTILINE)
-_TOLD = re.compile(r"^(?:    )?(mlflow_version|python_version|model_size_bytes): *['\"]?([\w.+-]+)", re.MULTILINE)
+_TOLD = re.compile(
+    r"^(?:    )?(mlflow_version|python_version|model_size_bytes): *['\"]?([\w.+-]+)", re.MULTILINE
+)
 _MOST = 200
 
 

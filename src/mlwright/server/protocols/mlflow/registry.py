@@ -178,7 +178,11 @@ async def _delete_tag(call: Call) -> Any:
 
 async def _set_alias(call: Call) -> Any:
     asked = await message(call, _Aliased, "name", "alias", "version")
-    name, alias, number = _name_and_alias(asked)[0], models.new_alias(asked.alias), models.number_of(asked.version)
+    name, alias, number = (
+        _name_and_alias(asked)[0],
+        models.new_alias(asked.alias),
+        models.number_of(asked.version),
+    )
     versions = call.tracker.versions
     await call.write(lambda tx: versions.set_alias(tx, name, alias, number))
     return EMPTY

@@ -7,7 +7,7 @@ registered. Nothing that names a file, a host or a bucket is ever opened.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -67,7 +67,7 @@ def reported(source: Source, tracker: Tracker, given: Given) -> Reported:
         inside = root + parts[1:] if scheme == "models" and parts[0] == model.id else parts
     else:
         root, inside = _of_run(source, tracker, scheme, parts, given)
-    if inside[: len(root)] != root or scheme == "runs" and given.model_id:
+    if inside[: len(root)] != root or (scheme == "runs" and given.model_id):
         _refuse(given, "model_id" if given.model_id else "run_id")
     return _frozen(source, tracker, told, "/".join(inside))
 
@@ -86,7 +86,9 @@ def _parts(text: str) -> tuple[str, list[str]]:
     except ValueError:
         _refuse_source(text, "it is no URI")
     if parsed.scheme not in {"mlflow-artifacts", "runs", "models"}:
-        _refuse_source(text, "it is no place of this server's: those begin with mlflow-artifacts:, runs: or models:")
+        _refuse_source(
+            text, "it is no place of this server's: those begin with mlflow-artifacts:, runs: or models:"
+        )
     if parsed.netloc or parsed.query or parsed.fragment:
         _refuse_source(text, "it names a host, or more than a path")
     parts = [part for part in parsed.path.split("/") if part]
