@@ -75,7 +75,11 @@ class App:
             raise Refused(403, "PERMISSION_DENIED", reason)
         if route is None:
             raise outside.refusal(method, path, methods)
-        return await route.handler(Call(self._tracker, route, names, headers, scope, receive))
+        call = Call(self._tracker, route, names, headers, scope, receive)
+        try:
+            return await route.handler(call)
+        finally:
+            call.end()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

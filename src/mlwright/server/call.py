@@ -27,7 +27,7 @@ class Call:
         headers: by name, in small letters.
     """
 
-    __slots__ = ("__dict__", "_receive", "_scope", "headers", "names", "route", "tracker")
+    __slots__ = ("__dict__", "_body_bytes", "_receive", "_scope", "headers", "names", "route", "tracker")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Call:
         self.headers = headers
         self._scope = scope
         self._receive = receive
+        self._body_bytes = 0
 
     @property
     def method(self) -> str:
@@ -68,7 +69,13 @@ class Call:
             Invalid: the client has gone before its end, or has encoded it.
             Unavailable: too much is held already.
         """
-        return await self.tracker.bodies.read(self._receive, self.headers, self.route.body_bytes)
+        body = await self.tracker.bodies.read(self._receive, self.headers, self.route.body_bytes)
+        self._body_bytes += len(body)
+        return body
+
+    def end(self) -> None:
+        """Let go of what was read."""
+        self.tracker.bodies.let_go(self._body_bytes)
 
     async def read(
         self, function: Callable[Concatenate[Source, P], T], *args: P.args, **kwargs: P.kwargs
