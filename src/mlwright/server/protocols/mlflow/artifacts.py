@@ -42,7 +42,9 @@ class _OfRun(OfRun):
     page_token: str | None = None
 
 
-class _FileMessage(Message):
+class FileMessage(Message):
+    """A file or a folder as it is told."""
+
     path: str
     is_dir: bool
     file_size: int | None = None
@@ -75,7 +77,7 @@ async def _list(call: Call) -> Any:
     place = places.folder(asked.path)
     listed, end = await call.read(_inside, call, place, "")
     if not end:
-        return {"files": _told(listed)} if listed else EMPTY
+        return {"files": told_files(listed)} if listed else EMPTY
     return StreamingResponse(_pages(call, place, listed, end), media_type="application/json")
 
 
@@ -89,7 +91,7 @@ async def _list_of_run(call: Call) -> Any:
     listed, end = await call.read(_inside, call, place, after)
     answer: dict[str, Any] = {"root_uri": told.artifact_uri(found)}
     if listed:
-        answer["files"] = _told(listed, f"{folder}/" if folder else "")
+        answer["files"] = told_files(listed, f"{folder}/" if folder else "")
     if end:
         answer["next_page_token"] = urlsafe_b64encode(end.encode()).decode()
     return answer
@@ -139,20 +141,25 @@ def _inside(source: Source, call: Call, place: str, after: str) -> tuple[list[Li
     return files.inside(source, place, after=after, limit=PAGE)
 
 
-def _told(listed: Iterable[Listed], folder: str = "") -> list[_FileMessage]:
+def told_files(listed: Iterable[Listed], folder: str = "") -> list[FileMessage]:
+    """What lies in a folder, in MLflow's words.
+
+    Args:
+        folder: what stands before each name.
+    """
     return [
-        _FileMessage(path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes)
+        FileMessage(path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes)
         for each in sorted(listed, key=lambda each: each.name)
     ]
 
 
 async def _pages(call: Call, place: str, listed: list[Listed], end: str) -> AsyncIterator[bytes]:
     """A long list, of which one page at a time is in memory."""
-    yield b'{"files":' + msgspec.json.encode(_told(listed))[:-1]
+    yield b'{"files":' + msgspec.json.encode(told_files(listed))[:-1]
     while end:
         listed, end = await call.read(_inside, call, place, end)
         if listed:
-            yield b"," + msgspec.json.encode(_told(listed))[1:-1]
+            yield b"," + msgspec.json.encode(told_files(listed))[1:-1]
     yield b"]}"
 
 

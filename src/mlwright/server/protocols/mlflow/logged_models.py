@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from mlwright.kernel.database import Source
+from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call
@@ -166,8 +166,9 @@ async def _create(call: Call) -> Any:
         )
     run = RunId(asked.source_run_id) if asked.source_run_id else None
     params, tags = dict(limits.pairs(asked.params, "params")), dict(limits.pairs(asked.tags, "tags"))
-    name, kind = limits.value(name, "name", limits.EXPERIMENT_NAME_LENGTH), limits.value(
-        asked.model_type, "model_type", limits.EXPERIMENT_NAME_LENGTH
+    name, kind = (
+        limits.value(name, "name", limits.EXPERIMENT_NAME_LENGTH),
+        limits.value(asked.model_type, "model_type", limits.EXPERIMENT_NAME_LENGTH),
     )
     logged = call.tracker.logged_models
     made = await call.write(
@@ -197,7 +198,7 @@ async def _finalize(call: Call) -> Any:
     state = STATES[status] if isinstance(status, str) else list(STATES.values())[status]
     logged, identity = call.tracker.logged_models, call.names["model"]
 
-    def finalize(tx: Any) -> LoggedModel:
+    def finalize(tx: Transaction) -> LoggedModel:
         _one(tx, logged, identity)
         return logged.finish(tx, identity, state)
 
@@ -273,7 +274,7 @@ def _order(given: _Order) -> str:
     entity, dot, key = (given.field_name or "").partition(".")
     if not entity:
         raise invalid("`field_name` in the `order_by` clause must be specified.")
-    quoted = '"' + key.strip("`\"").replace('"', '""') + '"'
+    quoted = '"' + key.strip('`"').replace('"', '""') + '"'
     return f"{entity}{dot}{quoted if dot else ''} {'DESC' if given.ascending is False else 'ASC'}"
 
 
@@ -288,7 +289,11 @@ async def _list(call: Call) -> Any:
     if listed:
         answer["files"] = [
             {"path": f"{folder}/{each.name}" if folder else each.name}
-            | ({"is_dir": True} if each.size_bytes is None else {"is_dir": False, "file_size": each.size_bytes})
+            | (
+                {"is_dir": True}
+                if each.size_bytes is None
+                else {"is_dir": False, "file_size": each.size_bytes}
+            )
             for each in listed
         ]
     return answer
@@ -299,7 +304,7 @@ async def _log_outputs(call: Call) -> Any:
     run, logged, reports = asked.run, call.tracker.logged_models, call.tracker.reports
     links = links_to(asked.models or (), "models")
 
-    def link(tx: Any) -> None:
+    def link(tx: Transaction) -> None:
         if reports.get(tx, run).deleted_us is not None:
             raise Refused(400, "INVALID_PARAMETER_VALUE", f"run {run} is deleted")
         logged.link(tx, run, links)
