@@ -15,6 +15,7 @@ from mlwright.tracking.logged_models import LoggedModels
 from mlwright.tracking.reports import Reports
 from mlwright.versioning.reported import ReportedVersions
 from mlwright.workflow import Rooms
+from mlwright.workflow.model_files import ModelFiles
 
 
 class Tracker(Struct, frozen=True):
@@ -26,6 +27,7 @@ class Tracker(Struct, frozen=True):
     files: Files
     logged_models: LoggedModels
     versions: ReportedVersions
+    model_files: ModelFiles
     commits: Commits
     readers: Readers
     bodies: Bodies
@@ -41,6 +43,7 @@ class Tracker(Struct, frozen=True):
             Files(database, rooms.objects),
             LoggedModels(database),
             ReportedVersions(database),
+            ModelFiles(rooms),
             Commits(database, asyncio.get_running_loop()),
             Readers(database),
             Bodies(),

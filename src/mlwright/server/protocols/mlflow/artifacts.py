@@ -14,6 +14,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from mlwright.kernel.database import Source
+from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.sdk.ranges import Range
@@ -25,7 +26,7 @@ from mlwright.server.protocols.mlflow.wire import EMPTY, Message, message
 from mlwright.server.receiving import receive
 from mlwright.server.routes import Permission, Route
 from mlwright.server.sending import send
-from mlwright.tracking.files import ARTIFACTS, File, Listed
+from mlwright.tracking.files import ARTIFACTS, Listed
 from mlwright.workflow.run_files import RunFiles
 
 PAGE = 10_000
@@ -114,25 +115,29 @@ async def _no_url(_: Call) -> Any:
 
 
 async def _sent(call: Call, place: str) -> Response:
-    file, data = await call.read(_found, call, place)
-    return send(file.place.rpartition("/")[2], file.digest, data, call.headers)
+    digest, data = await call.read(_found, call, place)
+    return send(place.rpartition("/")[2], digest, data, call.headers)
 
 
-def _found(source: Source, call: Call, place: str) -> tuple[File, bytes | list[Range]]:
-    """The file at a place, and its bytes or where they lie."""
+def _found(source: Source, call: Call, place: str) -> tuple[Digest, bytes | list[Range]]:
+    """The digest of the file at a place, and its bytes or where they lie."""
     files = call.tracker.files
+    if (version := places.version(place)) is not None:
+        return call.tracker.model_files.get(*version)
     owner = files.owner(source, place)
     if owner is not None and owner.ours:
         file = RunFiles(call.tracker.rooms).get(RunId(owner.id), owner.inside)
     else:
         file = files.get(source, place)
-    return file, files.data(file.digest)
+    return file.digest, files.data(file.digest)
 
 
 def _inside(source: Source, call: Call, place: str, after: str) -> tuple[list[Listed], str]:
     """A page of what lies in a folder, and where the page ends."""
     files = call.tracker.files
     try:
+        if (version := places.version(place)) is not None:
+            return call.tracker.model_files.inside(*version), ""
         owner = files.owner(source, place)
     except NotFound:
         return [], ""

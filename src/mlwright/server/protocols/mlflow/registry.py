@@ -14,6 +14,7 @@ from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
+from mlwright.server.tracker import Tracker
 from mlwright.versioning.filters import Page, search_models, search_versions
 from mlwright.versioning.registered import RegisteredModel
 from mlwright.versioning.reported import ReportedVersion, ReportedVersions, stage_named
@@ -280,7 +281,15 @@ async def _search_versions(call: Call) -> Any:
 
 async def _get_download_uri(call: Call) -> Any:
     name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
-    return {"artifact_uri": models.download(await call.read(call.tracker.versions.get, name, number))}
+    return {"artifact_uri": await call.read(_download_uri, call.tracker, name, number)}
+
+
+def _download_uri(source: Source, tracker: Tracker, name: str, number: int) -> str:
+    """Where the files of a version are; refused, with the reason, of one that MLflow cannot load."""
+    found = tracker.versions.get(source, name, number)
+    if found.size_bytes:
+        tracker.model_files.check(found.id)
+    return models.download(found)
 
 
 async def _set_version_tag(call: Call) -> Any:
