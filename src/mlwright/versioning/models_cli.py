@@ -159,9 +159,7 @@ def compare_models(project: Project, first: str, second: str, on: str, every: bo
 @command("export", example="mlwright models export diagnosis@champion diagnosis-model", changes=True)
 @click.argument("reference", metavar="NAME@V")
 @click.argument("dest", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "form", default="", help="`mlflow` for a folder that MLflow loads."
-)
+@click.option("--format", "form", default="", help="`mlflow` for a folder that MLflow loads.")
 @click.option("--force", is_flag=True, help="Replace an export that is there.")
 def export_model(
     project: Project, reference: str, dest: Path, form: str, force: bool, as_json: bool, dry_run: bool

@@ -78,6 +78,7 @@ class _Model(OfRun):
 
 
 async def _log_metric(call: Call) -> Any:
+    """Report one value of a metric."""
     asked = await message(call, _LogMetric)
     run, reports = whole_id(asked.run_id or asked.run_uuid), call.tracker.reports
     points = _points([asked], lambda _: "")
@@ -93,6 +94,7 @@ async def _log_metric(call: Call) -> Any:
 
 
 async def _log_parameter(call: Call) -> Any:
+    """Report a parameter, which never changes."""
     asked = await message(call, _Pair)
     run, reports = asked.run, call.tracker.reports
     params = [limits.pair(asked.key, asked.value, "", "Param ")]
@@ -101,6 +103,7 @@ async def _log_parameter(call: Call) -> Any:
 
 
 async def _set_tag(call: Call) -> Any:
+    """Give a run a tag."""
     asked = await message(call, _Pair)
     run, reports = asked.run, call.tracker.reports
     tags = [limits.pair(asked.key, asked.value)]
@@ -109,6 +112,7 @@ async def _set_tag(call: Call) -> Any:
 
 
 async def _delete_tag(call: Call) -> Any:
+    """Take a tag from a run."""
     asked = await message(call, _Pair, "key")
     run, key, reports = asked.run, asked.key or "", call.tracker.reports
     await call.write(lambda tx: reports.remove_tag(tx, run, key))
@@ -116,6 +120,7 @@ async def _delete_tag(call: Call) -> Any:
 
 
 async def _log_batch(call: Call) -> Any:
+    """Report many metrics, parameters and tags: all of them or none."""
     asked = await message(call, _Batch)
     run, reports = asked.run, call.tracker.reports
     metrics, params, tags = asked.metrics or [], asked.params or [], asked.tags or []
@@ -137,6 +142,7 @@ async def _log_batch(call: Call) -> Any:
 
 
 async def _log_inputs(call: Call) -> Any:
+    """Report which datasets a run has read."""
     asked = await message(call, _Inputs)
     run, reports = asked.run, call.tracker.reports
     datasets = asked.datasets or []
