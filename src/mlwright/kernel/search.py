@@ -149,7 +149,8 @@ class _Search:
             held = [asked for asked in held if not is_of(asked, wanted.order[0])]
         else:
             draft.scan()
-        draft.bound(by_scope=driver is None and part in ("all", "missing"))
+        newest = driver is None and part == "all" and self._newest
+        draft.bound(by_scope=driver is None and part in ("all", "missing"), newest=newest)
         draft.hold(held)
         if part == "missing":
             draft.lack(wanted.order[0])
