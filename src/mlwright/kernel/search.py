@@ -156,9 +156,7 @@ class _Search:
             draft.lack(wanted.order[0])
         draft.sort(part)
         draft.go_on(part)
-        return draft.finished(
-            self._columns, limit, in_order=driver is None and (part != "all" or self._newest)
-        )
+        return draft.finished(self._columns, limit, in_order=newest or part != "all")
 
     def page(self, rows: list[dict[str, Any]]) -> Found:
         """The rows of a page, and where the next begins."""
