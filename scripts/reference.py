@@ -33,6 +33,10 @@ from mlwright.kernel.errors import Cancelled, MlwrightError
 from mlwright.kernel.ids import VersionId
 from mlwright.kernel.settings import Settings
 from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.server.app import ROUTES as UP_ROUTES
+from mlwright.server.protocols.mlflow import limits
+from mlwright.server.protocols.mlflow.routes import PLACES as MLFLOW_PLACES
+from mlwright.server.routes import MIB
 from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import ReplicaSpec
@@ -44,6 +48,28 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "mlwright"
 REFERENCE = ROOT / "docs" / "reference"
 
+_LIMITS = {
+    "NAME_LENGTH": "name of a metric, parameter or tag",
+    "VALUE_LENGTH": "value of a parameter or of a run's tag",
+    "EXPERIMENT_NAME_LENGTH": "name of an experiment",
+    "EXPERIMENT_TAG_LENGTH": "value of an experiment's tag",
+    "METRICS_PER_BATCH": "metrics in a batch",
+    "PARAMS_PER_BATCH": "parameters in a batch",
+    "TAGS_PER_BATCH": "tags in a batch",
+    "ALL_PER_BATCH": "all of these in a batch",
+    "DATASETS_PER_BATCH": "datasets in one request",
+    "DATASET_NAME_LENGTH": "name of a dataset",
+    "DATASET_DIGEST_LENGTH": "digest of a dataset",
+    "DATASET_SOURCE_LENGTH": "source of a dataset",
+    "DATASET_SCHEMA_LENGTH": "schema of a dataset",
+    "DATASET_PROFILE_LENGTH": "profile of a dataset",
+    "INPUT_TAG_NAME_LENGTH": "name of a dataset's tag",
+    "INPUT_TAG_LENGTH": "value of a dataset's tag",
+    "RESULTS": "results on a page",
+    "HISTORY_RESULTS": "values of a metric on a page",
+    "HISTORY_RUNS": "runs in one request for their metrics",
+}
+"""What the limits of MLflow's protocol are of."""
 _MADE = "<!-- Written by scripts/reference.py (`make docs`). Change the code, not this page. -->"
 _WIDTH = 110
 _COMMON = ("--dry-run", "--project", "--json", "--debug", "--help")
@@ -66,6 +92,7 @@ def pages() -> dict[str, str]:
         "tables.md": tables_page(),
         "events.md": events_page(),
         "http.md": http_page(),
+        "mlflow.md": mlflow_page(),
     }
     return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
 
@@ -433,7 +460,8 @@ def tables() -> list[Table]:
 
 def _tables_of(migration: Migration) -> Iterator[Table]:
     room = migration.path.parents[1].name
-    sql = migration.sql.removeprefix(_about(migration.sql))
+    whole = "\n\n".join(migration.statements("sqlite"))
+    sql = whole.removeprefix(_about(whole))
     for piece in re.split(r"\n\s*\n", sql):
         if made := re.search(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", piece, re.MULTILINE):
             yield Table(made[1], room, _uncommented(_about(piece)))
@@ -446,7 +474,8 @@ def _about(sql: str) -> str:
 
 
 def _uncommented(comment: str) -> str:
-    return _joined(re.sub(r"^-- ?", "", comment, flags=re.MULTILINE))
+    told = re.sub(r"^-- only: .*\n", "", comment, flags=re.MULTILINE)
+    return _joined(re.sub(r"^-- ?", "", told, flags=re.MULTILINE))
 
 
 def tables_page() -> str:
@@ -455,7 +484,8 @@ def tables_page() -> str:
     database.migrate(all_migrations())
     parts = [
         "# Tables",
-        "The metadata database is `.mlwright/metadata.db`, SQLite. Each table belongs to one room, which"
+        "The metadata database is `.mlwright/metadata.db`, SQLite, as it is shown here, or a database of"
+        " PostgreSQL with the same tables and columns. Each table belongs to one room, which"
         " alone writes it; `edge`, `event` and `lease` are written by all, through the kernel. What the"
         " columns mean stands in [the architecture](../architecture.md#the-data-model).",
         _table(
@@ -656,6 +686,39 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
         if "example" in content:
             yield "Answer:"
             yield _json(content["example"])
+
+
+def mlflow_page() -> str:
+    """Every route of `mlwright up`, what it may do, and the limits."""
+    routes = [route for route in UP_ROUTES if not route.path.startswith(MLFLOW_PLACES[1:])]
+    rows = [
+        (
+            f"{route.method} `{route.path.removeprefix(MLFLOW_PLACES[0])}`",
+            inspect.getdoc(route.handler),
+            route.permission,
+            f"{route.body_bytes // MIB} MiB" if route.method != "GET" else "",
+        )
+        for route in routes
+    ]
+    known = [(what, f"{getattr(limits, name):,}") for name, what in _LIMITS.items()]
+    places = ", ".join(f"`{place}`" for place in MLFLOW_PLACES)
+    return "\n\n".join(
+        [
+            "# MLflow's protocol",
+            "What `mlwright up` answers: an unmodified client of MLflow 2 or 3 with `MLFLOW_TRACKING_URI` set"
+            f" to its address works. Paths that begin with no slash stand below each of {places}.",
+            _table(["path", "what it does", "permission", "body, at most"], rows),
+            "Answers are JSON by the rules of Protocol Buffers, as MLflow's server writes them: NaN and"
+            " the infinities are texts. Errors have MLflow's `error_code`, a `message` that names the field"
+            " or the limit, and its status. What MLflow's clients send again (408, 429, 5xx but 501) is"
+            " answered only where asking again can help. Methods for traces, gateway, prompts and judges"
+            " answer 501, `NOT_IMPLEMENTED`.",
+            "## Limits",
+            "Letters are counted, not bytes. Where MLflow's server cuts the value of a parameter or a tag"
+            " silently, ours keeps it whole up to the limit, and refuses a longer one.",
+            _table(["what", "at most"], known),
+        ]
+    )
 
 
 def _problems() -> Iterator[str]:

@@ -10,8 +10,12 @@ from mlwright.server.bodies import Bodies
 from mlwright.server.commits import Commits
 from mlwright.server.readers import Readers
 from mlwright.tracking.experiments import Experiments
+from mlwright.tracking.files import Files
+from mlwright.tracking.logged_models import LoggedModels
 from mlwright.tracking.reports import Reports
+from mlwright.versioning.reported import ReportedVersions
 from mlwright.workflow import Rooms
+from mlwright.workflow.model_files import ModelFiles
 
 
 class Tracker(Struct, frozen=True):
@@ -20,6 +24,10 @@ class Tracker(Struct, frozen=True):
     rooms: Rooms
     experiments: Experiments
     reports: Reports
+    files: Files
+    logged_models: LoggedModels
+    versions: ReportedVersions
+    model_files: ModelFiles
     commits: Commits
     readers: Readers
     bodies: Bodies
@@ -32,6 +40,10 @@ class Tracker(Struct, frozen=True):
             rooms,
             Experiments(database),
             Reports(database),
+            Files(database, rooms.objects),
+            LoggedModels(database),
+            ReportedVersions(database),
+            ModelFiles(rooms),
             Commits(database, asyncio.get_running_loop()),
             Readers(database),
             Bodies(),

@@ -14,7 +14,7 @@ from mlwright.kernel import edges, events, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Conflict, Invalid, NotFound
+from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, new_id, short
 from mlwright.kernel.search import find
 from mlwright.tracking import series
@@ -199,7 +199,8 @@ class Runs:
         if not rows or not reference:
             count = self._database.read(_SQL["count_runs"])[0]["runs"] if back else 0
             told = f": there {'is 1' if count == 1 else f'are {count}'}" if count else ""
-            raise NotFound(f"there is no run {reference!r}{told}", hint="mlwright runs list")
+            by_id = "; a run that a client reported is named by its id" if back else ""
+            raise NotFound(f"there is no run {reference!r}{told}", hint=f"mlwright runs list{by_id}")
         if len(rows) > 1:
             raise Invalid(
                 f"{reference!r} fits several runs: {', '.join(row['id'] for row in rows)}",
@@ -243,12 +244,29 @@ class Runs:
 
         Returns:
             The points, and where to go on; None when there are no more.
+
+        Raises:
+            NotFound: the run has no such metric.
         """
+        self._refuse_unknown(run, name)
         return series.history(self._database, run, name, after=after, limit=limit)
 
     def sample(self, run: RunId, name: str, points: int = 1000) -> list[Point]:
-        """The shape of a metric in at most so many points, its extremes and its last value among them."""
+        """The shape of a metric in at most so many points, its extremes and its last value among them.
+
+        Args:
+            points: 3 or more.
+
+        Raises:
+            NotFound: the run has no such metric.
+        """
+        self._refuse_unknown(run, name)
         return series.sample(self._database, run, name, points)
+
+    def _refuse_unknown(self, run: RunId, name: str) -> None:
+        known = [each.name for each in self.metrics(run)]
+        if name not in known:
+            raise NotFound(f"run {short(run)} has no metric {name!r}", hint=nearest(name, known) or None)
 
     def count(self) -> int:
         """How many runs there are."""
@@ -261,8 +279,9 @@ class Runs:
     def left_over(self) -> list[RunId]:
         """The runs whose owner is gone, and which nobody has declared lost yet."""
         rows = self._database.read(_SQL["unfinished_runs"])
-        owners = {row["id"]: leases.owner(self._database, _subject(row["id"])) for row in rows}
-        return [RunId(run) for run, owner in owners.items() if owner is None or not owner.alive]
+        owners = leases.owners(self._database) if rows else {}
+        owned = {row["id"]: owners.get(_subject(row["id"])) for row in rows}
+        return [RunId(run) for run, owner in owned.items() if owner is None or not owner.alive]
 
     def oldest_living_us(self) -> int | None:
         """When the oldest run began that still goes on."""
@@ -275,8 +294,10 @@ class Runs:
 
         What else ends with a run is recorded by `on_lost`, in the same transaction.
         """
-        for row in self._database.read(_SQL["unfinished_runs"]):
-            owner = leases.owner(self._database, _subject(row["id"]))
+        rows = self._database.read(_SQL["unfinished_runs"])
+        owners = leases.owners(self._database) if rows else {}
+        for row in rows:
+            owner = owners.get(_subject(row["id"]))
             if owner is not None and owner.alive:
                 continue
             if owner is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from mlwright.server.protocols.mlflow.runs import OfRun, whole_id
 from mlwright.server.protocols.mlflow.told import RUN_NAME, InputMessage
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import MIB, Permission, Route
+from mlwright.tracking.logged_models import ModelLink, ModelMetric
 from mlwright.tracking.points import Point
 from mlwright.tracking.reports import Input, Reports, data_of
 
@@ -34,8 +35,8 @@ class _Value(Message):
     dataset_name: str | None = None
     dataset_digest: str | None = None
 
-    def point(self, path: str) -> Point:
-        """The value as a point of a series.
+    def check(self, path: str) -> None:
+        """Refuse what the protocol does not allow.
 
         Args:
             path: what stands before the names of its fields: `metrics[3].`.
@@ -43,8 +44,8 @@ class _Value(Message):
         if not self.key or self.value is None or self.timestamp is None:
             lacking = "key" if not self.key else "value" if self.value is None else "timestamp"
             raise missing_value(path + lacking)
-        at_us = limits.moment_us(self.timestamp, f"{path}timestamp", earliest_ms=0)
-        return Point(limits.name(self.key, f"{path}name", "Metric name"), self.value, self.step or 0, at_us)
+        limits.moment_us(self.timestamp, f"{path}timestamp", earliest_ms=0)
+        limits.name(self.key, f"{path}name", "Metric name")
 
 
 class _LogMetric(_Value):
@@ -63,8 +64,13 @@ class _Batch(OfRun):
     tags: list[Tag] | None = None
 
 
+class _ModelInput(Message):
+    model_id: str | None = None
+
+
 class _Inputs(OfRun):
     datasets: list[InputMessage] | None = None
+    models: list[_ModelInput] | None = None
 
 
 class _Model(OfRun):
@@ -72,14 +78,23 @@ class _Model(OfRun):
 
 
 async def _log_metric(call: Call) -> Any:
+    """Report one value of a metric."""
     asked = await message(call, _LogMetric)
     run, reports = whole_id(asked.run_id or asked.run_uuid), call.tracker.reports
-    points = [asked.point("")]
-    await call.write(lambda tx: reports.log(tx, run, points=points))
+    points = _points([asked], lambda _: "")
+    measured, logged = _measured([asked], points), call.tracker.logged_models
+
+    def log(tx: Transaction) -> None:
+        reports.log(tx, run, points=points)
+        if measured:
+            logged.log_metrics(tx, run, measured)
+
+    await call.write(log)
     return EMPTY
 
 
 async def _log_parameter(call: Call) -> Any:
+    """Report a parameter, which never changes."""
     asked = await message(call, _Pair)
     run, reports = asked.run, call.tracker.reports
     params = [limits.pair(asked.key, asked.value, "", "Param ")]
@@ -88,6 +103,7 @@ async def _log_parameter(call: Call) -> Any:
 
 
 async def _set_tag(call: Call) -> Any:
+    """Give a run a tag."""
     asked = await message(call, _Pair)
     run, reports = asked.run, call.tracker.reports
     tags = [limits.pair(asked.key, asked.value)]
@@ -96,6 +112,7 @@ async def _set_tag(call: Call) -> Any:
 
 
 async def _delete_tag(call: Call) -> Any:
+    """Take a tag from a run."""
     asked = await message(call, _Pair, "key")
     run, key, reports = asked.run, asked.key or "", call.tracker.reports
     await call.write(lambda tx: reports.remove_tag(tx, run, key))
@@ -103,30 +120,46 @@ async def _delete_tag(call: Call) -> Any:
 
 
 async def _log_batch(call: Call) -> Any:
+    """Report many metrics, parameters and tags: all of them or none."""
     asked = await message(call, _Batch)
     run, reports = asked.run, call.tracker.reports
     metrics, params, tags = asked.metrics or [], asked.params or [], asked.tags or []
     limits.batch(len(metrics), len(params), len(tags))
-    points = [value.point(f"metrics[{index}].") for index, value in enumerate(metrics)]
+    points = _points(metrics, "metrics[{}].".format)
     given = limits.pairs(params, "params", "Param ")
     _refuse_doubled([key for key, _ in given])
     tagged = limits.pairs(tags, "tags")
+    measured, logged = _measured(metrics, points), call.tracker.logged_models
 
     def log(tx: Transaction) -> None:
         reports.log(tx, run, points=points, params=given)
         _report_tags(tx, reports, run, tagged)
+        if measured:
+            logged.log_metrics(tx, run, measured)
 
     await call.write(log)
     return EMPTY
 
 
 async def _log_inputs(call: Call) -> Any:
+    """Report which datasets a run has read."""
     asked = await message(call, _Inputs)
     run, reports = asked.run, call.tracker.reports
     datasets = asked.datasets or []
     limits.at_most("datasets", len(datasets), limits.DATASETS_PER_BATCH)
     inputs = [_input(each, f"datasets[{at}].") for at, each in enumerate(datasets)]
-    await call.write(lambda tx: reports.log_inputs(tx, run, inputs))
+    limits.at_most("models", len(asked.models or ()), limits.DATASETS_PER_BATCH)
+    links, logged = (
+        [ModelLink(each.model_id or "", "in") for each in asked.models or ()],
+        call.tracker.logged_models,
+    )
+
+    def log(tx: Transaction) -> None:
+        reports.log_inputs(tx, run, inputs)
+        if links:
+            logged.link(tx, run, links)
+
+    await call.write(log)
     return EMPTY
 
 
@@ -170,6 +203,40 @@ def _unconfigured(flavor: Any) -> Any:
     if not isinstance(flavor, dict):
         return flavor
     return {key: value for key, value in flavor.items() if key != "config"}
+
+
+def _points(values: Sequence[_Value], path: Callable[[int], str]) -> list[Point]:
+    """Values as points of series; what is wrong with one is looked for when something can be.
+
+    Args:
+        path: what stands before the names of the fields of each.
+    """
+    found: list[Point] = []
+    names: set[str | None] = set()
+    for index, each in enumerate(values):
+        key, value, at_ms = each.key, each.value, each.timestamp
+        if key not in names or value is None or at_ms is None or not 0 <= at_ms <= limits.LAST_MS:
+            each.check(path(index))
+            names.add(key)
+        found.append(Point(key, value, each.step or 0, at_ms * limits.US_PER_MS))  # type: ignore[arg-type, operator]
+    return found
+
+
+def _measured(values: Sequence[_Value], points: Sequence[Point]) -> list[ModelMetric]:
+    """What of it was measured of a logged model."""
+    return [
+        ModelMetric(
+            model_id=each.model_id,
+            name=point.name,
+            value=point.value,
+            step=point.step,
+            at_us=point.at_us,
+            dataset_name=each.dataset_name or "",
+            dataset_hash=each.dataset_digest or "",
+        )
+        for each, point in zip(values, points, strict=True)
+        if each.model_id
+    ]
 
 
 def _report_tags(tx: Transaction, reports: Reports, run: RunId, tags: Sequence[tuple[str, str]]) -> None:
