@@ -1,3 +1,5 @@
+
+
 -- name: add_run
 -- A run begins.
 INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine, about, experiment_id, name)
