@@ -36,7 +36,7 @@ from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.server.app import ROUTES as UP_ROUTES
 from mlwright.server.protocols.mlflow import limits
 from mlwright.server.protocols.mlflow.routes import PLACES as MLFLOW_PLACES
-from mlwright.server.routes import MIB
+from mlwright.server.routes import MIB, STREAMED, Route
 from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import ReplicaSpec
@@ -688,6 +688,13 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
             yield _json(content["example"])
 
 
+def _body(route: Route) -> str:
+    """How large the body of a request may be."""
+    if route.method == "GET":
+        return ""
+    return "any size" if route.body_bytes == STREAMED else f"{route.body_bytes // MIB} MiB"
+
+
 def mlflow_page() -> str:
     """Every route of `mlwright up`, what it may do, and the limits."""
     routes = [route for route in UP_ROUTES if not route.path.startswith(MLFLOW_PLACES[1:])]
@@ -696,7 +703,7 @@ def mlflow_page() -> str:
             f"{route.method} `{route.path.removeprefix(MLFLOW_PLACES[0])}`",
             inspect.getdoc(route.handler),
             route.permission,
-            f"{route.body_bytes // MIB} MiB" if route.method != "GET" else "",
+            _body(route),
         )
         for route in routes
     ]

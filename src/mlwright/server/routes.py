@@ -17,6 +17,8 @@ Handler = Callable[["Call"], Awaitable[Any]]
 
 _NAME = re.compile(r"\{(\w+)(:path)?\}")
 MIB = 1 << 20
+STREAMED = 1 << 62
+"""How large a body may be that goes to the disk while it comes."""
 
 
 class Permission(StrEnum):

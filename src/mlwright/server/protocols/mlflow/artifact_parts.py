@@ -17,7 +17,7 @@ from mlwright.server.protocols.mlflow import places
 from mlwright.server.protocols.mlflow.errors import missing_value
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, message
 from mlwright.server.receiving import receive
-from mlwright.server.routes import MIB, Permission, Route
+from mlwright.server.routes import MIB, STREAMED, Permission, Route
 from mlwright.storage.uploads import IncomingFile
 from mlwright.tracking.files import place_of
 
@@ -50,6 +50,7 @@ class _Address(Message):
 
 
 async def _create(call: Call) -> Any:
+    """Expect a file in parts, and tell where each is to be sent."""
     asked = await message(call, _Create, "path")
     files, place = call.tracker.files, _place(call, asked.path or "")
     await call.read(files.check, place)
@@ -64,6 +65,7 @@ async def _create(call: Call) -> Any:
 
 
 async def _send_part(call: Call) -> Response:
+    """Take a part; the `ETag` of the answer names it."""
     parts, name, number = call.tracker.files.parts, call.names["name"], call.names["number"]
     if _NUMBER.fullmatch(number) is None:
         raise Invalid(f"{number[:20]!r} is not the number of a part")
@@ -74,6 +76,7 @@ async def _send_part(call: Call) -> Response:
 
 
 async def _complete(call: Call) -> Any:
+    """Put a file together, of parts that all have come."""
     asked = await message(call, _Complete, "path", "upload_id", "parts")
     files, place, name = call.tracker.files, _place(call, asked.path or ""), asked.upload_id or ""
     named: dict[int, str] = {}
@@ -88,6 +91,7 @@ async def _complete(call: Call) -> Any:
 
 
 async def _abort(call: Call) -> Any:
+    """Forget the parts that have come."""
     asked = await message(call, _Complete, "path", "upload_id")
     place = _place(call, asked.path or "")
     await asyncio.to_thread(call.tracker.files.parts.abort, asked.upload_id or "", place)
@@ -109,6 +113,6 @@ ROUTES = (
     Route("POST", "mlflow-artifacts/mpu/create/{path:path}", _create, _W),
     Route("POST", "mlflow-artifacts/mpu/complete/{path:path}", _complete, _W, 8 * MIB),
     Route("POST", "mlflow-artifacts/mpu/abort/{path:path}", _abort, _W),
-    Route("PUT", "mlflow-artifacts/mpu/parts/{name}/{number}", _send_part, _W),
+    Route("PUT", "mlflow-artifacts/mpu/parts/{name}/{number}", _send_part, _W, STREAMED),
 )
 """The methods, by their paths below `/api/2.0/`."""

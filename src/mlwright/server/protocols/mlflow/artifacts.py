@@ -24,7 +24,7 @@ from mlwright.server.protocols.mlflow.errors import Refused, invalid, missing_va
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import EMPTY, Message, message
 from mlwright.server.receiving import receive
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import STREAMED, Permission, Route
 from mlwright.server.sending import send
 from mlwright.tracking.files import ARTIFACTS, Listed
 from mlwright.workflow.run_files import RunFiles
@@ -52,6 +52,7 @@ class FileMessage(Message):
 
 
 async def _upload(call: Call) -> Any:
+    """Store a file; over what was there."""
     files, place = call.tracker.files, places.place(call)
     await call.read(files.check, place)
     with files.upload() as upload:
@@ -62,10 +63,12 @@ async def _upload(call: Call) -> Any:
 
 
 async def _download(call: Call) -> Response:
+    """Get a file, or a range of its bytes."""
     return await _sent(call, places.place(call))
 
 
 async def _delete(call: Call) -> Any:
+    """Delete a file, or a folder with all that is in it."""
     files, place = call.tracker.files, places.place(call, folder=True)
     while await call.write(lambda tx: files.delete(tx, place, _DELETED_AT_ONCE)) == _DELETED_AT_ONCE:
         pass
@@ -73,7 +76,7 @@ async def _delete(call: Call) -> Any:
 
 
 async def _list(call: Call) -> Any:
-    """What lies in a folder, by its place; nothing for a file, and for no folder."""
+    """Tell what lies in a folder, by its place; nothing for a file, and for no folder."""
     asked = await message(call, _Listing)
     place = places.folder(asked.path)
     listed, end = await call.read(_inside, call, place, "")
@@ -83,7 +86,7 @@ async def _list(call: Call) -> Any:
 
 
 async def _list_of_run(call: Call) -> Any:
-    """What lies in a folder of a run, a page at a time."""
+    """Tell what lies in a folder of a run, a page at a time."""
     asked = await message(call, _OfRun)
     found = await call.read(call.tracker.reports.get, asked.run)
     folder = places.folder(asked.path)
@@ -99,7 +102,7 @@ async def _list_of_run(call: Call) -> Any:
 
 
 async def _download_of_run(call: Call) -> Response:
-    """A file of a run, as clients of MLflow 1 ask for it."""
+    """Get a file of a run, as clients of MLflow 1 ask for it."""
     asked = await message(call, _OfRun)
     if not asked.path:
         raise missing_value("path")
@@ -109,6 +112,7 @@ async def _download_of_run(call: Call) -> Response:
 
 
 async def _no_url(_: Call) -> Any:
+    """Refused: no URLs are signed here."""
     raise Refused(
         501, "NOT_IMPLEMENTED", "this server signs no URLs: send files to it, and fetch them from it"
     )
@@ -184,7 +188,7 @@ _PLACE = "mlflow-artifacts/artifacts/{path:path}"
 ROUTES = (
     Route("GET", "mlflow-artifacts/artifacts", _list, _R),
     Route("GET", _PLACE, _download, _R),
-    Route("PUT", _PLACE, _upload, _W),
+    Route("PUT", _PLACE, _upload, _W, STREAMED),
     Route("DELETE", _PLACE, _delete, _W),
     Route("GET", "mlflow/artifacts/list", _list_of_run, _R),
     Route("GET", "mlflow-artifacts/presigned/{path:path}", _no_url, _R),
