@@ -199,7 +199,8 @@ class Runs:
         if not rows or not reference:
             count = self._database.read(_SQL["count_runs"])[0]["runs"] if back else 0
             told = f": there {'is 1' if count == 1 else f'are {count}'}" if count else ""
-            raise NotFound(f"there is no run {reference!r}{told}", hint="mlwright runs list")
+            by_id = "; a run that a client reported is named by its id" if back else ""
+            raise NotFound(f"there is no run {reference!r}{told}", hint=f"mlwright runs list{by_id}")
         if len(rows) > 1:
             raise Invalid(
                 f"{reference!r} fits several runs: {', '.join(row['id'] for row in rows)}",
