@@ -1,4 +1,4 @@
-"""MLflow's registry over our own: what its client registers is a version here, and ours can be loaded there."""
+"""MLflow's registry over our own: what its client registers is a version here; it loads ours."""
 
 from __future__ import annotations
 
