@@ -15,6 +15,7 @@ _COMMANDS = {
     "init": ("mlwright.workspace.cli:init", "Make a new project."),
     "run": ("mlwright.workflow.cli:run", "Run a pipeline."),
     "serve": ("mlwright.serving.cli:serve", "Answer predictions of a model over HTTP."),
+    "up": ("mlwright.server.cli:up", "Answer MLflow's clients on this workspace."),
     "lineage": ("mlwright.versioning.cli:lineage", "Show what a thing was made from, or what came of it."),
     "gc": ("mlwright.workspace.cli:gc", "Free the room of what nothing names any more."),
     "events": ("mlwright.workspace.cli:events", "Show what happened in the workspace."),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from importlib import metadata
 
 from packaging.requirements import Requirement
 
 from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.spec import ReplicaSpec
 
 _EXTRA = "serve"
@@ -38,11 +38,6 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
     )
 
 
-def url_of(address: str, port: int | str) -> str:
-    """`http://127.0.0.1:8000`, `http://[::1]:8000`."""
-    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
-
-
 def loopback(host: str, port: int) -> str:
     """The address to listen on.
 
@@ -50,7 +45,7 @@ def loopback(host: str, port: int) -> str:
         Invalid: one that others can reach, or a port that is none.
     """
     address = "127.0.0.1" if host == "localhost" else host
-    if not _is_loopback(address):
+    if not is_loopback(address):
         raise Invalid(
             f"{host} can be reached from outside, and predictions are answered without asking who asks",
             hint="leave out --host, and put a proxy that asks in front",
@@ -58,13 +53,6 @@ def loopback(host: str, port: int) -> str:
     if not 0 <= port <= 65535:
         raise Invalid(f"{port} is not a port", hint="choose one from 1024 to 65535, or 0 for a free one")
     return address
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def serve_requirements() -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -18,14 +17,14 @@ from typing import Self
 
 from mlwright.compute.process import cause_of_death, start_python
 from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
+from mlwright.kernel.sockets import listen, url_of
 from mlwright.serving.client import Client
-from mlwright.serving.plan import loopback, url_of
+from mlwright.serving.plan import loopback
 from mlwright.serving.spec import FAILURE, ReplicaSpec
 
 _LOG = "replica.log"
 _KEPT_WORDS = 2000
 _POLL_S = 0.02
-_BACKLOG = 2048
 
 
 class Server:
@@ -158,7 +157,7 @@ def start_replica(
         Unavailable: the port cannot be had, or the replica is not ready in time.
         WorkFailed: the replica ended instead of becoming ready; its last words follow.
     """
-    with _listen(loopback(host, port), port) as listener:
+    with listen(loopback(host, port), port) as listener:
         folder.mkdir(parents=True, exist_ok=True)
         own = Path(tempfile.mkdtemp(prefix="replica-", dir=folder.resolve()))
         spec.write(own / "spec.json")
@@ -171,27 +170,6 @@ def start_replica(
         server.stop(grace_s=0)
         raise
     return server
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    """A listening socket. Its protocol is named, since uvloop sets TCP_NODELAY only then."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    except OSError as error:
-        raise Unavailable(f"this machine does not have the address {address}: {error.strerror}") from error
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        reasons = {errno.EADDRINUSE: "is taken", errno.EACCES: "is not allowed for this user"}
-        reason = reasons.get(error.errno or 0, f"cannot be had: {error.strerror}")
-        raise Unavailable(
-            f"port {port} of {address} {reason}", hint="choose another: --port 0 takes a free one"
-        ) from error
-    return listener
 
 
 def _spawn(python: Path, own: Path, listener: socket.socket, threads: int) -> subprocess.Popen[bytes]:

@@ -1,0 +1,86 @@
+"""The bodies of requests, of which no more is kept than their route allows, nor in all than fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.types import Receive
+
+from mlwright.kernel.errors import Invalid, Unavailable
+
+MOST_BYTES = 64 << 20
+"""What all bodies that are being received may hold together."""
+_SMALL_BYTES = 64 << 10
+"""A body up to this size is not counted: so many connections do not come."""
+
+
+class TooLarge(Invalid):
+    """A body is larger than its route takes."""
+
+    http_status = 413
+
+
+class Bodies:
+    """Reads bodies, and knows how much of them is held."""
+
+    def __init__(self) -> None:
+        self._held_bytes = 0
+
+    async def read(self, receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
+        """The whole body.
+
+        What is not read is read and thrown away by the server, so that the client gets to the answer.
+
+        Raises:
+            TooLarge: it has more bytes than `limit_bytes`.
+            Invalid: the client has gone before its end, or has encoded it.
+            Unavailable: too much is held already.
+        """
+        if (coding := headers.get(b"content-encoding", b"identity").lower()) != b"identity":
+            raise Invalid(f"the body must not be encoded, and is {coding[:40].decode('latin-1')}")
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared[:20]) > limit_bytes:
+            raise _too_large(limit_bytes)
+        chunks: list[bytes] = []
+        size = counted = 0
+        try:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Invalid("the body ended too early")
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise _too_large(limit_bytes)
+                if size > _SMALL_BYTES:
+                    self._take(size - counted)
+                    counted = size
+                chunks.append(chunk)
+                more = message.get("more_body", False)
+        finally:
+            self._held_bytes -= counted
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    @contextmanager
+    def held(self, size_bytes: int) -> Iterator[None]:
+        """Count what a handler keeps of a body that it reads itself, while the block runs.
+
+        Raises:
+            Unavailable: too much is held already.
+        """
+        self._take(size_bytes)
+        try:
+            yield
+        finally:
+            self._held_bytes -= size_bytes
+
+    def _take(self, size_bytes: int) -> None:
+        if self._held_bytes + size_bytes > MOST_BYTES:
+            raise Unavailable("too much is being received at once", hint="try again soon")
+        self._held_bytes += size_bytes
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit_bytes:,} bytes", hint="send less at once")

@@ -1,0 +1,81 @@
+"""A request as a handler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Concatenate, ParamSpec, TypeVar
+
+from starlette.requests import Request
+from starlette.types import Receive, Scope
+
+from mlwright.kernel.database import Source, Transaction
+from mlwright.server.routes import Route
+from mlwright.server.tracker import Tracker
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Call:
+    """One request of a route.
+
+    Args:
+        tracker: the rooms.
+        route: that it asks for.
+        names: the variables of the route's path.
+        headers: by name, in small letters.
+    """
+
+    __slots__ = ("__dict__", "_receive", "_scope", "headers", "names", "route", "tracker")
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        route: Route,
+        names: Mapping[str, str],
+        headers: dict[bytes, bytes],
+        scope: Scope,
+        receive: Receive,
+    ) -> None:
+        self.tracker = tracker
+        self.route = route
+        self.names = names
+        self.headers = headers
+        self._scope = scope
+        self._receive = receive
+
+    @property
+    def method(self) -> str:
+        """`GET`, `POST`, ..."""
+        return str(self._scope["method"])
+
+    @property
+    def query(self) -> bytes:
+        """What stands behind the question mark, as it was sent."""
+        return bytes(self._scope["query_string"])
+
+    @cached_property
+    def request(self) -> Request:
+        """The same for handlers that stream."""
+        return Request(self._scope, self._receive)
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: it has more bytes than the route takes.
+            Invalid: the client has gone before its end, or has encoded it.
+            Unavailable: too much is held already.
+        """
+        return await self.tracker.bodies.read(self._receive, self.headers, self.route.body_bytes)
+
+    async def read(
+        self, function: Callable[Concatenate[Source, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What `function(source, ...)` answers, which only reads; it runs in a thread."""
+        return await self.tracker.readers.read(function, *args, **kwargs)
+
+    async def write(self, change: Callable[[Transaction], T]) -> T:
+        """What `change(tx)` answers; it is on disk on return, and may be called twice."""
+        return await self.tracker.commits.write(change)

@@ -1,0 +1,84 @@
+"""What is told of failures, in MLflow's words: an `error_code`, a message, a status.
+
+Source: MLflow 3.17, `mlflow.exceptions`: which code goes with which status. Its clients ask again after 408,
+429 and 5xx other than 501, so that nothing that will fail again has one of these.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import msgspec
+from starlette.responses import Response
+
+from mlwright.kernel.errors import Conflict, Corrupt, Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.server.bodies import TooLarge
+
+INVALID = "INVALID_PARAMETER_VALUE"
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+TAKEN = "RESOURCE_ALREADY_EXISTS"
+_RETRY_AFTER = {"retry-after": "1"}
+
+
+class Refused(MlwrightError):
+    """A request that is answered with an error of MLflow's.
+
+    Args:
+        status: of the HTTP answer.
+        error_code: as MLflow names it.
+        message: what happened.
+    """
+
+    def __init__(self, status: int, error_code: str, message: str) -> None:
+        super().__init__(message)
+        self.http_status = status
+        self.error_code = error_code
+
+
+def invalid(message: str) -> Refused:
+    """The refusal of a value that a request has."""
+    return Refused(400, INVALID, message)
+
+
+def invalid_value(name: str, value: object, why: str) -> Refused:
+    """The refusal of a value, which is shown, cut where it is long."""
+    shown = msgspec.json.encode(value[:100] if isinstance(value, str) else value).decode()
+    return invalid(f"Invalid value {shown} for parameter '{name}' supplied: {why}")
+
+
+def missing_value(name: str) -> Refused:
+    """The refusal of a request without what it must have."""
+    return invalid(f"Missing value for required parameter '{name}'.")
+
+
+def told(error: Exception) -> Response:
+    """The answer to a request that failed."""
+    status, code = _status_and_code(error)
+    message = (
+        error.message if isinstance(error, MlwrightError) else "the server failed, which is its own mistake"
+    )
+    if isinstance(error, MlwrightError) and error.hint:
+        message = f"{message} ({error.hint})"
+    if code == "INTERNAL_ERROR":
+        traceback.print_exception(error, file=sys.stderr)
+    body = msgspec.json.encode({"error_code": code, "message": message})
+    headers = _RETRY_AFTER if status == 503 else None
+    return Response(body, status, headers, "application/json")
+
+
+def _status_and_code(error: Exception) -> tuple[int, str]:
+    match error:
+        case Refused():
+            return error.http_status, error.error_code
+        case TooLarge():
+            return 413, INVALID
+        case NotFound():
+            return 404, MISSING
+        case Invalid() | Conflict():
+            return 400, INVALID
+        case Unavailable():
+            return 503, "TEMPORARILY_UNAVAILABLE"
+        case Corrupt():
+            return 500, "DATA_LOSS"
+    return 500, "INTERNAL_ERROR"

@@ -1,0 +1,120 @@
+"""MLflow's methods for experiments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlwright.kernel.errors import Conflict
+from mlwright.server.call import Call
+from mlwright.server.protocols.mlflow import limits, told
+from mlwright.server.protocols.mlflow.errors import TAKEN, Refused, invalid
+from mlwright.server.protocols.mlflow.wire import EMPTY, Message, Tag, message
+from mlwright.server.routes import Permission, Route
+
+
+class _Asked(Message):
+    experiment_id: str | None = None
+
+
+class _Named(Message):
+    experiment_name: str | None = None
+
+
+class _Create(Message):
+    name: str | None = None
+    artifact_location: str | None = None
+    tags: list[Tag] | None = None
+
+
+class _Update(_Asked):
+    new_name: str | None = None
+
+
+class _Tagged(_Asked):
+    key: str | None = None
+    value: str | None = None
+
+
+async def _create(call: Call) -> Any:
+    asked = await message(call, _Create, "name")
+    name = limits.value(asked.name, "name", limits.EXPERIMENT_NAME_LENGTH)
+    if asked.artifact_location:
+        raise invalid(
+            "Invalid value for parameter 'artifact_location' supplied: this server keeps artifacts itself,"
+            " at a place of its own"
+        )
+    tags = dict(_tag(tag.key, tag.value) for tag in asked.tags or ())
+    experiments = call.tracker.experiments
+    try:
+        made = await call.write(lambda tx: experiments.create(tx, name, tags))
+    except Conflict as error:
+        raise Refused(400, TAKEN, error.message) from None
+    return {"experiment_id": str(made.id)}
+
+
+async def _get(call: Call) -> Any:
+    asked = await message(call, _Asked, "experiment_id")
+    found = await call.read(call.tracker.experiments.get, limits.experiment(asked.experiment_id))
+    return {"experiment": told.experiment(found)}
+
+
+async def _get_by_name(call: Call) -> Any:
+    asked = await message(call, _Named, "experiment_name")
+    found = await call.read(call.tracker.experiments.named, asked.experiment_name or "")
+    return {"experiment": told.experiment(found)}
+
+
+async def _update(call: Call) -> Any:
+    asked = await message(call, _Update, "experiment_id", "new_name")
+    name = limits.value(asked.new_name, "name", limits.EXPERIMENT_NAME_LENGTH)
+    experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
+    await call.write(lambda tx: experiments.rename(tx, identity, name))
+    return EMPTY
+
+
+async def _delete(call: Call) -> Any:
+    asked = await message(call, _Asked, "experiment_id")
+    experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
+    await call.write(lambda tx: experiments.delete(tx, identity))
+    return EMPTY
+
+
+async def _restore(call: Call) -> Any:
+    asked = await message(call, _Asked, "experiment_id")
+    experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
+    await call.write(lambda tx: experiments.restore(tx, identity))
+    return EMPTY
+
+
+async def _set_tag(call: Call) -> Any:
+    asked = await message(call, _Tagged, "experiment_id", "key")
+    experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
+    key, value = _tag(asked.key, asked.value)
+    await call.write(lambda tx: experiments.set_tag(tx, identity, key, value))
+    return EMPTY
+
+
+async def _delete_tag(call: Call) -> Any:
+    asked = await message(call, _Tagged, "experiment_id", "key")
+    experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
+    key = asked.key or ""
+    await call.write(lambda tx: experiments.remove_tag(tx, identity, key))
+    return EMPTY
+
+
+def _tag(key: str | None, value: str | None) -> tuple[str, str]:
+    return limits.name(key or "", "key"), limits.value(value, "value", limits.EXPERIMENT_TAG_LENGTH)
+
+
+_R, _W = Permission.READ, Permission.WRITE
+ROUTES = (
+    Route("POST", "mlflow/experiments/create", _create, _W),
+    Route("GET", "mlflow/experiments/get", _get, _R),
+    Route("GET", "mlflow/experiments/get-by-name", _get_by_name, _R),
+    Route("POST", "mlflow/experiments/update", _update, _W),
+    Route("POST", "mlflow/experiments/delete", _delete, _W),
+    Route("POST", "mlflow/experiments/restore", _restore, _W),
+    Route("POST", "mlflow/experiments/set-experiment-tag", _set_tag, _W),
+    Route("POST", "mlflow/experiments/delete-experiment-tag", _delete_tag, _W),
+)
+"""The methods, by their paths below `/api/2.0/`."""

@@ -1,0 +1,21 @@
+"""Every method of MLflow's protocol that is answered, at each of the places where its clients ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from mlwright.server.protocols.mlflow import experiments, metrics, reporting, runs
+from mlwright.server.routes import Route
+
+_PLACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/2.0/", "/ajax-api/3.0/")
+
+
+def placed(routes: Iterable[Route]) -> list[Route]:
+    """Routes whose paths stand below a version of the protocol, once for each version."""
+    return [replace(route, path=place + route.path) for route in routes for place in _PLACES]
+
+
+ROUTES = placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES))
+"""All of them."""

@@ -1,0 +1,173 @@
+"""Runs and experiments in MLflow's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mlwright.kernel.database import Source
+from mlwright.server.protocols.mlflow.wire import Int64, Message, Tag, number
+from mlwright.tracking.experiments import Experiment
+from mlwright.tracking.points import Point
+from mlwright.tracking.reports import Input, RunData, data_of
+from mlwright.tracking.run import Run, RunState
+
+RUN_NAME, USER = "mlflow.runName", "mlflow.user"
+"""Tags that say what a run is called, and whose it is."""
+STATES = {
+    "RUNNING": RunState.RUNNING,
+    "SCHEDULED": RunState.SCHEDULED,
+    "FINISHED": RunState.SUCCEEDED,
+    "FAILED": RunState.FAILED,
+    "KILLED": RunState.CANCELLED,
+}
+"""What each status of MLflow's is here, in the order of its numbers, which begin at 1."""
+_STATUSES = {state: status for status, state in STATES.items()} | {RunState.LOST: "FAILED"}
+
+
+class ExperimentMessage(Message):
+    """An experiment as it is told."""
+
+    experiment_id: str
+    name: str
+    artifact_location: str
+    lifecycle_stage: str
+    last_update_time: int
+    creation_time: int
+    tags: list[Tag] | None = None
+
+
+class MetricMessage(Message):
+    """A value of a metric, either way."""
+
+    key: str | None = None
+    value: float | str | None = None
+    timestamp: Int64 | None = None
+    step: Int64 | None = None
+    model_id: str | None = None
+    dataset_name: str | None = None
+    dataset_digest: str | None = None
+    run_id: str | None = None
+
+
+class DatasetMessage(Message):
+    """A dataset that a run has read."""
+
+    name: str | None = None
+    digest: str | None = None
+    source_type: str | None = None
+    source: str | None = None
+    schema: str | None = None
+    profile: str | None = None
+
+
+class InputMessage(Message):
+    """A dataset, and what is said of this use of it."""
+
+    tags: list[Tag] | None = None
+    dataset: DatasetMessage | None = None
+
+
+class InfoMessage(Message):
+    """What a run is."""
+
+    run_uuid: str
+    experiment_id: str
+    run_name: str
+    user_id: str
+    status: str
+    start_time: int
+    artifact_uri: str
+    lifecycle_stage: str
+    run_id: str
+    end_time: int | None = None
+
+
+def experiment(found: Experiment) -> ExperimentMessage:
+    """An experiment in MLflow's words."""
+    return ExperimentMessage(
+        experiment_id=str(found.id),
+        name=found.name,
+        artifact_location=f"mlflow-artifacts:/{found.id}",
+        lifecycle_stage=_stage(found.deleted_us),
+        last_update_time=found.updated_us // 1000,
+        creation_time=found.created_us // 1000,
+        tags=_pairs(found.tags) or None,
+    )
+
+
+def artifact_uri(found: Run) -> str:
+    """Where a client finds the files of a run."""
+    return f"mlflow-artifacts:/{found.experiment_id}/{found.id}/artifacts"
+
+
+def info(found: Run, tags: Mapping[str, str]) -> InfoMessage:
+    """What a run is, in MLflow's words."""
+    return InfoMessage(
+        run_uuid=found.id,
+        experiment_id=str(found.experiment_id),
+        run_name=found.title,
+        user_id=tags.get(USER, ""),
+        status=_STATUSES[found.state],
+        start_time=found.created_us // 1000,
+        end_time=None if found.finished_us is None else found.finished_us // 1000,
+        artifact_uri=artifact_uri(found),
+        lifecycle_stage=_stage(found.deleted_us),
+        run_id=found.id,
+    )
+
+
+def run(found: Run, data: RunData) -> dict[str, Any]:
+    """A run with what was reported of it, in MLflow's words; what there is none of is left out."""
+    reported: dict[str, Any] = {}
+    if data.metrics:
+        reported["metrics"] = [
+            MetricMessage(
+                key=each.name, value=number(each.value), timestamp=each.at_us // 1000, step=each.step
+            )
+            for each in data.metrics
+        ]
+    if data.params:
+        reported["params"] = _pairs(data.params)
+    if data.tags:
+        reported["tags"] = _pairs(data.tags)
+    inputs = {"dataset_inputs": [_input(each) for each in data.inputs]} if data.inputs else {}
+    return {"info": info(found, data.tags), "data": reported, "inputs": inputs}
+
+
+def runs(source: Source, found: Sequence[Run]) -> list[dict[str, Any]]:
+    """Many runs with what was reported of them."""
+    data = data_of(source, [each.id for each in found])
+    return [run(each, data[each.id]) for each in found]
+
+
+def points(found: Iterable[Point], run: str | None = None) -> list[MetricMessage]:
+    """Points of a series.
+
+    Args:
+        run: of which run they are, where that is told with each.
+    """
+    return [
+        MetricMessage(key=name, value=number(value), timestamp=at_us // 1000, step=step, run_id=run)
+        for name, value, step, at_us in found
+    ]
+
+
+def _stage(deleted_us: int | None) -> str:
+    return "active" if deleted_us is None else "deleted"
+
+
+def _pairs(pairs: Mapping[str, str]) -> list[Tag]:
+    return [Tag(key=key, value=value) for key, value in pairs.items()]
+
+
+def _input(each: Input) -> InputMessage:
+    dataset = DatasetMessage(
+        name=each.name,
+        digest=each.hash,
+        source_type=each.source_type,
+        source=each.source,
+        schema=each.schema or None,
+        profile=each.profile or None,
+    )
+    return InputMessage(tags=_pairs(each.tags) or None, dataset=dataset)

@@ -1,0 +1,43 @@
+"""The rooms that the protocol's handlers speak to, and the ways to read and to change them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import Struct
+
+from mlwright.server.bodies import Bodies
+from mlwright.server.commits import Commits
+from mlwright.server.readers import Readers
+from mlwright.tracking.experiments import Experiments
+from mlwright.tracking.reports import Reports
+from mlwright.workflow import Rooms
+
+
+class Tracker(Struct, frozen=True):
+    """What a server holds while it runs."""
+
+    rooms: Rooms
+    experiments: Experiments
+    reports: Reports
+    commits: Commits
+    readers: Readers
+    bodies: Bodies
+
+    @classmethod
+    def begin(cls, rooms: Rooms) -> Tracker:
+        """Start the threads that write and read; called inside the event loop."""
+        database = rooms.database
+        return cls(
+            rooms,
+            Experiments(database),
+            Reports(database),
+            Commits(database, asyncio.get_running_loop()),
+            Readers(database),
+            Bodies(),
+        )
+
+    def end(self) -> None:
+        """Commit what was taken, and end the threads."""
+        self.commits.close()
+        self.readers.close()
