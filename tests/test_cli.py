@@ -21,6 +21,7 @@ CHANGING = {
     "init",
     "run",
     "serve",
+    "up",
     "runs resume",
     "runs cancel",
     "runs reproduce",

@@ -17,7 +17,7 @@ from mlwright.kernel.errors import Corrupt, Invalid, NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.tracking import Cursor, Point, Points, Runs
-from mlwright.tracking.chunks import pack, unpack
+from mlwright.tracking.chunks import from_plain, pack, plain, unpack
 from mlwright.tracking.series import CHUNK, append, history, sample
 from tests.tracking.conftest import begin
 
@@ -81,7 +81,7 @@ def test_what_is_packed_is_unpacked(points: list[tuple[int, int, float]]) -> Non
 
     found = unpack(pack(given_points))
 
-    assert told(found) == told(given_points)
+    assert told(found) == told(from_plain(plain(given_points))) == told(given_points)
     assert all(
         bits == array("d", [math.nan]).tobytes()
         for _, _, bits in told(found)
@@ -116,6 +116,8 @@ def test_a_damaged_chunk_is_called_corrupt(place: int) -> None:
 
     with pytest.raises(Corrupt, match="a chunk of a metric"):
         unpack(bytes(data))
+    with pytest.raises(Corrupt, match="open points of a metric are cut off"):
+        from_plain(plain(line(2))[:-1])
 
 
 small = st.tuples(
@@ -196,7 +198,7 @@ def test_a_long_series_is_sealed_at_once(database: Database) -> None:
 
     rows = database.read("SELECT points FROM chunk ORDER BY number")
     assert [row["points"] for row in rows] == [1250, 1250]
-    assert not database.read("SELECT step FROM point")
+    assert not database.read("SELECT number FROM point")
     assert new == 2500
     assert told_of(whole_history(database, run.id, "loss", 999)) == told(line(2500))
 

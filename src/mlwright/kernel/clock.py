@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+
+from mlwright.kernel.errors import Invalid
+
+Moment = str | datetime | None
+
+_LENGTH = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?(s|min|m|h|d|w)")
+_UNITS_S = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now_us() -> int:
@@ -40,3 +49,46 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return "unknown-boot"
+
+
+def parse_moment(moment: Moment, now_us: int) -> int | None:
+    """A point in time in microseconds since the epoch; without an offset it is the reader's own time.
+
+    Args:
+        moment: how long ago (`2h`), or when (`2026-11-20`, `2026-11-20T15:30`); a date is its beginning.
+        now_us: the present.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if moment is None:
+        return None
+    try:
+        if isinstance(moment, str):
+            if ago := _LENGTH.fullmatch(moment.strip()):
+                return max(0, now_us - _length_us(ago))
+            at = datetime.fromisoformat(moment.strip())
+        else:
+            at = moment
+        return (at.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+    except (ValueError, OverflowError, OSError) as error:
+        raise Invalid(
+            f"{moment!r} is no point in time",
+            hint="write how long ago (30m, 2h, 3d) or when (2026-11-20, 2026-11-20T15:30)",
+        ) from error
+
+
+def parse_duration(text: str) -> int:
+    """A length of time, `90s`, `15m`, `2h`, `3d`, in microseconds.
+
+    Raises:
+        Invalid: it is none.
+    """
+    found = _LENGTH.fullmatch(text.strip())
+    if found is None:
+        raise Invalid(f"{text!r} is no length of time", hint="write 90s, 15m, 2h or 3d")
+    return min(_length_us(found), 2**63 - 1)
+
+
+def _length_us(found: re.Match[str]) -> int:
+    return int(float(found[1]) * _UNITS_S[found[2]] * 1e6)

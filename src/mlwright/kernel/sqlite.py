@@ -193,6 +193,7 @@ class SqliteConnection:
                 _write_ahead(self._connection)
             self._connection.pragma("synchronous", "full")
             self._connection.pragma("foreign_keys", "on")
+            self._connection.pragma("case_sensitive_like", "on")  # as everywhere else
             self._connection.pragma("cache_size", -_CACHE_KIB)
             self._connection.wal_autocheckpoint(_LOG_PAGES)
             self._cursor = self._connection.cursor()

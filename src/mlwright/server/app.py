@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from mlwright.kernel.version import VERSION
 from mlwright.server import guard
 from mlwright.server.call import Call
+from mlwright.server.protocols.mlflow import outside
 from mlwright.server.protocols.mlflow.errors import Refused, told
 from mlwright.server.protocols.mlflow.routes import ROUTES as MLFLOW
 from mlwright.server.routes import Permission, Route, Table
@@ -73,7 +74,7 @@ class App:
         if (reason := guard.refusal(headers, permission)) is not None:
             raise Refused(403, "PERMISSION_DENIED", reason)
         if route is None:
-            raise _no_route(method, path, list(methods))
+            raise outside.refusal(method, path, methods)
         return await route.handler(Call(self._tracker, route, names, headers, scope, receive))
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -83,12 +84,3 @@ class App:
         await receive()
         self._tracker.end()
         await send({"type": "lifespan.shutdown.complete"})
-
-
-def _no_route(method: str, path: str, known: list[str]) -> Refused:
-    shown = path[:200]
-    if known:
-        return Refused(
-            405, "ENDPOINT_NOT_FOUND", f"{method} is not for {shown}: {', '.join(sorted(known))} is"
-        )
-    return Refused(404, "ENDPOINT_NOT_FOUND", f"there is nothing at {shown}")

@@ -6,10 +6,13 @@ name of this machine, which is known by `Origin`, or by one of its own that lead
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from mlwright.kernel.sockets import is_loopback
 from mlwright.server.routes import Permission
+
+_HOST = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]{1,5})?")
 
 
 def refusal(headers: Mapping[bytes, bytes], permission: Permission) -> str | None:
@@ -32,9 +35,8 @@ def refusal(headers: Mapping[bytes, bytes], permission: Permission) -> str | Non
 
 def _is_here(host: str) -> bool:
     """Whether a `Host` header, with a port or without, names this machine by its loopback."""
-    if host.startswith("["):
-        name, _, port = host[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        name, _, port = host.partition(":")
-    return (name.lower() == "localhost" or is_loopback(name)) and (not port or port.isdecimal())
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found["six"] or found["name"]
+    return name.lower() == "localhost" or is_loopback(name)

@@ -18,6 +18,7 @@ from mlwright.tracking.metrics import record_metrics, record_params
 from mlwright.tracking.points import Point, Points
 from mlwright.tracking.reports import Input, Reports, RunData, data_of
 from mlwright.tracking.runs import Run, Runs, RunState
+from mlwright.tracking.search import Page, Search
 from mlwright.tracking.series import Cursor
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "JournalReader",
     "LoggedArtifact",
     "Metric",
+    "Page",
     "Param",
     "Point",
     "Points",
@@ -39,6 +41,7 @@ __all__ = [
     "RunFilter",
     "RunState",
     "Runs",
+    "Search",
     "data_of",
     "read_journal",
     "record_metrics",

@@ -1,7 +1,8 @@
-"""Sealed points as bytes: numbers as differences, bytes of equal weight side by side, then deflated.
+"""Points as bytes: open ones as they are, sealed ones as small as is quickly done.
 
-A chunk is a byte that names the format, one that says which columns are differences, the number of points
-in four bytes, and the columns: steps, moments, bits of the values.
+Open points are three columns of 64 bits: steps, moments, bits of the values. A chunk is a byte that names
+the format, one that says which columns are no differences, the number of points in four bytes, and the
+columns, deflated: numbers as differences, and bytes of equal weight side by side.
 """
 
 from __future__ import annotations
@@ -22,6 +23,23 @@ _LEVEL = 1
 _MOST_POINTS = 1 << 20
 
 
+def plain(points: Points) -> bytes:
+    """Points as bytes, in their order; every bit of their values is kept."""
+    return little(points.steps) + little(points.at_us) + little(points.bits)
+
+
+def from_plain(data: bytes) -> Points:
+    """The points of `plain`.
+
+    Raises:
+        Corrupt: these are not bytes that `plain` wrote.
+    """
+    if len(data) % (3 * _WIDTH):
+        raise Corrupt("open points of a metric are cut off")
+    size = len(data) // 3
+    return _points(*(from_little(data[begin : begin + size]) for begin in (0, size, 2 * size)))
+
+
 def pack(points: Points) -> bytes:
     """Points as bytes, in their order; every bit of their values is kept.
 
@@ -29,14 +47,14 @@ def pack(points: Points) -> bytes:
         points: at most 2**20.
     """
     assert len(points) <= _MOST_POINTS
-    plain, body = 0, []
+    undiffered, body = 0, []
     for place, column in enumerate((points.steps, points.at_us)):
         differences = _differences(column)
         if differences is None:
-            plain |= 1 << place
+            undiffered |= 1 << place
         body.append(_woven(little(column if differences is None else differences)))
     body.append(_woven(little(points.bits)))
-    return _HEAD.pack(_FORMAT, plain, len(points)) + zlib.compress(b"".join(body), _LEVEL)
+    return _HEAD.pack(_FORMAT, undiffered, len(points)) + zlib.compress(b"".join(body), _LEVEL)
 
 
 def unpack(data: bytes) -> Points:
@@ -47,8 +65,8 @@ def unpack(data: bytes) -> Points:
     """
     if len(data) < _HEAD.size:
         raise Corrupt("a chunk of a metric is cut off")
-    known, plain, count = _HEAD.unpack_from(data)
-    if known != _FORMAT or plain > 3 or count > _MOST_POINTS:
+    known, undiffered, count = _HEAD.unpack_from(data)
+    if known != _FORMAT or undiffered > 3 or count > _MOST_POINTS:
         raise Corrupt("a chunk of a metric begins with what none begins with")
     size = count * _WIDTH
     try:
@@ -60,11 +78,15 @@ def unpack(data: bytes) -> Points:
     columns = [from_little(_unwoven(body[begin : begin + size])) for begin in (0, size, 2 * size)]
     try:
         for place in (0, 1):
-            if not plain & 1 << place:
+            if not undiffered & 1 << place:
                 columns[place] = array("q", accumulate(columns[place]))
     except OverflowError as error:
         raise Corrupt("a chunk of a metric has numbers of more than 64 bits") from error
-    return Points(columns[0], columns[1], array("d", columns[2].tobytes()))
+    return _points(*columns)
+
+
+def _points(steps: array[int], at_us: array[int], bits: array[int]) -> Points:
+    return Points(steps, at_us, array("d", bits.tobytes()))
 
 
 def _differences(numbers: array[int]) -> array[int] | None:

@@ -105,7 +105,8 @@ class Points:
     @classmethod
     def sorted(cls, keys: Iterable[Key]) -> Points:
         """The points of keys, each once, by moment, step and value."""
-        return cls.of((key.step, key.at_us, key.value) for key in sorted(set(keys)))
+        found = sorted(set(keys))
+        return cls([key.step for key in found], [key.at_us for key in found], values_of(found))
 
 
 class Key(NamedTuple):
@@ -118,7 +119,7 @@ class Key(NamedTuple):
     @property
     def value(self) -> float:
         """The value it was made from."""
-        return math.nan if self.rank == _LEAST else value_of(_turned(self.rank))
+        return values_of([self])[0]
 
     @property
     def in_training(self) -> tuple[int, int, int]:
@@ -134,6 +135,12 @@ def bits_of(value: float) -> int:
 def value_of(bits: int) -> float:
     """The double that has these 64 bits."""
     return array("d", array("q", (bits,)).tobytes())[0]
+
+
+def values_of(keys: Iterable[Key]) -> array[float]:
+    """The values that keys were made from, one after the other."""
+    bits = [_NAN_BITS if rank == _LEAST else _turned(rank) for _, _, rank in keys]
+    return array("d", array("q", bits).tobytes())
 
 
 def key_of(step: int, at_us: int, value: float) -> Key:

@@ -97,12 +97,12 @@ SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :
 SELECT name, value, bits, step, at_us, sealed, open FROM metric WHERE run_id = :run_id;
 
 -- name: add_point
--- An open point of a metric.
-INSERT INTO point (run_id, name, step, at_us, bits) VALUES (:run_id, :name, :step, :at_us, :bits);
+-- Open points of a metric, as many as were told at once.
+INSERT INTO point (run_id, name, number, data) VALUES (:run_id, :name, :number, :data);
 
 -- name: points_of
 -- The open points of a metric.
-SELECT step, at_us, bits FROM point WHERE run_id = :run_id AND name = :name;
+SELECT data FROM point WHERE run_id = :run_id AND name = :name ORDER BY number;
 
 -- name: drop_points
 -- The open points of a metric become a chunk.
@@ -218,8 +218,8 @@ DELETE FROM tag WHERE run_id = :run_id AND name = :name;
 
 -- name: add_input
 -- A dataset that a run has read; of one that it told of before, the first word counts.
-INSERT INTO input (run_id, name, hash, source_type, source, schema, profile, tags)
-VALUES (:run_id, :name, :hash, :source_type, :source, :schema, :profile, :tags)
+INSERT INTO input (run_id, name, hash, source_type, source, schema, profile, tags, context)
+VALUES (:run_id, :name, :hash, :source_type, :source, :schema, :profile, :tags, :context)
 ON CONFLICT (run_id, name, hash) DO NOTHING;
 
 -- name: metrics_of_runs
@@ -258,3 +258,13 @@ WITH RECURSIVE wanted (id, rest) AS (
 SELECT input.run_id, input.name, input.hash, input.source_type, input.source, input.schema, input.profile,
     input.tags
 FROM wanted JOIN input ON input.run_id = wanted.id ORDER BY input.run_id, input.name, input.hash;
+
+-- name: tags_of_experiments
+-- The tags of experiments, whose ids stand one behind the other, each in 20 digits.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT CAST(substr(:ids, 1, 20) AS BIGINT), substr(:ids, 21)
+    UNION ALL SELECT CAST(substr(rest, 1, 20) AS BIGINT), substr(rest, 21) FROM wanted WHERE rest <> ''
+)
+SELECT experiment_tag.experiment_id, experiment_tag.name, experiment_tag.value
+FROM wanted JOIN experiment_tag ON experiment_tag.experiment_id = wanted.id
+ORDER BY experiment_tag.experiment_id, experiment_tag.name;

@@ -25,6 +25,8 @@ from mlwright.tracking.run import REPORTED, Run, RunState, run_of
 from mlwright.tracking.texts import held, held_tags
 
 _SQL = Queries.beside(__file__)
+_CONTEXT = "mlflow.data.context"
+"""The tag that says what a dataset was used for; filters ask for it."""
 _FEW = 8
 _SHOWN = 100
 
@@ -208,6 +210,7 @@ class Reports:
                 "schema": each.schema,
                 "profile": each.profile,
                 "tags": json.dumps(held_tags(each.tags)),
+                "context": each.tags.get(_CONTEXT),
             }
             for each in inputs
         ]

@@ -16,9 +16,11 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId, new_id, short
+from mlwright.kernel.search import find
 from mlwright.tracking import series
 from mlwright.tracking.experiments import Experiments
-from mlwright.tracking.filters import Nouns, RunFilter, compiled
+from mlwright.tracking.fields import RUN_COLUMNS, RUNS
+from mlwright.tracking.filters import Nouns, RunFilter, asked
 from mlwright.tracking.journal import Metric
 from mlwright.tracking.metrics import metrics_of, text_of
 from mlwright.tracking.points import Point, Points
@@ -321,11 +323,9 @@ class Runs:
             Invalid: no such state, kind or order, or a word that cannot be understood.
         """
         wanted = replace(wanted, **nouns)
-        if wanted.state is not None and wanted.state not in set(RunState):
-            raise Invalid(f"there is no run state {wanted.state!r}", hint=f"one of {', '.join(RunState)}")
-        statement = compiled(wanted, now_us())
+        search = asked(wanted)
         self.bury_lost()
-        return [run_of(row) for row in self._database.read(statement.sql, **statement.parameters)]
+        return [run_of(row) for row in find(self._database, RUNS, search, RUN_COLUMNS, now_us()).rows]
 
 
 def _param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:

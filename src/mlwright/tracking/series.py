@@ -15,8 +15,8 @@ from msgspec import Struct
 from mlwright.kernel.database import Queries, Source, Transaction
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
-from mlwright.tracking.chunks import pack, unpack
-from mlwright.tracking.points import Key, Point, Points, bits_of, key_of, value_of
+from mlwright.tracking.chunks import from_plain, pack, plain, unpack
+from mlwright.tracking.points import Key, Point, Points, bits_of, key_of, value_of, values_of
 from mlwright.tracking.texts import held
 
 _SQL = Queries.beside(__file__)
@@ -24,6 +24,10 @@ CHUNK = 1000
 """So many points are sealed together, at least; fewer than twice as many at most."""
 _FEW = 8
 """So many metrics are looked up one by one; of more, all that the run has are read."""
+
+
+Extreme = tuple[float, int, int]
+"""A value with its step and its moment."""
 
 
 class Cursor(NamedTuple):
@@ -87,24 +91,21 @@ class _Change:
 
     def append(self, name: str, head: Head | None, points: Points) -> None:
         """What of these points is new, as rows or as chunks."""
-        if head is None:
-            fresh = points if points.in_order else Points.sorted(points.keys())
-        elif head.alone:
-            fresh = Points.sorted([head.key, *points.keys()])
-        elif points.in_order and (points.steps[0], points.at_us[0]) > (head.key.step, head.key.at_us):
-            fresh = points
-        else:
-            fresh = self._unknown(name, head, points)
+        goes_on = points.in_order and _goes_on(head, points)
+        fresh = points if goes_on else Points.sorted(self._unknown(name, head, points))
         if not len(fresh):
             return
+        last = key_of(fresh.steps[-1], fresh.at_us[-1], fresh.values[-1])
+        if not goes_on:
+            last = max([*fresh.keys(), *([head.key] if head else ())], key=lambda key: key.in_training)
         self.new += len(fresh) - (head is not None and head.alone)
         sealed, waiting = (head.sealed, head.open) if head else (0, 0)
         if waiting + len(fresh) < CHUNK:
+            row = {"run_id": self._run, "name": name, "number": waiting}
+            self._points.append(row | {"data": plain(fresh)})
             waiting += len(fresh)
-            self._points += _point_rows(self._run, name, fresh)
         else:
             sealed, waiting = self._seal(name, sealed, fresh, waiting), 0
-        last = _last(fresh) if head is None else max(_last(fresh), head.key, key=lambda key: key.in_training)
         self._heads.append(_head_row(self._run, name, last, sealed, waiting))
 
     def write(self, experiment: int | None) -> None:
@@ -116,10 +117,13 @@ class _Change:
             if rows:
                 self._tx.execute_many(_SQL[query], rows)
 
-    def _unknown(self, name: str, head: Head, points: Points) -> Points:
-        """Those points that are not there, each once and in order."""
+    def _unknown(self, name: str, head: Head | None, points: Points) -> set[Key]:
+        """Those points that are not there; and that which was there alone, for it has to be written."""
         keys = set(points.keys())
-        keys -= _open_keys(self._tx, self._run, name)
+        if head is None or head.alone:
+            return keys | ({head.key} if head else set())
+        if head.open:
+            keys.difference_update(_open(self._tx, self._run, name).keys())
         old = [key for key in keys if (key.step, key.at_us) <= (head.key.step, head.key.at_us)]
         if old and head.sealed:
             box = {
@@ -131,7 +135,7 @@ class _Change:
             for chunk in self._tx.read(_SQL["chunks_around"], run_id=self._run, name=name, **box):
                 if any(_can_hold(chunk, key) for key in old):
                     keys.difference_update(_chunk(self._tx, self._run, name, chunk["number"]).keys())
-        return Points.sorted(keys)
+        return keys
 
     def _seal(self, name: str, sealed: int, fresh: Points, waiting: int) -> int:
         """Pack the open points with new ones; returns how many chunks there are then."""
@@ -167,8 +171,8 @@ def history(
         found += keys
         if len(found) > limit:
             end = found[limit - 1]
-            return [_point(name, key) for key in found[:limit]], Cursor(*end)
-    return [_point(name, key) for key in found], None
+            return _shown(name, found[:limit]), Cursor(*end)
+    return _shown(name, found), None
 
 
 def sample(source: Source, run: RunId, name: str, wanted: int = 1000) -> list[Point]:
@@ -192,13 +196,13 @@ def sample(source: Source, run: RunId, name: str, wanted: int = 1000) -> list[Po
         return history(source, run, name, limit=wanted)[0]
     stretches = _Stretches(total, (wanted - 1) // 2)
     for chunk in chunks:
-        if len(chunks) >= stretches.count:
+        if 2 * len(chunks) >= stretches.count:
             stretches.add_known(chunk)
         else:
             stretches.add(_chunk(source, run, name, chunk["number"]))
     if head.open:
         stretches.add(_open(source, run, name))
-    return [_point(name, key) for key in sorted({*stretches.found(), head.key})]
+    return _shown(name, sorted({*stretches.found(), head.key}))
 
 
 class _Stretches:
@@ -208,8 +212,8 @@ class _Stretches:
         self.count = count
         self._total = total
         self._seen = 0
-        self._lowest: dict[int, tuple[float, int, int]] = {}
-        self._highest: dict[int, tuple[float, int, int]] = {}
+        self._lowest: dict[int, Extreme] = {}
+        self._highest: dict[int, Extreme] = {}
 
     def add_known(self, chunk: dict[str, Any]) -> None:
         """A chunk whose extremes are known, as a whole in the part where its middle is."""
@@ -228,13 +232,12 @@ class _Stretches:
         while begin < len(points):
             place = (self._seen + begin) * self.count // self._total
             end = min(len(points), -(-(place + 1) * self._total // self.count) - self._seen)
-            about = _extremes(points.cut(begin, end))
-            if about is not None:
-                self._note(place, *about)
+            if (found := _extremes(points, begin, end)) is not None:
+                self._note(place, *found)
             begin = end
         self._seen += len(points)
 
-    def _note(self, place: int, lowest: tuple[float, int, int], highest: tuple[float, int, int]) -> None:
+    def _note(self, place: int, lowest: Extreme, highest: Extreme) -> None:
         if place not in self._lowest or lowest[0] < self._lowest[place][0]:
             self._lowest[place] = lowest
         if place not in self._highest or highest[0] > self._highest[place][0]:
@@ -278,13 +281,13 @@ def _in_order(source: Source, run: RunId, name: str, after: Cursor | None) -> It
         from_us = after.at_us if after else -(2**63)
         rows = source.read(_SQL["chunks_from"], run_id=run, name=name, from_us=from_us)
         chunks = [(row["first_us"], row["number"]) for row in rows]
-    rest = [head.key] if head.alone else sorted(_open_keys(source, run, name) if head.open else ())
+    rest = [head.key] if head.alone else sorted(_open(source, run, name).keys() if head.open else ())
     if rest:
         chunks = sorted([*chunks, (rest[0].at_us, None)], key=lambda chunk: chunk[0])
     waiting: list[Key] = []
     for place, (_, number) in enumerate(chunks):
         more = rest if number is None else _chunk(source, run, name, number).keys()
-        waiting = [*waiting, *(key for key in more if after is None or key > after)]
+        waiting += more if after is None else [key for key in more if key > after]
         waiting.sort()
         # What begins later may still have points in between.
         until = chunks[place + 1][0] if place + 1 < len(chunks) else None
@@ -297,12 +300,10 @@ def _in_order(source: Source, run: RunId, name: str, after: Cursor | None) -> It
 
 
 def _open(source: Source, run: RunId, name: str) -> Points:
-    return Points.sorted(_open_keys(source, run, name))
-
-
-def _open_keys(source: Source, run: RunId, name: str) -> set[Key]:
-    rows = source.read(_SQL["points_of"], run_id=run, name=name)
-    return {key_of(row["step"], row["at_us"], value_of(row["bits"])) for row in rows}
+    points = Points()
+    for row in source.read(_SQL["points_of"], run_id=run, name=name):
+        points += from_plain(row["data"])
+    return points
 
 
 def _chunk(source: Source, run: RunId, name: str, number: int) -> Points:
@@ -315,44 +316,39 @@ def _can_hold(chunk: Mapping[str, Any], key: Key) -> bool:
     return bool(within and chunk["first_us"] <= key.at_us <= chunk["last_us"])
 
 
-def _last(points: Points) -> Key:
-    """The last value among points, each there once."""
-    if points.in_order:
-        step, at_us, value = points.steps[-1], points.at_us[-1], points.values[-1]
-        return key_of(step, at_us, value)
-    return max(points.keys(), key=lambda key: key.in_training)
+def _goes_on(head: Head | None, points: Points) -> bool:
+    """Whether points that are in order all lie beyond what is there."""
+    if head is None:
+        return True
+    return not head.alone and (points.steps[0], points.at_us[0]) > (head.key.step, head.key.at_us)
 
 
 def _about(points: Points) -> dict[str, Any]:
-    """What is kept of a chunk beside its points."""
+    """What is kept of a chunk, whose points are by moment, beside them."""
     about: dict[str, Any] = {
         "points": len(points),
         "first_step": min(points.steps),
         "last_step": max(points.steps),
-        "first_us": min(points.at_us),
-        "last_us": max(points.at_us),
+        "first_us": points.at_us[0],
+        "last_us": points.at_us[-1],
     }
-    for place, which in enumerate(("lowest", "highest")):
-        found = (_extremes(points) or ((None, None, None),) * 2)[place]
-        about |= dict(zip((which, f"{which}_step", f"{which}_us"), found, strict=True))
+    found = _extremes(points, 0, len(points)) or ((None, None, None),) * 2
+    for which, extreme in zip(("lowest", "highest"), found, strict=True):
+        about |= dict(zip((which, f"{which}_step", f"{which}_us"), extreme, strict=True))
     return about
 
 
-def _extremes(points: Points) -> tuple[tuple[float, int, int], tuple[float, int, int]] | None:
-    """The lowest and the highest value, with step and moment of each; None when all are NaN."""
-    values = points.values.tolist()
+def _extremes(points: Points, begin: int, end: int) -> tuple[Extreme, Extreme] | None:
+    """The lowest and the highest value of a part, with step and moment of each; None when all are NaN."""
+    values = numbers = points.values[begin:end].tolist()
+    # An infinity less itself is none either: then too, look at each.
     if math.isnan(sum(values)):
-        values = [value for value in values if not math.isnan(value)]
-        if not values:
+        numbers = [value for value in values if not math.isnan(value)]
+        if not numbers:
             return None
-    places = points.values.index(min(values)), points.values.index(max(values))
+    places = begin + values.index(min(numbers)), begin + values.index(max(numbers))
     lowest, highest = ((points.values[at], points.steps[at], points.at_us[at]) for at in places)
     return lowest, highest
-
-
-def _point_rows(run: RunId, name: str, points: Points) -> Iterator[dict[str, Any]]:
-    for step, at_us, bits in zip(points.steps, points.at_us, points.bits, strict=True):
-        yield {"run_id": run, "name": name, "step": step, "at_us": at_us, "bits": bits}
 
 
 def _head_row(run: RunId, name: str, last: Key, sealed: int, waiting: int) -> dict[str, Any]:
@@ -369,5 +365,6 @@ def _head_row(run: RunId, name: str, last: Key, sealed: int, waiting: int) -> di
     }
 
 
-def _point(name: str, key: Key) -> Point:
-    return Point(name, key.value, key.step, key.at_us)
+def _shown(name: str, keys: list[Key]) -> list[Point]:
+    values = values_of(keys)
+    return [Point(name, value, step, at_us) for (at_us, step, _), value in zip(keys, values, strict=True)]

@@ -13,7 +13,7 @@ from mlwright.kernel.ids import looks_like_id
 from mlwright.sdk.codec_names import TREE
 from mlwright.storage.trees import is_safe
 from mlwright.tracking import RunState
-from mlwright.tracking.filters import KINDS
+from mlwright.tracking.fields import KINDS
 from mlwright.versioning import Version
 from mlwright.versioning.about import wrong_about
 from mlwright.workflow.attempts import AttemptState

@@ -34,7 +34,7 @@ def runs() -> None:
 @command("list", example="mlwright runs list --metric 'auc>0.9' --sort metric:auc")
 @click.option("--pipeline", help="Only of this pipeline, script or notebook.")
 @click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost.")
-@click.option("--kind", help="Only of this kind: pipeline, script, notebook, comparison.")
+@click.option("--kind", help="Only of this kind: pipeline, script, notebook, comparison, reported.")
 @click.option(
     "--since", metavar="WHEN", help="None that began before: 30m, 2h, 3d, 2026-11-20, 2026-11-20T15:30."
 )
@@ -44,6 +44,15 @@ def runs() -> None:
 )
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME>NUMBER", help="As auc>=0.9; may be repeated."
+)
+@click.option(
+    "--filter",
+    metavar="TEXT",
+    default="",
+    help="What must hold, as metrics.auc > 0.9 and tags.team = 'a' and status = 'FINISHED'.",
+)
+@click.option(
+    "--order-by", multiple=True, metavar="KEY [DESC]", help="As 'metrics.auc desc'; may be repeated."
 )
 @click.option("--sort", default="created", metavar="ORDER", help="created, took or metric:NAME; most first.")
 @click.option("--reverse", is_flag=True, help="Least first.")
@@ -64,7 +73,7 @@ def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
         rows.append(
             (
                 short(each.id),
-                each.pipeline,
+                each.title,
                 each.state,
                 show_time(each.created_us),
                 show_seconds(each.seconds),

@@ -32,6 +32,7 @@ DROP INDEX run_unfinished;
 CREATE INDEX run_unfinished ON run (created_us) WHERE state = 'running' AND kind <> 'reported';
 
 CREATE INDEX run_of_experiment ON run (experiment_id, created_us);
+CREATE INDEX run_named ON run (substr(name, 1, 100));
 
 CREATE TABLE tag (
     run_id TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
@@ -60,10 +61,9 @@ CREATE INDEX metric_best ON metric (name, experiment_id, value);
 CREATE TABLE point (
     run_id TEXT NOT NULL REFERENCES run (id) ON DELETE CASCADE,
     name TEXT NOT NULL,
-    step INTEGER NOT NULL,
-    at_us INTEGER NOT NULL,
-    bits INTEGER NOT NULL,
-    PRIMARY KEY (run_id, name, step, at_us, bits)
+    number INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (run_id, name, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE chunk (
@@ -102,6 +102,7 @@ CREATE TABLE input (
     schema TEXT NOT NULL,
     profile TEXT NOT NULL,
     tags TEXT NOT NULL,
+    context TEXT,
     PRIMARY KEY (run_id, name, hash)
 ) STRICT, WITHOUT ROWID;
 

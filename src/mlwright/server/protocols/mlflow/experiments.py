@@ -8,8 +8,9 @@ from mlwright.kernel.errors import Conflict
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused, invalid
-from mlwright.server.protocols.mlflow.wire import EMPTY, Message, Tag, message
+from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
+from mlwright.tracking.search import Search, search_experiments
 
 
 class _Asked(Message):
@@ -33,6 +34,14 @@ class _Update(_Asked):
 class _Tagged(_Asked):
     key: str | None = None
     value: str | None = None
+
+
+class _Search(Message):
+    view_type: limits.View | None = None
+    max_results: Int64 | None = None
+    order_by: list[str] | None = None
+    filter: str | None = None
+    page_token: str | None = None
 
 
 async def _create(call: Call) -> Any:
@@ -62,6 +71,24 @@ async def _get_by_name(call: Call) -> Any:
     asked = await message(call, _Named, "experiment_name")
     found = await call.read(call.tracker.experiments.named, asked.experiment_name or "")
     return {"experiment": told.experiment(found)}
+
+
+async def _search(call: Call) -> Any:
+    asked = await message(call, _Search)
+    wanted = Search(
+        filter=asked.filter or "",
+        order_by=tuple(asked.order_by or ()),
+        view=limits.view(asked.view_type),
+        limit=limits.results(asked.max_results),
+        token=asked.page_token or "",
+    )
+    page = await call.read(search_experiments, wanted)
+    answer: dict[str, Any] = {}
+    if page.found:
+        answer["experiments"] = [told.experiment(each) for each in page.found]
+    if page.token:
+        answer["next_page_token"] = page.token
+    return answer
 
 
 async def _update(call: Call) -> Any:
@@ -111,6 +138,8 @@ ROUTES = (
     Route("POST", "mlflow/experiments/create", _create, _W),
     Route("GET", "mlflow/experiments/get", _get, _R),
     Route("GET", "mlflow/experiments/get-by-name", _get_by_name, _R),
+    Route("GET", "mlflow/experiments/search", _search, _R),
+    Route("POST", "mlflow/experiments/search", _search, _R),
     Route("POST", "mlflow/experiments/update", _update, _W),
     Route("POST", "mlflow/experiments/delete", _delete, _W),
     Route("POST", "mlflow/experiments/restore", _restore, _W),

@@ -10,7 +10,9 @@ import posixpath
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
+from mlwright.kernel.search import View as Shown
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, invalid_value, missing_value
 from mlwright.server.protocols.mlflow.wire import Tag
 from mlwright.tracking.experiments import DEFAULT
@@ -36,6 +38,16 @@ RESULTS = 50_000
 HISTORY_RESULTS = 25_000
 HISTORY_RUNS = 100
 
+View = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL", 1, 2, 3]
+"""What is looked at, in MLflow's words and numbers."""
+_VIEWS: dict[View, Shown] = {
+    "ACTIVE_ONLY": "active",
+    "DELETED_ONLY": "deleted",
+    "ALL": "all",
+    1: "active",
+    2: "deleted",
+    3: "all",
+}
 _LAST_MS = (2**63 - 1) // 1000
 _NAME = re.compile(r"[/\w.\- :]*")
 _EXPERIMENT = re.compile(r"-?[0-9]{1,19}")
@@ -180,6 +192,11 @@ def results(given: int | None, limit: int = RESULTS) -> int:
     if count > limit:
         raise invalid_value("max_results", count, f"It must be at most {limit}")
     return count
+
+
+def view(given: View | None) -> Shown:
+    """Which of what is there is looked at, in our words: without a word, what is not deleted."""
+    return "active" if given is None else _VIEWS[given]
 
 
 def too_long(path: str, length: int) -> Refused:

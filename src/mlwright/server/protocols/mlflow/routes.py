@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from mlwright.server.protocols.mlflow import experiments, metrics, reporting, runs
+from mlwright.server.protocols.mlflow import experiments, information, metrics, reporting, runs
 from mlwright.server.routes import Route
 
 _PLACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/2.0/", "/ajax-api/3.0/")
@@ -17,5 +17,5 @@ def placed(routes: Iterable[Route]) -> list[Route]:
     return [replace(route, path=place + route.path) for route in routes for place in _PLACES]
 
 
-ROUTES = placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES))
+ROUTES = placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES, *information.ROUTES))
 """All of them."""

@@ -10,10 +10,11 @@ from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import invalid, missing_value
 from mlwright.server.protocols.mlflow.told import RUN_NAME, USER
-from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
+from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
 from mlwright.tracking.reports import Reports, RunData, data_of
 from mlwright.tracking.run import Run, RunState
+from mlwright.tracking.search import Search, search
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED", 1, 2, 3, 4, 5]
 
@@ -57,6 +58,15 @@ class _Update(OfRun):
     status: Status | None = None
     end_time: Int64 | None = None
     run_name: str | None = None
+
+
+class _Search(Message):
+    experiment_ids: list[str] | None = None
+    filter: str | None = None
+    run_view_type: limits.View | None = None
+    max_results: Int32 | None = None
+    order_by: list[str] | None = None
+    page_token: str | None = None
 
 
 async def _create(call: Call) -> Any:
@@ -116,6 +126,27 @@ def _state(status: str | int) -> RunState:
     return told.STATES[status] if isinstance(status, str) else list(told.STATES.values())[status - 1]
 
 
+async def _search(call: Call) -> Any:
+    asked = await message(call, _Search)
+    wanted = Search(
+        experiments=tuple(limits.experiment(each) for each in asked.experiment_ids or ()),
+        filter=asked.filter or "",
+        order_by=tuple(asked.order_by or ()),
+        view=limits.view(asked.run_view_type),
+        limit=limits.results(1000 if asked.max_results is None else asked.max_results),
+        token=asked.page_token or "",
+    )
+    return await call.read(_found, wanted)
+
+
+def _found(source: Source, wanted: Search) -> dict[str, Any]:
+    page = search(source, wanted)
+    answer: dict[str, Any] = {"runs": told.runs(source, page.found)} if page.found else {}
+    if page.token:
+        answer["next_page_token"] = page.token
+    return answer
+
+
 async def _delete(call: Call) -> Any:
     run, reports = (await message(call, OfRun)).run, call.tracker.reports
     await call.write(lambda tx: reports.delete(tx, run))
@@ -133,6 +164,7 @@ ROUTES = (
     Route("POST", "mlflow/runs/create", _create, _W),
     Route("GET", "mlflow/runs/get", _get, _R),
     Route("POST", "mlflow/runs/update", _update, _W),
+    Route("POST", "mlflow/runs/search", _search, _R),
     Route("POST", "mlflow/runs/delete", _delete, _W),
     Route("POST", "mlflow/runs/restore", _restore, _W),
 )

@@ -1,0 +1,58 @@
+"""Page tokens: where a search stopped. The next page begins after that row, whatever was added since."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any
+
+from msgspec import Struct
+
+from mlwright.kernel.errors import Invalid
+
+_CHECK_BYTES = 9
+_LONGEST = 1_000_000
+
+
+class Mark(Struct, frozen=True):
+    """Where a search stopped.
+
+    Args:
+        now_us: the present of its first page, which is that of all its pages.
+        keys: of its last row, by what it is ordered.
+    """
+
+    now_us: int
+    keys: tuple[Any, ...]
+
+
+def write_mark(mark: Mark, search: str) -> str:
+    """A mark as a token, which holds good for this search only."""
+    content = json.dumps([mark.now_us, *mark.keys], separators=(",", ":")).encode()
+    return urlsafe_b64encode(_check(content, search) + content).decode()
+
+
+def read_mark(token: str, search: str) -> Mark:
+    """The mark that a token was made of.
+
+    Raises:
+        Invalid: it is no token, or of another search.
+    """
+    try:
+        whole = urlsafe_b64decode(token.encode("ascii")) if len(token) <= _LONGEST else b""
+        check, content = whole[:_CHECK_BYTES], whole[_CHECK_BYTES:]
+        if check != _check(content, search):
+            raise ValueError
+        now_us, *keys = json.loads(content)
+        return Mark(now_us, tuple(keys))
+    except (ValueError, binascii.Error, RecursionError) as error:
+        raise Invalid(
+            "the page token does not belong to this search",
+            hint="send the token of the page before, with the same filter and order; or none, to begin",
+        ) from error
+
+
+def _check(content: bytes, search: str) -> bytes:
+    return hashlib.blake2b(search.encode() + content, digest_size=_CHECK_BYTES).digest()

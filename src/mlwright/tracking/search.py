@@ -1,0 +1,106 @@
+"""Searches of this room: runs, experiments, logged models, page by page."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Queries, Source
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.fields import Space
+from mlwright.kernel.grammar import parse_filter, parse_order
+from mlwright.kernel.search import Found, View, Wanted, find
+from mlwright.tracking.experiments import Experiment
+from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
+from mlwright.tracking.run import Run, run_of
+
+MOST_ROWS = 50_000
+
+_SQL = Queries.beside(__file__)
+_EXPERIMENT_COLUMNS = ("id", "name", "created_us", "updated_us", "deleted_us")
+_DIGITS = 20
+
+T = TypeVar("T")
+
+
+class Search(Struct, frozen=True):
+    """What is searched for.
+
+    Args:
+        experiments: within which, by id; None is all.
+        filter: what must hold: `metrics.auc > 0.9 and tags.team = 'a'`.
+        order_by: `metrics.auc DESC`; the first counts most. What has no such value comes last.
+        view: `active`, `deleted` or `all`.
+        limit: at most so many on a page.
+        token: of the page before; empty for the first.
+    """
+
+    experiments: tuple[int, ...] | None = None
+    filter: str = ""
+    order_by: tuple[str, ...] = ()
+    view: View = "active"
+    limit: int = 1000
+    token: str = ""
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """What was found, and the token of the next page; empty when there is none."""
+
+    found: list[T]
+    token: str = ""
+
+
+def search(source: Source, wanted: Search) -> Page[Run]:
+    """Search runs; among equals the newest comes first.
+
+    Raises:
+        Invalid: a word of it cannot be understood, the limit is not from 1 to 50,000, or the token belongs to
+            another search.
+    """
+    found = _find(source, RUNS, wanted, RUN_COLUMNS)
+    return Page([run_of(row) for row in found.rows], found.token)
+
+
+def search_experiments(source: Source, wanted: Search) -> Page[Experiment]:
+    """Search experiments; without an order the newest come first.
+
+    Raises:
+        Invalid: as for runs.
+    """
+    found = _find(source, EXPERIMENTS, wanted, _EXPERIMENT_COLUMNS)
+    tags: dict[int, dict[str, str]] = {row["id"]: {} for row in found.rows}
+    # Ids of one length, one behind the other: all their tags are one query.
+    ids = "".join(f"{identity:0{_DIGITS}}" for identity in tags)
+    if ids:
+        for row in source.read(_SQL["tags_of_experiments"], ids=ids):
+            tags[row["experiment_id"]][row["name"]] = row["value"]
+    return Page([Experiment(**row, tags=tags[row["id"]]) for row in found.rows], found.token)
+
+
+def search_logged_models(source: Source, wanted: Search) -> Page[str]:
+    """Search logged models; among equals the newest comes first.
+
+    Returns:
+        Their ids.
+
+    Raises:
+        Invalid: as for runs.
+    """
+    found = _find(source, LOGGED_MODELS, wanted, ("id",))
+    return Page([row["id"] for row in found.rows], found.token)
+
+
+def _find(source: Source, space: Space, wanted: Search, columns: tuple[str, ...]) -> Found:
+    if not 1 <= wanted.limit <= MOST_ROWS:
+        raise Invalid(f"a page has 1 to {MOST_ROWS} rows, not {wanted.limit}")
+    asked = Wanted(
+        where=parse_filter(wanted.filter),
+        order=tuple(parse_order(each) for each in wanted.order_by),
+        scope=wanted.experiments,
+        view=wanted.view,
+        limit=wanted.limit,
+        token=wanted.token,
+    )
+    return find(source, space, asked, columns, now_us())
