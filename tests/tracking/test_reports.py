@@ -51,7 +51,7 @@ def test_a_run_begins_elsewhere(database: Database, reports: Reports) -> None:
     assert (run.kind, run.state, run.name, run.title) == ("reported", RunState.RUNNING, "first", "first")
     assert (run.experiment_id, run.created_us, run.finished_us) == (0, 5, None)
     assert data_of(database, [run.id])[run.id] == RunData(tags={"source": "notebook"})
-    assert [event.verb for event in history(database)] == ["run.started"]
+    assert [event.verb for event in history(database)] == ["run.reported"]
 
 
 def test_a_run_without_a_name_gets_one(database: Database) -> None:

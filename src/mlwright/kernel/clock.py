@@ -15,6 +15,8 @@ Moment = str | datetime | None
 _LENGTH = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?(s|min|m|h|d|w)")
 _UNITS_S = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CALENDAR_US = 62_000_000_000_000_000
+"""Years 5 to 3934: far enough from both ends of the calendar for every time zone."""
 
 
 def now_us() -> int:
@@ -23,13 +25,22 @@ def now_us() -> int:
 
 
 def show(at_us: int) -> str:
-    """`2026-11-23 04:05:06` in the reader's time zone."""
-    return datetime.fromtimestamp(at_us / 1e6, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """`2026-11-23 04:05:06` in the reader's time zone; a moment of no calendar as its number."""
+    at = _at(at_us)
+    return f"{at_us} us" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def iso(at_us: int) -> str:
     """RFC 3339 in UTC, for machines."""
     return datetime.fromtimestamp(at_us / 1e6, tz=UTC).isoformat().replace("+00:00", "Z")
+
+
+def _at(at_us: int) -> datetime | None:
+    """The moment, if it lies in a year that calendars have: whoever reports from outside may send any."""
+    try:
+        return datetime.fromtimestamp(at_us / 1e6, tz=UTC) if abs(at_us) < _CALENDAR_US else None
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def show_seconds(seconds: float) -> str:

@@ -14,6 +14,14 @@ from mlwright.tracking.journal import (
     Progress,
     read_journal,
 )
+from mlwright.tracking.logged_models import (
+    LoggedModel,
+    LoggedModels,
+    ModelLink,
+    ModelMetric,
+    ModelState,
+    links_of,
+)
 from mlwright.tracking.metrics import record_metrics, record_params
 from mlwright.tracking.points import Point, Points
 from mlwright.tracking.reports import Input, Reports, RunData, data_of
@@ -29,7 +37,12 @@ __all__ = [
     "Input",
     "JournalReader",
     "LoggedArtifact",
+    "LoggedModel",
+    "LoggedModels",
     "Metric",
+    "ModelLink",
+    "ModelMetric",
+    "ModelState",
     "Page",
     "Param",
     "Point",
@@ -43,6 +56,7 @@ __all__ = [
     "Runs",
     "Search",
     "data_of",
+    "links_of",
     "read_journal",
     "record_metrics",
     "record_params",

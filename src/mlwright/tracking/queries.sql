@@ -268,3 +268,79 @@ WITH RECURSIVE wanted (id, rest) AS (
 SELECT experiment_tag.experiment_id, experiment_tag.name, experiment_tag.value
 FROM wanted JOIN experiment_tag ON experiment_tag.experiment_id = wanted.id
 ORDER BY experiment_tag.experiment_id, experiment_tag.name;
+
+-- name: add_logged_model
+-- A model that a client logs; its files come later.
+INSERT INTO logged_model (id, experiment_id, run_id, name, type, state, state_message, created_us, updated_us)
+VALUES (:id, :experiment_id, :run_id, :name, :type, 'pending', '', :at_us, :at_us);
+
+-- name: move_logged_model
+-- The files of a model are complete, or will not come.
+UPDATE logged_model SET state = :state, state_message = :message, updated_us = :at_us WHERE id = :id;
+
+-- name: mark_logged_model
+-- A logged model is deleted.
+UPDATE logged_model SET deleted_us = :at_us, updated_us = :at_us WHERE id = :id;
+
+-- name: touch_logged_model
+-- A logged model was changed.
+UPDATE logged_model SET updated_us = :at_us WHERE id = :id;
+
+-- name: set_logged_model_text
+-- A parameter or a tag of a logged model.
+INSERT INTO logged_model_text (model_id, kind, name, value) VALUES (:model_id, :kind, :name, :value)
+ON CONFLICT (model_id, kind, name) DO UPDATE SET value = excluded.value;
+
+-- name: drop_logged_model_tag
+-- A tag is taken from a logged model.
+DELETE FROM logged_model_text WHERE model_id = :model_id AND kind = 'tag' AND name = :name;
+
+-- name: set_logged_model_metric
+-- What a run measured of a model: the value with the highest step, and the latest among those.
+INSERT INTO logged_model_metric (model_id, run_id, name, value, bits, step, at_us, dataset_name, dataset_hash)
+VALUES (:model_id, :run_id, :name, :value, :bits, :step, :at_us, :dataset_name, :dataset_hash)
+ON CONFLICT (model_id, run_id, name, dataset_name, dataset_hash) DO UPDATE SET value = excluded.value,
+    bits = excluded.bits, step = excluded.step, at_us = excluded.at_us
+WHERE (excluded.step, excluded.at_us) >= (logged_model_metric.step, logged_model_metric.at_us);
+
+-- name: link_logged_model
+-- A run has read a model, or made it.
+INSERT INTO run_model (run_id, model_id, way, step) VALUES (:run_id, :model_id, :way, :step)
+ON CONFLICT (run_id, model_id, way) DO UPDATE SET step = excluded.step;
+
+-- name: logged_models
+-- Logged models, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 34), substr(:ids, 35)
+    UNION ALL SELECT substr(rest, 1, 34), substr(rest, 35) FROM wanted WHERE rest <> ''
+)
+SELECT logged_model.id, experiment_id, run_id, name, type, state, state_message, created_us, updated_us, deleted_us
+FROM wanted JOIN logged_model ON logged_model.id = wanted.id;
+
+-- name: logged_model_texts
+-- The parameters and tags of logged models, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 34), substr(:ids, 35)
+    UNION ALL SELECT substr(rest, 1, 34), substr(rest, 35) FROM wanted WHERE rest <> ''
+)
+SELECT model_id, kind, name, value FROM wanted JOIN logged_model_text ON model_id = wanted.id
+ORDER BY model_id, kind, name;
+
+-- name: logged_model_metrics
+-- What was measured of logged models, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 34), substr(:ids, 35)
+    UNION ALL SELECT substr(rest, 1, 34), substr(rest, 35) FROM wanted WHERE rest <> ''
+)
+SELECT model_id, run_id, name, value, bits, step, at_us, dataset_name, dataset_hash
+FROM wanted JOIN logged_model_metric ON model_id = wanted.id
+ORDER BY model_id, name, run_id, dataset_name, dataset_hash;
+
+-- name: models_of_runs
+-- The logged models that runs have read or made; the runs' ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT run_model.run_id, model_id, way, step FROM wanted JOIN run_model ON run_model.run_id = wanted.id
+ORDER BY run_model.run_id, way, step, model_id;

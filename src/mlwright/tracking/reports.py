@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from mlwright.kernel import events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId, new_id
 from mlwright.kernel.words import cut
@@ -84,12 +85,12 @@ class Reports:
             raise Conflict(f"experiment {experiment} is deleted", hint="restore it first")
         name, tags = held(name, "the name of a run") or random_name(), held_tags(tags)
         row = {"experiment_id": experiment, "name": name, "created_us": _moment(started_us)}
-        run = RunId(new_id())
-        tx.execute(_SQL["add_reported_run"], id=run, **row)
-        _set_tags(tx, run, tags.items())
-        made = self.get(tx, run)
-        events.record(tx, "run.started", made.end, experiment=experiment)
-        return made
+        identity = RunId(new_id())
+        tx.execute(_SQL["add_reported_run"], id=identity, **row)
+        _set_tags(tx, identity, tags.items())
+        run = self.get(tx, identity)
+        events.record(tx, "run.reported", run.end, experiment=experiment)
+        return run
 
     def get(self, source: Source, run: RunId) -> Run:
         """The run with a whole id, whoever executes it, deleted or not.
@@ -124,8 +125,8 @@ class Reports:
         finished_us = known.finished_us if finished_us is None else _moment(finished_us)
         name = known.name if name is None else held(name, "the name of a run")
         tx.execute(_SQL["report_run"], id=run, state=state, finished_us=finished_us, name=name)
-        if state is not known.state:
-            events.record(tx, f"run.{state}", known.end)
+        if state is not known.state and state is not RunState.RUNNING:
+            events.record(tx, f"run.{state}", End("run", run))
         return self.get(tx, run)
 
     def delete(self, tx: Transaction, run: RunId) -> None:

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.edges import End
+from mlwright.kernel.errors import Invalid
 from mlwright.kernel.ids import RunId, short
 
 
@@ -86,10 +87,27 @@ class Run(Struct, frozen=True):
     @property
     def go_on(self) -> str:
         """What to do when it did not get to its end; of a script nothing is kept that could be reused."""
+        if self.kind == REPORTED:
+            return "run it again where it ran"
         if self.kind == "comparison":
             return "compare again: mlwright models compare"
         what = "continue where it stopped" if self.kind == "pipeline" else "run it again"
         return f"{what}: mlwright runs resume {short(self.id)}"
+
+    def refuse_reported(self, what: str) -> None:
+        """Refuse what needs a run that we execute.
+
+        Args:
+            what: it would be, for the message: `resumed`.
+
+        Raises:
+            Invalid: it is reported from outside.
+        """
+        if self.kind == REPORTED:
+            raise Invalid(
+                f"run {short(self.id)} was reported from outside: it cannot be {what} here",
+                hint=f"what is known of it: mlwright runs show {short(self.id)}",
+            )
 
     @property
     def seconds(self) -> float:

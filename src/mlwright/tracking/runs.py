@@ -14,7 +14,7 @@ from mlwright.kernel import edges, events, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Conflict, Invalid, NotFound
+from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, new_id, short
 from mlwright.kernel.search import find
 from mlwright.tracking import series
@@ -243,12 +243,29 @@ class Runs:
 
         Returns:
             The points, and where to go on; None when there are no more.
+
+        Raises:
+            NotFound: the run has no such metric.
         """
+        self._refuse_unknown(run, name)
         return series.history(self._database, run, name, after=after, limit=limit)
 
     def sample(self, run: RunId, name: str, points: int = 1000) -> list[Point]:
-        """The shape of a metric in at most so many points, its extremes and its last value among them."""
+        """The shape of a metric in at most so many points, its extremes and its last value among them.
+
+        Args:
+            points: 3 or more.
+
+        Raises:
+            NotFound: the run has no such metric.
+        """
+        self._refuse_unknown(run, name)
         return series.sample(self._database, run, name, points)
+
+    def _refuse_unknown(self, run: RunId, name: str) -> None:
+        known = [each.name for each in self.metrics(run)]
+        if name not in known:
+            raise NotFound(f"run {short(run)} has no metric {name!r}", hint=nearest(name, known) or None)
 
     def count(self) -> int:
         """How many runs there are."""

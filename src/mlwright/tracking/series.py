@@ -112,10 +112,14 @@ class _Change:
         """Write it all."""
         for head in self._heads:
             head["experiment_id"] = experiment
-        writes = (("add_chunk", self._chunks), ("add_chunk_data", self._data), ("add_point", self._points))
-        for query, rows in (("set_metric", self._heads), *writes):
+        for sql, rows in (
+            (_SQL["set_metric"], self._heads),
+            (_SQL["add_chunk"], self._chunks),
+            (_SQL["add_chunk_data"], self._data),
+            (_SQL["add_point"], self._points),
+        ):
             if rows:
-                self._tx.execute_many(_SQL[query], rows)
+                self._tx.execute_many(sql, rows)
 
     def _unknown(self, name: str, head: Head | None, points: Points) -> set[Key]:
         """Those points that are not there; and that which was there alone, for it has to be written."""

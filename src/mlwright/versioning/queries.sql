@@ -212,3 +212,124 @@ SELECT (SELECT count(*) FROM artifact) AS artifacts,
     (SELECT count(*) FROM version WHERE kind = 'dataset') AS datasets,
     (SELECT count(*) FROM version WHERE kind = 'model') AS models,
     (SELECT count(*) FROM snapshot) AS snapshots;
+
+-- name: ensure_registered
+-- A model's name is registered with its first version; with each one it has changed.
+INSERT INTO registered_model (name, description, created_us, updated_us) VALUES (:name, '', :at_us, :at_us)
+ON CONFLICT (name) DO UPDATE SET updated_us = excluded.updated_us;
+
+-- name: add_registered
+-- A model's name is registered, before there is a version.
+INSERT INTO registered_model (name, description, created_us, updated_us)
+VALUES (:name, :description, :at_us, :at_us);
+
+-- name: registered_named
+-- What is known of a model's name.
+SELECT name, description, created_us, updated_us FROM registered_model WHERE name = :name;
+
+-- name: describe_registered
+-- What a model's name stands for, in words.
+UPDATE registered_model SET description = :description, updated_us = :at_us WHERE name = :name;
+
+-- name: touch_registered
+-- Something of a model has changed.
+UPDATE registered_model SET updated_us = :at_us WHERE name = :name;
+
+-- name: remove_registered
+-- A model's name is registered no more.
+DELETE FROM registered_model WHERE name = :name;
+
+-- name: registered_tags
+-- The tags of a model's name.
+SELECT name, value FROM registered_model_tag WHERE model = :model ORDER BY name;
+
+-- name: set_registered_tag
+-- A tag of a model's name.
+INSERT INTO registered_model_tag (model, name, value) VALUES (:model, :name, :value)
+ON CONFLICT (model, name) DO UPDATE SET value = excluded.value;
+
+-- name: drop_registered_tag
+-- A tag is taken from a model's name.
+DELETE FROM registered_model_tag WHERE model = :model AND name = :name;
+
+-- name: rename_registered
+-- A model's name becomes another; its tags go with it.
+UPDATE registered_model SET name = :new, updated_us = :at_us WHERE name = :name;
+
+-- name: rename_versions
+-- The versions of a model go with its name.
+UPDATE version SET name = :new WHERE kind = 'model' AND name = :name;
+
+-- name: rename_aliases
+-- The aliases of a model go with its name.
+UPDATE alias SET name = :new WHERE kind = 'model' AND name = :name;
+
+-- name: rename_alias_moves
+-- The history of the aliases of a model goes with its name.
+UPDATE alias_move SET name = :new WHERE kind = 'model' AND name = :name;
+
+-- name: rename_removals
+-- The numbers of a model that are not given again go with its name.
+UPDATE removed SET name = :new WHERE kind = 'model' AND name = :name;
+
+-- name: rename_in_search
+-- The versions of a model are found by its name.
+UPDATE search SET name = :new WHERE kind = 'model' AND name = :name;
+
+-- name: made_here_under
+-- A version under a model's name that was not reported by a client.
+SELECT number FROM version WHERE kind = 'model' AND name = :name
+    AND NOT EXISTS (SELECT 1 FROM reported_version WHERE version_id = version.id AND source <> '')
+ORDER BY number LIMIT 1;
+
+-- name: aliases_of_version
+-- The aliases that mean a version now.
+SELECT alias FROM alias WHERE version_id = :version_id ORDER BY alias;
+
+-- name: numbers_of_aliases
+-- What each alias of a model means, by number.
+SELECT alias, number FROM alias JOIN version ON version.id = alias.version_id
+WHERE alias.kind = 'model' AND alias.name = :name ORDER BY alias;
+
+-- name: reported_by_number
+-- A version of a model as a client knows it.
+SELECT version.id AS id, version.name AS name, number, artifact_id, digest, size_bytes, version.message AS message,
+    version.created_us AS created_us, description, stage, source, run_id, run_link, model_id, updated_us,
+    (SELECT to_id FROM edge WHERE from_kind = 'version' AND from_id = version.id AND role = 'run' LIMIT 1) AS run
+FROM version JOIN artifact ON artifact.id = version.artifact_id
+LEFT JOIN reported_version ON version_id = version.id
+WHERE version.kind = 'model' AND version.name = :name AND (:number IS NULL OR number = :number) ORDER BY number;
+
+-- name: reported_by_id
+-- A version of a model as a client knows it, by its id.
+SELECT version.id AS id, version.name AS name, number, artifact_id, digest, size_bytes, version.message AS message,
+    version.created_us AS created_us, description, stage, source, run_id, run_link, model_id, updated_us,
+    (SELECT to_id FROM edge WHERE from_kind = 'version' AND from_id = version.id AND role = 'run' LIMIT 1) AS run
+FROM version JOIN artifact ON artifact.id = version.artifact_id
+LEFT JOIN reported_version ON version_id = version.id
+WHERE version.kind = 'model' AND version.id = :id;
+
+-- name: newest_by_stage
+-- The newest version of a model in each stage.
+SELECT max(number) AS number FROM version LEFT JOIN reported_version ON version_id = version.id
+WHERE version.kind = 'model' AND version.name = :name GROUP BY coalesce(stage, 'None') ORDER BY number;
+
+-- name: set_reported
+-- What a client says of a version.
+INSERT INTO reported_version (version_id, description, stage, source, run_id, run_link, model_id, updated_us)
+VALUES (:version_id, :description, :stage, :source, :run_id, :run_link, :model_id, :at_us)
+ON CONFLICT (version_id) DO UPDATE SET description = excluded.description, stage = excluded.stage,
+    updated_us = excluded.updated_us;
+
+-- name: version_tags
+-- The tags that a client gave a version.
+SELECT name, value FROM version_tag WHERE version_id = :version_id ORDER BY name;
+
+-- name: set_version_tag
+-- A tag of a version.
+INSERT INTO version_tag (version_id, name, value) VALUES (:version_id, :name, :value)
+ON CONFLICT (version_id, name) DO UPDATE SET value = excluded.value;
+
+-- name: drop_version_tag
+-- A tag is taken from a version.
+DELETE FROM version_tag WHERE version_id = :version_id AND name = :name;

@@ -11,6 +11,8 @@ from mlwright.kernel.errors import Invalid
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"b3:[0-9a-f]{4,64}")
 LATEST = "latest"
+_REPORTED_LETTERS = 256
+_REPORTED_ALIAS = re.compile(r"[\w-]{1,255}")
 
 
 class Reference(Struct, frozen=True):
@@ -40,7 +42,7 @@ def parse_reference(text: str, what: str) -> Reference:
         Invalid: it is none.
     """
     name, at, selector = text.partition("@")
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) and not (what == "model" and is_reported_name(name)):
         raise Invalid(
             f"{text!r} is not a {what} reference",
             hint=f"names are letters, digits, `.`, `_` and `-`; write NAME, NAME@3 or NAME@{LATEST}",
@@ -51,7 +53,7 @@ def parse_reference(text: str, what: str) -> Reference:
         return Reference(name, number=int(selector))
     if _DIGEST.fullmatch(selector):
         return Reference(name, digest=selector[3:])
-    if NAME.fullmatch(selector):
+    if NAME.fullmatch(selector) or (what == "model" and is_reported_alias(selector)):
         return Reference(name, alias=selector)
     raise Invalid(
         f"{text!r} is not a {what} reference", hint=f"write {name}@3, {name}@alias or {name}@b3:ab12"
@@ -70,3 +72,23 @@ def check_name(name: str, what: str) -> str:
             hint="begin with a letter; letters, digits, `.`, `_` and `-` may follow, 128 in all",
         )
     return name
+
+
+def is_reported_name(name: str) -> bool:
+    """Whether a client of another protocol may call a model so: `churn (weekly)`, `1st`.
+
+    All that MLflow takes, but what a reference or a terminal would read as something else.
+    """
+    return (
+        0 < len(name) <= _REPORTED_LETTERS
+        and name.isprintable()
+        and name == name.strip()
+        and name not in {".", ".."}
+        and not name.startswith("-")
+        and not set(name) & set("/:@")
+    )
+
+
+def is_reported_alias(alias: str) -> bool:
+    """Whether a client of another protocol may call a version so; a number would be that of a version."""
+    return _REPORTED_ALIAS.fullmatch(alias) is not None and not alias.isdecimal()

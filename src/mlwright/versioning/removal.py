@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
@@ -79,6 +80,19 @@ class Removal:
                 self._remove(tx, version, reason)
         return plan
 
+    def remove_reported(self, tx: Transaction, version: Version, reason: str) -> None:
+        """Remove a version with its aliases, inside a transaction.
+
+        Raises:
+            Conflict: something else refers to it; the message names what.
+        """
+        found = self.referrers(version, tx)
+        if found.runs or found.versions or found.others:
+            raise Conflict(f"{version.reference} is in use: {replace(found, aliases=()).in_words()}")
+        for row in tx.read(_SQL["aliases_of_version"], version_id=version.id):
+            self._versions.take_alias(tx, version, row["alias"], reason=reason)
+        self._remove(tx, version, reason)
+
     def referrers(self, version: Version, source: Source | None = None) -> Referrers:
         """What keeps a version."""
         source = source or self._database
@@ -93,7 +107,7 @@ class Removal:
                 others.add(f"{later.kind} {later.id}")
         for edge in edges.walk(source, version.end, down=True):
             if edge.later.kind == "version" and edge.later != version.end:
-                made = self._versions.by_id(edge.later.id)
+                made = self._versions.by_id(edge.later.id, source)
                 versions.add(f"{made.kind} {made.reference}")
         return Referrers(
             tuple(f"{version.name}@{alias}" for alias in self._versions.aliases_of(version)),

@@ -17,7 +17,7 @@ from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import ArtifactId, VersionId, new_id
 from mlwright.kernel.plan import Change, Plan
 from mlwright.versioning import search
-from mlwright.versioning.references import LATEST, Reference, check_name, parse_reference
+from mlwright.versioning.references import LATEST, Reference, check_name, is_reported_name, parse_reference
 
 _SQL = Queries.beside(__file__)
 
@@ -91,13 +91,19 @@ class Versions:
         message: str,
         about: dict[str, Any],
         number: int | None = None,
+        reported: bool = False,
     ) -> Version:
         """Give an artifact the next number under a name, or a certain one, with the edge that ties them.
 
+        Args:
+            reported: a client named it, so that its name need not be one that we give.
+
         Raises:
+            Invalid: it cannot be named so.
             Conflict: the version with that number is there already, or was removed.
         """
-        check_name(name, self.kind)
+        if not (reported and is_reported_name(name)):
+            check_name(name, self.kind)
         if number is not None and (gone := self._removed(name, number)):
             raise Conflict(f"{gone}: its number is not given again")
         identity = VersionId(new_id())
@@ -113,6 +119,8 @@ class Versions:
             created_us=now_us(),
         )
         made = _version(tx.read(_SQL["version_by_id"], id=identity)[0])
+        if self.kind == "model":
+            tx.execute(_SQL["ensure_registered"], name=name, at_us=made.created_us)
         edges.add(tx, [Edge(made.end, "artifact", End("artifact", artifact_id))])
         search.add(tx, made.id, self.kind, name, message, about)
         events.record(tx, f"{self.kind}.added", made.end, reference=made.reference, message=message)
@@ -176,13 +184,13 @@ class Versions:
         rows = source.read(_SQL["version_numbered"], kind=self.kind, name=name, number=number)
         return _version(rows[0]) if rows else None
 
-    def by_id(self, identity: str) -> Version:
-        """The version with a whole id.
+    def by_id(self, identity: str, source: Source | None = None) -> Version:
+        """The version with a whole id, as it is seen in `source`.
 
         Raises:
             NotFound: there is none.
         """
-        rows = self._database.read(_SQL["version_by_id"], id=identity)
+        rows = (source or self._database).read(_SQL["version_by_id"], id=identity)
         if not rows:
             raise NotFound(f"there is no version {identity}")
         return _version(rows[0])
@@ -206,17 +214,17 @@ class Versions:
         """The newest version under each name."""
         return [_version(row) for row in self._database.read(_SQL["newest_versions"], kind=self.kind)]
 
-    def named(self, name: str) -> list[Version]:
-        """Every version under a name, newest first."""
-        return [
-            _version(row) for row in self._database.read(_SQL["versions_named"], kind=self.kind, name=name)
-        ]
+    def named(self, name: str, source: Source | None = None) -> list[Version]:
+        """Every version under a name, newest first, as it is seen in `source`."""
+        rows = (source or self._database).read(_SQL["versions_named"], kind=self.kind, name=name)
+        return [_version(row) for row in rows]
 
-    def is_taken_over(self, version: Version) -> bool:
+    def is_taken_over(self, version: Version, source: Source | None = None) -> bool:
         """Whether a model is here only since something was compared with it: nobody registered it here."""
         if self.kind != "model" or TAKEN_OVER in version.about:
             return self.kind == "model"
-        return not (edges.made_from(self._database, version.end, "run") or version.about.get("source"))
+        made_by = edges.made_from(source or self._database, version.end, "run")
+        return not (made_by or version.about.get("source"))
 
     def aliases(self, name: str) -> dict[str, Version]:
         """What each alias under a name means."""
@@ -293,18 +301,21 @@ class Versions:
         """
         plan = self.plan_alias_removal(name, alias)
         with self._database.transaction() as tx:
-            target = self._alias_target(name, alias)
-            tx.execute(_SQL["remove_alias"], kind=self.kind, name=target.name, alias=alias)
-            self._keep_move(tx, target.name, alias, target.number, None, reason)
-            events.record(
-                tx,
-                "alias.removed",
-                target.end,
-                alias=f"{target.name}@{alias}",
-                was=target.reference,
-                reason=reason,
-            )
+            self.take_alias(tx, self._alias_target(name, alias), alias, reason=reason)
         return plan
+
+    def take_alias(self, tx: Transaction, target: Version, alias: str, *, reason: str) -> None:
+        """Take an alias away from the version that it means, inside a transaction."""
+        tx.execute(_SQL["remove_alias"], kind=self.kind, name=target.name, alias=alias)
+        self._keep_move(tx, target.name, alias, target.number, None, reason)
+        events.record(
+            tx,
+            "alias.removed",
+            target.end,
+            alias=f"{target.name}@{alias}",
+            was=target.reference,
+            reason=reason,
+        )
 
     def _alias_target(self, name: str, alias: str) -> Version:
         name = parse_reference(name, self.kind).name

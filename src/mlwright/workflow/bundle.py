@@ -136,9 +136,10 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
 
     Raises:
         NotFound: there is no such run, or not all it was made with is here.
-        Invalid: it has not ended.
+        Invalid: it has not ended, or was reported from outside.
     """
     run = rooms.runs.get(reference)
+    run.refuse_reported("exported")
     if run.state is RunState.RUNNING:
         raise Invalid(
             f"run {short(run.id)} is still running",
@@ -162,7 +163,7 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
     bundle = Bundle(
         format=FORMAT,
         workspace=rooms.workspace.id,
-        run=run,
+        run=replace(run, experiment_id=None, deleted_us=None),
         parameters=rooms.runs.parameters(run.id),
         logged=rooms.runs.logged_parameters(run.id),
         metrics=tuple(

@@ -14,12 +14,14 @@ from mlwright.sdk.codec_names import TREE
 from mlwright.storage.trees import is_safe
 from mlwright.tracking import RunState
 from mlwright.tracking.fields import KINDS
+from mlwright.tracking.run import REPORTED
 from mlwright.versioning import Version
 from mlwright.versioning.about import wrong_about
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
 from mlwright.workflow.outputs import ABSENT
 
+_KINDS = set(KINDS) - {REPORTED}
 _SKEW_US = 300_000_000
 """So far apart may clocks be; a run from further ahead would be the latest until then."""
 
@@ -124,11 +126,11 @@ def _members(bundle: Bundle, size_bytes: int) -> str:
 
 def _run(bundle: Bundle) -> str:
     run = bundle.run
-    if run.state is RunState.RUNNING or run.finished_us is None:
+    if run.state in {RunState.RUNNING, RunState.SCHEDULED} or run.finished_us is None:
         return "the run goes on"
     if run.created_us > run.finished_us or run.finished_us > now_us() + _SKEW_US:
         return "the run ended before it began, or in the future"
-    if run.kind not in KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
+    if run.kind not in _KINDS or (run.kind != "pipeline" and not is_safe(run.pipeline)):
         return "it is no kind of run"
     if run.error is not None and not isinstance(run.error.get("message"), str):
         return "its error says nothing"

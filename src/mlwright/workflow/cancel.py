@@ -20,6 +20,7 @@ def plan_cancel(rooms: Rooms, reference: str) -> Plan:
     Raises:
         NotFound: there is no such run.
         Conflict: it has ended.
+        Invalid: it was reported from outside.
     """
     run = _running(rooms, reference)
     why = "asked for already" if run.wanted else "its steps are stopped; what succeeded can be resumed"
@@ -47,6 +48,7 @@ def cancel(
     Raises:
         NotFound: there is no such run.
         Conflict: it has ended.
+        Invalid: it was reported from outside.
         TimedOut: it has not ended in time.
     """
     run = _running(rooms, reference)
@@ -66,6 +68,7 @@ def cancel(
 
 def _running(rooms: Rooms, reference: str) -> Run:
     run = rooms.runs.get(reference)
+    run.refuse_reported("cancelled")
     if run.state is not RunState.RUNNING:
         raise Conflict(
             f"run {short(run.id)} has ended already: {run.state}",

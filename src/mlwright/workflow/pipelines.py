@@ -120,9 +120,10 @@ class Pipelines:
 
         Raises:
             Conflict: the run has not ended, or is being continued already.
-            Invalid: it succeeded.
+            Invalid: it succeeded, or was reported from outside.
         """
         run = self._rooms.runs.get(reference)
+        run.refuse_reported("resumed")
         if run.state is RunState.RUNNING:
             raise Conflict(
                 f"run {short(run.id)} is still running", hint=f"mlwright runs show {short(run.id)}"

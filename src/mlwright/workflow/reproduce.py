@@ -235,6 +235,7 @@ def _threads(rooms: Rooms, then: Run, fresh: Rooms, now: Run) -> list[str]:
 
 def _reproducible(rooms: Rooms, reference: str) -> Run:
     run = rooms.runs.get(reference)
+    run.refuse_reported("made again")
     if run.kind == "comparison":
         raise Invalid(
             f"run {short(run.id)} compared models: it has no pipeline that could be run again", hint=run.go_on

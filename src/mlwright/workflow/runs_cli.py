@@ -33,7 +33,7 @@ def runs() -> None:
 @runs.add_command
 @command("list", example="mlwright runs list --metric 'auc>0.9' --sort metric:auc")
 @click.option("--pipeline", help="Only of this pipeline, script or notebook.")
-@click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost.")
+@click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost, scheduled.")
 @click.option("--kind", help="Only of this kind: pipeline, script, notebook, comparison, reported.")
 @click.option(
     "--since", metavar="WHEN", help="None that began before: 30m, 2h, 3d, 2026-11-20, 2026-11-20T15:30."
@@ -101,7 +101,7 @@ def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
     found = detail.run
     kind = "" if found.kind == "pipeline" else f"{found.kind} "
     took = f"{show_time(found.created_us)}, {show_seconds(found.seconds)}"
-    say(f"run {found.id} of {kind}{found.pipeline}: {found.state}, {took}")
+    say(f"run {found.id} of {kind}{found.title}: {found.state}, {took}")
     if found.wanted and found.state == "running":
         say(f"it is wanted {found.wanted}")
     _say_sections(detail_sections(detail, project.lineage.label, every=every))
@@ -109,6 +109,37 @@ def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
         say(f"imported   from workspace {imported['workspace']}, {show_time(imported['at_us'])}")
     if found.error:
         say(f"error      {found.error['message']}")
+
+
+@runs.add_command
+@command("metrics", example="mlwright runs metrics latest loss")
+@click.argument("run_id", metavar="RUN")
+@click.argument("name", required=False)
+@click.option("--points", type=click.IntRange(3, 100_000), default=1000, help="At most so many.")
+def show_metrics(project: Project, run_id: str, name: str | None, points: int, as_json: bool) -> None:
+    """Show the last values of the metrics of RUN, or how one of them went: NAME.
+
+    Of a long one, the lowest and highest values of each stretch are shown, and the last one.
+    """
+    from mlwright.tracking.curve import curve
+
+    found = project.runs.get(run_id)
+    if name is None:
+        last = project.runs.metrics(found.id)
+        if as_json:
+            say_json(last)
+        else:
+            rows = [(each.name, f"{each.value:.6g}", each.step, show_time(each.at_us)) for each in last]
+            say_table(rows, ["metric", "last", "step", "reported"])
+        return
+    sampled = project.runs.sample(found.id, name, points)
+    if as_json:
+        say_json([point._asdict() for point in sampled])
+        return
+    for line in curve(sampled, width=shutil.get_terminal_size().columns, encoding=sys.stdout.encoding):
+        say(line)
+    (last_one,) = (each for each in project.runs.metrics(found.id) if each.name == name)
+    say(f"last {last_one.value:.6g}, step {last_one.step}, {show_time(last_one.at_us)}")
 
 
 @runs.add_command
@@ -127,7 +158,7 @@ def diff_runs(project: Project, then: str, now: str, with_diff: bool, every: boo
         say_json(compared)
         return
     for word, each in (("then", compared.then), ("now ", compared.now)):
-        say(f"{word}  run {short(each.id)} of {each.pipeline}: {each.state}, {show_time(each.created_us)}")
+        say(f"{word}  run {short(each.id)} of {each.title}: {each.state}, {show_time(each.created_us)}")
     _say_sections(comparison_sections(compared, every=every))
 
 

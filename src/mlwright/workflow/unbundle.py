@@ -232,7 +232,8 @@ def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
     """The run with all that is known of it."""
     imported = {"imported": {"workspace": bundle.workspace, "at_us": now_us()}}
     error = None if bundle.run.error is None else _shown(bundle.run.error)
-    run = replace(bundle.run, about={**bundle.run.about, **imported}, error=error)
+    about = {**bundle.run.about, **imported}
+    run = replace(bundle.run, about=about, error=error, experiment_id=None, name="", deleted_us=None)
     metrics = [(each.name, each.value, each.step, each.at_us) for each in bundle.metrics]
     if not rooms.runs.adopt(tx, run, bundle.parameters, bundle.logged, metrics):
         return rooms.runs.recorded(run.id), False

@@ -6,16 +6,19 @@ CREATE TABLE registered_model (
     updated_us INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+INSERT INTO registered_model (name, description, created_us, updated_us)
+SELECT name, '', min(created_us), max(created_us) FROM version WHERE kind = 'model' GROUP BY name;
+
 CREATE TABLE registered_model_tag (
-    name TEXT NOT NULL REFERENCES registered_model (name) ON UPDATE CASCADE ON DELETE CASCADE,
-    tag TEXT NOT NULL,
+    model TEXT NOT NULL REFERENCES registered_model (name) ON UPDATE CASCADE ON DELETE CASCADE,
+    name TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY (name, tag)
+    PRIMARY KEY (model, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE reported_version (
     version_id TEXT PRIMARY KEY REFERENCES version (id) ON DELETE CASCADE,
-    description TEXT NOT NULL,
+    description TEXT,
     stage TEXT NOT NULL,
     source TEXT NOT NULL,
     run_id TEXT NOT NULL,
@@ -26,7 +29,7 @@ CREATE TABLE reported_version (
 
 CREATE TABLE version_tag (
     version_id TEXT NOT NULL REFERENCES version (id) ON DELETE CASCADE,
-    tag TEXT NOT NULL,
+    name TEXT NOT NULL,
     value TEXT NOT NULL,
-    PRIMARY KEY (version_id, tag)
+    PRIMARY KEY (version_id, name)
 ) STRICT, WITHOUT ROWID;

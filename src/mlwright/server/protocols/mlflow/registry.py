@@ -1,0 +1,327 @@
+"""MLflow's methods for registered models, their versions, stages and aliases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlwright.kernel.database import Source
+from mlwright.kernel.errors import Conflict
+from mlwright.server.call import Call
+from mlwright.server.protocols.mlflow import limits, models, sources
+from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
+from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
+from mlwright.server.routes import Permission, Route
+from mlwright.versioning.filters import Page, search_models, search_versions
+from mlwright.versioning.registered import RegisteredModel
+from mlwright.versioning.reported import ReportedVersion, ReportedVersions, stage_named
+
+MODELS_PER_PAGE = 1000
+VERSIONS_PER_PAGE = 200_000
+_FEW_MODELS = 100
+
+
+class _Named(Message):
+    name: str | None = None
+
+
+class _Create(_Named):
+    tags: list[Tag] | None = None
+    description: str | None = None
+
+
+class _Describe(_Named):
+    description: str | None = None
+
+
+class _Rename(_Named):
+    new_name: str | None = None
+
+
+class _Tagged(_Named):
+    key: str | None = None
+    value: str | None = None
+
+
+class _Search(Message):
+    filter: str | None = None
+    max_results: Int64 | None = None
+    order_by: list[str] | None = None
+    page_token: str | None = None
+
+
+class _Latest(_Named):
+    stages: list[str] | None = None
+
+
+class _Aliased(_Named):
+    alias: str | None = None
+    version: str | None = None
+
+
+class _CreateVersion(_Named):
+    source: str | None = None
+    run_id: str | None = None
+    tags: list[Tag] | None = None
+    run_link: str | None = None
+    description: str | None = None
+    model_id: str | None = None
+
+
+class _OfVersion(_Named):
+    version: str | None = None
+
+
+class _DescribeVersion(_OfVersion):
+    description: str | None = None
+
+
+class _Move(_OfVersion):
+    stage: str | None = None
+    archive_existing_versions: bool | None = None
+
+
+class _TaggedVersion(_OfVersion):
+    key: str | None = None
+    value: str | None = None
+
+
+async def _create(call: Call) -> Any:
+    asked = await message(call, _Create, "name")
+    name, names = models.name_of(asked.name), call.tracker.versions.names
+    tags, description = models.tags_of(asked.tags), models.description_of(asked.description)
+    try:
+        made = await call.write(lambda tx: names.create(tx, name, description=description, tags=tags))
+    except Conflict:
+        raise Refused(400, TAKEN, f"Registered Model (name={name}) already exists.") from None
+    return {"registered_model": models.model(made, ())}
+
+
+async def _get(call: Call) -> Any:
+    asked = await message(call, _Named, "name")
+    return {"registered_model": await call.read(_one, call.tracker.versions, models.name_of(asked.name))}
+
+
+def _one(source: Source, versions: ReportedVersions, name: str) -> models.ModelMessage:
+    return models.model(versions.names.get(source, name), versions.latest(source, name))
+
+
+async def _update(call: Call) -> Any:
+    asked = await message(call, _Describe, "name")
+    name, versions = models.name_of(asked.name), call.tracker.versions
+    description = models.description_of(asked.description)
+
+    def update(tx: Any) -> models.ModelMessage:
+        return models.model(versions.names.describe(tx, name, description), versions.latest(tx, name))
+
+    return {"registered_model": await call.write(update)}
+
+
+async def _rename(call: Call) -> Any:
+    asked = await message(call, _Rename, "name", "new_name")
+    name, new = models.name_of(asked.name), models.name_of(asked.new_name, "new_name")
+    versions = call.tracker.versions
+
+    def rename(tx: Any) -> models.ModelMessage:
+        return models.model(versions.names.rename(tx, name, new), versions.latest(tx, new))
+
+    try:
+        return {"registered_model": await call.write(rename)}
+    except Conflict as error:
+        raise Refused(400, TAKEN, error.message) from None
+
+
+async def _delete(call: Call) -> Any:
+    asked = await message(call, _Named, "name")
+    name, names = models.name_of(asked.name), call.tracker.versions.names
+    await call.write(lambda tx: names.delete(tx, name))
+    return EMPTY
+
+
+async def _search(call: Call) -> Any:
+    asked = await message(call, _Search)
+    limit = _FEW_MODELS if asked.max_results is None else limits.results(asked.max_results, MODELS_PER_PAGE)
+    page = await call.read(_found, call.tracker.versions, asked, limit)
+    answer: dict[str, Any] = {"registered_models": page[0]} if page[0] else {}
+    return answer | ({"next_page_token": page[1]} if page[1] else {})
+
+
+def _found(
+    source: Source, versions: ReportedVersions, asked: _Search, limit: int
+) -> tuple[list[models.ModelMessage], str]:
+    page: Page[RegisteredModel] = search_models(
+        source, asked.filter or "", asked.order_by or (), limit=limit, token=asked.page_token or ""
+    )
+    return [models.model(each, versions.latest(source, each.name)) for each in page.found], page.token
+
+
+async def _get_latest(call: Call) -> Any:
+    asked = await message(call, _Latest, "name")
+    name, stages = models.name_of(asked.name), [stage_named(stage) for stage in asked.stages or ()]
+    return _versions(await call.read(call.tracker.versions.latest, name, stages), aliases=True)
+
+
+async def _set_tag(call: Call) -> Any:
+    asked = await message(call, _Tagged, "name", "key")
+    name, names = models.name_of(asked.name), call.tracker.versions.names
+    key, value = models.tag_of(asked.key, asked.value)
+    await call.write(lambda tx: names.set_tag(tx, name, key, value))
+    return EMPTY
+
+
+async def _delete_tag(call: Call) -> Any:
+    asked = await message(call, _Tagged, "name", "key")
+    name, names, key = models.name_of(asked.name), call.tracker.versions.names, limits.name(asked.key or "")
+    await call.write(lambda tx: names.remove_tag(tx, name, key))
+    return EMPTY
+
+
+async def _set_alias(call: Call) -> Any:
+    asked = await message(call, _Aliased, "name", "alias", "version")
+    name, alias, number = (
+        _name_and_alias(asked)[0],
+        models.new_alias(asked.alias),
+        models.number_of(asked.version),
+    )
+    versions = call.tracker.versions
+    await call.write(lambda tx: versions.set_alias(tx, name, alias, number))
+    return EMPTY
+
+
+async def _delete_alias(call: Call) -> Any:
+    name, alias = _name_and_alias(await message(call, _Aliased, "name", "alias"))
+    versions = call.tracker.versions
+    await call.write(lambda tx: versions.remove_alias(tx, name, alias))
+    return EMPTY
+
+
+async def _get_by_alias(call: Call) -> Any:
+    name, alias = _name_and_alias(await message(call, _Aliased, "name", "alias"))
+    return _version(await call.read(call.tracker.versions.by_alias, name, alias))
+
+
+def _name_and_alias(asked: _Aliased) -> tuple[str, str]:
+    return models.name_of(asked.name), models.alias_of(asked.alias)
+
+
+async def _create_version(call: Call) -> Any:
+    asked = await message(call, _CreateVersion, "name", "source")
+    name, versions = models.name_of(asked.name), call.tracker.versions
+    given = sources.Given(
+        source=limits.value(asked.source, "source", limits.DATASET_SOURCE_LENGTH),
+        run_id=asked.run_id,
+        model_id=asked.model_id,
+        run_link=models.description_of(asked.run_link),
+        description=models.description_of(asked.description),
+        tags=models.tags_of(asked.tags),
+    )
+    await call.read(versions.names.get, name)
+    told = await call.read(sources.reported, call.tracker, given)
+    return _version(await call.write(lambda tx: versions.add(tx, name, told)))
+
+
+async def _get_version(call: Call) -> Any:
+    name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
+    return _version(await call.read(call.tracker.versions.get, name, number))
+
+
+async def _update_version(call: Call) -> Any:
+    asked = await message(call, _DescribeVersion, "name", "version")
+    name, number = _name_and_number(asked)
+    said = None if asked.description is None else models.description_of(asked.description)
+    versions = call.tracker.versions
+    return _version(await call.write(lambda tx: versions.describe(tx, name, number, said)))
+
+
+async def _move(call: Call) -> Any:
+    asked = await message(call, _Move, "name", "version", "stage")
+    name, number = _name_and_number(asked)
+    stage, archive = stage_named(asked.stage or ""), bool(asked.archive_existing_versions)
+    versions = call.tracker.versions
+    return _version(await call.write(lambda tx: versions.move(tx, name, number, stage, archive=archive)))
+
+
+async def _delete_version(call: Call) -> Any:
+    name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
+    versions = call.tracker.versions
+    await call.write(lambda tx: versions.remove(tx, name, number))
+    return EMPTY
+
+
+async def _search_versions(call: Call) -> Any:
+    asked = await message(call, _Search)
+    limit = VERSIONS_PER_PAGE
+    if asked.max_results is not None:
+        limit = limits.results(asked.max_results, VERSIONS_PER_PAGE)
+    page: Page[ReportedVersion] = await call.read(
+        search_versions,
+        call.tracker.versions,
+        asked.filter or "",
+        asked.order_by or (),
+        limit=limit,
+        token=asked.page_token or "",
+    )
+    return _versions(page.found, aliases=False) | ({"next_page_token": page.token} if page.token else {})
+
+
+async def _get_download_uri(call: Call) -> Any:
+    name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
+    return {"artifact_uri": models.download(await call.read(call.tracker.versions.get, name, number))}
+
+
+async def _set_version_tag(call: Call) -> Any:
+    asked = await message(call, _TaggedVersion, "name", "version", "key")
+    name, number = _name_and_number(asked)
+    key, value = models.tag_of(asked.key, asked.value)
+    versions = call.tracker.versions
+    await call.write(lambda tx: versions.set_tag(tx, name, number, key, value))
+    return EMPTY
+
+
+async def _delete_version_tag(call: Call) -> Any:
+    asked = await message(call, _TaggedVersion, "name", "version", "key")
+    name, number = _name_and_number(asked)
+    versions, key = call.tracker.versions, limits.name(asked.key or "")
+    await call.write(lambda tx: versions.remove_tag(tx, name, number, key))
+    return EMPTY
+
+
+def _name_and_number(asked: _OfVersion) -> tuple[str, int]:
+    return models.name_of(asked.name), models.number_of(asked.version)
+
+
+def _version(found: ReportedVersion) -> dict[str, Any]:
+    return {"model_version": models.version(found)}
+
+
+def _versions(found: Sequence[ReportedVersion], *, aliases: bool) -> dict[str, Any]:
+    told = [models.version(each, aliases=aliases) for each in found]
+    return {"model_versions": told} if told else {}
+
+
+_R, _W = Permission.READ, Permission.WRITE
+ROUTES = (
+    Route("POST", "mlflow/registered-models/create", _create, _W),
+    Route("GET", "mlflow/registered-models/get", _get, _R),
+    Route("PATCH", "mlflow/registered-models/update", _update, _W),
+    Route("POST", "mlflow/registered-models/rename", _rename, _W),
+    Route("DELETE", "mlflow/registered-models/delete", _delete, _W),
+    Route("GET", "mlflow/registered-models/search", _search, _R),
+    Route("POST", "mlflow/registered-models/get-latest-versions", _get_latest, _R),
+    Route("GET", "mlflow/registered-models/get-latest-versions", _get_latest, _R),
+    Route("POST", "mlflow/registered-models/set-tag", _set_tag, _W),
+    Route("DELETE", "mlflow/registered-models/delete-tag", _delete_tag, _W),
+    Route("POST", "mlflow/registered-models/alias", _set_alias, _W),
+    Route("GET", "mlflow/registered-models/alias", _get_by_alias, _R),
+    Route("DELETE", "mlflow/registered-models/alias", _delete_alias, _W),
+    Route("POST", "mlflow/model-versions/create", _create_version, _W),
+    Route("GET", "mlflow/model-versions/get", _get_version, _R),
+    Route("PATCH", "mlflow/model-versions/update", _update_version, _W),
+    Route("POST", "mlflow/model-versions/transition-stage", _move, _W),
+    Route("DELETE", "mlflow/model-versions/delete", _delete_version, _W),
+    Route("GET", "mlflow/model-versions/search", _search_versions, _R),
+    Route("GET", "mlflow/model-versions/get-download-uri", _get_download_uri, _R),
+    Route("POST", "mlflow/model-versions/set-tag", _set_version_tag, _W),
+    Route("DELETE", "mlflow/model-versions/delete-tag", _delete_version_tag, _W),
+)
+"""The methods, by their paths below `/api/2.0/`."""

@@ -1,0 +1,115 @@
+"""Searches of registered models and their versions by filters: `name LIKE 'diag%' and tags.team = 'a'`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from mlwright.kernel.clock import now_us
+from mlwright.kernel.database import Source
+from mlwright.kernel.fields import Field, Side, Space
+from mlwright.kernel.grammar import parse_filter, parse_order
+from mlwright.kernel.search import Found, Wanted, find
+from mlwright.versioning.registered import RegisteredModel, registered_from
+from mlwright.versioning.reported import ReportedVersion, ReportedVersions
+
+T = TypeVar("T")
+
+_NAME_CHANGED = Field("registered_model.updated_us", "moment")
+
+MODELS = Space(
+    noun="registered model",
+    table="registered_model",
+    name="registered_model",
+    id="registered_model.name",
+    fields={
+        "name": Field("registered_model.name", start="registered_model.name"),
+        "creation_timestamp": Field("registered_model.created_us", "moment"),
+        "last_updated_timestamp": _NAME_CHANGED,
+        "timestamp": _NAME_CHANGED,
+    },
+    sides={"tag": Side("registered_model_tag", "model", indexed=False)},
+    ties=(("registered_model.name", False),),
+)
+
+_VERSION_CHANGED = Field("model.updated_us", "moment")
+
+VERSIONS = Space(
+    noun="model version",
+    table="""(SELECT version.id AS id, version.name AS name, version.number AS number,
+        version.created_us AS created_us, coalesce(reported_version.updated_us, version.created_us) AS updated_us,
+        coalesce(reported_version.source, '') AS source, coalesce(reported_version.stage, 'None') AS stage,
+        coalesce(reported_version.run_id, (SELECT to_id FROM edge WHERE from_kind = 'version'
+            AND from_id = version.id AND role = 'run' LIMIT 1), '') AS run_id
+        FROM version LEFT JOIN reported_version ON reported_version.version_id = version.id
+        WHERE version.kind = 'model')""",
+    name="model",
+    id="model.id",
+    fields={
+        "name": Field("model.name", start="model.name"),
+        "version_number": Field("model.number", "number"),
+        "run_id": Field("model.run_id"),
+        "source_path": Field("model.source"),
+        "current_stage": Field("model.stage"),
+        "creation_timestamp": Field("model.created_us", "moment"),
+        "last_updated_timestamp": _VERSION_CHANGED,
+    },
+    sides={"tag": Side("version_tag", "version_id", indexed=False)},
+    ties=(("model.updated_us", True), ("model.name", False), ("model.number", True), ("model.id", False)),
+)
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """What was found, and the token of the next page; empty when there is none."""
+
+    found: list[T]
+    token: str
+
+
+def search_models(
+    source: Source, text: str, order: Sequence[str], *, limit: int, token: str
+) -> Page[RegisteredModel]:
+    """Search registered models; among equals by name.
+
+    Args:
+        text: what must hold; empty for all.
+        order: `name DESC`; the first counts most.
+        limit: at most so many on a page.
+        token: of the page before; empty for the first.
+
+    Raises:
+        Invalid: a word of it cannot be understood, or the token belongs to another search.
+    """
+    columns = ("name", "description", "created_us", "updated_us")
+    found = _find(source, MODELS, text, order, columns, limit, token)
+    return Page([registered_from(source, row) for row in found.rows], found.token)
+
+
+def search_versions(
+    source: Source, versions: ReportedVersions, text: str, order: Sequence[str], *, limit: int, token: str
+) -> Page[ReportedVersion]:
+    """Search versions of models; among equals what changed last comes first.
+
+    Args:
+        text, order, limit, token: as for models.
+
+    Raises:
+        Invalid: as for models.
+    """
+    found = _find(source, VERSIONS, text, order, ("id",), limit, token)
+    return Page([versions.by_id(source, row["id"]) for row in found.rows], found.token)
+
+
+def _find(
+    source: Source,
+    space: Space,
+    text: str,
+    order: Sequence[str],
+    columns: tuple[str, ...],
+    limit: int,
+    token: str,
+) -> Found:
+    wanted = Wanted(parse_filter(text), tuple(parse_order(each) for each in order), limit=limit, token=token)
+    return find(source, space, wanted, columns, now_us())
