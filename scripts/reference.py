@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,7 @@ def pages() -> dict[str, str]:
         "tables.md": tables_page(),
         "events.md": events_page(),
         "http.md": http_page(),
+        "mlflow.md": mlflow_page(),
     }
     return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
 
@@ -671,6 +673,18 @@ def _problems() -> Iterator[str]:
 
 def _json(value: Any) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
+
+
+# MLflow's protocol
+
+
+def mlflow_page() -> str:
+    """What of the protocol is answered, as the scenarios of the tests declare it."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from tests.server.conformance.page import page
+
+    return page(_table)
 
 
 # Text
