@@ -13,7 +13,7 @@ import math
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -33,16 +33,12 @@ class Asked:
     body: bytes
     answer: bytes
 
-    def bytes_for(self, url: str, change: Callable[[bytes], bytes] = lambda each: each) -> bytes:
-        """It as it goes to another server, with ids and the like changed in target and body."""
-        body = change(self.body)
-        kept = {
-            name: value
-            for name, value in self.headers.items()
-            if name.lower() not in {"host", "content-length", "connection", "accept-encoding"}
-        }
-        head = [f"{self.method} {change(self.target.encode()).decode()} HTTP/1.1"]
-        head += [f"Host: {urlsplit(url).netloc}", *(f"{name}: {value}" for name, value in kept.items())]
+    def bytes_for(self, url: str, body: bytes | None = None) -> bytes:
+        """It as it goes to a server, if need be with another body."""
+        body = self.body if body is None else body
+        dropped = {"host", "content-length", "connection", "accept-encoding"}
+        head = [f"{self.method} {self.target} HTTP/1.1", f"Host: {urlsplit(url).netloc}"]
+        head += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in dropped]
         if body or self.method not in {"GET", "HEAD"}:
             head.append(f"Content-Length: {len(body)}")
         return "\r\n".join([*head, "", ""]).encode() + body

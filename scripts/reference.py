@@ -34,6 +34,10 @@ from mlwright.kernel.errors import Cancelled, MlwrightError
 from mlwright.kernel.ids import VersionId
 from mlwright.kernel.settings import Settings
 from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.server.app import ROUTES as UP_ROUTES
+from mlwright.server.protocols.mlflow import limits
+from mlwright.server.protocols.mlflow.routes import PLACES as MLFLOW_PLACES
+from mlwright.server.routes import MIB
 from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import ReplicaSpec
@@ -45,6 +49,28 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "mlwright"
 REFERENCE = ROOT / "docs" / "reference"
 
+_LIMITS = {
+    "NAME_LENGTH": "name of a metric, parameter or tag",
+    "VALUE_LENGTH": "value of a parameter or of a run's tag",
+    "EXPERIMENT_NAME_LENGTH": "name of an experiment",
+    "EXPERIMENT_TAG_LENGTH": "value of an experiment's tag",
+    "METRICS_PER_BATCH": "metrics in a batch",
+    "PARAMS_PER_BATCH": "parameters in a batch",
+    "TAGS_PER_BATCH": "tags in a batch",
+    "ALL_PER_BATCH": "all of these in a batch",
+    "DATASETS_PER_BATCH": "datasets in one request",
+    "DATASET_NAME_LENGTH": "name of a dataset",
+    "DATASET_DIGEST_LENGTH": "digest of a dataset",
+    "DATASET_SOURCE_LENGTH": "source of a dataset",
+    "DATASET_SCHEMA_LENGTH": "schema of a dataset",
+    "DATASET_PROFILE_LENGTH": "profile of a dataset",
+    "INPUT_TAG_NAME_LENGTH": "name of a dataset's tag",
+    "INPUT_TAG_LENGTH": "value of a dataset's tag",
+    "RESULTS": "results on a page",
+    "HISTORY_RESULTS": "values of a metric on a page",
+    "HISTORY_RUNS": "runs in one request for their metrics",
+}
+"""What the limits of MLflow's protocol are of."""
 _MADE = "<!-- Written by scripts/reference.py (`make docs`). Change the code, not this page. -->"
 _WIDTH = 110
 _COMMON = ("--dry-run", "--project", "--json", "--debug", "--help")
@@ -68,6 +94,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "http.md": http_page(),
         "mlflow.md": mlflow_page(),
+        "conformance.md": conformance_page(),
     }
     return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
 
@@ -660,6 +687,39 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
             yield _json(content["example"])
 
 
+def mlflow_page() -> str:
+    """Every route of `mlwright up`, what it may do, and the limits."""
+    routes = [route for route in UP_ROUTES if not route.path.startswith(MLFLOW_PLACES[1:])]
+    rows = [
+        (
+            f"{route.method} `{route.path.removeprefix(MLFLOW_PLACES[0])}`",
+            inspect.getdoc(route.handler),
+            route.permission,
+            f"{route.body_bytes // MIB} MiB" if route.method != "GET" else "",
+        )
+        for route in routes
+    ]
+    known = [(what, f"{getattr(limits, name):,}") for name, what in _LIMITS.items()]
+    places = ", ".join(f"`{place}`" for place in MLFLOW_PLACES)
+    return "\n\n".join(
+        [
+            "# MLflow's protocol",
+            "What `mlwright up` answers: an unmodified client of MLflow 2 or 3 with `MLFLOW_TRACKING_URI` set"
+            f" to its address works. Paths that begin with no slash stand below each of {places}.",
+            _table(["path", "what it does", "permission", "body, at most"], rows),
+            "Answers are JSON by the rules of Protocol Buffers, as MLflow's server writes them: NaN and"
+            " the infinities are texts. Errors have MLflow's `error_code`, a `message` that names the field"
+            " or the limit, and its status. What MLflow's clients send again (408, 429, 5xx but 501) is"
+            " answered only where asking again can help. Methods for traces, gateway, prompts and judges"
+            " answer 501, `NOT_IMPLEMENTED`.",
+            "## Limits",
+            "Letters are counted, not bytes. Where MLflow's server cuts the value of a parameter or a tag"
+            " silently, ours keeps it whole up to the limit, and refuses a longer one.",
+            _table(["what", "at most"], known),
+        ]
+    )
+
+
 def _problems() -> Iterator[str]:
     faults = [Fault("must be an integer, not null", 0, "age"), Fault("is missing", 1, "ward")]
     problem = Problem(422, faults=faults)
@@ -675,11 +735,8 @@ def _json(value: Any) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
 
 
-# MLflow's protocol
-
-
-def mlflow_page() -> str:
-    """What of the protocol is answered, as the scenarios of the tests declare it."""
+def conformance_page() -> str:
+    """How the answers to MLflow's client compare with MLflow's own, as the scenarios of the tests declare it."""
     if str(ROOT) not in sys.path:
         sys.path.append(str(ROOT))
     from tests.server.conformance.page import page

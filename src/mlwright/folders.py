@@ -20,7 +20,7 @@ from mlwright.workspace import create_project
 from mlwright.workspace.doctor import Finding, examine, machine_checks
 from mlwright.workspace.verify import Verified
 from mlwright.workspace.verify_backup import for_backup, opened_backup
-from mlwright.workspace.workspace import DATABASE
+from mlwright.workspace.workspace import DATABASE, RECORDS
 
 
 def create(folder: Path, name: str | None = None) -> Plan:
@@ -55,7 +55,7 @@ def doctor(folder: Path = Path()) -> list[Finding]:
     try:
         found = find_project(folder)
         checks = machine_checks(found.root)
-        if not (found.local / DATABASE).exists():
+        if not any((found.local / name).exists() for name in (DATABASE, RECORDS)):
             told = f"{found.name} in {found.root}, without a workspace yet"
             return [*examine(checks), Finding("project", "ok", told, "the first command makes it")]
         with Project.open(folder) as project:

@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 import mlwright
-from mlwright.kernel.database import Queries, all_migrations
+from mlwright.kernel.database import Queries, Query, all_migrations
+from mlwright.kernel.dialect import placed
+from mlwright.kernel.postgres_connection import PostgresConnection
+from mlwright.kernel.postgres_place import parse_place
 from mlwright.kernel.sqlite import SqliteDatabase
+from tests.postgres import Postgres, postgres
+
+__all__ = ["postgres"]
 
 HOUSE = Path(mlwright.__file__).parent
 FILES = sorted(HOUSE.glob("*/queries.sql"))
@@ -58,14 +64,43 @@ def test_every_query_prepares(file: Path, database: SqliteDatabase) -> None:
         assert sql.endswith(";")
 
 
+@pytest.fixture(scope="module")
+def connection(postgres: Postgres) -> Iterator[PostgresConnection]:
+    """A connection to a database of PostgreSQL at the newest schema."""
+    opened = PostgresConnection(parse_place(postgres.make()), reading=False)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    "file", [*FILES, HOUSE / "kernel" / "postgres.sql"], ids=lambda file: f"{file.parent.name}/{file.stem}"
+)
+def test_every_query_prepares_on_postgresql(file: Path, connection: PostgresConnection) -> None:
+    """Each named query, or its variant, is one statement that the same schema can run there."""
+    for number, sql in enumerate(Queries(file).texts().values()):
+        text, _ = placed(sql.postgres if isinstance(sql, Query) else sql)
+
+        connection.run(f"PREPARE q{number} AS {text} DEALLOCATE q{number}")
+
+
+def test_every_query_of_the_engines_own_is_used() -> None:
+    """What only one engine is asked is asked by its module."""
+    for engine in ("postgres", "sqlite"):
+        told = set(Queries(HOUSE / "kernel" / f"{engine}.sql").texts())
+        sources = "".join(source.read_text() for source in (HOUSE / "kernel").glob("*.py"))
+        assert set(re.findall(rf'_{engine.upper()}\["(\w+)"\]', sources)) == told
+
+
 @ROOMS
 def test_every_query_has_a_name_of_its_own_and_a_sentence(file: Path) -> None:
     """What looks like a query is one: a missing sentence would hide it in the query before."""
     text = file.read_text()
 
-    heads = re.findall(r"^-- name: *(\w+)\n-- ([A-Z].*\.)\n(?!--)", text, re.MULTILINE)
+    heads = re.findall(r"^-- name: *(\w+(?: \(postgres\))?)\n-- ([A-Z].*\.)\n(?!--)", text, re.MULTILINE)
 
-    assert len(heads) == text.count("-- name:") == len(Queries(file).texts())
+    plain = [name for name, _ in heads if not name.endswith(")")]
+    assert len(heads) == text.count("-- name:")
+    assert plain == list(Queries(file).texts())
     assert len({name for name, _ in heads}) == len(heads)
 
 
@@ -80,11 +115,14 @@ def test_queries_are_read_by_name(tmp_path: Path) -> None:
     file = tmp_path / "queries.sql"
     file.write_text(
         "-- name: one\n-- The first.\nSELECT 1;\n\n-- name: two\n-- The second.\nSELECT\n    2;\n"
+        "-- name: two (postgres)\n-- Likewise.\nSELECT 3;\n"
     )
 
     queries = Queries.beside(str(tmp_path / "module.py"))
 
     assert queries["one"] == "SELECT 1;"
     assert queries["two"] == "SELECT\n    2;"
+    assert isinstance(queries["two"], Query)
+    assert queries["two"].postgres == "SELECT 3;"
     with pytest.raises(KeyError):
         queries["three"]

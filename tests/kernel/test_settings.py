@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -45,24 +46,29 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         workers = 2
         executor = "inline"
         ignore = ["*.csv", "/data"]
+        database = "postgresql://host/records"
         objects = "s3://bucket/prefix"
         remotes = { origin = "s3://bucket/other" }
         environment = "requirements.txt"
         environments = { old = "old.yml" }
+        openlineage = { transport = "file" }
     """
 
     settings = find_project(project(tmp_path, text)).settings
 
     assert settings == Settings(
-        "flows",
-        2,
-        "inline",
-        ("*.csv", "/data"),
-        "s3://bucket/prefix",
-        {"origin": "s3://bucket/other"},
-        "requirements.txt",
-        {"old": "old.yml"},
+        pipelines="flows",
+        workers=2,
+        executor="inline",
+        ignore=("*.csv", "/data"),
+        database="postgresql://host/records",
+        objects="s3://bucket/prefix",
+        remotes={"origin": "s3://bucket/other"},
+        environment="requirements.txt",
+        environments={"old": "old.yml"},
+        openlineage={"transport": "file"},
     )
+    assert not set(Settings.__struct_fields__) - set(re.findall(r"(\w+) = ", text))
 
 
 @pytest.mark.parametrize(

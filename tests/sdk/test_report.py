@@ -1,12 +1,12 @@
-"""What a step reports goes to its journal, line by line."""
+"""What a step reports goes to its journal: metrics as points, all else line by line."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mlwright import log_artifact, log_figure, log_metric, log_metrics, log_para
 from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.sdk import report
 from mlwright.sdk.codecs import codec_named
+from mlwright.tracking import Series, read_journal
 from tests.processes import run_python
 
 
@@ -34,6 +35,16 @@ def journal(tmp_path: Path) -> Iterator[Path]:
 def entries(path: Path) -> list[dict[str, Any]]:
     """The lines of a journal; none when there is no journal."""
     return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def metrics(path: Path) -> list[tuple[str, float, int]]:
+    """Name, value and step of each point beside a journal, in their order."""
+    return [
+        (each.name, value, step)
+        for each in read_journal(path)
+        if isinstance(each, Series)
+        for step, _, value in each.points
+    ]
 
 
 def logged(path: Path) -> dict[str, bytes]:
@@ -69,7 +80,7 @@ def test_a_journal_is_made_by_the_first_report(tmp_path: Path) -> None:
     told = report.close_journal()
 
     assert (silent, before, told) == (False, [], True)
-    assert len(entries(path)) == 1
+    assert metrics(path) == [("auc", 0.5, 0)]
 
 
 def test_what_only_a_forked_child_reports_counts(journal: Path) -> None:
@@ -89,38 +100,36 @@ def test_what_only_a_forked_child_reports_counts(journal: Path) -> None:
     done = run_python(code, journal)
 
     assert (done.stdout, done.stderr) == ("True\n", "")
-    assert [each["metric"] for each in entries(journal)] == ["auc"]
+    assert metrics(journal) == [("auc", 0.5, 0)]
 
 
-def test_each_number_is_a_line(journal: Path) -> None:
-    """Name, value, step and time, in the order they were said."""
+def test_each_number_is_a_point(journal: Path) -> None:
+    """Name, value, step and moment, in the order they were said."""
+    before = time.time_ns() // 1000
     log_metric("auc", 0.5)
     log_metrics({"loss": 1, "räte": 2.5}, step=7)
+    log_metric("auc", 0.75, step=-1)
+    after = time.time_ns() // 1000
 
-    found = entries(journal)
-
-    assert [(each["metric"], each["value"], each["step"]) for each in found] == [
-        ("auc", 0.5, 0),
-        ("loss", 1.0, 7),
-        ("räte", 2.5, 7),
+    assert metrics(journal) == [("auc", 0.5, 0), ("auc", 0.75, -1), ("loss", 1.0, 7), ("räte", 2.5, 7)]
+    moments = [
+        at_us for each in read_journal(journal) if isinstance(each, Series) for at_us in each.points.at_us
     ]
-    times = [each["at_us"] for each in found]
-    assert times == sorted(times)
+    assert before <= min(moments) <= max(moments) <= after
 
 
-names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=250)
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=250)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names, st.floats(), st.integers(-(2**63), 2**63 - 1))
-def test_any_name_number_and_step_stay_one_line(journal: Path, name: str, value: float, step: int) -> None:
-    """Line ends in a name, NaN and infinities are no hindrance."""
+def test_any_name_number_and_step_come_back(journal: Path, name: str, value: float, step: int) -> None:
+    """Line ends in a name, NaN, infinities and the sign of a zero are no hindrance."""
     log_metric(name, value, step=step)
 
-    last = entries(journal)[-1]
+    last = [each for each in metrics(journal) if each[0] == name][-1]
 
-    assert (last["metric"], last["step"]) == (name, step)
-    assert last["value"] == value or (math.isnan(value) and math.isnan(last["value"]))
+    assert repr(last) == repr((name, value, step))
 
 
 def test_a_scalar_of_numpy_is_taken_by_its_value(journal: Path) -> None:
@@ -132,10 +141,8 @@ def test_a_scalar_of_numpy_is_taken_by_its_value(journal: Path) -> None:
     log_param("seed", numpy.int64(3))
     log_param("grid", {"lr": [numpy.float32(0.5), numpy.bool_(True)]})
 
-    found = entries(journal)
-    assert (found[0]["value"], found[0]["step"]) == (0.5, 3)
-    assert (found[1]["metric"], repr(found[1]["value"])) == ("loss", "nan")
-    assert [repr(each["value"]) for each in found[2:]] == ["3", "{'lr': [0.5, True]}"]
+    assert repr(metrics(journal)) == "[('auc', 0.5, 3), ('loss', nan, 0)]"
+    assert [repr(each["value"]) for each in entries(journal)] == ["3", "{'lr': [0.5, True]}"]
 
 
 def vector() -> Any:
@@ -152,7 +159,7 @@ def test_what_is_no_number_is_no_metric(journal: Path, value: Any) -> None:
         log_metric("auc", value)
 
     assert "log_param" in str(raised.value.hint)
-    assert entries(journal) == []
+    assert metrics(journal) == []
 
 
 @pytest.mark.parametrize("step", ["3", 1.5, None, 2**63], ids=repr)
@@ -161,7 +168,7 @@ def test_a_step_is_a_whole_number_that_can_be_kept(journal: Path, step: Any) -> 
     with pytest.raises(Invalid, match="the step of the metric 'auc' must be a whole number"):
         log_metric("auc", 0.5, step=step)
 
-    assert entries(journal) == []
+    assert metrics(journal) == []
 
 
 @pytest.mark.parametrize(
@@ -174,6 +181,7 @@ def test_a_step_is_a_whole_number_that_can_be_kept(journal: Path, step: Any) -> 
         ("", "1 to 250 characters, not 0"),
         ("a" * 251, "1 to 250 characters, not 251"),
         ("a\ud800", "must be Unicode text"),
+        ("a\0", "must be text without NUL"),
     ],
     ids=repr,
 )
@@ -184,7 +192,7 @@ def test_a_wrong_name_is_refused(journal: Path, name: Any, message: str) -> None
     with pytest.raises(Invalid, match=f"a parameter's .*{message}"):
         log_param(name, 0.5)
 
-    assert entries(journal) == []
+    assert (entries(journal), metrics(journal)) == ([], [])
 
 
 def test_of_several_values_all_are_kept_or_none(journal: Path) -> None:
@@ -196,7 +204,7 @@ def test_of_several_values_all_are_kept_or_none(journal: Path) -> None:
     with pytest.raises(Invalid, match="log_metrics takes names with their values, not a list"):
         log_metrics([("auc", 0.5)])  # type: ignore[arg-type]
 
-    assert entries(journal) == []
+    assert (entries(journal), metrics(journal)) == ([], [])
 
 
 json_values = st.recursive(
@@ -239,13 +247,15 @@ def test_what_was_said_before_a_kill_is_there(tmp_path: Path) -> None:
         from mlwright.sdk import report
         report.open_journal(Path(sys.argv[1]), Path(sys.argv[1]).parent)
         report.log_metrics({"a": 1, "b": 2})
+        report.log_param("lr", 0.1)
         os.kill(os.getpid(), signal.SIGKILL)
     """
 
     killed = run_python(code, tmp_path / "journal.jsonl")
 
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert [each["metric"] for each in entries(tmp_path / "journal.jsonl")] == ["a", "b"]
+    assert metrics(tmp_path / "journal.jsonl") == [("a", 1.0, 0), ("b", 2.0, 0)]
+    assert [each["param"] for each in entries(tmp_path / "journal.jsonl")] == ["lr"]
 
 
 def test_a_new_journal_ends_the_old_one(tmp_path: Path) -> None:
@@ -257,19 +267,20 @@ def test_a_new_journal_ends_the_old_one(tmp_path: Path) -> None:
     report.close_journal()
     log_metric("auc", 0.5)
 
-    assert len(entries(tmp_path / "one")) == 1
-    assert len(entries(tmp_path / "two")) == 1
+    assert len(metrics(tmp_path / "one")) == 1
+    assert len(metrics(tmp_path / "two")) == 1
 
 
-def test_several_threads_report_whole_lines(journal: Path) -> None:
-    """Each line of each thread is there, the first ones included, which all open the journal at once."""
-    threads, lines = 8, 300
+def test_what_several_threads_report_is_there(journal: Path) -> None:
+    """Each point and line of each thread, the first ones included, which all open the journal at once."""
+    threads, points = 8, 3000
     gate = threading.Barrier(threads)
 
     def tell(who: int) -> None:
         gate.wait()
-        for step in range(lines):
+        for step in range(points):
             log_metric(f"thread {who}", step, step=step)
+        log_param("thread", who)
 
     told = [threading.Thread(target=tell, args=[who]) for who in range(threads)]
     for each in told:
@@ -277,8 +288,9 @@ def test_several_threads_report_whole_lines(journal: Path) -> None:
     for each in told:
         each.join()
 
-    found = sorted((each["metric"], each["step"]) for each in entries(journal))
-    assert found == [(f"thread {who}", step) for who in range(threads) for step in range(lines)]
+    wanted = [(f"thread {who}", step, step) for who in range(threads) for step in range(points)]
+    assert sorted(metrics(journal)) == wanted
+    assert sorted(each["value"] for each in entries(journal)) == list(range(threads))
 
 
 def test_a_journal_is_let_go_of(tmp_path: Path) -> None:
@@ -288,6 +300,7 @@ def test_a_journal_is_let_go_of(tmp_path: Path) -> None:
     for number in range(20):
         report.open_journal(tmp_path / str(number), tmp_path)
         log_metric("auc", 0.5)
+        log_param("lr", 0.1)
         report.close_journal()
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -298,7 +311,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     report.open_journal(Path("/dev/full"), tmp_path)
 
     with pytest.raises(Unavailable, match="the disk is full"):
-        log_metric("auc", 0.5)
+        log_param("auc", 0.5)
 
     report.close_journal()
 

@@ -17,6 +17,7 @@ import pytest
 
 from mlwright.sdk.frames import Frame
 from mlwright.sdk.session import INLINE_BYTES, Worker
+from mlwright.tracking import Series, read_journal
 from tests.processes import run_python
 
 USER = textwrap.dedent("""
@@ -474,10 +475,12 @@ def test_a_step_works_in_its_workers_folder(execute: Ask, scratch: Path) -> None
     quiet, _ = execute("draw")
 
     assert (scratch / "w1" / "files").is_dir()
-    assert json.loads((scratch / f"{told['id']}.jsonl").read_text())["metric"] == "auc"
+    (series,) = read_journal(scratch / f"{told['id']}.jsonl")
+    assert isinstance(series, Series)
+    assert series.name == "auc"
     assert told["journal"] is True
     assert "journal" not in quiet
-    assert not (scratch / f"{quiet['id']}.jsonl").exists()
+    assert list(scratch.glob(f"{quiet['id']}.*")) == []
     assert told["usage"].keys() == quiet["usage"].keys() == {"wall_s", "cpu_s", "peak_bytes"}
 
 

@@ -141,6 +141,22 @@ def test_a_commit_that_fails_fails_for_all_of_it(database: Database) -> None:
     assert [str(each) for each in answers] == ["the disk is full"] * 3
 
 
+def test_a_transaction_that_the_engine_has_ended_fails_for_all_of_it(database: Database) -> None:
+    """When the engine itself takes a transaction back, everybody is told why, and it goes on."""
+
+    def full(tx: Transaction) -> None:
+        tx.execute("ROLLBACK")
+        raise Unavailable("the disk is full")
+
+    async def body(commits: Commits) -> list[Any]:
+        return [*await in_one_batch(commits, [add("a"), full, add("b")]), await commits.write(add("c"))]
+
+    answers = run(database, body)
+
+    assert [str(each) for each in answers] == ["the disk is full"] * 3 + ["c"]
+    assert names(database) == ["c"]
+
+
 def test_who_no_longer_waits_disturbs_nobody(database: Database) -> None:
     """A request that was given up is committed all the same, and the others are answered."""
 

@@ -337,3 +337,20 @@ def test_what_is_no_http_is_refused(up: Up) -> None:
         answer = b"".join(iter(lambda: stream.recv(1 << 16), b""))
 
     assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "head", [b"GET /" + b"a" * (1 << 20), b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (1 << 18)]
+)
+def test_a_head_without_end_is_cut_off(up: Up, head: bytes) -> None:
+    """A path or headers that never end are refused before they fill the memory."""
+    answer = b""
+    with socket.create_connection((up.host, up.port), timeout=DEADLINE_S) as stream:
+        try:
+            stream.sendall(head)
+            answer = b"".join(iter(lambda: stream.recv(1 << 16), b""))
+        except ConnectionError:  # it has closed while we still wrote
+            pass
+
+    assert answer[:13] in {b"HTTP/1.1 431 ", b"HTTP/1.1 400 ", b""}
+    assert up.ask("GET", "/health").status == 200

@@ -6,7 +6,7 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -15,11 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlwright.kernel.clock import now_us, parse_moment
-from mlwright.kernel.database import Database, all_migrations
+from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.ids import RunId
 from mlwright.kernel.search import plan
-from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.tracking import Metric, RunFilter, Runs, RunState, record_metrics
 from mlwright.tracking.fields import RUNS
 from mlwright.tracking.filters import asked
@@ -35,15 +34,6 @@ SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
 }
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[SqliteDatabase]:
-    """A database that the properties of one module share."""
-    made = SqliteDatabase(":memory:")
-    made.migrate(all_migrations())
-    yield made
-    made.close()
 
 
 def scored(database: Database, pipeline: str = "p", /, **metrics: float) -> RunId:
@@ -96,7 +86,7 @@ def fits(database: Database, run: RunId, **nouns: Any) -> bool:
     ],
 )
 def test_what_a_parameter_was_is_compared_with_its_type(
-    shared: SqliteDatabase, value: Any, text: str, fit: bool
+    shared: Database, value: Any, text: str, fit: bool
 ) -> None:
     """A number means the number and the text that is spelled so, `true` the truth; other types differ."""
     run = with_params(shared, x=value)
@@ -113,7 +103,7 @@ numbers = st.one_of(
 
 @given(value=numbers, wanted=numbers, sign=st.sampled_from([*SIGNS]))
 def test_numbers_compare_as_in_python(
-    shared: SqliteDatabase, value: int | float, wanted: int | float, sign: str
+    shared: Database, value: int | float, wanted: int | float, sign: str
 ) -> None:
     """A parameter passes a comparison with a number when Python says so."""
     run = with_params(shared, x=value)
@@ -125,7 +115,7 @@ def test_numbers_compare_as_in_python(
 
 @pytest.mark.parametrize("value", ["5", True, None, [5], {"x": 5}, math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("sign", [">", "<", ">=", "<="])
-def test_what_is_no_number_is_neither_more_nor_less(shared: SqliteDatabase, value: Any, sign: str) -> None:
+def test_what_is_no_number_is_neither_more_nor_less(shared: Database, value: Any, sign: str) -> None:
     """Text, truth, lists and what is not finite pass no comparison but equality."""
     run = with_params(shared, x=value)
 
@@ -136,7 +126,7 @@ def test_what_is_no_number_is_neither_more_nor_less(shared: SqliteDatabase, valu
     value=st.floats(), wanted=st.floats(allow_nan=False, allow_infinity=False), sign=st.sampled_from([*SIGNS])
 )
 def test_metrics_compare_by_their_last_value(
-    shared: SqliteDatabase, value: float, wanted: float, sign: str
+    shared: Database, value: float, wanted: float, sign: str
 ) -> None:
     """A metric passes when Python says so; one that is NaN passes nothing."""
     run = scored(shared, auc=value)
@@ -293,7 +283,7 @@ hostile = st.one_of(
 
 @given(text=hostile, name=hostile.filter(lambda text: not set(text) & set("<>=")), number=numbers)
 def test_no_word_of_the_user_stands_in_the_sql(
-    shared: SqliteDatabase, text: str, name: str, number: int | float
+    shared: Database, text: str, name: str, number: int | float
 ) -> None:
     """Whatever is asked for, the SQL is the same as for tame words; the words are its parameters."""
 
@@ -319,7 +309,7 @@ def test_no_word_of_the_user_stands_in_the_sql(
 
 
 @given(texts=st.lists(hostile, min_size=1, max_size=3))
-def test_hostile_words_are_only_words(shared: SqliteDatabase, texts: list[str]) -> None:
+def test_hostile_words_are_only_words(shared: Database, texts: list[str]) -> None:
     """A list that is asked for with any text answers, and changes nothing."""
     run = with_params(shared, x=texts[0])
     before = shared.read("SELECT count(*) AS runs FROM run")

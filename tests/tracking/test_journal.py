@@ -11,15 +11,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mlwright.tracking import JournalReader, LoggedArtifact, Metric, Param, Progress, read_journal
+from mlwright.tracking import Entry, JournalReader, LoggedArtifact, Param, Progress, Series, read_journal
 
-METRIC = b'{"metric": "loss", "value": 0.5, "step": 1, "at_us": 7}\n'
+LINE = b'{"param": "loss", "value": 0.5, "at_us": 7}\n'
 
 
-def metrics_in(journal: Path) -> list[Metric]:
-    """The metrics of a journal, which holds nothing else."""
-    found = [entry for entry in read_journal(journal) if isinstance(entry, Metric)]
+def params_in(journal: Path) -> list[Param]:
+    """The parameters of a journal, which holds nothing else."""
+    found = [entry for entry in read_journal(journal) if isinstance(entry, Param)]
     assert found == read_journal(journal)
+    return found
+
+
+def series_of(entries: list[Entry]) -> list[Series]:
+    """Entries that are all points."""
+    found = [entry for entry in entries if isinstance(entry, Series)]
+    assert found == entries
     return found
 
 
@@ -44,13 +51,10 @@ def test_the_journal_survives_kill(tmp_path: Path) -> None:
 
     done = subprocess.run([sys.executable, "-c", REPORT, str(journal)], timeout=60)
 
-    *metrics, param, artifact, begin, end = read_journal(journal)
+    param, artifact, begin, end, *series = read_journal(journal)
     assert done.returncode == -9
-    assert [repr((each.name, each.value, each.step)) for each in metrics if isinstance(each, Metric)] == [
-        "('loss', 0.5, 1)",
-        "('loss', nan, 2)",
-        "('größe', 2.0, 2)",
-    ]
+    told = {each.name: [(step, value) for step, _, value in each.points] for each in series_of(series)}
+    assert repr(told) == "{'loss': [(1, 0.5), (2, nan)], 'größe': [(2, 2.0)]}"
     assert param == Param("lr", {"first": [0.1, None]}, param.at_us)
     assert isinstance(artifact, LoggedArtifact)
     assert artifact.path.read_text() == "text"
@@ -67,10 +71,10 @@ def test_there_may_be_no_journal(tmp_path: Path) -> None:
     reader = JournalReader(journal)
 
     before = reader.read()
-    journal.write_bytes(METRIC)
+    journal.write_bytes(LINE)
 
     assert (before, read_journal(tmp_path / "none")) == ([], [])
-    assert reader.read() == [Metric("loss", 0.5, 1, 7)]
+    assert reader.read() == [Param("loss", 0.5, 7)]
 
 
 names = st.text(st.characters(exclude_categories=["Cs"]))
@@ -82,18 +86,18 @@ def test_a_journal_is_read_up_to_where_it_was_cut(
     tmp_path_factory: pytest.TempPathFactory, told: list[tuple[str, float]], data: st.DataObject | None
 ) -> None:
     """Cut off at any byte, a journal gives every whole line before the cut, and nothing else."""
-    entries = [{"metric": name, "value": value, "step": 0, "at_us": 1} for name, value in told]
+    entries = [{"param": name, "value": value, "at_us": 1} for name, value in told]
     lines = [json.dumps(entry).encode() for entry in entries]
     whole = b"\n".join(lines) + b"\n"
     at = len(whole) if data is None else data.draw(st.integers(0, len(whole)))
     journal = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     journal.write_bytes(whole[:at])
 
-    found = metrics_in(journal)
+    found = params_in(journal)
 
     ends = [sum(len(line) + 1 for line in lines[: index + 1]) - 1 for index in range(len(lines))]
     complete = sum(end <= at for end in ends)
-    assert repr([(metric.name, metric.value) for metric in found]) == repr(told[:complete])
+    assert repr([(param.name, param.value) for param in found]) == repr(told[:complete])
 
 
 @given(st.integers(1, 5), st.lists(st.integers(1, 60), max_size=12))
@@ -101,7 +105,7 @@ def test_a_reader_gives_each_line_once(
     tmp_path_factory: pytest.TempPathFactory, lines: int, pieces: list[int]
 ) -> None:
     """However the lines arrive, cut anywhere, each is read once, in order, as soon as its end is there."""
-    whole = b"".join(METRIC.replace(b": 1", b": %d" % step) for step in range(lines))
+    whole = b"".join(LINE.replace(b": 0.5", b": %d" % number) for number in range(lines))
     journal = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     reader, found, written = JournalReader(journal), [], 0
 
@@ -109,7 +113,7 @@ def test_a_reader_gives_each_line_once(
         with journal.open("ab") as file:
             written += file.write(whole[written : written + size])
         found += reader.read()
-        assert found == [Metric("loss", 0.5, step, 7) for step in range(whole[:written].count(b"\n"))]
+        assert found == [Param("loss", number, 7) for number in range(whole[:written].count(b"\n"))]
 
     assert len(found) == lines
     assert reader.read() == []
@@ -120,22 +124,22 @@ def test_a_reader_gives_each_line_once(
     [
         b"",
         b"\x00\x00\x00",
-        b"\xff" + METRIC[:-1],
-        METRIC[10:-1],
-        METRIC[:10] + METRIC[:-1],
+        b"\xff" + LINE[:-1],
+        LINE[10:-1],
+        LINE[:10] + LINE[:-1],
         b"3",
         b"null",
-        b'"metric"',
-        b'["metric"]',
+        b'"param"',
+        b'["param"]',
         b"{}",
         b'{"unknown": 1, "at_us": 7}',
-        b'{"metric": "loss"}',
-        b'{"metric": 3, "value": 0.5, "step": 1, "at_us": 7}',
-        b'{"metric": "\\ud800", "value": 0.5, "step": 1, "at_us": 7}',
-        b'{"metric": "lo\xfcss", "value": 0.5, "step": 1, "at_us": 7}',
-        b'{"metric": "loss", "value": "0.5", "step": 1, "at_us": 7}',
-        b'{"metric": "loss", "value": 0.5, "step": 9223372036854775808, "at_us": 7}',
-        b'{"metric": "loss", "value": 0.5, "step": 1.5, "at_us": 7}',
+        b'{"metric": "loss", "value": 0.5, "step": 1, "at_us": 7}',
+        b'{"param": "loss", "value": 0.5}',
+        b'{"param": 3, "value": 0.5, "at_us": 7}',
+        b'{"param": "\\ud800", "value": 0.5, "at_us": 7}',
+        b'{"param": "lo\xfcss", "value": 0.5, "at_us": 7}',
+        b'{"param": "loss", "value": 0.5, "at_us": 9223372036854775808}',
+        b'{"param": "loss", "value": 0.5, "at_us": 1.5}',
         b'{"param": "lr", "at_us": 7}',
         b'{"artifact": "a", "path": null, "codec": "text", "type": "str", "about": {}, "at_us": 7}',
         b'{"artifact": "a", "path": "/a", "codec": "text", "type": "str", "about": 3, "at_us": 7}',
@@ -147,9 +151,9 @@ def test_a_reader_gives_each_line_once(
 def test_a_damaged_line_is_left_out(tmp_path: Path, damaged: bytes) -> None:
     """What no step of ours can have written harms neither the lines around it nor the database."""
     journal = tmp_path / "journal.jsonl"
-    journal.write_bytes(METRIC + damaged + b"\n" + METRIC)
+    journal.write_bytes(LINE + damaged + b"\n" + LINE)
 
-    assert read_journal(journal) == [Metric("loss", 0.5, 1, 7)] * 2
+    assert read_journal(journal) == [Param("loss", 0.5, 7)] * 2
     assert JournalReader(journal).read() == read_journal(journal)
 
 
@@ -161,7 +165,7 @@ from mlwright.sdk import report
 report.open_journal(Path(sys.argv[1]), Path(sys.argv[1]).parent)
 child = os.fork()
 for step in range(200):
-    report.log_metric("parent" if child else "child", step, step=step)
+    report.log_param("parent" if child else "child", step)
 if child:
     os.waitpid(child, 0)
 """
@@ -173,6 +177,6 @@ def test_a_journal_that_several_processes_write_is_whole(tmp_path: Path) -> None
 
     subprocess.run([sys.executable, "-c", FORK, str(journal)], timeout=60, check=True)
 
-    assert sorted((metric.name, metric.step) for metric in metrics_in(journal)) == sorted(
+    assert sorted((param.name, param.value) for param in params_in(journal)) == sorted(
         (who, step) for who in ("child", "parent") for step in range(200)
     )

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlwright.kernel.database import Database, all_migrations
-from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.kernel.database import Database
 from mlwright.tracking import (
     LoggedArtifact,
     Metric,
@@ -34,14 +33,12 @@ metrics = st.builds(
 
 
 @given(st.lists(st.lists(metrics, max_size=6), max_size=4))
-def test_the_last_value_is_by_step_then_time(batches: list[list[Metric]]) -> None:
+def test_the_last_value_is_by_step_then_time(shared: Database, batches: list[list[Metric]]) -> None:
     """However they arrive, the value with the highest step is last, of those the latest, then the highest."""
-    database = SqliteDatabase(":memory:")
-    database.migrate(all_migrations())
-    run, _ = begin(database)
+    run, _ = begin(shared)
 
     for batch in batches:
-        with database.transaction() as tx:
+        with shared.transaction() as tx:
             record_metrics(tx, run.id, batch)
 
     expected: dict[str, Metric] = {}
@@ -49,8 +46,7 @@ def test_the_last_value_is_by_step_then_time(batches: list[list[Metric]]) -> Non
         kept = expected.get(metric.name)
         if kept is None or _order(metric) > _order(kept):
             expected[metric.name] = metric
-    assert repr(Runs(database).metrics(run.id)) == repr([expected[name] for name in sorted(expected)])
-    database.close()
+    assert repr(Runs(shared).metrics(run.id)) == repr([expected[name] for name in sorted(expected)])
 
 
 def _order(metric: Metric) -> tuple[int, int, bool, float, float]:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from mlwright.app import Project
+from mlwright.kernel.ids import RunId
+from mlwright.tracking import series
 from mlwright.workflow.detail import logs
 from tests.conftest import COMMAND, Maker, mlwright
 from tests.processes import until
@@ -20,7 +22,7 @@ Opener = Callable[[dict[str, str]], Project]
 
 FILES = {
     "pipelines/p.py": """
-    import math, time
+    import math, os, time
     from pathlib import Path
     from mlwright import log_metric, log_param, pipeline, step
 
@@ -38,16 +40,42 @@ FILES = {
             raise ValueError("too fast")
         return rate
 
+    def count_up(name):
+        for number in range(2500):
+            log_metric(name, number / 2, step=number)
+
+    @step
+    def measures() -> int:
+        count_up("parent")
+        children = [os.fork(), 0]
+        if children[0]:
+            children[1] = os.fork()
+        if not all(children):
+            count_up("first child" if not children[0] else "second child")
+            os._exit(0)
+        for child in children:
+            os.waitpid(child, 0)
+        return 0
+
     @step
     def waits(mark: str) -> int:
         print("waiting")
+        count_up("before")
         Path(mark).touch()
+        while not Path(mark + ".go").exists():
+            time.sleep(0.01)
+        count_up("after")
+        Path(mark + ".gone").touch()
         while True:
             time.sleep(0.01)
 
     @pipeline
     def training(rate: float = 0.5):
         score(fit(rate))
+
+    @pipeline
+    def measuring():
+        measures()
 
     @pipeline
     def waiting(mark: str = ""):
@@ -66,6 +94,45 @@ def test_a_reused_step_says_again_what_it_reported(opened: Opener) -> None:
         metrics = {each.name: repr(each.value) for each in project.runs.metrics(run.id)}
         assert metrics == {"loss": repr(0.5 / 3), "odd": "nan"}
         assert project.runs.logged_parameters(run.id) == {"solver": {"name": "sgd"}}
+
+
+def series_of(project: Project, run: RunId, name: str) -> list[tuple[int, float]]:
+    """Step and value of each point of a metric."""
+    points, _ = series.history(project.rooms.database, run, name, limit=10_000)
+    return [(point.step, point.value) for point in points]
+
+
+ALL = [(number, number / 2) for number in range(2500)]
+
+
+def test_each_value_of_a_metric_is_kept(opened: Opener) -> None:
+    """What a step and the processes that it forked have logged is there, each value once."""
+    project = opened(FILES)
+
+    run = project.run("measuring")
+
+    for name in ("parent", "first child", "second child"):
+        assert series_of(project, run.id, name) == ALL
+
+
+def test_what_a_lost_attempt_measured_is_kept(make_project: Maker, tmp_path: Path) -> None:
+    """After `kill -9`, what was recorded while it ran is there once, and what was not is there too."""
+    root = make_project(FILES)
+    engine = start(root, tmp_path / "mark")
+    with Project.open(root) as project:
+        (run,) = project.runs.list()
+        until(lambda: project.runs.metrics(run.id))
+
+        engine.send_signal(signal.SIGSTOP)
+        (tmp_path / "mark.go").touch()
+        until((tmp_path / "mark.gone").exists)
+        recorded = [each.name for each in project.runs.metrics(run.id)]
+        engine.kill()
+        engine.wait()
+
+        until(lambda: project.runs.get(run.id).state.value == "lost")
+        assert recorded == ["before"]
+        assert series_of(project, run.id, "before") == series_of(project, run.id, "after") == ALL
 
 
 @pytest.mark.parametrize("where", ["a closed pipe", "a full device"])

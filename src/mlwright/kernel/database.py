@@ -1,7 +1,8 @@
 """The metadata database: SQL is the language, behind one small port.
 
 Portable SQL stands in a `queries.sql` beside the module's room, each query with a name and a sentence;
-parameters are named (`:name`).
+parameters are named (`:name`). Where the engines part, a query has a variant for one of them, and a statement
+of a migration is marked for one: `kernel/dialect.py` reads those marks.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
+
+from mlwright.kernel.dialect import Engine, statements
 
 
 class Transaction(Protocol):
@@ -49,7 +52,8 @@ class Database(Protocol):
     Laws, examined for every implementation by `tests/exams/database.py`:
         1. after `transaction()` ends, its changes are durable; when it raises, none is visible
         2. transactions are serial: what one reads does not change under it
-        3. a value comes back as it went in: text, integers of 64 bits, floats, bytes, None
+        3. a value comes back as it went in: text, integers of 64 bits, floats, bytes, None. Text with NUL
+           does so, or is refused with Invalid
         4. a constraint that is broken raises Conflict; SQL that is wrong raises the engine's own error
         5. a reader sees what was committed before it began, also from another process
         6. a schema newer than this code is refused with Incompatible, untouched
@@ -80,6 +84,9 @@ class Database(Protocol):
     def copy(self, target: Path) -> None:
         """Write the records of one moment into a file of their own, on a local disk; durable on return."""
 
+    def size_bytes(self) -> int:
+        """How much room the records take."""
+
     def close(self) -> None:
         """Let go of the engine; the object is not used afterwards."""
 
@@ -95,8 +102,12 @@ class Migration:
 
     @property
     def sql(self) -> str:
-        """Its statements, read when they are needed."""
+        """All that stands in it, read when it is needed."""
         return self.path.read_text(encoding="utf-8")
+
+    def statements(self, engine: Engine) -> list[str]:
+        """Its statements for an engine, one after the other."""
+        return statements(self.sql, engine)
 
 
 def all_migrations(house: Path | None = None) -> list[Migration]:
@@ -111,13 +122,28 @@ def all_migrations(house: Path | None = None) -> list[Migration]:
     return found
 
 
+class Query(str):
+    """A query in portable SQL, or in SQLite's own, and how it reads on PostgreSQL where that differs."""
+
+    __slots__ = ("postgres",)
+    postgres: str
+
+    def __new__(cls, sql: str, postgres: str) -> Query:
+        """A query with its variant."""
+        made = super().__new__(cls, sql)
+        made.postgres = postgres
+        return made
+
+
 class Queries:
     """The named queries of one room.
 
-    A query begins with `-- name: NAME` and a line that says in a sentence what it is for.
+    A query begins with `-- name: NAME` and a line that says in a sentence what it is for. Its variant for
+    PostgreSQL, where there is one, begins likewise with `-- name: NAME (postgres)`.
     """
 
-    _begin = re.compile(r"^-- name: (\w+)\n-- (.+)\n", re.MULTILINE)
+    _begin = re.compile(r"^-- name: (\w+(?: \(postgres\))?)\n-- (.+)\n", re.MULTILINE)
+    _variant = " (postgres)"
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -135,5 +161,10 @@ class Queries:
         """Every query of the room by its name."""
         if self._texts is None:
             pieces = self._begin.split(self._path.read_text(encoding="utf-8"))
-            self._texts = {name: sql.strip() for name, sql in zip(pieces[1::3], pieces[3::3], strict=True)}
+            found = {name: sql.strip() for name, sql in zip(pieces[1::3], pieces[3::3], strict=True)}
+            self._texts = {
+                name: Query(sql, other) if (other := found.get(f"{name}{self._variant}")) else sql
+                for name, sql in found.items()
+                if not name.endswith(self._variant)
+            }
         return self._texts

@@ -11,13 +11,13 @@ SELECT from_kind, role, count(*) AS edges FROM edge WHERE to_kind = :kind GROUP 
 -- name: edges_from
 -- What one thing was made from, in one role or in all.
 SELECT from_kind, from_id, role, to_kind, to_id FROM edge
-WHERE from_kind = :kind AND from_id = :id AND (:role IS NULL OR role = :role)
+WHERE from_kind = :kind AND from_id = :id AND role = coalesce(:role, role)
 ORDER BY role, to_kind, to_id;
 
 -- name: edges_to
 -- What was made from one thing, in one role or in all.
 SELECT from_kind, from_id, role, to_kind, to_id FROM edge
-WHERE to_kind = :kind AND to_id = :id AND (:role IS NULL OR role = :role)
+WHERE to_kind = :kind AND to_id = :id AND role = coalesce(:role, role)
 ORDER BY role, from_kind, from_id;
 
 -- name: remove_edges
@@ -103,9 +103,29 @@ DELETE FROM lease;
 -- Give a thing back, when this owner still has it.
 DELETE FROM lease WHERE subject = :subject AND token = :token;
 
--- name: schema_objects
--- The schema as the database sees it, to compare with what the migrations promise.
-SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name;
+-- name: walk_up (postgres)
+-- The same, where each column of a walk must be compared in one way from its beginning on.
+WITH RECURSIVE reached (kind, id) AS (
+    SELECT CAST(:kind AS TEXT) COLLATE "C", CAST(:id AS TEXT) COLLATE "C"
+    UNION
+    SELECT edge.to_kind, edge.to_id FROM edge JOIN reached
+    ON edge.from_kind = reached.kind AND edge.from_id = reached.id
+)
+SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
+FROM edge JOIN reached ON edge.from_kind = reached.kind AND edge.from_id = reached.id
+ORDER BY edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id;
+
+-- name: walk_down (postgres)
+-- The same, where each column of a walk must be compared in one way from its beginning on.
+WITH RECURSIVE reached (kind, id) AS (
+    SELECT CAST(:kind AS TEXT) COLLATE "C", CAST(:id AS TEXT) COLLATE "C"
+    UNION
+    SELECT edge.from_kind, edge.from_id FROM edge JOIN reached
+    ON edge.to_kind = reached.kind AND edge.to_id = reached.id
+)
+SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
+FROM edge JOIN reached ON edge.to_kind = reached.kind AND edge.to_id = reached.id
+ORDER BY edge.to_kind, edge.to_id, edge.role, edge.from_kind, edge.from_id;
 
 -- name: add_migration
 -- Remember that a migration was applied.

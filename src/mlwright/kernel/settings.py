@@ -22,6 +22,9 @@ class Settings(Struct, frozen=True):
         workers: how many steps may run at once; 0 for one per processor.
         executor: where steps run: `local` for worker processes, `inline` for the process that asks.
         ignore: patterns, in Git's grammar, of files that no code snapshot takes.
+        database: where the records are: `postgresql://USER@HOST/DATABASE`, of a server that several machines
+            share; with `?password=env:NAME` or `file:PATH`, where PGPASSWORD and ~/.pgpass do not tell; empty
+            for a file of the workspace's own folder.
         objects: where the bytes are: `s3://BUCKET/PREFIX` of an S3-compatible server, with a cache on this
             disk; empty for the workspace's own folder.
         remotes: where `datasets push` and `pull` go, by name: `s3://BUCKET/PREFIX`, or a folder.
@@ -36,6 +39,7 @@ class Settings(Struct, frozen=True):
     workers: int = 0
     executor: str = "local"
     ignore: tuple[str, ...] = ()
+    database: str = ""
     objects: str = ""
     remotes: dict[str, str] = {}
     environment: str = ""

@@ -23,6 +23,7 @@ from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable,
 from mlwright.kernel.ids import new_id
 
 _SQL = Queries.beside(__file__)
+_SQLITE = Queries(Path(__file__).with_suffix(".sql"))
 _BUSY_MS = 30_000
 _PAUSE_S = 0.01
 _NO_ROOM_BYTES = 1 << 20
@@ -86,7 +87,8 @@ class SqliteDatabase:
             if 0 < present < latest and isinstance(self.path, Path):
                 _copy(self.path, self.path.with_name(f"{self.path.name}.before-{latest:04d}"))
             for migration in migrations[present:]:
-                tx.execute(migration.sql)
+                for statement in migration.statements("sqlite"):
+                    tx.execute(statement)
                 tx.execute(
                     _SQL["add_migration"],
                     number=migration.number,
@@ -97,7 +99,7 @@ class SqliteDatabase:
 
     def schema(self) -> list[dict[str, Any]]:
         """What the database holds: type, name and SQL of each table and index."""
-        return self.read(_SQL["schema_objects"])
+        return self.read(_SQLITE["schema_objects"])
 
     def check(self) -> list[str]:
         """What SQLite's own look at every page, and at every reference between rows, finds wrong."""
@@ -124,6 +126,13 @@ class SqliteDatabase:
             making.replace(target)
         finally:
             making.unlink(missing_ok=True)
+
+    def size_bytes(self) -> int:
+        """How much room the file takes, and those beside it while it is open."""
+        if not isinstance(self.path, Path):
+            return 0
+        beside = [self.path.with_name(f"{self.path.name}{end}") for end in ("", "-wal", "-shm")]
+        return sum(each.stat().st_size for each in beside if each.is_file())
 
     def close(self) -> None:
         """Close the connections; the last one of the machine folds the write-ahead log in."""

@@ -1,4 +1,4 @@
-"""The journal of an attempt: the file where a step's reports go, line by line.
+"""The journal of an attempt: the files where a step's reports go, metrics as points, all else line by line.
 
 A line is written whole by one call of the system, with no lock: nothing that a fork or a killed thread could
 leave locked.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mlwright.kernel.errors import Unavailable, disk_full, is_disk_full
+from mlwright.sdk.points import PointLog
 
 
 class _Descriptor:
@@ -29,13 +30,14 @@ class _Descriptor:
 class Journal:
     """One attempt's journal. Nothing of it is on the disk before the first report."""
 
-    __slots__ = ("_closed", "_descriptor", "loops", "path", "scratch")
+    __slots__ = ("_closed", "_descriptor", "loops", "path", "points", "scratch")
 
     def __init__(self, path: Path | str, scratch: Path) -> None:
         self.path = path
         self.scratch = scratch
         self._descriptor: _Descriptor | None = None
         self._closed = False
+        self.points = PointLog(path)
         self.loops: set[Callable[[], None]] = set()
         """What tells of each loop that has not ended: a loop outlives its step where an error holds it."""
 
@@ -59,14 +61,14 @@ class Journal:
         """Hear the loops out, and let no thread that outlives the attempt write.
 
         Returns:
-            Whether the file was made.
+            Whether anything was reported, by a child too.
         """
         for tell in tuple(self.loops):
             with contextlib.suppress(OSError, Unavailable):  # a full disk was told where a report needed it
                 tell()
-        self._closed, made = True, self._descriptor is not None
+        self._closed, written = True, self._descriptor is not None
         self._descriptor = None
-        return made or os.access(self.path, os.F_OK)
+        return self.points.close() or written or os.access(self.path, os.F_OK)
 
     def folder(self) -> Path:
         """A new folder for the bytes of what is logged."""

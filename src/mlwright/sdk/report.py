@@ -1,30 +1,24 @@
 """What a step tells about itself while it runs; outside a run the same calls do nothing.
 
-Each call appends one line to the attempt's journal, so that nothing said before a crash is lost. Threads and
-forked processes of a step may report at once; a process that it starts anew is outside the run.
+Each call adds to the attempt's journal, so that nothing said before a crash is lost. Threads and forked
+processes of a step may report at once; a process that it starts anew is outside the run.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import operator
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk import attempts
 from mlwright.sdk.journal import Journal
+from mlwright.sdk.measures import MAX_NAME_CHARACTERS, named, whole
 
 Item = TypeVar("Item")
-
-MAX_NAME_CHARACTERS = 250
-"""How long the name of a metric or parameter may be."""
 
 MAX_ARTIFACT_NAME_CHARACTERS = 200
 """How long the name of a logged artifact may be, its folders included."""
@@ -33,6 +27,7 @@ _PROGRESS_EVERY_S = 0.1
 
 
 _journal: Journal | None = None
+_watching_forks = False
 
 
 def open_journal(path: Path | str, scratch: Path) -> None:
@@ -44,8 +39,11 @@ def open_journal(path: Path | str, scratch: Path) -> None:
         path: the journal. It and its folder need not exist.
         scratch: a folder, made when it is needed, where logged bytes are kept until the engine takes them.
     """
-    global _journal  # noqa: PLW0603 - one attempt at a time in a worker, by construction
+    global _journal, _watching_forks  # noqa: PLW0603 - one attempt at a time in a worker, by construction
     close_journal()
+    if not _watching_forks:
+        os.register_at_fork(after_in_child=_forked)
+        _watching_forks = True
     _journal = Journal(path, scratch)
     attempts.begin()
 
@@ -64,6 +62,11 @@ def close_journal() -> bool:
     return closed.close()
 
 
+def _forked() -> None:
+    if _journal is not None:
+        _journal.points.forked()
+
+
 def log_metric(name: str, value: float, *, step: int = 0) -> None:
     """Report one number of the run.
 
@@ -76,14 +79,17 @@ def log_metric(name: str, value: float, *, step: int = 0) -> None:
         Invalid: the name is not text, the value is no number, or the step is no whole number.
     """
     if _journal is not None:
-        _journal.write(_metric_line(name, value, step))
+        points = _journal.points
+        points.put(points.point(name, value, step))
 
 
 def log_metrics(values: Mapping[str, float], *, step: int = 0) -> None:
     """Report several numbers at once: all of them, or none when one is refused; see `log_metric`."""
     if _journal is not None:
         _refuse_no_mapping(values, "log_metrics")
-        _journal.write(b"".join(_metric_line(name, value, step) for name, value in values.items()))
+        points = _journal.points
+        for point in [points.point(name, value, step) for name, value in values.items()]:
+            points.put(point)
 
 
 def log_param(name: str, value: Any) -> None:
@@ -196,7 +202,7 @@ def progress(iterable: Iterable[Item], *, total: int | None = None, what: str = 
         except TypeError:
             total = None
     else:
-        total = _whole(total, "the total of a progress")
+        total = whole(total, "the total of a progress")
     if not isinstance(what, str) or len(what) > MAX_NAME_CHARACTERS or (total is not None and total < 0):
         raise Invalid(
             f"progress cannot count {total!r} of {what!r}",
@@ -228,20 +234,10 @@ def _counted(journal: Journal, items: Iterator[Item], total: int | None, what: s
         tell()
 
 
-def _metric_line(name: str, value: float, step: int) -> bytes:
-    """Written by hand: `json.dumps` takes twice as long as the system call."""
-    quoted = _quoted(name, "a metric") if type(name) is str else _named(name, "a metric")
-    number = value if type(value) is float else _number(value, name)
-    text = repr(number) if math.isfinite(number) else json.dumps(number)
-    if type(step) is not int or not -(2**63) <= step < 2**63:
-        step = _whole(step, f"the step of the metric {name!r}")
-    return f'{{"metric": {quoted}, "value": {text}, "step": {step}, "at_us": {_now_us()}}}\n'.encode()
-
-
 def _param_line(name: str, value: Any) -> bytes:
     from mlwright.sdk.codecs.plain import JsonCodec
 
-    _named(name, "a parameter")
+    name = named(name, "a parameter")
     if not JsonCodec().matches(value):
         raise Invalid(
             f"the parameter {name!r} is {_a_type(type(value))}, which is not a JSON value",
@@ -324,50 +320,6 @@ def _encoded(value: Any, name: str, place: Path) -> Any:
         hint="give a table, an array, a model, text, bytes, JSON values,"
         " or a Path to a file that you wrote; a figure goes to log_figure",
     )
-
-
-def _named(name: Any, what: str) -> str:
-    """A name as JSON, of whatever type it is given."""
-    if not isinstance(name, str):
-        raise Invalid(f"{what}'s name must be text, not {name!r}", hint='as in "auc"')
-    return _quoted(name, what)
-
-
-@lru_cache(maxsize=1024)
-def _quoted(name: str, what: str) -> str:
-    """A name as JSON. Names repeat, so that each is looked at once."""
-    if not name or len(name) > MAX_NAME_CHARACTERS:
-        raise Invalid(
-            f"{what}'s name must have 1 to {MAX_NAME_CHARACTERS} characters, not {len(name)}",
-            hint="a long text can be the value of a parameter",
-        )
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
-        raise Invalid(
-            f"{what}'s name must be Unicode text, not {name!r}", hint="a surrogate stands alone in it"
-        )
-    return encode_basestring_ascii(name)
-
-
-def _number(value: Any, name: str) -> float:
-    try:
-        if not isinstance(value, str | bytes | bytearray | complex):
-            return float(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # torch raises RuntimeError for a vector
-        pass
-    raise Invalid(
-        f"the metric {name!r} must be a number, not {_a_type(type(value))}",
-        hint="take one number of it, as float(value.mean()); text and other settings go to log_param",
-    )
-
-
-def _whole(value: Any, what: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or not -(2**63) <= number < 2**63:
-        raise Invalid(f"{what} must be a whole number of 64 bits, not {value!r}", hint="as in step=3")
-    return number
 
 
 def _refuse_no_mapping(values: Any, call: str) -> None:

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from mlwright.kernel.version import VERSION
 from mlwright.server import guard
-from mlwright.server.call import Call
+from mlwright.server.call import Call, Encoded, encode
 from mlwright.server.protocols.mlflow import outside
 from mlwright.server.protocols.mlflow.errors import Refused, told
 from mlwright.server.protocols.mlflow.routes import ROUTES as MLFLOW
 from mlwright.server.routes import Permission, Route, Table
 from mlwright.server.tracker import Tracker
+from mlwright.server.upkeep import look_after
 from mlwright.workflow import Rooms
 
 _JSON = (b"content-type", b"application/json")
-_encode = msgspec.json.Encoder().encode
 
 
 async def _health(_: Call) -> Response:
+    """Tell that the server answers."""
     return Response("OK", media_type="text/plain")
 
 
 async def _version(_: Call) -> Response:
+    """Tell mlwright's version."""
     return Response(VERSION, media_type="text/plain")
 
 
@@ -59,7 +61,7 @@ class App:
         if isinstance(answer, Response):
             await answer(scope, receive, send)
             return
-        body = _encode(answer)
+        body = answer.body if isinstance(answer, Encoded) else encode(answer)
         length = (b"content-length", str(len(body)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [_JSON, length]})
         await send({"type": "http.response.body", "body": body})
@@ -75,12 +77,18 @@ class App:
             raise Refused(403, "PERMISSION_DENIED", reason)
         if route is None:
             raise outside.refusal(method, path, methods)
-        return await route.handler(Call(self._tracker, route, names, headers, scope, receive))
+        call = Call(self._tracker, route, names, headers, scope, receive)
+        try:
+            return await route.handler(call)
+        finally:
+            call.end()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         self._tracker = Tracker.begin(self._rooms)
+        upkeep = asyncio.create_task(look_after(self._tracker))
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        upkeep.cancel()
         self._tracker.end()
         await send({"type": "lifespan.shutdown.complete"})

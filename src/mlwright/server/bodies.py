@@ -10,9 +10,9 @@ from starlette.types import Receive
 from mlwright.kernel.errors import Invalid, Unavailable
 
 MOST_BYTES = 64 << 20
-"""What all bodies that are being received may hold together."""
+"""What all bodies that are being received or answered may hold together."""
 _SMALL_BYTES = 64 << 10
-"""A body up to this size is not counted: so many connections do not come."""
+"""A body up to this size is not counted: what so many connections could send is bounded by their number."""
 
 
 class TooLarge(Invalid):
@@ -28,7 +28,7 @@ class Bodies:
         self._held_bytes = 0
 
     async def read(self, receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
-        """The whole body.
+        """The whole body; it counts until it is let go of.
 
         What is not read is read and thrown away by the server, so that the client gets to the answer.
 
@@ -43,7 +43,7 @@ class Bodies:
         if declared.isdigit() and int(declared[:20]) > limit_bytes:
             raise _too_large(limit_bytes)
         chunks: list[bytes] = []
-        size = counted = 0
+        size = 0
         try:
             more = True
             while more:
@@ -51,17 +51,20 @@ class Bodies:
                 if message["type"] == "http.disconnect":
                     raise Invalid("the body ended too early")
                 chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > limit_bytes:
+                if size + len(chunk) > limit_bytes:
                     raise _too_large(limit_bytes)
-                if size > _SMALL_BYTES:
-                    self._take(size - counted)
-                    counted = size
+                self._take(_counted(size + len(chunk)) - _counted(size))
+                size += len(chunk)
                 chunks.append(chunk)
                 more = message.get("more_body", False)
-        finally:
-            self._held_bytes -= counted
+        except BaseException:
+            self.let_go(size)
+            raise
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def let_go(self, size_bytes: int) -> None:
+        """A body of so many bytes no longer counts."""
+        self._held_bytes -= _counted(size_bytes)
 
     @contextmanager
     def held(self, size_bytes: int) -> Iterator[None]:
@@ -80,6 +83,10 @@ class Bodies:
         if self._held_bytes + size_bytes > MOST_BYTES:
             raise Unavailable("too much is being received at once", hint="try again soon")
         self._held_bytes += size_bytes
+
+
+def _counted(size_bytes: int) -> int:
+    return size_bytes if size_bytes > _SMALL_BYTES else 0
 
 
 def _too_large(limit_bytes: int) -> TooLarge:

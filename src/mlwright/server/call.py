@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import msgspec
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
@@ -15,6 +16,14 @@ from mlwright.server.tracker import Tracker
 
 P = ParamSpec("P")
 T = TypeVar("T")
+encode = msgspec.json.Encoder().encode
+"""A value as JSON."""
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """An answer that is JSON already."""
+
+    body: bytes
 
 
 class Call:
@@ -27,7 +36,7 @@ class Call:
         headers: by name, in small letters.
     """
 
-    __slots__ = ("__dict__", "_receive", "_scope", "headers", "names", "route", "tracker")
+    __slots__ = ("__dict__", "_body_bytes", "_receive", "_scope", "headers", "names", "route", "tracker")
 
     def __init__(
         self,
@@ -44,6 +53,7 @@ class Call:
         self.headers = headers
         self._scope = scope
         self._receive = receive
+        self._body_bytes = 0
 
     @property
     def method(self) -> str:
@@ -68,7 +78,13 @@ class Call:
             Invalid: the client has gone before its end, or has encoded it.
             Unavailable: too much is held already.
         """
-        return await self.tracker.bodies.read(self._receive, self.headers, self.route.body_bytes)
+        body = await self.tracker.bodies.read(self._receive, self.headers, self.route.body_bytes)
+        self._body_bytes += len(body)
+        return body
+
+    def end(self) -> None:
+        """Let go of what was read."""
+        self.tracker.bodies.let_go(self._body_bytes)
 
     async def read(
         self, function: Callable[Concatenate[Source, P], T], *args: P.args, **kwargs: P.kwargs
@@ -76,6 +92,16 @@ class Call:
         """What `function(source, ...)` answers, which only reads; it runs in a thread."""
         return await self.tracker.readers.read(function, *args, **kwargs)
 
+    async def told(
+        self, function: Callable[Concatenate[Source, P], Any], *args: P.args, **kwargs: P.kwargs
+    ) -> Encoded:
+        """The same as JSON, for answers that may be long: written in that thread too."""
+        return await self.tracker.readers.read(_encoded, function, *args, **kwargs)
+
     async def write(self, change: Callable[[Transaction], T]) -> T:
         """What `change(tx)` answers; it is on disk on return, and may be called twice."""
         return await self.tracker.commits.write(change)
+
+
+def _encoded(source: Source, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Encoded:
+    return Encoded(encode(function(source, *args, **kwargs)))

@@ -121,7 +121,10 @@ def _apart(tx: Transaction, waiting: _Waiting) -> _Result:
     try:
         result = _Result(waiting.done, waiting.change(tx), None)
     except Exception as error:
-        tx.execute("ROLLBACK TO SAVEPOINT apart")
+        try:
+            tx.execute("ROLLBACK TO SAVEPOINT apart")
+        except Exception:  # the engine has ended all of it, as on a full disk: then this is why
+            raise error from None
         result = _Result(waiting.done, None, error)
     tx.execute("RELEASE SAVEPOINT apart")
     return result

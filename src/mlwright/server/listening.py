@@ -1,14 +1,9 @@
-"""The server's process: one event loop that answers until it is told to end."""
+"""Where the server listens: on which address, and for which workspace alone."""
 
 from __future__ import annotations
 
-import signal
-import socket
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from mlwright.kernel import leases
 from mlwright.kernel.errors import Invalid, Unavailable
@@ -16,12 +11,7 @@ from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, listen, url_of
 from mlwright.workflow import Rooms
 
-DRAIN_S = 30
-"""How long requests that are being answered have when the server is told to end."""
-_KEEP_ALIVE_S = 65
-_SWITCH_S = 0.001
-"""How long a thread computes before another may: by default a commit waits 5 ms for the event loop."""
-_LEASE = "server"
+_LEASE, _DOING = "server", "this workspace is being answered from"
 
 
 def plan_up(workspace: Path, *, host: str, port: int) -> Plan:
@@ -70,64 +60,13 @@ def answer(rooms: Rooms, *, host: str, port: int, ready: Callable[[str], None]) 
     """
     address = loopback(host)
     try:
-        import uvicorn
-
         from mlwright.server.app import App
+        from mlwright.server.loop import serve
     except ModuleNotFoundError as error:
         raise Unavailable(
             f"{error.name} is not installed, which the server needs", hint="uv pip install 'mlwright[serve]'"
         ) from error
 
-    class Server(uvicorn.Server):
-        """uvicorn, which says when it answers, and leaves the second signal to the system."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if not self.should_exit:
-                ready(url)
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            with _signals(self.handle_exit):
-                yield
-
     with listen(address, port) as listener, leases.held(rooms.database, _LEASE, _DOING):
         url = url_of(*listener.getsockname()[:2])
-        config = uvicorn.Config(
-            App(rooms),
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            workers=1,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=DRAIN_S,
-        )
-        sys.setswitchinterval(_SWITCH_S)
-        Server(config).run(sockets=[listener])
-
-
-_DOING = "this workspace is being answered from"
-
-
-@contextmanager
-def _signals(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for the end, the next one is the end."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-
-    def first(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_DFL)
-        ask(number, frame)
-
-    before = {number: signal.signal(number, first) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        serve(App(rooms), listener, lambda: ready(url))

@@ -12,6 +12,7 @@ from mlwright.tracking.journal import (
     Metric,
     Param,
     Progress,
+    Series,
     read_journal,
 )
 from mlwright.tracking.logged_models import (
@@ -55,6 +56,7 @@ __all__ = [
     "RunState",
     "Runs",
     "Search",
+    "Series",
     "data_of",
     "links_of",
     "read_journal",

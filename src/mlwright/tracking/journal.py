@@ -1,13 +1,16 @@
-"""Journals: what an attempt reports, as lines in a file that grows while it runs."""
+"""Journals: what an attempt reports while it runs; metrics as points, all else as lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+
+from mlwright.tracking.point_files import PointFiles
+from mlwright.tracking.points import Points
 
 
 class Metric(Struct, frozen=True):
@@ -17,6 +20,13 @@ class Metric(Struct, frozen=True):
     value: float
     step: int
     at_us: int
+
+
+class Series(Struct, frozen=True):
+    """Values that a metric had, in the order in which one process of the attempt told them."""
+
+    name: str
+    points: Points
 
 
 class Param(Struct, frozen=True):
@@ -53,7 +63,7 @@ class Progress(Struct, frozen=True):
     at_us: int
 
 
-Entry = Metric | Param | LoggedArtifact | Progress
+Entry = Metric | Series | Param | LoggedArtifact | Progress
 
 
 class JournalReader:
@@ -66,26 +76,35 @@ class JournalReader:
     def __init__(self, path: Path | str) -> None:
         self._path = path
         self._offset = 0
+        self._points = PointFiles(path)
 
     def read(self) -> list[Entry]:
-        """What is new since the last call. A last line without its end waits; a damaged one is left out."""
-        try:
-            with open(self._path, "rb") as file:  # noqa: PTH123 - most journals are never read: no Path is made
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
+        """What is new since the last call: lines in their order, then points.
+
+        A last line without its end waits, as does a point that is not whole. What is damaged is left out.
+        """
+        data = _lines(self._path, self._offset)
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return _entries(whole)
+        return [*_entries(whole), *_series(self._points)]
 
 
 def read_journal(path: Path) -> list[Entry]:
-    """All that an attempt reported, when nobody writes any more; a damaged line is left out."""
+    """All that an attempt reported, when nobody writes any more; what is damaged is left out."""
+    return [*_entries(_lines(path)), *_series(PointFiles(path))]
+
+
+def _lines(path: Path | str, offset: int = 0) -> bytes:
     try:
-        return _entries(path.read_bytes())
+        with open(path, "rb") as file:  # noqa: PTH123 - most journals are never read: no Path is made
+            file.seek(offset)
+            return file.read()
     except FileNotFoundError:
-        return []
+        return b""
+
+
+def _series(files: PointFiles) -> Iterator[Series]:
+    return (Series(name, points) for name, points in files.read())
 
 
 def _entries(lines: bytes) -> list[Entry]:
@@ -104,13 +123,6 @@ def _entry(line: str) -> Entry | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return None
-
-
-def _metric(told: dict[str, Any]) -> Metric:
-    value = told["value"]
-    if not isinstance(value, float):
-        value = float(_whole(value))
-    return Metric(_name(told["metric"]), value, _whole(told["step"]), _whole(told["at_us"]))
 
 
 def _param(told: dict[str, Any]) -> Param:
@@ -134,7 +146,6 @@ def _progress(told: dict[str, Any]) -> Progress:
 
 
 _KINDS: tuple[tuple[str, Callable[[dict[str, Any]], Entry]], ...] = (
-    ("metric", _metric),
     ("progress", _progress),
     ("param", _param),
     ("artifact", _artifact),

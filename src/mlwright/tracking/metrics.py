@@ -9,24 +9,34 @@ from typing import Any
 from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.ids import RunId
 from mlwright.tracking import series
-from mlwright.tracking.journal import Entry, Metric, Param
+from mlwright.tracking.journal import Entry, Metric, Param, Series
 from mlwright.tracking.points import Points
 
 __all__ = ["Metric", "metrics_of", "record_metrics", "record_params", "text_of"]
 
 _SQL = Queries.beside(__file__)
+_AT_ONCE = 100_000
+"""So many points of a long series are recorded together: what is worked with at one time stays small."""
 
 
 def record_metrics(tx: Transaction, run: RunId, entries: Iterable[Entry]) -> None:
     """Keep every value of each metric, the same one once; other entries are not."""
     found: dict[str, Points] = {}
     for entry in entries:
-        if isinstance(entry, Metric):
-            if entry.name not in found:
-                found[entry.name] = Points()
-            found[entry.name].add(entry.step, entry.at_us, entry.value)
-    if found:
-        series.append(tx, run, found)
+        match entry:
+            case Series():
+                points = entry.points
+            case Metric():
+                points = Points([entry.step], [entry.at_us], [entry.value])
+            case _:
+                continue
+        found[entry.name] = found[entry.name] + points if entry.name in found else points
+    short = {name: points for name, points in found.items() if len(points) <= _AT_ONCE}
+    if short:
+        series.append(tx, run, short)
+    for name in found.keys() - short.keys():
+        for begin in range(0, len(found[name]), _AT_ONCE):
+            series.append(tx, run, {name: found[name].cut(begin, begin + _AT_ONCE)})
 
 
 def record_params(tx: Transaction, run: RunId, node: str, entries: Iterable[Entry]) -> None:

@@ -58,7 +58,7 @@ SELECT coalesce(max(number) + 1, 1) AS number FROM (
 -- name: removals
 -- The versions under a name that were removed, newest first; one number, or all.
 SELECT number, actor, reason, at_us FROM removed
-WHERE kind = :kind AND name = :name AND (:number IS NULL OR number = :number) ORDER BY number DESC;
+WHERE kind = :kind AND name = :name AND number = coalesce(:number, number) ORDER BY number DESC;
 
 -- name: removal_by_id
 -- What a version was called that was removed.
@@ -82,6 +82,22 @@ DELETE FROM artifact WHERE id = :id AND NOT EXISTS (SELECT 1 FROM version WHERE 
 INSERT INTO search (version_id, kind, name, tags, columns, message)
 VALUES (:version_id, :kind, :name, :tags, :columns, :message);
 
+-- name: unread_in_search
+-- The next versions whose words are not in the index yet; SQLite reads them itself.
+SELECT version_id, name, tags, columns, message FROM search WHERE 1 = 0 LIMIT :limit;
+
+-- name: unread_in_search (postgres)
+-- The next versions whose words are not in the index yet.
+SELECT version_id, name, tags, columns, message FROM search WHERE words IS NULL ORDER BY version_id LIMIT :limit;
+
+-- name: set_words_in_search
+-- The words of a version; SQLite has read them itself.
+UPDATE search SET message = message WHERE version_id = :version_id AND :lexemes IS NULL;
+
+-- name: set_words_in_search (postgres)
+-- The words of a version, each with its places and how much these count.
+UPDATE search SET words = CAST(CAST(:lexemes AS TEXT) AS tsvector) WHERE version_id = :version_id;
+
 -- name: remove_from_search
 -- A version that is gone is not found.
 DELETE FROM search WHERE version_id = :version_id;
@@ -94,12 +110,21 @@ SELECT columns FROM search WHERE version_id = :version_id;
 -- The columns of a file that could not be read when its version was made.
 UPDATE search SET columns = :columns WHERE version_id = :version_id;
 
+-- name: set_columns_in_search (postgres)
+-- The columns of a file that could not be read when its version was made; its words are to be read again.
+UPDATE search SET columns = :columns, words = NULL WHERE version_id = :version_id;
+
 -- name: search_versions
 -- The versions that hold all words, best first: a name counts most, then tags, columns, the message.
-SELECT version_id, bm25(search, 0, 0, 1000, 100, 10, 1) AS score,
-    snippet(search, 2, :begin, :end, '...', 12) AS name, snippet(search, 3, :begin, :end, '...', 12) AS tags,
-    snippet(search, 4, :begin, :end, '...', 12) AS columns, snippet(search, 5, :begin, :end, '...', 12) AS message
-FROM search WHERE search MATCH :words AND kind = :kind ORDER BY score, version_id DESC LIMIT :limit;
+SELECT version_id, -bm25(search, 0, 0, 1000, 100, 10, 1) AS score, name, tags, columns, message
+FROM search WHERE search MATCH :words AND kind = :kind ORDER BY score DESC, version_id DESC LIMIT :limit;
+
+-- name: search_versions (postgres)
+-- The same by the weights of the places where the words stand.
+SELECT version_id, ts_rank('{0.001, 0.01, 0.1, 1}', words, CAST(CAST(:lexemes AS TEXT) AS tsquery)) AS score,
+    name, tags, columns, message
+FROM search WHERE words @@ CAST(CAST(:lexemes AS TEXT) AS tsquery) AND kind = :kind
+ORDER BY score DESC, version_id DESC LIMIT :limit;
 
 -- name: who_added
 -- Who made a version.

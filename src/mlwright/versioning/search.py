@@ -9,10 +9,11 @@ from msgspec import Struct
 
 from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.errors import Invalid
+from mlwright.versioning.found import lexemes, marked, phrases, wanted
 
 _SQL = Queries.beside(__file__)
-_BEGIN, _END = "\x02", "\x03"
 _FIELDS = ("name", "tags", "columns", "message")
+_UNREAD = 200
 
 
 class Match(Struct, frozen=True):
@@ -69,14 +70,20 @@ def find(database: Database, kind: str, words: str, limit: int) -> list[Match]:
     asked = _query(words)
     if not asked:
         raise Invalid(f"there is no word in {words!r}", hint="give words of a name, column, tag or message")
+    _read_words(database)
+    asked_phrases = phrases(words)
     rows = database.read(
-        _SQL["search_versions"], words=asked, kind=kind, limit=min(limit, 10_000), begin=_BEGIN, end=_END
+        _SQL["search_versions"],
+        words=asked,
+        lexemes=wanted(asked_phrases),
+        kind=kind,
+        limit=min(limit, 10_000),
     )
     return [
         Match(
             row["version_id"],
-            -row["score"],
-            {name: _marked(row[name]) for name in _FIELDS if _BEGIN in (row[name] or "")},
+            row["score"],
+            {name: piece for name in _FIELDS if (piece := marked(row[name] or "", asked_phrases))},
         )
         for row in rows
     ]
@@ -98,8 +105,13 @@ def _query(words: str) -> str:
     return f"{' AND '.join(texts)}*" if texts else ""
 
 
-def _marked(piece: str) -> str:
-    return piece.replace(_BEGIN, "[").replace(_END, "]")
+def _read_words(database: Database) -> None:
+    """Let an index that does not read for itself know the words of what came since the last search."""
+    while database.read(_SQL["unread_in_search"], limit=1):
+        with database.transaction() as tx:
+            for row in tx.read(_SQL["unread_in_search"], limit=_UNREAD):
+                found = lexemes([row[name] or "" for name in _FIELDS])
+                tx.execute(_SQL["set_words_in_search"], version_id=row["version_id"], lexemes=found)
 
 
 def _columns(about: Mapping[str, Any]) -> list[str]:

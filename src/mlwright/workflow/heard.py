@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mlwright.tracking import Entry, LoggedArtifact, Metric, Param
+from mlwright.tracking import Entry, LoggedArtifact, Metric, Param, Series
 
 
 class Heard:
@@ -21,13 +22,18 @@ class Heard:
         for entry in entries:
             match entry:
                 case Metric():
-                    known = self._metrics.get(entry.name)
-                    if known is None or (entry.step, entry.at_us) >= (known.step, known.at_us):
-                        self._metrics[entry.name] = entry
+                    self._hear(entry)
+                case Series():
+                    self._hear(_last(entry))
                 case Param():
                     self._params[entry.name] = entry
                 case LoggedArtifact():
                     self.logged[entry.name] = entry
+
+    def _hear(self, metric: Metric) -> None:
+        known = self._metrics.get(metric.name)
+        if known is None or _rank(metric) > _rank(known):
+            self._metrics[metric.name] = metric
 
     def detail(self) -> dict[str, Any]:
         """What is kept with the attempt, so that a run which reuses it can say the same."""
@@ -47,3 +53,17 @@ def reported(detail: Mapping[str, Any]) -> list[Entry]:
         *(Metric(*each) for each in detail.get("metrics", ())),
         *(Param(*each) for each in detail.get("params", ())),
     ]
+
+
+def _last(series: Series) -> Metric:
+    points = series.points
+    if points.in_order:
+        return Metric(series.name, points.values[-1], points.steps[-1], points.at_us[-1])
+    newest = max(zip(points.steps, points.at_us, strict=True))
+    found = (Metric(series.name, value, *newest) for *at, value in points if (*at,) == newest)
+    return max(found, key=_rank)
+
+
+def _rank(metric: Metric) -> tuple[int, int, bool, float]:
+    """What the last value is the highest by; NaN is below all numbers."""
+    return metric.step, metric.at_us, not math.isnan(metric.value), metric.value

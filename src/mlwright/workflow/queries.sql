@@ -30,7 +30,7 @@ WHERE asked.id = :id LIMIT 1;
 SELECT attempt.id AS id, attempt.run_id AS run_id, node, number, state, fingerprint, log, detail, waited_s, wall_s,
     cpu_s, peak_bytes, created_us, finished_us, worker, cpus, gpus, bytes_in, bytes_out
 FROM basis JOIN attempt ON attempt.basis = basis.digest AND attempt.state = 'succeeded'
-WHERE basis.step = :step AND attempt.fingerprint IS NOT :but AND attempt.created_us < :before
+WHERE basis.step = :step AND attempt.fingerprint IS DISTINCT FROM :but AND attempt.created_us < :before
     AND attempt.run_id <> :run_id
 ORDER BY attempt.created_us DESC LIMIT :limit;
 
@@ -40,7 +40,7 @@ SELECT id, run_id FROM attempt WHERE fingerprint = :fingerprint AND state = 'suc
 ORDER BY created_us DESC LIMIT 1;
 
 -- name: successes_from
--- A success and those that began after it in its run, beside each of their outputs (char(59) follows the colon).
+-- A success and those that began after it in its run, beside each of their outputs (`<` comes after the colon).
 SELECT attempt.id AS id, attempt.fingerprint AS fingerprint, attempt.detail AS detail, edge.role AS role,
     edge.from_id AS artifact
 FROM (
@@ -49,7 +49,7 @@ FROM (
     ORDER BY id LIMIT :limit
 ) AS attempt
 LEFT JOIN edge ON edge.to_kind = 'attempt' AND edge.to_id = attempt.id
-    AND edge.role >= 'output:' AND edge.role < 'output' || char(59);
+    AND edge.role >= 'output:' AND edge.role < 'output<';
 
 -- name: attempts_of_run
 -- Every try of a run, in the order they began.
@@ -71,8 +71,10 @@ SELECT step, mean_s FROM duration WHERE project = :project;
 -- What a run saw of a step is weighed with what was known, the latest dozen attempts counting most.
 INSERT INTO duration (project, step, mean_s, attempts) VALUES (:project, :step, :mean_s, :attempts)
 ON CONFLICT (project, step) DO UPDATE SET
-    mean_s = (duration.mean_s * min(duration.attempts, 12) + excluded.mean_s * excluded.attempts)
-        / (min(duration.attempts, 12) + excluded.attempts),
+    mean_s = (
+        duration.mean_s * CASE WHEN duration.attempts < 12 THEN duration.attempts ELSE 12 END
+        + excluded.mean_s * excluded.attempts
+    ) / (CASE WHEN duration.attempts < 12 THEN duration.attempts ELSE 12 END + excluded.attempts),
     attempts = duration.attempts + excluded.attempts;
 
 -- name: attempts_since

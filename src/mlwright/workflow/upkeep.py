@@ -36,7 +36,7 @@ from mlwright.workspace.doctor import (
 )
 from mlwright.workspace.summary import Summary, summarise
 from mlwright.workspace.verify import Verified, Words, verify
-from mlwright.workspace.workspace import OBJECTS
+from mlwright.workspace.workspace import OBJECTS, server_of
 
 _REMADE = ("snapshots/*", "graphs/*", "made/incoming/*", "summaries/*", "transfer/*.part")
 """What the local state holds that is made again when it is needed; what is used is touched. Beside what is in
@@ -203,7 +203,7 @@ def project_checks(rooms: Rooms) -> dict[str, Check]:
         "project": lambda: Finding("project", "ok", f"{rooms.project.name} in {rooms.project.root}"),
         "repository": lambda: check_repository(rooms.snapshots.commit()),
         "packages": lambda: _check_packages(rooms),
-        "workspace": lambda: Finding("workspace", "ok", f"{rooms.workspace.id}, schema {_schema()}"),
+        "workspace": lambda: _check_workspace(rooms),
         "clock": lambda: check_clock(now_us(), newest_us),
         "runs": lambda: check_left_over_runs(len(rooms.runs.left_over())),
         "left files": lambda: check_incoming(objects / "incoming", now_us()),
@@ -213,6 +213,13 @@ def project_checks(rooms: Rooms) -> dict[str, Check]:
 
 def _schema() -> int:
     return all_migrations()[-1].number
+
+
+def _check_workspace(rooms: Rooms) -> Finding:
+    """Which one it is; and where its records are, if not here."""
+    server = server_of(rooms.workspace.root)
+    records = "" if server is None else f", records in {server}"
+    return Finding("workspace", "ok", f"{rooms.workspace.id}, schema {_schema()}{records}")
 
 
 def _check_packages(rooms: Rooms) -> Finding:

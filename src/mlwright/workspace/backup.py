@@ -31,7 +31,16 @@ from mlwright.kernel.words import counted
 from mlwright.storage import InlineObjects, LocalObjects
 from mlwright.storage.named import COLLECT, beneath, compact
 from mlwright.workspace.disk import said
-from mlwright.workspace.workspace import DATABASE, MARK, OBJECTS, Workspace, claim, owner_of
+from mlwright.workspace.workspace import (
+    DATABASE,
+    MARK,
+    OBJECTS,
+    RECORDS,
+    Workspace,
+    claim,
+    owner_of,
+    server_of,
+)
 
 MANIFEST = "backup.json"
 
@@ -117,7 +126,7 @@ def plan_backup(workspace: Workspace, project: Path, target: Path) -> Plan:
     wanted = _wanted(workspace.database, workspace.objects, store)
     new_bytes = _size_of(workspace.objects, wanted.new)
     kept = len(wanted.all) - len(wanted.new)
-    size = (workspace.root / DATABASE).stat().st_size
+    size = workspace.database.size_bytes()
     changes = [
         Change("write", "records", counted(size, "byte")),
         Change("write", counted(len(wanted.new), "object"), counted(new_bytes, "byte")),
@@ -249,7 +258,7 @@ def _copy_objects(workspace: Workspace, database: Path, store: LocalObjects, pro
         if told := records.check():
             raise Corrupt(
                 f"the records are damaged: {told[0]}",
-                where=str(workspace.root / DATABASE),
+                where=workspace.records_at,
                 hint="no backup was made of them, an earlier one is kept: bring it back",
             )
         source = workspace.objects.seen_in(records)
@@ -317,10 +326,10 @@ def _finish(
         code=code,
         lacking=tuple(sorted(wanted.lacking)),
     )
-    model = workspace.root / DATABASE
-    with _appearing(target / name, model) as making:
+    own = workspace.root / (DATABASE if server_of(workspace.root) is None else RECORDS)
+    with _appearing(target / name, own) as making:
         shutil.copyfile(database, making)
-    with _appearing(target / MANIFEST, model) as making:
+    with _appearing(target / MANIFEST, own) as making:
         making.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     for old in target.glob("metadata-*.db"):
         if old.name != name:

@@ -236,6 +236,11 @@ def restore(
     if done.bucket:
         say(f"  the objects are in this folder, and stay there; {done.bucket} is as it was")
         say("  hint: to go on with a bucket, see Moving, below Objects in a bucket, in docs/architecture.md")
+    if done.filled:
+        say(f"  the records are in {done.server}")
+    elif done.server:
+        say(f"  the records are in this folder, and stay there; {done.server} is as it was")
+        say("  hint: to go on with it, see Moving, below Records in PostgreSQL, in docs/architecture.md")
     if done.lacking:
         say(f"  {counted(len(done.lacking), 'object')} could not be brought back: mlwright workspace verify")
 

@@ -38,6 +38,7 @@ EXTRAS = {
     "sklearn": (("pandas", "pyarrow", "sklearn", "skops"), "tables and scikit-learn models in this Python"),
     "serve": (("httptools", "starlette", "uvicorn"), "a replica in this Python; `serve` makes its own"),
     "s3": (("obstore",), "objects and remotes in S3"),
+    "postgres": (("psycopg",), "records in PostgreSQL"),
 }
 """What each extra brings, by module, and what that is for."""
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,8 +19,9 @@ from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, MlwrightError, NotFound
 from mlwright.kernel.ids import new_id, short
 from mlwright.kernel.plan import Change, Plan
+from mlwright.kernel.postgres_place import PostgresPlace, parse_place
 from mlwright.kernel.progress import SILENT, Progress
-from mlwright.kernel.settings import LOCAL_FOLDER, find_project
+from mlwright.kernel.settings import LOCAL_FOLDER, Settings, find_project
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.kernel.words import counted
 from mlwright.storage import LocalObjects, check_out, load_tree
@@ -31,10 +32,12 @@ from mlwright.workspace.workspace import (
     DATABASE,
     LOCAL,
     OBJECTS,
+    blank,
     claim,
     hide,
     identity_of,
     keep_in_folder,
+    kept_in_folder,
     layered,
     owner_of,
 )
@@ -53,6 +56,9 @@ class Restored(Struct, frozen=True):
         lacking: objects that the records name and the backup could not give.
         bucket: what the project's setting `objects` names, and what was restored does not use: its objects
             are in the folder; empty without a bucket.
+        server: the database that has the records now, or that `database` names and what was restored does not
+            use; empty without one.
+        filled: whether the records are in it.
     """
 
     folder: Path
@@ -61,6 +67,8 @@ class Restored(Struct, frozen=True):
     aside: Path | None
     lacking: tuple[Digest, ...]
     bucket: str = ""
+    server: str = ""
+    filled: bool = False
 
 
 class _Target(Struct, frozen=True):
@@ -70,11 +78,13 @@ class _Target(Struct, frozen=True):
         folder: the project's.
         fresh: there is no project yet: its files come from the backup.
         occupied: a workspace, or what is left of one, lies there and is moved aside.
+        server: the empty database that the records come into; None for the folder's own.
     """
 
     folder: Path
     fresh: bool
     occupied: bool
+    server: PostgresPlace | None = None
 
     @property
     def workspace(self) -> Path:
@@ -93,12 +103,13 @@ def plan_restore(source: Path, folder: Path, *, here: bool = True, force: bool =
     manifest = usable_manifest(source)
     target = _target(manifest, folder, here=here, force=force)
     size = counted(manifest.object_bytes, "byte")
-    if bucket := "" if target.fresh else _bucket(target.folder):
+    if bucket := "" if target.fresh else _settings(target.folder).objects:
         size = f"{size}, into the folder and not into {bucket}"
+    records = f"of {show(manifest.made_us)}, {counted(manifest.database_bytes, 'byte')}"
+    if target.server is not None:
+        records = f"{records}, into {target.server.url}"
     changes = [
-        Change(
-            "write", "records", f"of {show(manifest.made_us)}, {counted(manifest.database_bytes, 'byte')}"
-        ),
+        Change("write", "records", records),
         Change("write", counted(manifest.objects, "object"), size),
     ]
     if target.occupied:
@@ -147,16 +158,20 @@ def restore(
             lacking = _copy_objects(source, manifest, making, progress, partial=partial)
             project = making / "project"
             files = _check_out_code(manifest, making, project) if target.fresh else 0
-            if bucket := _bucket(project if target.fresh else target.folder):
-                keep_in_folder(making)
-            aside = _put_in_place(target, making, project)
+            settings = _settings(project if target.fresh else target.folder)
+            pinned = bool(settings.database) and target.server is None
+            keep_in_folder(making, objects=bool(settings.objects), records=pinned)
+            with _records_in_server(target, manifest, making):
+                aside = _put_in_place(target, making, project)
         except (MlwrightError, OSError):
             shutil.rmtree(making, ignore_errors=True)
             if target.fresh:
                 with suppress(OSError):
                     target.folder.rmdir()  # only if it is empty
             raise
-    return Restored(target.folder, manifest, files, aside, lacking, bucket)
+    place = parse_place(settings.database).url if settings.database else ""
+    filled = target.server is not None
+    return Restored(target.folder, manifest, files, aside, lacking, settings.objects, place, filled)
 
 
 def usable_manifest(source: Path) -> Manifest:
@@ -200,7 +215,7 @@ def _target(manifest: Manifest, folder: Path, *, here: bool, force: bool) -> _Ta
     workspace = project / LOCAL_FOLDER
     if workspace.is_symlink():
         raise Conflict(f"{workspace} is a link: it cannot be moved aside", hint="remove the link first")
-    if (workspace / DATABASE).exists() and not _blank(workspace / DATABASE):
+    if (workspace / DATABASE).exists() and not blank(workspace / DATABASE):
         owner = owner_of(workspace / OBJECTS) or identity_of(workspace / DATABASE)
         if owner != manifest.workspace:
             raise Conflict(
@@ -215,7 +230,7 @@ def _target(manifest: Manifest, folder: Path, *, here: bool, force: bool) -> _Ta
                 hint="with --force they are moved aside; or name a new folder",
             )
         _refuse_the_living(workspace / DATABASE)
-    return _Target(project, fresh=False, occupied=workspace.exists())
+    return _Target(project, fresh=False, occupied=workspace.exists(), server=_empty_server(project))
 
 
 def _project(folder: Path, *, here: bool) -> Path | None:
@@ -227,24 +242,47 @@ def _project(folder: Path, *, here: bool) -> Path | None:
     return root if here or root == folder.resolve() else None
 
 
-def _bucket(project: Path) -> str:
-    """What the setting `objects` of a project names; empty for its own folder."""
+def _settings(project: Path) -> Settings:
+    """What a project says of itself."""
     with suppress(NotFound):
         found = find_project(project)
-        return found.settings.objects if found.root == project.resolve() else ""
-    return ""
+        return found.settings if found.root == project.resolve() else Settings()
+    return Settings()
 
 
-def _blank(database: Path) -> bool:
-    """Whether nothing was ever recorded: any command makes an empty workspace where there is none."""
-    try:
-        records = SqliteDatabase(database)
-        try:
-            return not records.schema() or events.nothing_yet(records)
-        finally:
-            records.close()
-    except (Corrupt, Incompatible):
-        return False
+def _empty_server(project: Path) -> PostgresPlace | None:
+    """The database that `database` of a project names, which must be empty; None for a file of the folder."""
+    if not (setting := _settings(project).database) or kept_in_folder(project / LOCAL_FOLDER):
+        return None
+    from mlwright.workspace import server
+
+    place = parse_place(setting, project)
+    with closing(server.open_server(place)) as database:
+        if not database.blank():
+            raise Conflict(
+                "the database has records already",
+                where=place.url,
+                hint="let `database` name an empty one, or restore into a new folder",
+            )
+    return place
+
+
+@contextmanager
+def _records_in_server(target: _Target, manifest: Manifest, making: Path) -> Iterator[None]:
+    """Bring the records into the database that is to have them; they are there when the block has ended."""
+    if target.server is None:
+        yield
+        return
+    from mlwright.kernel.postgres_copy import filling
+    from mlwright.workspace import server
+
+    with closing(server.open_server(target.server)) as database:
+        database.migrate(all_migrations())
+        with filling(database, making / DATABASE):
+            for left in making.glob(f"{DATABASE}*"):
+                left.unlink()
+            server.remember(making, target.server, manifest.workspace)
+            yield
 
 
 def _refuse_the_living(database: Path) -> None:

@@ -25,7 +25,7 @@ class Summary(Struct, frozen=True):
     """A workspace at a glance.
 
     Args:
-        database: the file of the records.
+        database: the file of the records, or the address of a server's database.
         objects: where the bytes lie.
         local: this machine's own side.
         schema: how many migrations the records have seen.
@@ -58,11 +58,10 @@ def summarise(workspace: Workspace, counts: Mapping[str, int]) -> Summary:
         rows, row_bytes = rows + 1, row_bytes + size
     for held in workspace.objects.packs.store:
         stored, stored_bytes = stored + 1, stored_bytes + held.size_bytes
-    database = [path.stat().st_size for path in root.glob(f"{DATABASE}*") if path.is_file()]
     parts = {
         "objects": Part(stored, stored_bytes),
         "rows": Part(rows, row_bytes),
-        "database": Part(len(database), sum(database)),
+        "database": Part(len(list(root.glob(f"{DATABASE}*"))) or 1, workspace.database.size_bytes()),
     }
     for folder in sorted(workspace.local.iterdir()) if workspace.local.exists() else ():
         if folder.is_dir():
@@ -70,7 +69,7 @@ def summarise(workspace: Workspace, counts: Mapping[str, int]) -> Summary:
     disk = shutil.disk_usage(root)
     return Summary(
         workspace.id,
-        str(root / DATABASE),
+        workspace.records_at,
         workspace.objects_at,
         str(workspace.local),
         all_migrations()[-1].number,

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from mlwright.kernel import events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, all_migrations
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable
 from mlwright.kernel.files import write_whole
 from mlwright.kernel.ids import new_id
+from mlwright.kernel.postgres_place import PostgresPlace
 from mlwright.kernel.settings import ProjectFolder
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import InlineObjects, LocalObjects, Objects, PackedObjects
@@ -21,8 +23,9 @@ _SQL = Queries.beside(__file__)
 
 DATABASE, OBJECTS, LOCAL, MARK = "metadata.db", "objects", "local", "WORKSPACE"
 """What lies in a workspace's folder; and the file of a store that names the workspace it belongs to."""
-STORE, FOLDER = "STORE", "folder"
-"""The file that says which bucket has the objects; or that the folder has, whatever the settings say."""
+STORE, RECORDS, FOLDER = "STORE", "RECORDS", "folder"
+"""The files that say which bucket has the objects, and which server the records; or that the folder has them,
+whatever the settings say."""
 
 
 class Workspace(Struct, frozen=True):
@@ -48,6 +51,12 @@ class Workspace(Struct, frozen=True):
         return self.local.parent
 
     @property
+    def records_at(self) -> str:
+        """Where the records are: a file, or the address of a server's database."""
+        address = server_of(self.root)
+        return str(self.root / DATABASE) if address is None else address
+
+    @property
     def objects_at(self) -> str:
         """Where the objects are: a folder, or the address of a bucket."""
         with contextlib.suppress(FileNotFoundError):
@@ -70,9 +79,9 @@ def open_workspace(project: ProjectFolder) -> Workspace:
 
     Raises:
         Incompatible: a newer mlwright wrote it.
-        Conflict: the object store belongs to another workspace.
-        Invalid: `objects` names no bucket.
-        Unavailable: it cannot be written, or the bucket cannot be reached.
+        Conflict: the object store belongs to another workspace, or records or objects lie elsewhere.
+        Invalid: `objects` names no bucket, or `database` no database.
+        Unavailable: it cannot be written, or the bucket or the database cannot be reached.
     """
     folder = project.local
     try:
@@ -80,10 +89,15 @@ def open_workspace(project: ProjectFolder) -> Workspace:
         hide(folder)
     except OSError as error:
         raise Unavailable(f"the workspace cannot be made: {error.strerror}", where=str(folder)) from error
-    database = SqliteDatabase(folder / DATABASE)
+    database, place = _records(project)
     try:
         database.migrate(all_migrations())
-        identity = _identity(database, project.name)
+        waiting = owner_of(folder / OBJECTS) if place and (folder / DATABASE).exists() else None
+        identity = _identity(database, project.name, waiting)
+        if place is not None:
+            from mlwright.workspace import server
+
+            server.settle(project, database, place, identity)
         store, bucket = _store(folder, project.settings.objects, identity)
     except BaseException:
         database.close()
@@ -98,9 +112,46 @@ def layered(store: Objects, database: Database, local: Path) -> InlineObjects:
     return InlineObjects(PackedObjects(store, database, made), database)
 
 
-def keep_in_folder(folder: Path) -> None:
-    """Let a workspace that is made soon keep its objects itself, whatever the settings say."""
-    write_whole(folder / STORE, f"{FOLDER}\n".encode())
+def keep_in_folder(folder: Path, *, objects: bool = True, records: bool = True) -> None:
+    """Let a workspace that is made soon keep its objects and records itself, whatever the settings say."""
+    for wanted, name in ((objects, STORE), (records, RECORDS)):
+        if wanted:
+            write_whole(folder / name, f"{FOLDER}\n".encode())
+
+
+def kept_in_folder(folder: Path) -> bool:
+    """Whether a workspace keeps its records itself, whatever the settings say."""
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / RECORDS).read_text().strip() == FOLDER
+    return False
+
+
+def server_of(folder: Path) -> str | None:
+    """The address of the database that has a workspace's records; None when a file of its folder has."""
+    with contextlib.suppress(FileNotFoundError):
+        if (told := (folder / RECORDS).read_text().splitlines()) and told[0] != FOLDER:
+            return told[0]
+    return None
+
+
+def _records(project: ProjectFolder) -> tuple[Database, PostgresPlace | None]:
+    """Where the records are: in the folder, or in a server's database, and which."""
+    folder = project.local
+    if project.settings.database or server_of(folder) is not None:
+        from mlwright.workspace import server
+
+        if (place := server.wanted_place(project)) is not None:
+            return server.open_server(place), place
+    return SqliteDatabase(folder / DATABASE), None
+
+
+def blank(database: Path) -> bool:
+    """Whether nothing was ever recorded: any command makes an empty workspace where there is none."""
+    try:
+        with contextlib.closing(SqliteDatabase(database)) as records:
+            return not records.schema() or events.nothing_yet(records)
+    except (Corrupt, Incompatible):
+        return False
 
 
 def _store(folder: Path, setting: str, identity: str) -> tuple[Objects, MeteredObjects | None]:
@@ -114,14 +165,15 @@ def _store(folder: Path, setting: str, identity: str) -> tuple[Objects, MeteredO
     return LocalObjects(folder / OBJECTS, folder / LOCAL / "verified"), None
 
 
-def _identity(database: Database, project: str) -> str:
+def _identity(database: Database, project: str, adopted: str | None) -> str:
+    """The id of the workspace; a new one has that of a store that waits for it, where there is one."""
     rows = database.read(_SQL["workspace_id"])
     known = database.read(_SQL["project_known"], name=project)
     if rows and known:
         return str(rows[0]["id"])
     with database.transaction() as tx:
         rows = tx.read(_SQL["workspace_id"])
-        identity = str(rows[0]["id"]) if rows else new_id()
+        identity = str(rows[0]["id"]) if rows else adopted or new_id()
         if not rows:
             tx.execute(_SQL["add_workspace"], id=identity, created_us=now_us())
         tx.execute(_SQL["add_project"], name=project, created_us=now_us())

@@ -20,10 +20,9 @@ def page(table: Table) -> str:
     """
     counts = [f"{count} for {step}" for each in ALL.values() for step, count in each.requests.items()]
     parts = [
-        "# MLflow's protocol",
-        "Set `MLFLOW_TRACKING_URI` to the address that `mlwright up` tells, and MLflow's client works"
-        " unchanged. What is said here is tested: each scenario below is run by the unmodified client of"
-        " MLflow 3.17 against `mlwright up` and against MLflow's own server, and the answers are compared"
+        "# MLflow's protocol, call by call",
+        "What [MLflow's protocol](mlflow.md) says is tested: each scenario below is run by the unmodified"
+        " client of MLflow 3.17 against `mlwright up` and against MLflow's own server, and the answers are compared"
         " value by value: names that a server makes up (ids, names of runs), times and addresses may differ,"
         " numbers not in one bit. Of a refusal, its `error_code` and its status are compared; the sentence is"
         " each server's own. The client sends as many requests to either server:"

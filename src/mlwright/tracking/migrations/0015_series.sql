@@ -45,6 +45,7 @@ CREATE INDEX tag_found ON tag (name, substr(value, 1, 100));
 
 ALTER TABLE param ADD COLUMN text TEXT NOT NULL DEFAULT '';
 
+-- only: sqlite
 UPDATE param SET text = CASE WHEN substr(value, 1, 1) = '"' THEN json_extract(value, '$') ELSE value END;
 
 CREATE INDEX param_found ON param (name, substr(text, 1, 100));

@@ -3,6 +3,7 @@
 ALTER TABLE attempt ADD COLUMN basis TEXT REFERENCES basis (digest);
 ALTER TABLE attempt ADD COLUMN inputs TEXT;
 
+-- only: sqlite
 UPDATE attempt SET (basis, inputs) = (
     SELECT fingerprint.basis, fingerprint.inputs FROM fingerprint WHERE fingerprint.digest = attempt.fingerprint
 ) WHERE fingerprint IS NOT NULL AND state <> 'reused';

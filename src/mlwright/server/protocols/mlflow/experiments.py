@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Conflict
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
@@ -45,6 +46,7 @@ class _Search(Message):
 
 
 async def _create(call: Call) -> Any:
+    """Make an experiment."""
     asked = await message(call, _Create, "name")
     name = limits.value(asked.name, "name", limits.EXPERIMENT_NAME_LENGTH)
     if asked.artifact_location:
@@ -62,18 +64,21 @@ async def _create(call: Call) -> Any:
 
 
 async def _get(call: Call) -> Any:
+    """Tell an experiment by its id, deleted or not."""
     asked = await message(call, _Asked, "experiment_id")
     found = await call.read(call.tracker.experiments.get, limits.experiment(asked.experiment_id))
     return {"experiment": told.experiment(found)}
 
 
 async def _get_by_name(call: Call) -> Any:
+    """Tell an experiment by its name, deleted or not."""
     asked = await message(call, _Named, "experiment_name")
     found = await call.read(call.tracker.experiments.named, asked.experiment_name or "")
     return {"experiment": told.experiment(found)}
 
 
 async def _search(call: Call) -> Any:
+    """Search experiments, page by page."""
     asked = await message(call, _Search)
     wanted = Search(
         filter=asked.filter or "",
@@ -82,7 +87,11 @@ async def _search(call: Call) -> Any:
         limit=limits.results(asked.max_results),
         token=asked.page_token or "",
     )
-    page = await call.read(search_experiments, wanted)
+    return await call.told(_found, wanted)
+
+
+def _found(source: Source, wanted: Search) -> dict[str, Any]:
+    page = search_experiments(source, wanted)
     answer: dict[str, Any] = {}
     if page.found:
         answer["experiments"] = [told.experiment(each) for each in page.found]
@@ -92,6 +101,7 @@ async def _search(call: Call) -> Any:
 
 
 async def _update(call: Call) -> Any:
+    """Give an experiment another name."""
     asked = await message(call, _Update, "experiment_id", "new_name")
     name = limits.value(asked.new_name, "name", limits.EXPERIMENT_NAME_LENGTH)
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
@@ -100,6 +110,7 @@ async def _update(call: Call) -> Any:
 
 
 async def _delete(call: Call) -> Any:
+    """Delete an experiment with its runs."""
     asked = await message(call, _Asked, "experiment_id")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     await call.write(lambda tx: experiments.delete(tx, identity))
@@ -107,6 +118,7 @@ async def _delete(call: Call) -> Any:
 
 
 async def _restore(call: Call) -> Any:
+    """Bring a deleted experiment back, with its runs."""
     asked = await message(call, _Asked, "experiment_id")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     await call.write(lambda tx: experiments.restore(tx, identity))
@@ -114,6 +126,7 @@ async def _restore(call: Call) -> Any:
 
 
 async def _set_tag(call: Call) -> Any:
+    """Give an experiment a tag."""
     asked = await message(call, _Tagged, "experiment_id", "key")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     key, value = _tag(asked.key, asked.value)
@@ -122,6 +135,7 @@ async def _set_tag(call: Call) -> Any:
 
 
 async def _delete_tag(call: Call) -> Any:
+    """Take a tag from an experiment."""
     asked = await message(call, _Tagged, "experiment_id", "key")
     experiments, identity = call.tracker.experiments, limits.experiment(asked.experiment_id)
     key = asked.key or ""

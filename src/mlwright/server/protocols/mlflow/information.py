@@ -20,6 +20,7 @@ _INFORMATION = {
 
 
 async def _server_info(_: Call) -> Any:
+    """Tell what else the server can do."""
     return _INFORMATION
 
 

@@ -48,10 +48,10 @@ _VIEWS: dict[View, Shown] = {
     2: "deleted",
     3: "all",
 }
-_LAST_MS = (2**63 - 1) // 1000
+LAST_MS = (2**63 - 1) // 1000
 _NAME = re.compile(r"[/\w.\- :]*")
 _EXPERIMENT = re.compile(r"-?[0-9]{1,19}")
-_US_PER_MS = 1000
+US_PER_MS = 1000
 
 
 @lru_cache(8192)
@@ -99,7 +99,7 @@ def value(given: str | None, path: str, length: int = VALUE_LENGTH) -> str:
     return given
 
 
-def moment_us(at_ms: int | None, path: str = "timestamp", *, earliest_ms: int = -_LAST_MS) -> int:
+def moment_us(at_ms: int | None, path: str = "timestamp", *, earliest_ms: int = -LAST_MS) -> int:
     """A moment of the protocol as ours, in microseconds; none is the epoch.
 
     Raises:
@@ -107,11 +107,11 @@ def moment_us(at_ms: int | None, path: str = "timestamp", *, earliest_ms: int = 
     """
     if at_ms is None:
         return 0
-    if not earliest_ms <= at_ms <= _LAST_MS:
+    if not earliest_ms <= at_ms <= LAST_MS:
         raise invalid_value(
-            path, at_ms, f"it must be a number of milliseconds from {earliest_ms} to {_LAST_MS}"
+            path, at_ms, f"it must be a number of milliseconds from {earliest_ms} to {LAST_MS}"
         )
-    return at_ms * _US_PER_MS
+    return at_ms * US_PER_MS
 
 
 def experiment(identity: str | None) -> int:

@@ -46,12 +46,13 @@ class _Interval(Message):
 
 
 async def _get_history(call: Call) -> Any:
+    """Tell every value that a metric had, page by page."""
     asked = await message(call, _History, "metric_key")
     wanted = limits.HISTORY_RESULTS
     if asked.max_results is not None:
         wanted = min(limits.results(asked.max_results, 2**63), limits.HISTORY_RESULTS)
     after = _cursor(asked.page_token) if asked.page_token else None
-    return await call.read(_page, asked.run, asked.metric_key or "", after, wanted)
+    return await call.told(_page, asked.run, asked.metric_key or "", after, wanted)
 
 
 def _page(source: Source, run: RunId, name: str, after: Cursor | None, wanted: int) -> dict[str, Any]:
@@ -71,6 +72,7 @@ def _cursor(token: str) -> Cursor:
 
 
 async def _get_history_bulk(call: Call) -> Any:
+    """Tell the values that a metric had in many runs."""
     asked = await message(call, _Bulk)
     runs = asked.run_id or []
     if not runs:
@@ -85,20 +87,21 @@ async def _get_history_bulk(call: Call) -> Any:
     wanted = limits.HISTORY_RESULTS
     if asked.max_results is not None:
         wanted = min(limits.results(asked.max_results, 2**63), wanted)
-    return {"metrics": await call.read(_bulk, runs, asked.metric_key, wanted)}
+    return await call.told(_bulk, runs, asked.metric_key, wanted)
 
 
-def _bulk(source: Source, runs: list[str], name: str, wanted: int) -> list[told.MetricMessage]:
+def _bulk(source: Source, runs: list[str], name: str, wanted: int) -> dict[str, Any]:
     found: list[told.MetricMessage] = []
     for run in sorted(set(runs)):
         points, _ = history(source, RunId(run), name, limit=wanted - len(found))
         found += told.points(points, run)
         if len(found) >= wanted:
             break
-    return found
+    return {"metrics": found}
 
 
 async def _get_history_interval(call: Call) -> Any:
+    """Tell the course of a metric in many runs by few of its values, with the extremes."""
     asked = await message(call, _Interval, "metric_key")
     runs = asked.run_ids or []
     if not runs:
@@ -118,13 +121,12 @@ async def _get_history_interval(call: Call) -> Any:
         raise invalid(
             f"end_step must be greater than start_step. Found start_step={first} and end_step={last}."
         )
-    found = await call.read(_intervals, runs, asked.metric_key or "", wanted, first, last)
-    return {"metrics": found} if found else {}
+    return await call.told(_intervals, runs, asked.metric_key or "", wanted, first, last)
 
 
 def _intervals(
     source: Source, runs: list[str], name: str, wanted: int, first: int | None, last: int | None
-) -> list[told.MetricMessage]:
+) -> dict[str, Any]:
     found: list[told.MetricMessage] = []
     for run in map(RunId, runs):
         if first is None or last is None:
@@ -132,7 +134,7 @@ def _intervals(
         else:
             points = _between(source, run, name, range(first, last + 1), max(wanted, _FEWEST))
         found += told.points(points if len(points) <= wanted else [points[0], points[-1]][-wanted:], run)
-    return found
+    return {"metrics": found} if found else {}
 
 
 def _between(source: Source, run: RunId, name: str, steps: range, wanted: int) -> list[Point]:

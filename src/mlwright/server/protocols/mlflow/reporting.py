@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -34,8 +34,8 @@ class _Value(Message):
     dataset_name: str | None = None
     dataset_digest: str | None = None
 
-    def point(self, path: str) -> Point:
-        """The value as a point of a series.
+    def check(self, path: str) -> None:
+        """Refuse what the protocol does not allow.
 
         Args:
             path: what stands before the names of its fields: `metrics[3].`.
@@ -43,8 +43,8 @@ class _Value(Message):
         if not self.key or self.value is None or self.timestamp is None:
             lacking = "key" if not self.key else "value" if self.value is None else "timestamp"
             raise missing_value(path + lacking)
-        at_us = limits.moment_us(self.timestamp, f"{path}timestamp", earliest_ms=0)
-        return Point(limits.name(self.key, f"{path}name", "Metric name"), self.value, self.step or 0, at_us)
+        limits.moment_us(self.timestamp, f"{path}timestamp", earliest_ms=0)
+        limits.name(self.key, f"{path}name", "Metric name")
 
 
 class _LogMetric(_Value):
@@ -72,14 +72,16 @@ class _Model(OfRun):
 
 
 async def _log_metric(call: Call) -> Any:
+    """Report one value of a metric."""
     asked = await message(call, _LogMetric)
     run, reports = whole_id(asked.run_id or asked.run_uuid), call.tracker.reports
-    points = [asked.point("")]
+    points = _points([asked], lambda _: "")
     await call.write(lambda tx: reports.log(tx, run, points=points))
     return EMPTY
 
 
 async def _log_parameter(call: Call) -> Any:
+    """Report a parameter, which never changes."""
     asked = await message(call, _Pair)
     run, reports = asked.run, call.tracker.reports
     params = [limits.pair(asked.key, asked.value, "", "Param ")]
@@ -88,6 +90,7 @@ async def _log_parameter(call: Call) -> Any:
 
 
 async def _set_tag(call: Call) -> Any:
+    """Give a run a tag."""
     asked = await message(call, _Pair)
     run, reports = asked.run, call.tracker.reports
     tags = [limits.pair(asked.key, asked.value)]
@@ -96,6 +99,7 @@ async def _set_tag(call: Call) -> Any:
 
 
 async def _delete_tag(call: Call) -> Any:
+    """Take a tag from a run."""
     asked = await message(call, _Pair, "key")
     run, key, reports = asked.run, asked.key or "", call.tracker.reports
     await call.write(lambda tx: reports.remove_tag(tx, run, key))
@@ -103,11 +107,12 @@ async def _delete_tag(call: Call) -> Any:
 
 
 async def _log_batch(call: Call) -> Any:
+    """Report many metrics, parameters and tags: all of them or none."""
     asked = await message(call, _Batch)
     run, reports = asked.run, call.tracker.reports
     metrics, params, tags = asked.metrics or [], asked.params or [], asked.tags or []
     limits.batch(len(metrics), len(params), len(tags))
-    points = [value.point(f"metrics[{index}].") for index, value in enumerate(metrics)]
+    points = _points(metrics, "metrics[{}].".format)
     given = limits.pairs(params, "params", "Param ")
     _refuse_doubled([key for key, _ in given])
     tagged = limits.pairs(tags, "tags")
@@ -121,6 +126,7 @@ async def _log_batch(call: Call) -> Any:
 
 
 async def _log_inputs(call: Call) -> Any:
+    """Report which datasets a run has read."""
     asked = await message(call, _Inputs)
     run, reports = asked.run, call.tracker.reports
     datasets = asked.datasets or []
@@ -170,6 +176,23 @@ def _unconfigured(flavor: Any) -> Any:
     if not isinstance(flavor, dict):
         return flavor
     return {key: value for key, value in flavor.items() if key != "config"}
+
+
+def _points(values: Sequence[_Value], path: Callable[[int], str]) -> list[Point]:
+    """Values as points of series; what is wrong with one is looked for when something can be.
+
+    Args:
+        path: what stands before the names of the fields of each.
+    """
+    found: list[Point] = []
+    names: set[str | None] = set()
+    for index, each in enumerate(values):
+        key, value, at_ms = each.key, each.value, each.timestamp
+        if key not in names or value is None or at_ms is None or not 0 <= at_ms <= limits.LAST_MS:
+            each.check(path(index))
+            names.add(key)
+        found.append(Point(key, value, each.step or 0, at_ms * limits.US_PER_MS))  # type: ignore[arg-type, operator]
+    return found
 
 
 def _report_tags(tx: Transaction, reports: Reports, run: RunId, tags: Sequence[tuple[str, str]]) -> None:

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from mlwright.server.protocols.mlflow import experiments, information, metrics, reporting, runs
 from mlwright.server.routes import Route
 
-_PLACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/2.0/", "/ajax-api/3.0/")
+PLACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/2.0/", "/ajax-api/3.0/")
+"""What stands before the path of a method."""
 
 
 def placed(routes: Iterable[Route]) -> list[Route]:
     """Routes whose paths stand below a version of the protocol, once for each version."""
-    return [replace(route, path=place + route.path) for route in routes for place in _PLACES]
+    return [replace(route, path=place + route.path) for route in routes for place in PLACES]
 
 
 ROUTES = placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES, *information.ROUTES))

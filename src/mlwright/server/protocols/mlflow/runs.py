@@ -70,6 +70,7 @@ class _Search(Message):
 
 
 async def _create(call: Call) -> Any:
+    """Begin a run."""
     asked = await message(call, _Create)
     experiment = limits.experiment(asked.experiment_id)
     started_us = limits.moment_us(asked.start_time, "start_time")
@@ -98,15 +99,17 @@ async def _create(call: Call) -> Any:
 
 
 async def _get(call: Call) -> Any:
+    """Tell a run with all that was reported of it."""
     asked = await message(call, OfRun)
-    return {"run": await call.read(_one, call.tracker.reports, asked.run)}
+    return await call.told(_one, call.tracker.reports, asked.run)
 
 
 def _one(source: Source, reports: Reports, run: RunId) -> dict[str, Any]:
-    return told.runs(source, [reports.get(source, run)])[0]
+    return {"run": told.runs(source, [reports.get(source, run)])[0]}
 
 
 async def _update(call: Call) -> Any:
+    """Say how a run stands, when it ended, what it is called."""
     asked = await message(call, _Update)
     run, reports = asked.run, call.tracker.reports
     state = None if asked.status is None else _state(asked.status)
@@ -127,6 +130,7 @@ def _state(status: str | int) -> RunState:
 
 
 async def _search(call: Call) -> Any:
+    """Search runs, page by page, with all that was reported of each."""
     asked = await message(call, _Search)
     wanted = Search(
         experiments=tuple(limits.experiment(each) for each in asked.experiment_ids or ()),
@@ -136,7 +140,7 @@ async def _search(call: Call) -> Any:
         limit=limits.results(1000 if asked.max_results is None else asked.max_results),
         token=asked.page_token or "",
     )
-    return await call.read(_found, wanted)
+    return await call.told(_found, wanted)
 
 
 def _found(source: Source, wanted: Search) -> dict[str, Any]:
@@ -148,12 +152,14 @@ def _found(source: Source, wanted: Search) -> dict[str, Any]:
 
 
 async def _delete(call: Call) -> Any:
+    """Mark a run as deleted."""
     run, reports = (await message(call, OfRun)).run, call.tracker.reports
     await call.write(lambda tx: reports.delete(tx, run))
     return EMPTY
 
 
 async def _restore(call: Call) -> Any:
+    """Take that mark away."""
     run, reports = (await message(call, OfRun)).run, call.tracker.reports
     await call.write(lambda tx: reports.restore(tx, run))
     return EMPTY
