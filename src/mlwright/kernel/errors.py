@@ -91,6 +91,13 @@ class Unavailable(MlwrightError):
     title = "Unavailable"
 
 
+class DiskFull(Unavailable):
+    """There is no room left on a disk."""
+
+    http_status = 507
+    title = "Disk full"
+
+
 class TimedOut(MlwrightError):
     """The work took longer than it was allowed."""
 
@@ -129,14 +136,14 @@ def is_disk_full(error: OSError) -> bool:
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
-def disk_full(path: Path, needed_bytes: int | None = None) -> Unavailable:
+def disk_full(path: Path, needed_bytes: int | None = None) -> DiskFull:
     """The one message for a disk with no room left."""
     import shutil
 
     folder = next(parent for parent in (path, *path.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     need = "" if needed_bytes is None else f", {needed_bytes / 2**20:.1f} MiB are needed"
-    return Unavailable(
+    return DiskFull(
         f"the disk is full: {free / 2**20:.1f} MiB are free{need}",
         where=str(path),
         hint="free some space, then run the same command again: nothing half-written was kept",

@@ -10,6 +10,7 @@ from mlwright.server.bodies import Bodies
 from mlwright.server.commits import Commits
 from mlwright.server.readers import Readers
 from mlwright.tracking.experiments import Experiments
+from mlwright.tracking.files import Files
 from mlwright.tracking.reports import Reports
 from mlwright.workflow import Rooms
 
@@ -20,6 +21,7 @@ class Tracker(Struct, frozen=True):
     rooms: Rooms
     experiments: Experiments
     reports: Reports
+    files: Files
     commits: Commits
     readers: Readers
     bodies: Bodies
@@ -32,6 +34,7 @@ class Tracker(Struct, frozen=True):
             rooms,
             Experiments(database),
             Reports(database),
+            Files(database, rooms.objects),
             Commits(database, asyncio.get_running_loop()),
             Readers(database),
             Bodies(),

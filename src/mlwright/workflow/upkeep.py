@@ -22,6 +22,7 @@ from mlwright.kernel.words import are_counted
 from mlwright.storage.collect import SPARED_US, Sweep, plan_sweep, sweep
 from mlwright.storage.named import COLLECT
 from mlwright.storage.objects import RENEWED_US
+from mlwright.tracking.files import loose_files
 from mlwright.versioning.lineage import counts, loose_edges
 from mlwright.workflow.rooms import Rooms
 from mlwright.workspace.backup import Manifest, back_up, check_target
@@ -47,6 +48,7 @@ _MADE = "made/"
 _KEPT = {
     ("artifact", "bytes"): "artifacts, datasets and models",
     ("attempt", "log"): "logs of steps",
+    ("file", "bytes"): "files that clients stored",
     ("lock", "bytes"): "environments",
     ("lock", "wheel"): "wheels of environments",
     ("snapshot", "files"): "code snapshots",
@@ -73,6 +75,7 @@ def verified(rooms: Rooms, label: Callable[[End], str], progress: Progress = SIL
 
     def loose() -> Iterator[Edge]:
         yield from rooms.runs.loose_edges()
+        yield from loose_files(rooms.database)
         yield from rooms.attempts.loose_edges()
         yield from loose_edges(rooms.database)
         yield from rooms.environments.loose_edges()
@@ -245,6 +248,8 @@ def _remedy(rooms: Rooms, end: End) -> str:
             return f"add the same files again: mlwright datasets add --verify PATH --name {version.name}"
     if end.kind == "lock":
         return "if uv.lock is still the same, this stores it again: mlwright environments show"
+    if end.kind == "file":
+        return "store the file at the same place again, from where it came"
     if end.kind == "snapshot":
         return "if the project's files are still the same, the next `mlwright run` stores them again"
     return ""

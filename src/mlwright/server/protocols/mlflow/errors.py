@@ -12,7 +12,7 @@ import traceback
 import msgspec
 from starlette.responses import Response
 
-from mlwright.kernel.errors import Conflict, Corrupt, Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.kernel.errors import Conflict, Corrupt, DiskFull, Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.server.bodies import TooLarge
 
 INVALID = "INVALID_PARAMETER_VALUE"
@@ -77,6 +77,8 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
             return 404, MISSING
         case Invalid() | Conflict():
             return 400, INVALID
+        case DiskFull():
+            return 413, "RESOURCE_EXHAUSTED"
         case Unavailable():
             return 503, "TEMPORARILY_UNAVAILABLE"
         case Corrupt():

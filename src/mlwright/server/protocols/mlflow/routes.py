@@ -6,7 +6,15 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from mlwright.server.protocols.mlflow import experiments, information, metrics, reporting, runs
+from mlwright.server.protocols.mlflow import (
+    artifact_parts,
+    artifacts,
+    experiments,
+    information,
+    metrics,
+    reporting,
+    runs,
+)
 from mlwright.server.routes import Route
 
 PLACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/2.0/", "/ajax-api/3.0/")
@@ -18,5 +26,9 @@ def placed(routes: Iterable[Route]) -> list[Route]:
     return [replace(route, path=place + route.path) for route in routes for place in PLACES]
 
 
-ROUTES = placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES, *information.ROUTES))
+ROUTES = (
+    *placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES, *information.ROUTES)),
+    *placed((*artifacts.ROUTES, *artifact_parts.ROUTES)),
+    *artifacts.OLD_ROUTES,
+)
 """All of them."""

@@ -1,0 +1,57 @@
+"""A body that goes to the disk while it comes: no more than a block of it is in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from shutil import disk_usage
+
+from starlette.requests import ClientDisconnect
+
+from mlwright.kernel.errors import Invalid, disk_full
+from mlwright.server.call import Call
+from mlwright.storage.uploads import BLOCK_BYTES
+
+_SMALL_BYTES = 64 << 10
+
+
+async def receive(call: Call, write: Callable[[bytes], object], folder: Path) -> None:
+    """Hand a body on, a block at a time, in threads.
+
+    Args:
+        write: takes a block; of an empty body nothing.
+        folder: where it is written.
+
+    Raises:
+        Invalid: the client has gone before its end, or has encoded it.
+        Unavailable: too much is held already.
+        DiskFull: it says that it is larger than what is free.
+        MlwrightError: what `write` raised.
+    """
+    if (coding := call.headers.get(b"content-encoding", b"identity").lower()) != b"identity":
+        raise Invalid(f"the body must not be encoded, and is {coding[:40].decode('latin-1')}")
+    declared = call.headers.get(b"content-length", b"0")[:20]
+    size_bytes = int(declared) if declared.isdigit() else 0
+    if size_bytes > BLOCK_BYTES and size_bytes > disk_usage(folder).free:
+        raise disk_full(folder, size_bytes)
+    with ExitStack() as stack:
+        chunks: list[bytes] = []
+        held = written = 0
+        try:
+            async for chunk in call.request.stream():
+                if held <= _SMALL_BYTES < held + len(chunk) and not written:
+                    stack.enter_context(call.tracker.bodies.held(BLOCK_BYTES))
+                chunks.append(chunk)
+                held += len(chunk)
+                if held >= BLOCK_BYTES:
+                    await asyncio.to_thread(write, b"".join(chunks))
+                    written += held
+                    chunks, held = [], 0
+        except ClientDisconnect:
+            raise Invalid("the body ended too early") from None
+        if held > _SMALL_BYTES:
+            await asyncio.to_thread(write, b"".join(chunks))
+        elif held:
+            write(b"".join(chunks))
