@@ -183,7 +183,7 @@ def postgres() -> Iterator[Postgres]:
         try:
             yield Postgres(server.url, server)
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)  # nothing of it is needed any more
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

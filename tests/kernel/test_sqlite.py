@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.errors import Conflict, Corrupt, Unavailable
 from mlwright.kernel.sqlite import SqliteDatabase, file_system
+from mlwright.kernel.turnstile import Turnstile
 from tests.exams.database import ADD, DatabaseExam, Opener, names
 from tests.processes import run_python, start_python
 
@@ -102,22 +104,26 @@ def test_a_kill_keeps_what_was_committed_and_nothing_else(
     database.close()
 
 
+WRITERS, EACH = (32, 200) if os.environ.get("MLWRIGHT_SOAK") else (8, 40)
+
+
+@pytest.mark.soak
 def test_processes_open_migrate_and_write_at_once(tmp_path: Path) -> None:
-    """Four processes that open a new file together, migrate it and write never meet a locked database."""
+    """Eight processes, or 32, that open a new file, migrate it and write never meet a locked database."""
     code = """
-        import sys
+        import sys, time
         from pathlib import Path
         from mlwright.kernel.database import all_migrations
         from mlwright.kernel.sqlite import SqliteDatabase
 
-        path, go, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+        path, go, name, times = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
         migrations = all_migrations()
         print("ready", flush=True)
         while not go.exists():
-            pass
+            time.sleep(0.001)
         database = SqliteDatabase(path)
         database.migrate(migrations)
-        for number in range(40):
+        for number in range(times):
             with database.transaction() as tx:
                 seen = tx.read("SELECT COUNT(*) AS rows FROM event")[0]["rows"]
                 tx.execute(
@@ -128,18 +134,18 @@ def test_processes_open_migrate_and_write_at_once(tmp_path: Path) -> None:
         database.close()
     """
     path, go = tmp_path / "metadata.db", tmp_path / "go"
-    writers = [start_python(code, path, go, number) for number in range(4)]
+    writers = [start_python(code, path, go, number, EACH) for number in range(WRITERS)]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
 
     go.touch()
-    said = [writer.communicate(timeout=120)[0] for writer in writers]
+    said = [writer.communicate(timeout=300)[0] for writer in writers]
 
-    assert said == [""] * 4
+    assert said == [""] * WRITERS
     database = SqliteDatabase(path)
     rows = database.read("SELECT at_us, id FROM event ORDER BY id")
-    assert [row["at_us"] for row in rows] == list(range(160))
+    assert [row["at_us"] for row in rows] == list(range(WRITERS * EACH))
     assert len(database.read("SELECT number FROM migration")) == len(all_migrations())
     database.close()
 
@@ -357,3 +363,20 @@ def test_damage_of_the_file_is_named(tmp_path: Path, damage: str) -> None:
     damaged.close()
     assert found
     assert all(found)
+
+
+def test_who_waits_for_the_turnstile_too_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When somebody else stays the next, whoever comes after raises the same Conflict, and works later."""
+    monkeypatch.setattr("mlwright.kernel.sqlite._BUSY_MS", 50)
+    database = SqliteDatabase(tmp_path / "metadata.db")
+
+    with Turnstile(tmp_path / "metadata.db").passing(1) as mine:
+        assert mine
+        with pytest.raises(Conflict, match="another process has been writing"), database.transaction():
+            pass
+
+    with database.transaction() as tx:
+        tx.execute("CREATE TABLE thing (name TEXT)")
+    database.close()

@@ -33,7 +33,7 @@ from xgboost.callback import TrainingCallback
 
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk.codecs import CODECS, LAST_RESORT, codec_named, codecs_for, distributions_for
-from mlwright.sdk.codecs.models import _AUDITED
+from mlwright.sdk.codecs.models import AUDITED
 from mlwright.sdk.picture import Picture
 from tests.exams.codecs import CodecExam, Make, encoded
 from tests.processes import SOURCE, run_python, start_python
@@ -664,7 +664,7 @@ def test_what_may_be_built_is_there() -> None:
     """Each audited name exists in the libraries we are tested with, and is no module."""
     missing = [
         name
-        for name in _AUDITED
+        for name in AUDITED
         if not callable(
             getattr(importlib.import_module(name.rpartition(".")[0]), name.rpartition(".")[2], None)
         )

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
-from tests.conftest import Maker, mlwright
+import psycopg
+import pytest
+
+from tests.conftest import COMMAND, Maker, mlwright
 from tests.postgres import Postgres, postgres
+from tests.processes import environment, until
 
 __all__ = ["postgres"]
 
@@ -45,6 +52,9 @@ MANY = """
 """
 
 
+TIMES = 20 if os.environ.get("MLWRIGHT_SOAK") else 2
+
+
 def use(root: Path, url: str) -> None:
     """Let a project have its records there."""
     shutil.rmtree(root / ".mlwright")
@@ -53,7 +63,7 @@ def use(root: Path, url: str) -> None:
 
 
 def test_a_project_with_its_records_in_postgresql(postgres: Postgres, make_project: Maker) -> None:
-    """Data goes in, a pipeline runs, all is found again; a backup comes back with the server or without."""
+    """Data goes in, a pipeline runs, all is found again; a backup comes back with a server and without."""
     root = make_project({"pipelines/flow.py": PIPELINE, "patients.csv": "id,Größe\n1,40\n2,50\n"})
     use(root, postgres.make(schema=False))
 
@@ -94,3 +104,47 @@ def test_a_project_with_its_records_in_postgresql(postgres: Postgres, make_proje
     do("workspace", "verify")
     assert do("runs", "list") == listed
     assert "reused" in do("run", "flow")
+
+
+def test_a_run_survives_restarts_of_the_server(postgres: Postgres, make_project: Maker) -> None:
+    """While a pipeline goes on, its database goes away and comes back: the run ends as if nothing was."""
+    if postgres.server is None:
+        pytest.skip("the server is not ours to restart")
+    root = make_project({"pipelines/many.py": MANY})
+    url = postgres.make()
+    use(root, url)
+    run = subprocess.Popen(
+        [str(COMMAND), "run", "chain"],
+        cwd=root,
+        env=environment({"CI": "true"}),
+        stdout=-1,
+        stderr=-1,
+        text=True,
+    )
+
+    restarts = 0
+    while run.poll() is None and restarts < TIMES:
+        with psycopg.connect(url) as look:
+            reached = _attempts(look)
+        until(lambda reached=reached: run.poll() is not None or _now(url) > reached + 1)
+        postgres.server.restart(signal.SIGQUIT if restarts % 2 else signal.SIGINT)
+        restarts += 1
+    said, complained = run.communicate(timeout=120)
+
+    assert run.returncode == 0, said + complained
+    assert restarts == TIMES
+    (listed,) = json.loads(mlwright("runs", "list", "--json", cwd=root).stdout)
+    assert listed["state"] == "succeeded"
+    with psycopg.connect(url) as look:
+        assert _attempts(look) == 60
+    assert mlwright("workspace", "verify", cwd=root).returncode == 0
+
+
+def _attempts(connection: psycopg.Connection) -> int:
+    (count,) = connection.execute("SELECT count(*) FROM attempt WHERE state = 'succeeded'").fetchone()
+    return int(count)
+
+
+def _now(url: str) -> int:
+    with psycopg.connect(url) as look:
+        return _attempts(look)

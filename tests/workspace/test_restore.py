@@ -49,6 +49,7 @@ def test_a_fresh_folder_becomes_the_project(backup: Path, fresh: Path) -> None:
         ".gitignore",
         "local",
         "metadata.db",
+        "metadata.db-next",
         "objects",
     }
     with Project.open(fresh) as project:

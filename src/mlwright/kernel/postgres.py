@@ -5,12 +5,13 @@ what all before it have committed. It is serial, and never has to be tried again
 
 A server may be restarted at any moment. What was not yet begun is tried again. A transaction that is cut off
 is begun anew, and what it did is done again: where that answers the same, it goes on as if nothing had been.
-A commit whose answer is lost is asked for by its number, and neither lost nor doubled.
+A commit whose answer is lost is found in the record of turns, and neither lost nor doubled.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Migration, Queries
 from mlwright.kernel.errors import Incompatible, Unavailable
 from mlwright.kernel.events import nothing_yet
+from mlwright.kernel.ids import new_id
 from mlwright.kernel.postgres_connection import (
     FIRST_S,
     PATIENCE_S,
@@ -34,18 +36,15 @@ _SQL = Queries.beside(__file__)
 _POSTGRES = Queries(Path(__file__).with_suffix(".sql"))
 _READERS = 4
 """How many reads of one process may be under way."""
+_GRACE_S = 0.5
+"""How long those who have not begun wait for one who has, after all were cut off."""
 _MOST_REMEMBERED = 50_000
 """How many rows, given and answered, a transaction remembers: one that is larger is not done again."""
 
 # The lock is of this database, not of the server. The number is "mlwright" in ASCII.
-_BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7884808380897257588), pg_current_xact_id()::text AS number"
+_BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7884808380897257588)"
 _BEGIN_VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_PREPARE = """
-CREATE TABLE IF NOT EXISTS counter (name TEXT COLLATE "C" PRIMARY KEY, last BIGINT NOT NULL);
-CREATE OR REPLACE FUNCTION next_number(of TEXT) RETURNS BIGINT LANGUAGE sql AS
-    'INSERT INTO counter (name, last) VALUES (of, 1)
-     ON CONFLICT (name) DO UPDATE SET last = counter.last + 1 RETURNING last';
-"""
+_DAY_US = 86_400_000_000
 
 T = TypeVar("T")
 Step = Callable[[PostgresConnection], Any]
@@ -68,6 +67,9 @@ class PostgresDatabase:
         self._writing_lock = threading.RLock()
         self._busy = False
         self._answered = False
+        self._prepared = False
+        self.writer = new_id()
+        self._turns = 0
 
     def read(self, sql: str, **parameters: Any) -> list[Row]:
         """Rows of a query, as dictionaries by column name: what is committed, also inside a transaction."""
@@ -102,7 +104,8 @@ class PostgresDatabase:
         with self._writing_lock:
             assert not self._busy, "one transaction at a time in a thread"
             self._busy = True
-            tx = PostgresTransaction(self, self._writing)
+            self._turns += 1
+            tx = PostgresTransaction(self, self._writing, self._turns)
             self._writing = None
             try:
                 tx.begin()
@@ -127,7 +130,6 @@ class PostgresDatabase:
             return
         with self.transaction() as tx:
             present = self._schema_number(tx, latest)  # again: another process may have been faster
-            tx.run(_PREPARE)
             for migration in migrations[present:]:
                 for statement in migration.statements("postgres"):
                     tx.run(statement)
@@ -178,9 +180,21 @@ class PostgresDatabase:
         self._answered = True
         return made
 
-    def patience(self) -> Patience:
-        """How long to wait for a server that is away: one that has never answered may not be there at all."""
-        return Patience(PATIENCE_S if self._answered else FIRST_S, self.place)
+    def is_prepared(self, connection: PostgresConnection) -> bool:
+        """Whether it can be written down whose turn it is: not while the schema is made."""
+        if not self._prepared:
+            self._prepared = bool(connection.rows(_POSTGRES["is_prepared"], {})[0]["prepared"])
+            if self._prepared:
+                connection.change(_POSTGRES["forget_turns"], {"before_us": now_us() - _DAY_US})
+        return self._prepared
+
+    def patience(self, longest_s: float = 2.0) -> Patience:
+        """How long to wait for a server that is away: one that has never answered may not be there at all.
+
+        Args:
+            longest_s: between two tries.
+        """
+        return Patience(PATIENCE_S if self._answered else FIRST_S, self.place, longest_s)
 
     def _take(self) -> PostgresConnection | None:
         with self._idle_lock:
@@ -209,10 +223,12 @@ class PostgresDatabase:
 class PostgresTransaction:
     """A unit of change that outlives its connection: it remembers what it did, and what was answered."""
 
-    def __init__(self, database: PostgresDatabase, connection: PostgresConnection | None) -> None:
+    def __init__(
+        self, database: PostgresDatabase, connection: PostgresConnection | None, number: int
+    ) -> None:
         self._database = database
         self._connection = connection
-        self._number = ""
+        self._number = number
         self._done: list[tuple[Step, Any]] | None = []
         self._rows = 0
 
@@ -244,14 +260,21 @@ class PostgresTransaction:
         return done
 
     def begin(self) -> None:
-        """Wait for one's turn, as long as the server is away too."""
+        """Wait for one's turn, as long as the server is away too.
+
+        Of all that a server cuts off when it goes, one at most was in its turn: the others let it come first.
+        """
         patience = self._database.patience()
+        lost = False
         while True:
             fresh = self._connection is None
             try:
+                if lost:
+                    self._connection = self._connection or self._database.connect(reading=False)
+                    time.sleep(_GRACE_S)
                 self._begin()
             except Lost as error:
-                self._connection = None
+                self._connection, lost = None, True
                 if fresh:
                     patience.wait(error.__cause__ or error)
             else:
@@ -265,9 +288,8 @@ class PostgresTransaction:
             try:
                 self._connection.run("COMMIT")
             except Lost as error:
-                if self._was_committed(error):
+                if self._again(error):
                     return
-                self._again(error)
             else:
                 return
 
@@ -288,9 +310,21 @@ class PostgresTransaction:
         """The connection, for the next one."""
         return self._connection
 
-    def _begin(self) -> None:
-        self._connection = self._connection or self._database.connect(reading=False)
-        self._number = str(self._connection.run(_BEGIN)[0]["number"])
+    def _begin(self) -> bool:
+        """Take the turn; returns whether this very transaction has been committed already.
+
+        Whoever has the turn knows what became of all before: a commit that goes on holds it.
+        """
+        connection = self._connection = self._connection or self._database.connect(reading=False)
+        connection.run(_BEGIN)
+        if not self._database.is_prepared(connection):
+            return False
+        who = {"writer": self._database.writer, "number": self._number}
+        if connection.rows(_POSTGRES["committed"], who):
+            connection.run("ROLLBACK")
+            return True
+        connection.change(_POSTGRES["take_turn"], {**who, "at_us": now_us()})
+        return False
 
     def _do(self, step: Step, rows: int) -> Any:
         while True:
@@ -310,41 +344,32 @@ class PostgresTransaction:
         if self._rows > _MOST_REMEMBERED:
             self._done = None
 
-    def _again(self, lost: Lost) -> None:
-        """Begin anew, and do all that was done; where it is answered otherwise, the block cannot go on."""
+    def _again(self, lost: Lost) -> bool:
+        """Begin anew, and do all that was done; where it is answered otherwise, the block cannot go on.
+
+        Returns:
+            Whether that is not needed, since all of it is committed.
+        """
         self._connection = None
-        if self._done is None:
-            raise self._cut_off(lost, "and it is too large to be done again")
-        patience = self._database.patience()
+        patience = self._database.patience(_GRACE_S / 5)
         while True:
             try:
-                self._begin()
-                assert self._connection is not None
-                for step, answer in self._done:
-                    if step(self._connection) != answer:
-                        raise self._cut_off(lost, "and others have changed meanwhile what it had read")
+                if self._begin():
+                    return True
+                self._repeat(lost)
             except Lost as error:
                 self._connection = None
                 patience.wait(error.__cause__ or error)
             else:
-                return
+                return False
 
-    def _was_committed(self, lost: Lost) -> bool:
-        """What became of a transaction whose commit was sent and not answered."""
-        patience = self._database.patience()
-        while True:
-            rows = self._database.read(_POSTGRES["fate"], number=self._number)
-            match rows[0]["fate"]:
-                case "committed":
-                    self._connection = None
-                    return True
-                case "aborted":
-                    return False
-                case "in progress":
-                    patience.wait(lost.__cause__ or lost)
-                case _:
-                    self._connection = None
-                    raise self._cut_off(lost, "and it cannot be told whether it was committed")
+    def _repeat(self, lost: Lost) -> None:
+        assert self._connection is not None
+        if self._done is None:
+            raise self._cut_off(lost, "and it is too large to be done again")
+        for step, answer in self._done:
+            if step(self._connection) != answer:
+                raise self._cut_off(lost, "and others have changed meanwhile what it had read")
 
     def _cut_off(self, lost: Lost, why: str) -> Unavailable:
         return Unavailable(

@@ -6,9 +6,22 @@ SELECT to_regclass('migration') IS NOT NULL AS migrated;
 -- How many migrations the schema has seen.
 SELECT max(number) AS number FROM migration;
 
--- name: fate
--- What became of a transaction.
-SELECT pg_xact_status(CAST(CAST(:number AS TEXT) AS xid8)) AS fate;
+-- name: is_prepared
+-- Whether there is a table of turns.
+SELECT to_regclass('turn') IS NOT NULL AS prepared;
+
+-- name: committed
+-- Whether a writer has committed a transaction.
+SELECT number FROM turn WHERE writer = :writer AND number = :number;
+
+-- name: take_turn
+-- What a writer is about to commit: committed with it, so that it can be told whether it was.
+INSERT INTO turn (writer, number, at_us) VALUES (:writer, :number, :at_us)
+ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at_us = excluded.at_us;
+
+-- name: forget_turns
+-- Nobody asks any more for what was committed long ago.
+DELETE FROM turn WHERE at_us < :before_us;
 
 -- name: size
 -- How much room the database takes.

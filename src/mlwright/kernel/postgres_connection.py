@@ -25,7 +25,7 @@ FIRST_S, PATIENCE_S = 10.0, 60.0
 """How long a server is waited for that has not answered yet, and one that has."""
 BUSY_S = 30
 """How long a transaction waits for another one to end."""
-_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 2.0
+_PAUSE_S = 0.02
 _FOREIGN_S = 60
 """After so long without a word from whoever writes, the server lets others write."""
 
@@ -42,8 +42,8 @@ _HOPELESS = (
 
 _SETTINGS = f"""
 SET synchronous_commit = on; SET lock_timeout = '{BUSY_S}s'; SET statement_timeout = 0; SET TimeZone = 'UTC';
-SET client_min_messages = warning; SET standard_conforming_strings = on; SET tcp_keepalives_idle = 20;
-SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 4;
+SET client_min_messages = warning; SET standard_conforming_strings = on; SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
 """
 
 Row = dict[str, Any]
@@ -92,9 +92,9 @@ def _adapt(adapters: AdaptersMap) -> None:
 class Patience:
     """Growing pauses between tries, and an end to them."""
 
-    def __init__(self, limit_s: float, place: PostgresPlace) -> None:
+    def __init__(self, limit_s: float, place: PostgresPlace, longest_s: float) -> None:
         self._until = time.monotonic() + limit_s
-        self._pause_s = _PAUSE_S
+        self._pause_s, self._longest_s = _PAUSE_S, longest_s
         self._place = place
 
     def wait(self, error: BaseException) -> None:
@@ -106,7 +106,7 @@ class Patience:
         if time.monotonic() + self._pause_s > self._until:
             raise unreachable(error, self._place) from error
         time.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - so that not all come at once
-        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self._pause_s = min(2 * self._pause_s, self._longest_s)
 
 
 class PostgresConnection:

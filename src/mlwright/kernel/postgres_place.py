@@ -81,7 +81,9 @@ def parse_place(setting: str, folder: Path = Path()) -> PostgresPlace:
     if parts.fragment:
         raise Invalid("the setting `database` has a part after `#`", hint="write # as %23")
     others = [(name, value) for name, value in options if name != "password"]
-    url = urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(others, quote_via=quote), ""))
+    url = urlunsplit(
+        ("postgresql", parts.netloc, parts.path, urlencode(others, safe="/", quote_via=quote), "")
+    )
     # urlunsplit leaves the empty authority out, which libpq wants to see.
     if not parts.netloc:
         url = f"postgresql://{url.removeprefix('postgresql:').removeprefix('//')}"

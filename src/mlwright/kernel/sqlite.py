@@ -21,11 +21,12 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Migration, Queries
 from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable, disk_full
 from mlwright.kernel.ids import new_id
+from mlwright.kernel.turnstile import Turnstile
 
 _SQL = Queries.beside(__file__)
 _SQLITE = Queries(Path(__file__).with_suffix(".sql"))
 _BUSY_MS = 30_000
-_PAUSE_S = 0.01
+_PAUSE_S = 0.005
 _NO_ROOM_BYTES = 1 << 20
 _KEPT_STATEMENTS = 256
 _CACHE_KIB = 32 * 1024
@@ -51,6 +52,7 @@ class SqliteDatabase:
         self._reading_lock = threading.RLock()
         self._writing = None if isinstance(path, Path) else self._reading
         self._writing_lock = threading.RLock() if isinstance(path, Path) else self._reading_lock
+        self._turnstile = Turnstile(path) if isinstance(path, Path) else None
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows of a query, as dictionaries by column name: what is committed, also inside a transaction."""
@@ -64,13 +66,23 @@ class SqliteDatabase:
             tx = self._writing = self._writing or SqliteConnection(self.path)
             assert not tx.in_transaction, "one transaction at a time in a thread"
             try:
-                tx.execute("BEGIN IMMEDIATE")
+                self._begin(tx)
                 yield tx
                 tx.execute("COMMIT")
             except BaseException:
                 if tx.in_transaction:
                     tx.execute("ROLLBACK")
                 raise
+
+    def _begin(self, tx: SqliteConnection) -> None:
+        """Take the write lock, in turn with other processes."""
+        if self._turnstile is None:
+            tx.execute("BEGIN IMMEDIATE")
+            return
+        with self._turnstile.passing(_BUSY_MS / 1000) as mine:
+            if not mine:
+                raise _busy(self.path)
+            tx.execute("BEGIN IMMEDIATE")
 
     def view(self) -> SqliteView:
         """Look at one moment, through a connection of its own."""
@@ -140,6 +152,8 @@ class SqliteDatabase:
             self._reading.close()
             if self._writing is not None:
                 self._writing.close()
+            if self._turnstile is not None:
+                self._turnstile.close()
 
     def _schema_number(self, connection: SqliteConnection, latest: int) -> int:
         """How many migrations the schema has seen; Incompatible when it is more than `latest`."""
@@ -197,7 +211,7 @@ class SqliteConnection:
         self._columns: dict[str, list[str]] = {}
         try:
             self._connection = apsw.Connection(str(path), statementcachesize=_KEPT_STATEMENTS)
-            self._connection.set_busy_timeout(_BUSY_MS)
+            self._connection.set_busy_handler(_wait)
             if new:
                 _write_ahead(self._connection)
             self._connection.pragma("synchronous", "full")
@@ -325,11 +339,7 @@ def _say(error: apsw.Error, path: Path | str) -> None:
         case apsw.FullError():
             raise disk_full(Path(path)) from error
         case apsw.BusyError() | apsw.LockedError():
-            raise Conflict(
-                f"another process has been writing to the workspace for {_BUSY_MS // 1000} s",
-                where=str(path),
-                hint="wait for it to finish, then try again",
-            ) from error
+            raise _busy(path) from error
         case apsw.CorruptError() | apsw.NotADBError():
             raise Corrupt(
                 f"the metadata database is damaged: {error}",
@@ -344,6 +354,23 @@ def _say(error: apsw.Error, path: Path | str) -> None:
                 where=str(path),
                 hint="look at the folder's permissions and the free space on its disk",
             ) from error
+
+
+def _busy(path: Path | str) -> Conflict:
+    return Conflict(
+        f"another process has been writing to the workspace for {_BUSY_MS // 1000} s",
+        where=str(path),
+        hint="wait for it to finish, then try again",
+    )
+
+
+def _wait(asked: int) -> bool:
+    """Whether to ask again for a lock, after a pause: often, since one at a time waits to write."""
+    pause_s = min(0.0002 * (asked + 1), _PAUSE_S)
+    if asked * _PAUSE_S > _BUSY_MS / 1000:
+        return False
+    time.sleep(pause_s)
+    return True
 
 
 def _no_room(path: Path | str) -> bool:

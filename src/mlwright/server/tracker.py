@@ -11,8 +11,11 @@ from mlwright.server.commits import Commits
 from mlwright.server.readers import Readers
 from mlwright.tracking.experiments import Experiments
 from mlwright.tracking.files import Files
+from mlwright.tracking.logged_models import LoggedModels
 from mlwright.tracking.reports import Reports
+from mlwright.versioning.reported import ReportedVersions
 from mlwright.workflow import Rooms
+from mlwright.workflow.model_files import ModelFiles
 
 
 class Tracker(Struct, frozen=True):
@@ -22,6 +25,9 @@ class Tracker(Struct, frozen=True):
     experiments: Experiments
     reports: Reports
     files: Files
+    logged_models: LoggedModels
+    versions: ReportedVersions
+    model_files: ModelFiles
     commits: Commits
     readers: Readers
     bodies: Bodies
@@ -35,6 +41,9 @@ class Tracker(Struct, frozen=True):
             Experiments(database),
             Reports(database),
             Files(database, rooms.objects),
+            LoggedModels(database),
+            ReportedVersions(database),
+            ModelFiles(rooms),
             Commits(database, asyncio.get_running_loop()),
             Readers(database),
             Bodies(),

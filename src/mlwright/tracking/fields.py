@@ -122,6 +122,13 @@ LOGGED_MODELS = Space(
             alone=False,
             latest=("run_id, dataset_name, dataset_hash", "s.at_us DESC, s.step DESC, s.run_id"),
         ),
+        "dataset": Side(
+            "logged_model_metric",
+            "model_id",
+            columns={"name": "{0}.dataset_name", "digest": "{0}.dataset_hash"},
+            indexed=False,
+            alone=False,
+        ),
         "param": Side("logged_model_text", "model_id", indexed=False, also="{0}.kind = 'param'"),
         "tag": Side("logged_model_text", "model_id", indexed=False, also="{0}.kind = 'tag'"),
     },

@@ -39,7 +39,8 @@ _VERSION_CHANGED = Field("model.updated_us", "moment")
 VERSIONS = Space(
     noun="model version",
     table="""(SELECT version.id AS id, version.name AS name, version.number AS number,
-        version.created_us AS created_us, coalesce(reported_version.updated_us, version.created_us) AS updated_us,
+        version.created_us AS created_us,
+        coalesce(reported_version.updated_us, version.created_us) AS updated_us,
         coalesce(reported_version.source, '') AS source, coalesce(reported_version.stage, 'None') AS stage,
         coalesce(reported_version.run_id, (SELECT to_id FROM edge WHERE from_kind = 'version'
             AND from_id = version.id AND role = 'run' LIMIT 1), '') AS run_id

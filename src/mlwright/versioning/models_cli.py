@@ -159,21 +159,22 @@ def compare_models(project: Project, first: str, second: str, on: str, every: bo
 @command("export", example="mlwright models export diagnosis@champion diagnosis-model", changes=True)
 @click.argument("reference", metavar="NAME@V")
 @click.argument("dest", type=click.Path(path_type=Path))
+@click.option("--format", "form", default="", help="`mlflow` for a folder that MLflow loads.")
 @click.option("--force", is_flag=True, help="Replace an export that is there.")
 def export_model(
-    project: Project, reference: str, dest: Path, force: bool, as_json: bool, dry_run: bool
+    project: Project, reference: str, dest: Path, form: str, force: bool, as_json: bool, dry_run: bool
 ) -> None:
     """Write a version into the folder DEST, where its library alone can load it.
 
     The folder holds the model in its own format, signature.json, example.json, pylock.toml, the card as
     README.md, and model.json, which names every file with its digests.
     """
-    plan = project.models.plan_export(reference, dest, force=force)
+    plan = project.models.plan_export(reference, dest, form=form, force=force)
     if dry_run:
         say_plan(plan, as_json)
         return
     with progress() as bar:
-        manifest = project.models.export(reference, dest, force=force, progress=bar)
+        manifest = project.models.export(reference, dest, form=form, force=force, progress=bar)
     if as_json:
         say_json(manifest)
     else:

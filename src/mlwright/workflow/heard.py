@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlwright.tracking import Entry, LoggedArtifact, Metric, Param, Series
+from mlwright.tracking.points import key_of
 
 
 class Heard:
@@ -64,6 +64,5 @@ def _last(series: Series) -> Metric:
     return max(found, key=_rank)
 
 
-def _rank(metric: Metric) -> tuple[int, int, bool, float]:
-    """What the last value is the highest by; NaN is below all numbers."""
-    return metric.step, metric.at_us, not math.isnan(metric.value), metric.value
+def _rank(metric: Metric) -> tuple[int, int, int]:
+    return key_of(metric.step, metric.at_us, metric.value).in_training

@@ -14,29 +14,43 @@ from msgspec import to_builtins
 
 from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.digest import digest_of_file
-from mlwright.kernel.errors import Conflict
+from mlwright.kernel.errors import Conflict, Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.sdk.codec_names import TREE
-from mlwright.storage import check_out, load_tree
+from mlwright.storage import Entry, check_out, load_tree
 from mlwright.versioning import ModelDetail
 from mlwright.workflow.artifacts import SUFFIXES
+from mlwright.workflow.mlmodel import MLMODEL
+from mlwright.workflow.model_mlflow import mlflow_folder
 from mlwright.workflow.rooms import Rooms
 
 MANIFEST = "model.json"
+MLFLOW = "mlflow"
+"""The form of an export that MLflow loads."""
 CARD = "README.md"
 _FORMAT = 1
 _BLOCK_BYTES = 8 * 2**20
 
 
-def plan_export(detail: ModelDetail, dest: Path, *, force: bool = False) -> Plan:
+def plan_export(
+    rooms: Rooms, detail: ModelDetail, dest: Path, *, form: str = "", force: bool = False
+) -> Plan:
     """What `export_model` would write.
+
+    Args:
+        form: as for `export_model`.
 
     Raises:
         Conflict: something is there.
+        Invalid, Incompatible: as `export_model`.
     """
     _refuse_taken(dest, force=force)
+    if _is_mlflow(form):
+        folder = mlflow_folder(rooms, detail)
+        changes = [Change("write", str(dest / path), counted(_size(folder[path]), "byte")) for path in folder]
+        return Plan(f"export {detail.version.reference}", tuple(changes))
     names = [_file_name(detail), *(["signature.json", "example.json"] if detail.signature else [])]
     names += [*(["pylock.toml"] if detail.environment else []), CARD, MANIFEST]
     why = counted(detail.version.size_bytes, "byte")
@@ -50,6 +64,7 @@ def export_model(
     card: str,
     dest: Path,
     *,
+    form: str = "",
     force: bool = False,
     progress: Progress = SILENT,
 ) -> dict[str, Any]:
@@ -58,12 +73,15 @@ def export_model(
     Args:
         card: its model card.
         dest: a folder that is not there, or empty.
+        form: `mlflow` for a folder that MLflow loads; else one for its library alone.
         force: replace an export that is there.
 
     Returns:
-        What stands in `model.json`.
+        What stands in `model.json`; of a folder for MLflow, its `model`, `format` and `files`.
 
     Raises:
+        Invalid: there is no such form.
+        Incompatible: MLflow cannot load such a model.
         Conflict: something is there.
         NotFound, Corrupt: bytes are lost or damaged; nothing is written.
     """
@@ -73,7 +91,10 @@ def export_model(
     try:
         made = making / "made"
         made.mkdir()  # with the rights that whoever exports gives to new folders
-        manifest = _write(rooms, detail, card, made, progress)
+        if _is_mlflow(form):
+            manifest = _write_mlflow(rooms, detail, made, progress)
+        else:
+            manifest = _write(rooms, detail, card, made, progress)
         if dest.exists():
             dest.rename(making / "before")
         made.rename(dest)
@@ -126,6 +147,29 @@ def _write(rooms: Rooms, detail: ModelDetail, card: str, made: Path, progress: P
     manifest = _manifest(rooms, detail) | {"files": [_told(file, made) for file in sorted(_files(made))]}
     _write_json(made / MANIFEST, manifest)
     return manifest
+
+
+def _write_mlflow(rooms: Rooms, detail: ModelDetail, made: Path, progress: Progress) -> dict[str, Any]:
+    for path, file in mlflow_folder(rooms, detail).items():
+        target = made / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        small = file if isinstance(file, bytes) else rooms.objects.inline(file.digest)
+        if small is not None:
+            target.write_bytes(small)
+        elif isinstance(file, Entry):
+            _copy(rooms.objects.path(file.digest, verify=True), target, progress)
+    files = [_told(file, made) for file in sorted(_files(made))]
+    return {"model": detail.version.reference, "format": MLFLOW, "files": files}
+
+
+def _is_mlflow(form: str) -> bool:
+    if form not in {"", MLFLOW}:
+        raise Invalid(f"there is no format {form!r} to export a model in", hint=f"{MLFLOW}, or none")
+    return form == MLFLOW
+
+
+def _size(file: bytes | Entry) -> int:
+    return len(file) if isinstance(file, bytes) else file.size_bytes
 
 
 def _copy(source: Path, target: Path, progress: Progress) -> None:
@@ -208,7 +252,8 @@ def _write_json(path: Path, value: Any) -> None:
 def _refuse_taken(dest: Path, *, force: bool) -> None:
     if not os.path.lexists(dest) or (dest.is_dir() and not dest.is_symlink() and not any(dest.iterdir())):
         return
-    if dest.is_dir() and not dest.is_symlink() and (dest / MANIFEST).is_file():
+    exported = (dest / MANIFEST).is_file() or (dest / MLMODEL).is_file()
+    if dest.is_dir() and not dest.is_symlink() and exported:
         if not force:
             raise Conflict(
                 f"an export is in {dest} already", hint="name another folder, or replace it: --force"

@@ -14,6 +14,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.versioning import ModelDetail, Models, Version
 from mlwright.versioning.cards import CardChange, CardFacts, Cards, generated
 from mlwright.workflow.model_export import export_model, how_to_load, plan_export
+from mlwright.workflow.model_mlflow import is_mlflow
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Unwatched, Watcher
 
@@ -100,16 +101,22 @@ class Registry(Models):
         sides = self.detail(first), self.detail(second)
         return compare_models(self._rooms, *sides, on, watcher or Unwatched())
 
-    def plan_export(self, reference: str, dest: str | Path, *, force: bool = False) -> Plan:
+    def plan_export(self, reference: str, dest: str | Path, *, form: str = "", force: bool = False) -> Plan:
         """What `export` would write.
 
         Raises:
-            NotFound, Conflict: as `export`.
+            NotFound, Conflict, Invalid, Incompatible: as `export`.
         """
-        return plan_export(self.detail(reference), Path(dest).absolute(), force=force)
+        return plan_export(self._rooms, self.detail(reference), Path(dest).absolute(), form=form, force=force)
 
     def export(
-        self, reference: str, dest: str | Path, *, force: bool = False, progress: Progress = SILENT
+        self,
+        reference: str,
+        dest: str | Path,
+        *,
+        form: str = "",
+        force: bool = False,
+        progress: Progress = SILENT,
     ) -> dict[str, Any]:
         """Write a version into a folder that needs no mlwright.
 
@@ -118,19 +125,22 @@ class Registry(Models):
 
         Args:
             dest: a folder that is not there, or empty.
+            form: `mlflow` for a folder with an `MLmodel`, which MLflow loads.
             force: replace an export that is there.
 
         Returns:
-            What stands in `model.json`.
+            What stands in `model.json`; of a folder for MLflow, its `model`, `format` and `files`.
 
         Raises:
             NotFound: there is no such version, or its bytes are lost.
+            Invalid: there is no such form.
+            Incompatible: MLflow cannot load such a model.
             Conflict: something is there.
             Corrupt: its bytes are damaged; nothing is written.
         """
         detail = self.detail(reference)
         card, target = self._card(detail), Path(dest).absolute()
-        return export_model(self._rooms, detail, card, target, force=force, progress=progress)
+        return export_model(self._rooms, detail, card, target, form=form, force=force, progress=progress)
 
     def verify(
         self, references: Sequence[str] = (), *, say: Say | None = None, progress: Progress = SILENT
@@ -206,6 +216,12 @@ class Registry(Models):
         """
         detail = self.detail(reference)
         detail.artifact.refuse_foreign_pickle(detail.version.reference)
+        if is_mlflow(detail.artifact):
+            raise Incompatible(
+                f"{detail.version.reference} was logged by a client of MLflow's: it is never loaded here",
+                hint=f"load it there: mlflow.pyfunc.load_model('models:/{detail.version.name}"
+                f"/{detail.version.number}')",
+            )
         if detail.signature is None:
             raise Incompatible(
                 f"{detail.version.reference} has no signature: it is not known what it is asked with",

@@ -1,4 +1,22 @@
 -- The tables every room writes: what happened, what came of what, who owns a running thing.
+-- only: postgres
+CREATE TABLE counter (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    last BIGINT NOT NULL
+);
+
+-- only: postgres
+CREATE TABLE turn (
+    writer TEXT COLLATE "C" PRIMARY KEY,
+    number BIGINT NOT NULL,
+    at_us BIGINT NOT NULL
+);
+
+-- only: postgres
+CREATE FUNCTION next_number(of TEXT) RETURNS BIGINT LANGUAGE sql AS
+    'INSERT INTO counter (name, last) VALUES (of, 1)
+     ON CONFLICT (name) DO UPDATE SET last = counter.last + 1 RETURNING last';
+
 CREATE TABLE migration (
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL,

@@ -15,7 +15,7 @@ from typing import Any
 from mlwright.kernel.errors import Invalid
 from mlwright.sdk.codecs.unstorable import Unstorable
 
-_AUDITED = frozenset(
+AUDITED = frozenset(
     f"{module}.{name}"
     for module, names in {
         "catboost.core": "CatBoost CatBoostClassifier CatBoostRanker CatBoostRegressor",
@@ -125,7 +125,7 @@ class SklearnCodec:
 
 
 def _refuse_foreign(types: list[str], what: str) -> None:
-    foreign = [name for name in types if name not in _AUDITED]
+    foreign = [name for name in types if name not in AUDITED]
     if foreign:
         raise Invalid(
             f"{what} holds types that are not safe to load: {', '.join(foreign)}",

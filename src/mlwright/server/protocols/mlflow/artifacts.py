@@ -14,6 +14,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from mlwright.kernel.database import Source
+from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.sdk.ranges import Range
@@ -25,7 +26,7 @@ from mlwright.server.protocols.mlflow.wire import EMPTY, Message, message
 from mlwright.server.receiving import receive
 from mlwright.server.routes import Permission, Route
 from mlwright.server.sending import send
-from mlwright.tracking.files import ARTIFACTS, File, Listed
+from mlwright.tracking.files import ARTIFACTS, Listed
 from mlwright.workflow.run_files import RunFiles
 
 PAGE = 10_000
@@ -42,7 +43,9 @@ class _OfRun(OfRun):
     page_token: str | None = None
 
 
-class _FileMessage(Message):
+class FileMessage(Message):
+    """A file or a folder as it is told."""
+
     path: str
     is_dir: bool
     file_size: int | None = None
@@ -75,7 +78,7 @@ async def _list(call: Call) -> Any:
     place = places.folder(asked.path)
     listed, end = await call.read(_inside, call, place, "")
     if not end:
-        return {"files": _told(listed)} if listed else EMPTY
+        return {"files": told_files(listed)} if listed else EMPTY
     return StreamingResponse(_pages(call, place, listed, end), media_type="application/json")
 
 
@@ -89,7 +92,7 @@ async def _list_of_run(call: Call) -> Any:
     listed, end = await call.read(_inside, call, place, after)
     answer: dict[str, Any] = {"root_uri": told.artifact_uri(found)}
     if listed:
-        answer["files"] = _told(listed, f"{folder}/" if folder else "")
+        answer["files"] = told_files(listed, f"{folder}/" if folder else "")
     if end:
         answer["next_page_token"] = urlsafe_b64encode(end.encode()).decode()
     return answer
@@ -112,25 +115,29 @@ async def _no_url(_: Call) -> Any:
 
 
 async def _sent(call: Call, place: str) -> Response:
-    file, data = await call.read(_found, call, place)
-    return send(file.place.rpartition("/")[2], file.digest, data, call.headers)
+    digest, data = await call.read(_found, call, place)
+    return send(place.rpartition("/")[2], digest, data, call.headers)
 
 
-def _found(source: Source, call: Call, place: str) -> tuple[File, bytes | list[Range]]:
-    """The file at a place, and its bytes or where they lie."""
+def _found(source: Source, call: Call, place: str) -> tuple[Digest, bytes | list[Range]]:
+    """The digest of the file at a place, and its bytes or where they lie."""
     files = call.tracker.files
+    if (version := places.version(place)) is not None:
+        return call.tracker.model_files.get(*version)
     owner = files.owner(source, place)
     if owner is not None and owner.ours:
         file = RunFiles(call.tracker.rooms).get(RunId(owner.id), owner.inside)
     else:
         file = files.get(source, place)
-    return file, files.data(file.digest)
+    return file.digest, files.data(file.digest)
 
 
 def _inside(source: Source, call: Call, place: str, after: str) -> tuple[list[Listed], str]:
     """A page of what lies in a folder, and where the page ends."""
     files = call.tracker.files
     try:
+        if (version := places.version(place)) is not None:
+            return call.tracker.model_files.inside(*version), ""
         owner = files.owner(source, place)
     except NotFound:
         return [], ""
@@ -139,20 +146,25 @@ def _inside(source: Source, call: Call, place: str, after: str) -> tuple[list[Li
     return files.inside(source, place, after=after, limit=PAGE)
 
 
-def _told(listed: Iterable[Listed], folder: str = "") -> list[_FileMessage]:
+def told_files(listed: Iterable[Listed], folder: str = "") -> list[FileMessage]:
+    """What lies in a folder, in MLflow's words.
+
+    Args:
+        folder: what stands before each name.
+    """
     return [
-        _FileMessage(path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes)
+        FileMessage(path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes)
         for each in sorted(listed, key=lambda each: each.name)
     ]
 
 
 async def _pages(call: Call, place: str, listed: list[Listed], end: str) -> AsyncIterator[bytes]:
     """A long list, of which one page at a time is in memory."""
-    yield b'{"files":' + msgspec.json.encode(_told(listed))[:-1]
+    yield b'{"files":' + msgspec.json.encode(told_files(listed))[:-1]
     while end:
         listed, end = await call.read(_inside, call, place, end)
         if listed:
-            yield b"," + msgspec.json.encode(_told(listed))[1:-1]
+            yield b"," + msgspec.json.encode(told_files(listed))[1:-1]
     yield b"]}"
 
 

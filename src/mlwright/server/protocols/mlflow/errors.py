@@ -12,7 +12,16 @@ import traceback
 import msgspec
 from starlette.responses import Response
 
-from mlwright.kernel.errors import Conflict, Corrupt, DiskFull, Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.kernel.errors import (
+    Conflict,
+    Corrupt,
+    DiskFull,
+    Incompatible,
+    Invalid,
+    MlwrightError,
+    NotFound,
+    Unavailable,
+)
 from mlwright.server.bodies import TooLarge
 
 INVALID = "INVALID_PARAMETER_VALUE"
@@ -75,7 +84,7 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
             return 413, INVALID
         case NotFound():
             return 404, MISSING
-        case Invalid() | Conflict():
+        case Invalid() | Conflict() | Incompatible():
             return 400, INVALID
         case DiskFull():
             return 413, "RESOURCE_EXHAUSTED"

@@ -104,7 +104,8 @@ def place(found: ReportedVersion) -> str:
 
 def download(found: ReportedVersion) -> str:
     """Where a client finds the files of a version, or may find them: of one that had none, at its source."""
-    return place(found) if found.size_bytes else found.source
+    copied = found.source.startswith("models:/") and "/" in found.source.removeprefix("models:/")
+    return place(found) if found.size_bytes or copied else found.source
 
 
 def name_of(given: str | None, path: str = "name") -> str:

@@ -41,6 +41,14 @@ def folder(given: str | None) -> str:
     return text and place_of(text)
 
 
+def version(place: str) -> tuple[str, str] | None:
+    """The version of a model whose files lie at a place, and the path among them; None where none's do."""
+    match place.split("/"):
+        case ["models", identity, *inside]:
+            return identity, "/".join(inside)
+    return None
+
+
 def plain(text: str) -> str:
     """A path with nothing left to decode: clients decode what they are told once more.
 

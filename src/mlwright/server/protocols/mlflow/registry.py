@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlwright.kernel.database import Source
+import msgspec
+
+from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import Conflict
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
+from mlwright.server.tracker import Tracker
 from mlwright.versioning.filters import Page, search_models, search_versions
 from mlwright.versioning.registered import RegisteredModel
 from mlwright.versioning.reported import ReportedVersion, ReportedVersions, stage_named
@@ -19,6 +22,8 @@ from mlwright.versioning.reported import ReportedVersion, ReportedVersions, stag
 MODELS_PER_PAGE = 1000
 VERSIONS_PER_PAGE = 200_000
 _FEW_MODELS = 100
+_VERSIONS = "mlflow.modelVersions"
+"""The tag of a logged model in which clients look for the versions that were made of it."""
 
 
 class _Named(Message):
@@ -111,7 +116,7 @@ async def _update(call: Call) -> Any:
     name, versions = models.name_of(asked.name), call.tracker.versions
     description = models.description_of(asked.description)
 
-    def update(tx: Any) -> models.ModelMessage:
+    def update(tx: Transaction) -> models.ModelMessage:
         return models.model(versions.names.describe(tx, name, description), versions.latest(tx, name))
 
     return {"registered_model": await call.write(update)}
@@ -122,7 +127,7 @@ async def _rename(call: Call) -> Any:
     name, new = models.name_of(asked.name), models.name_of(asked.new_name, "new_name")
     versions = call.tracker.versions
 
-    def rename(tx: Any) -> models.ModelMessage:
+    def rename(tx: Transaction) -> models.ModelMessage:
         return models.model(versions.names.rename(tx, name, new), versions.latest(tx, new))
 
     try:
@@ -217,7 +222,17 @@ async def _create_version(call: Call) -> Any:
     )
     await call.read(versions.names.get, name)
     told = await call.read(sources.reported, call.tracker, given)
-    return _version(await call.write(lambda tx: versions.add(tx, name, told)))
+    logged = call.tracker.logged_models
+
+    def add(tx: Transaction) -> ReportedVersion:
+        made = versions.add(tx, name, told)
+        if given.model_id:
+            before = logged.get(tx, given.model_id).tags.get(_VERSIONS, "[]")
+            registered = [*msgspec.json.decode(before), {"name": name, "version": made.number}]
+            logged.set_tags(tx, given.model_id, {_VERSIONS: msgspec.json.encode(registered).decode()})
+        return made
+
+    return _version(await call.write(add))
 
 
 async def _get_version(call: Call) -> Any:
@@ -266,7 +281,15 @@ async def _search_versions(call: Call) -> Any:
 
 async def _get_download_uri(call: Call) -> Any:
     name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
-    return {"artifact_uri": models.download(await call.read(call.tracker.versions.get, name, number))}
+    return {"artifact_uri": await call.read(_download_uri, call.tracker, name, number)}
+
+
+def _download_uri(source: Source, tracker: Tracker, name: str, number: int) -> str:
+    """Where the files of a version are; refused, with the reason, of one that MLflow cannot load."""
+    found = tracker.versions.get(source, name, number)
+    if found.size_bytes:
+        tracker.model_files.check(found.id)
+    return models.download(found)
 
 
 async def _set_version_tag(call: Call) -> Any:

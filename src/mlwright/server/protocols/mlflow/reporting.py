@@ -16,6 +16,7 @@ from mlwright.server.protocols.mlflow.runs import OfRun, whole_id
 from mlwright.server.protocols.mlflow.told import RUN_NAME, InputMessage
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import MIB, Permission, Route
+from mlwright.tracking.logged_models import ModelLink, ModelMetric
 from mlwright.tracking.points import Point
 from mlwright.tracking.reports import Input, Reports, data_of
 
@@ -63,8 +64,13 @@ class _Batch(OfRun):
     tags: list[Tag] | None = None
 
 
+class _ModelInput(Message):
+    model_id: str | None = None
+
+
 class _Inputs(OfRun):
     datasets: list[InputMessage] | None = None
+    models: list[_ModelInput] | None = None
 
 
 class _Model(OfRun):
@@ -76,7 +82,14 @@ async def _log_metric(call: Call) -> Any:
     asked = await message(call, _LogMetric)
     run, reports = whole_id(asked.run_id or asked.run_uuid), call.tracker.reports
     points = _points([asked], lambda _: "")
-    await call.write(lambda tx: reports.log(tx, run, points=points))
+    measured, logged = _measured([asked], points), call.tracker.logged_models
+
+    def log(tx: Transaction) -> None:
+        reports.log(tx, run, points=points)
+        if measured:
+            logged.log_metrics(tx, run, measured)
+
+    await call.write(log)
     return EMPTY
 
 
@@ -116,10 +129,13 @@ async def _log_batch(call: Call) -> Any:
     given = limits.pairs(params, "params", "Param ")
     _refuse_doubled([key for key, _ in given])
     tagged = limits.pairs(tags, "tags")
+    measured, logged = _measured(metrics, points), call.tracker.logged_models
 
     def log(tx: Transaction) -> None:
         reports.log(tx, run, points=points, params=given)
         _report_tags(tx, reports, run, tagged)
+        if measured:
+            logged.log_metrics(tx, run, measured)
 
     await call.write(log)
     return EMPTY
@@ -132,7 +148,18 @@ async def _log_inputs(call: Call) -> Any:
     datasets = asked.datasets or []
     limits.at_most("datasets", len(datasets), limits.DATASETS_PER_BATCH)
     inputs = [_input(each, f"datasets[{at}].") for at, each in enumerate(datasets)]
-    await call.write(lambda tx: reports.log_inputs(tx, run, inputs))
+    limits.at_most("models", len(asked.models or ()), limits.DATASETS_PER_BATCH)
+    links, logged = (
+        [ModelLink(each.model_id or "", "in") for each in asked.models or ()],
+        call.tracker.logged_models,
+    )
+
+    def log(tx: Transaction) -> None:
+        reports.log_inputs(tx, run, inputs)
+        if links:
+            logged.link(tx, run, links)
+
+    await call.write(log)
     return EMPTY
 
 
@@ -193,6 +220,23 @@ def _points(values: Sequence[_Value], path: Callable[[int], str]) -> list[Point]
             names.add(key)
         found.append(Point(key, value, each.step or 0, at_ms * limits.US_PER_MS))  # type: ignore[arg-type, operator]
     return found
+
+
+def _measured(values: Sequence[_Value], points: Sequence[Point]) -> list[ModelMetric]:
+    """What of it was measured of a logged model."""
+    return [
+        ModelMetric(
+            model_id=each.model_id,
+            name=point.name,
+            value=point.value,
+            step=point.step,
+            at_us=point.at_us,
+            dataset_name=each.dataset_name or "",
+            dataset_hash=each.dataset_digest or "",
+        )
+        for each, point in zip(values, points, strict=True)
+        if each.model_id
+    ]
 
 
 def _report_tags(tx: Transaction, reports: Reports, run: RunId, tags: Sequence[tuple[str, str]]) -> None:

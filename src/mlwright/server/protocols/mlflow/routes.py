@@ -11,7 +11,9 @@ from mlwright.server.protocols.mlflow import (
     artifacts,
     experiments,
     information,
+    logged_models,
     metrics,
+    registry,
     reporting,
     runs,
 )
@@ -29,6 +31,7 @@ def placed(routes: Iterable[Route]) -> list[Route]:
 ROUTES = (
     *placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES, *information.ROUTES)),
     *placed((*artifacts.ROUTES, *artifact_parts.ROUTES)),
+    *placed((*registry.ROUTES, *logged_models.ROUTES)),
     *artifacts.OLD_ROUTES,
 )
 """All of them."""

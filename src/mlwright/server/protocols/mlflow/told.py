@@ -8,6 +8,7 @@ from typing import Any
 from mlwright.kernel.database import Source
 from mlwright.server.protocols.mlflow.wire import Int64, Message, Tag, number
 from mlwright.tracking.experiments import Experiment
+from mlwright.tracking.logged_models import ModelLink, links_of
 from mlwright.tracking.points import Point
 from mlwright.tracking.reports import Input, RunData, data_of
 from mlwright.tracking.run import Run, RunState
@@ -117,8 +118,12 @@ def info(found: Run, tags: Mapping[str, str]) -> InfoMessage:
     )
 
 
-def run(found: Run, data: RunData) -> dict[str, Any]:
-    """A run with what was reported of it, in MLflow's words; what there is none of is left out."""
+def run(found: Run, data: RunData, links: Sequence[ModelLink] = ()) -> dict[str, Any]:
+    """A run with what was reported of it, in MLflow's words; what there is none of is left out.
+
+    Args:
+        links: to the logged models that it has read or made.
+    """
     reported: dict[str, Any] = {}
     if data.metrics:
         reported["metrics"] = [
@@ -131,14 +136,26 @@ def run(found: Run, data: RunData) -> dict[str, Any]:
         reported["params"] = _pairs(data.params)
     if data.tags:
         reported["tags"] = _pairs(data.tags)
-    inputs = {"dataset_inputs": [_input(each) for each in data.inputs]} if data.inputs else {}
-    return {"info": info(found, data.tags), "data": reported, "inputs": inputs}
+    inputs: dict[str, Any] = {}
+    if data.inputs:
+        inputs["dataset_inputs"] = [_input(each) for each in data.inputs]
+    if read := [{"model_id": each.model_id} for each in links if each.way == "in"]:
+        inputs["model_inputs"] = read
+    answer = {"info": info(found, data.tags), "data": reported, "inputs": inputs}
+    if made := [_made(each) for each in links if each.way == "out"]:
+        answer["outputs"] = {"model_outputs": made}
+    return answer
 
 
 def runs(source: Source, found: Sequence[Run]) -> list[dict[str, Any]]:
     """Many runs with what was reported of them."""
-    data = data_of(source, [each.id for each in found])
-    return [run(each, data[each.id]) for each in found]
+    ids = [each.id for each in found]
+    data, links = data_of(source, ids), links_of(source, ids)
+    return [run(each, data[each.id], links[each.id]) for each in found]
+
+
+def _made(link: ModelLink) -> dict[str, Any]:
+    return {"model_id": link.model_id} | ({"step": link.step} if link.step else {})
 
 
 def points(found: Iterable[Point], run: str | None = None) -> list[MetricMessage]:
