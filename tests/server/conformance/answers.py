@@ -37,7 +37,8 @@ def normal(answers: dict[str, Any], *places: tuple[str, str]) -> dict[str, Any]:
         places: texts that stand for something, and what they are replaced by.
     """
     known: dict[str, str] = {}
-    _collect(answers, known)
+    for value in answers.values():
+        _collect(value, known)
     long = {value: name for value, name in known.items() if len(value) > 12}
     pattern = re.compile(
         "|".join(map(re.escape, sorted([*long, *(each for each, _ in places)], key=len)[::-1])) or "$^"
@@ -67,7 +68,8 @@ def _normal(key: str, value: Any, known: dict[str, str], replaced: Any) -> Any:
     if isinstance(value, dict):
         return {replaced(name): _normal(name, each, known, replaced) for name, each in value.items()}
     if isinstance(value, list):
-        return [_normal(key, each, known, replaced) for each in value]
+        those = [_normal(key, each, known, replaced) for each in value]
+        return sorted(those, key=lambda each: str(each["key"])) if _is_map(those) else those
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
@@ -75,6 +77,11 @@ def _normal(key: str, value: Any, known: dict[str, str], replaced: Any) -> Any:
         return "<now>" if abs(value / 1000 - now_s) < _DAY_S or abs(value / 1e6 - now_s) < _DAY_S else value
     assert isinstance(value, str), value
     return _text(key, value, known, replaced)
+
+
+def _is_map(value: list[Any]) -> bool:
+    """Whether these are keys with their values, as Protocol Buffers writes a map: in no order."""
+    return all(isinstance(each, dict) and each.keys() == {"key", "value"} for each in value)
 
 
 def _text(key: str, value: str, known: dict[str, str], replaced: Any) -> str:

@@ -13,7 +13,7 @@ from tests.server.conformance.scenario import Session, scenario
 )
 def life_of_an_experiment(s: Session) -> None:
     """An experiment is made, read by id and by name, renamed, deleted, refused while deleted, restored."""
-    one = s.client.create_experiment("life 생명 🧬", tags={"team": "blue", "emoji 🙂": "값"})
+    one = s.client.create_experiment("life 생명 🧬", tags={"team": "blue", "이모지": "🙂"})
     other = s.client.create_experiment("life of another")
     s.ask("read", s.client.get_experiment, one)
     s.ask("read by name", s.client.get_experiment_by_name, "life 생명 🧬")
