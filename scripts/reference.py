@@ -462,7 +462,8 @@ def tables() -> list[Table]:
 
 def _tables_of(migration: Migration) -> Iterator[Table]:
     room = migration.path.parents[1].name
-    sql = migration.sql.removeprefix(_about(migration.sql))
+    whole = "\n\n".join(migration.statements("sqlite"))
+    sql = whole.removeprefix(_about(whole))
     for piece in re.split(r"\n\s*\n", sql):
         if made := re.search(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", piece, re.MULTILINE):
             yield Table(made[1], room, _uncommented(_about(piece)))
@@ -475,7 +476,8 @@ def _about(sql: str) -> str:
 
 
 def _uncommented(comment: str) -> str:
-    return _joined(re.sub(r"^-- ?", "", comment, flags=re.MULTILINE))
+    told = re.sub(r"^-- only: .*\n", "", comment, flags=re.MULTILINE)
+    return _joined(re.sub(r"^-- ?", "", told, flags=re.MULTILINE))
 
 
 def tables_page() -> str:
@@ -484,7 +486,8 @@ def tables_page() -> str:
     database.migrate(all_migrations())
     parts = [
         "# Tables",
-        "The metadata database is `.mlwright/metadata.db`, SQLite. Each table belongs to one room, which"
+        "The metadata database is `.mlwright/metadata.db`, SQLite, as it is shown here, or a database of"
+        " PostgreSQL with the same tables and columns. Each table belongs to one room, which"
         " alone writes it; `edge`, `event` and `lease` are written by all, through the kernel. What the"
         " columns mean stands in [the architecture](../architecture.md#the-data-model).",
         _table(

@@ -139,6 +139,9 @@ class Draft(Parameters):
         space, wanted = self._space, self._wanted
         if space.scope and wanted.scope is not None:
             self._where.append(f"{'' if by_scope else '+'}{space.scope} = :scope")
+        elif by_scope and space.newest:
+            # True of every row: SQLite then takes the index that has the order, and sorts nothing.
+            self._where.append(f"{space.newest} >= {self.place(-(2**63))}")
         if space.deleted and wanted.view != "all":
             self._where.append(f"{space.deleted} IS {'NOT ' * (wanted.view == 'deleted')}NULL")
 

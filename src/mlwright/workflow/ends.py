@@ -174,7 +174,7 @@ def _label_attempt(rooms: Rooms, identity: str) -> str:
 
 def _label_run(rooms: Rooms, identity: str) -> str:
     run = rooms.runs.recorded(identity)
-    return f"run {short(run.id)} of {run.pipeline} ({run.state})"
+    return f"run {short(run.id)} of {run.pipeline or run.name} ({run.state})"
 
 
 def _label_snapshot(rooms: Rooms, digest: str) -> str:
