@@ -739,7 +739,7 @@ def _json(value: Any) -> str:
 
 
 def conformance_page() -> str:
-    """How the answers to MLflow's client compare with MLflow's own, as the scenarios of the tests declare it."""
+    """How our answers compare with MLflow's own, as the scenarios of the tests declare it."""
     if str(ROOT) not in sys.path:
         sys.path.append(str(ROOT))
     from tests.server.conformance.page import page

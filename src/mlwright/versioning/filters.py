@@ -58,7 +58,7 @@ VERSIONS = Space(
         "last_updated_timestamp": _VERSION_CHANGED,
     },
     sides={"tag": Side("version_tag", "version_id", indexed=False)},
-    ties=(("model.updated_us", True), ("model.name", False), ("model.number", True), ("model.id", False)),
+    ties=(("model.name", False), ("model.number", True), ("model.id", False)),
 )
 
 
@@ -91,7 +91,7 @@ def search_models(
 def search_versions(
     source: Source, versions: ReportedVersions, text: str, order: Sequence[str], *, limit: int, token: str
 ) -> Page[ReportedVersion]:
-    """Search versions of models; among equals what changed last comes first.
+    """Search versions of models; among equals by name, the newest of each first.
 
     Args:
         text, order, limit, token: as for models.

@@ -26,7 +26,10 @@ _DAY_S = 86_400
 _MADE_UP = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?")
 _MILLISECONDS = re.compile(r"(?<![\d.])1[6-9]\d{11}(?![\d.])")
-_DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+_IDENTITY = re.compile(r"(?<![0-9A-Za-z])((m-)?[0-9a-f]{32}|01[0-9A-HJKMNP-TV-Z]{24})(?![0-9A-Za-z])")
+_PLACE = re.compile(r"(?<=mlflow-artifacts:/)\d+(?=/|$)")
+_COMMIT = "mlflow.source.git.commit"
+"""Of the repository that the tests run in, which others may change meanwhile."""
 
 
 def normal(answers: dict[str, Any], *places: tuple[str, str]) -> dict[str, Any]:
@@ -92,12 +95,9 @@ def _text(key: str, value: str, known: dict[str, str], replaced: Any) -> str:
     if value[:1] in "{[" and isinstance(inner := _json(value), dict | list):
         _collect(inner, known)
         return "json " + json.dumps(_normal(key, inner, known, replaced), sort_keys=True, default=str)
-    value = replaced(value)
-    for identity, name in known.items():
-        if name.startswith("<experiment "):
-            value = re.sub(rf"(?<=/){identity}(?=/)", name, value)
-    value = _MOMENT.sub("<moment>", value)
-    return _MILLISECONDS.sub("<now>", value)
+    value = "<commit>" if key == _COMMIT else replaced(value)
+    value = _IDENTITY.sub("<identity>", _PLACE.sub("<experiment>", value))
+    return _MILLISECONDS.sub("<now>", _MOMENT.sub("<moment>", value))
 
 
 def _json(text: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from tests.server.conformance import scenarios
 from tests.server.conformance.endpoints import OUTSIDE, TRACKED
-from tests.server.conformance.scenario import ALL, Scenario
+from tests.server.conformance.scenario import ALL, Difference, Scenario
 
 Table = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 assert scenarios.MODULES
@@ -21,11 +21,11 @@ def page(table: Table) -> str:
     counts = [f"{count} for {step}" for each in ALL.values() for step, count in each.requests.items()]
     parts = [
         "# MLflow's protocol, call by call",
-        "What [MLflow's protocol](mlflow.md) says is tested: each scenario below is run by the unmodified"
-        " client of MLflow 3.17 against `mlwright up` and against MLflow's own server, and the answers are compared"
-        " value by value: names that a server makes up (ids, names of runs), times and addresses may differ,"
-        " numbers not in one bit. Of a refusal, its `error_code` and its status are compared; the sentence is"
-        " each server's own. The client sends as many requests to either server:"
+        "What [MLflow's protocol](mlflow.md) says is tested. Each scenario below is run by the unmodified"
+        " client of MLflow 3.17 against `mlwright up` and against MLflow's own server, and the answers are"
+        " compared value by value: names that a server makes up (ids, names of runs), times and addresses may"
+        " differ, numbers not in one bit. Of a refusal, its `error_code` and its status are compared; the"
+        " sentence is each server's own. The client sends as many requests to either server:"
         f" {' and '.join(counts)}.",
         "Paths stand below `/api/2.0/mlflow/`, `/api/3.0/mlflow/`, `/ajax-api/2.0/mlflow/` and"
         " `/ajax-api/3.0/mlflow/`; those of `mlflow-artifacts` below `/api/2.0/` and its kin.",
@@ -65,6 +65,10 @@ def _row(endpoint: str) -> tuple[str, str, str]:
     return f"`{endpoint}`", answers, ", ".join(f"`{each.name}`" for each in those)
 
 
+def _steps(those: Difference) -> str:
+    return ", ".join(f"*{step}*" for step in those.steps)
+
+
 def _told(each: Scenario) -> tuple[str, str, str]:
-    differs = "; ".join(f"{difference.step}: {difference.why}" for difference in each.differs)
+    differs = " ".join(f"{_steps(those)}: {those.why}" for those in each.differs)
     return f"`{each.name}`", each.claim, differs

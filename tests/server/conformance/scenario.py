@@ -17,17 +17,17 @@ from urllib.parse import urlencode, urlsplit
 
 @dataclass(frozen=True)
 class Difference:
-    """An answer in which we mean to differ.
+    """Answers in which we mean to differ.
 
     Args:
-        step: of the scenario.
-        endpoint: whose answer it is, as `endpoints.py` names it.
+        endpoint: whose answers they are, as `endpoints.py` names it; empty when it is none of them.
         why: one sentence for the table.
+        steps: of the scenario.
     """
 
-    step: str
     endpoint: str
     why: str
+    steps: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,15 @@ def scenario(
         return function
 
     return declare
+
+
+def differs(endpoint: str, why: str, *steps: str) -> Difference:
+    """Declare answers in which we mean to differ."""
+    return Difference(endpoint, why, steps)
+
+
+STRICT = "What is malformed is refused with 400; MLflow's server reads past it, or fails with 500."
+CODED = "Each refusal has an `error_code`; MLflow's server leaves it out where it finds no method."
 
 
 class Session:

@@ -3,8 +3,10 @@
 import os
 from contextlib import contextmanager
 
-from tests.server.conformance.scenario import Difference, Session, scenario
+from tests.server.conformance.scenario import Session, differs, scenario
 
+_SIGNED = "No store signs addresses here: NOT_IMPLEMENTED, where MLflow's server calls the request wrong."
+_NAMES = "Names with backslashes or an encoded NUL are refused."
 _PARTS = "Large files go in parts to any store of ours; MLflow's server has no parts for a folder."
 
 
@@ -24,6 +26,14 @@ def _variables(**variables: str) -> object:
     "DELETE mlflow-artifacts/artifacts/{path}",
     "GET mlflow-artifacts/artifacts",
     "GET artifacts/list",
+    "GET /get-artifact",
+    differs=(
+        differs(
+            "PUT mlflow-artifacts/artifacts/{path}", _NAMES, "put a%5c..%5cx", "put a/%00", "list afterwards"
+        ),
+        differs("GET mlflow-artifacts/artifacts/{path}", _NAMES, "get a%5c..%5cx", "get a/%00"),
+        differs("GET mlflow-artifacts/artifacts/{path}", "Each refusal has an `error_code`.", "get a folder"),
+    ),
 )
 def files_by_hand(s: Session) -> None:
     """Files are put, listed, read and removed by their paths; paths that lead out are refused."""
@@ -42,6 +52,8 @@ def files_by_hand(s: Session) -> None:
     s.http("get empty", "GET", f"{path}/a/empty.txt")
     s.http("get nothing", "GET", f"{path}/a/nothing.txt")
     s.http("get a folder", "GET", f"{path}/a")
+    s.http("get as clients of 1.x", "GET", f"/get-artifact?run_id={one}&path=a/b.txt")
+    s.http("get nothing as clients of 1.x", "GET", f"/get-artifact?run_id={one}&path=a/nothing")
     s.http("list", "GET", listed)
     s.http("list a", "GET", f"{listed}&path=a")
     s.http("list a file", "GET", f"{listed}&path=c.json")
@@ -67,7 +79,11 @@ def files_by_hand(s: Session) -> None:
     "POST mlflow-artifacts/mpu/create/{path}",
     "POST mlflow-artifacts/mpu/complete/{path}",
     "POST mlflow-artifacts/mpu/abort/{path}",
-    differs=(Difference("begin", "POST mlflow-artifacts/mpu/create/{path}", _PARTS),),
+    differs=(
+        differs("POST mlflow-artifacts/mpu/create/{path}", _PARTS, "begin", "begin upwards"),
+        differs("POST mlflow-artifacts/mpu/complete/{path}", _PARTS, "complete an unknown one"),
+        differs("POST mlflow-artifacts/mpu/abort/{path}", _PARTS, "give up an unknown one"),
+    ),
 )
 def parts_by_hand(s: Session) -> None:
     """A file in parts is begun, sent, put together or given up."""
@@ -93,7 +109,8 @@ def parts_by_hand(s: Session) -> None:
 
 
 @scenario(
-    "PUT mlflow-artifacts/artifacts/{path}",
+    "GET mlflow-artifacts/artifacts/{path}",
+    "PUT mlflow-artifacts/mpu/parts/{name}/{number}",
     shows=("files in parts (`MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD`)",),
 )
 def large_file(s: Session) -> None:
@@ -125,6 +142,10 @@ def large_file(s: Session) -> None:
     "GET mlflow-artifacts/presigned/{path}",
     "POST artifacts/presigned-download-url",
     "POST artifacts/presigned-upload-url",
+    differs=(
+        differs("POST artifacts/presigned-download-url", _SIGNED, "download"),
+        differs("POST artifacts/presigned-upload-url", _SIGNED, "upload"),
+    ),
 )
 def signed_places(s: Session) -> None:
     """Addresses that are signed for a store in the cloud are not handed out for a folder."""

@@ -51,11 +51,11 @@ def sklearn_autolog(s: Session) -> None:
     from sklearn.linear_model import LogisticRegression
 
     mlflow = s.mlflow
-    mlflow.set_experiment("sklearn")
     features = numpy.array([[0.0, 1.0], [1.0, 0.5], [2.0, 0.0], [3.0, 1.5], [4.0, 1.0], [5.0, 0.0]])
     mlflow.sklearn.autolog(silent=True)
     try:
         s.begin("sklearn fit")
+        mlflow.set_experiment("sklearn")
         LogisticRegression().fit(features, numpy.array([0, 0, 0, 1, 1, 1]))
         s.begin("sklearn_autolog")
     finally:
@@ -74,7 +74,7 @@ def sklearn_autolog(s: Session) -> None:
             "type": model.model_type,
             "params": model.params,
             "tags": sorted(model.tags),
-            "metrics": [(each.key, each.value) for each in model.metrics or []],
+            "metrics": sorted((each.key, each.value) for each in model.metrics or []),
         },
     )
     s.tell("model files", sorted(each.path for each in s.client.list_logged_model_artifacts(model.model_id)))

@@ -1,7 +1,8 @@
 """Wrong calls, by hand: which code and status each gets."""
 
-from tests.server.conformance.scenario import Session, scenario
+from tests.server.conformance.scenario import STRICT, Session, differs, scenario
 
+_RULES = "Names in camelCase and null are read by the rules of Protocol Buffers."
 PATH = "/api/2.0/mlflow"
 
 
@@ -11,7 +12,21 @@ PATH = "/api/2.0/mlflow"
     "POST runs/set-tag",
     "POST runs/delete-tag",
     "POST runs/log-batch",
-    "POST runs/log-inputs",
+    differs=(
+        differs(
+            "POST runs/log-metric",
+            STRICT,
+            "metric with value True",
+            "metric with value []",
+            "metric with timestamp 1.5",
+            "metric with timestamp 9223372036854775808",
+            "metric with step 2.5",
+            "metric with step 18446744073709551616",
+            "metric in a list",
+            "metric as text",
+        ),
+        differs("POST runs/log-batch", _RULES, "batch, a tag that is null", "batch, camel case", "kept"),
+    ),
 )
 def wrong_calls(s: Session) -> None:
     """What the client would check itself is refused by the server with the same code and status."""

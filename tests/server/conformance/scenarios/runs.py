@@ -1,6 +1,6 @@
 """Runs and their lives."""
 
-from tests.server.conformance.scenario import Session, scenario
+from tests.server.conformance.scenario import CODED, STRICT, Session, differs, scenario
 
 PATH = "/api/2.0/mlflow/runs"
 
@@ -99,7 +99,17 @@ def nested_runs(s: Session) -> None:
     s.tell("last active", mlflow.last_active_run().info.run_name)
 
 
-@scenario("POST runs/create", "GET runs/get", "POST runs/update")
+@scenario(
+    "POST runs/create",
+    "GET runs/get",
+    "POST runs/update",
+    differs=(
+        differs("POST runs/create", STRICT, "start as a fraction", "tags are text", "a tag without a key"),
+        differs("POST runs/create", "Without an experiment it is of the default one.", "no experiment"),
+        differs("POST runs/update", STRICT, "unknown status"),
+        differs("", CODED, "wrong method", "unknown path"),
+    ),
+)
 def runs_by_hand(s: Session) -> None:
     """Bodies that the client never sends."""
     experiment = s.client.create_experiment("runs by hand")

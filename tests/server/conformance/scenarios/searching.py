@@ -1,7 +1,16 @@
 """Searching runs: the grammar, orders, life cycles, pages."""
 
-from tests.server.conformance.scenario import Session, scenario
+from tests.server.conformance.scenario import STRICT, Session, differs, scenario
 
+_MORE = "The grammar here is larger than MLflow's."
+_OURS_ALONE = (
+    "params.depth IN ('3', '5')",
+    "params.depth NOT IN ('3', '5')",
+    "tags.colour IN ('red', 'green')",
+    "status IN ('FAILED', 'KILLED')",
+    "params.depth = 3",
+    "metrics.loss == 0.5",
+)
 FILTERS = (
     "",
     "metrics.loss < 0.5",
@@ -115,14 +124,12 @@ ORDERS = (
     ["attribute.status ASC", "run_name"],
     ["end_time DESC"],
     ["Created"],
-    ["attributes.run_id", "start_time"],
     ["metrics.inf"],
     ["metrics.nan DESC"],
     ['metrics."val loss/x" DESC'],
     ["`Run name` DESC"],
     ["metrics.unknown DESC"],
     ["user_id"],
-    ["artifact_uri ASC"],
     ["metrics.loss DOWN"],
     ["loss"],
     ["metrics.loss DESC NULLS LAST"],
@@ -171,7 +178,25 @@ def _runs(s: Session) -> str:
     return experiment
 
 
-@scenario("POST runs/search", shows=("filters, orders, views and page tokens of `search_runs`",))
+@scenario(
+    "POST runs/search",
+    shows=("filters, orders, views and page tokens of `search_runs`",),
+    differs=(
+        differs(
+            "POST runs/search",
+            _MORE,
+            *(f"filter {text}" for text in _OURS_ALONE),
+            "order ['`Run name` DESC']",
+        ),
+        differs(
+            "POST runs/search",
+            "What is no filter is refused.",
+            "filter metrics.loss > 0.1 AND",
+            "filter metrics. = 3",
+        ),
+        differs("POST runs/search", STRICT, "by hand, wrong view"),
+    ),
+)
 def searching_runs(s: Session) -> None:
     """Filters and orders select the same runs in the same order; what is no filter is refused alike."""
     experiment = _runs(s)

@@ -1,13 +1,19 @@
 """The server itself."""
 
-from tests.server.conformance.scenario import Difference, Session, scenario
+from tests.server.conformance.scenario import CODED, Session, differs, scenario
 
 
 @scenario(
     "GET /health",
     "GET /version",
     "GET server-info",
-    differs=(Difference("version", "GET /version", "It is ours: of mlwright, not of MLflow."),),
+    differs=(
+        differs("GET /version", "It is ours: of mlwright, not of MLflow.", "version"),
+        differs(
+            "GET server-info", "It tells what this server has: files in parts, no gateway.", "information"
+        ),
+        differs("", CODED, "unknown path", "unknown place"),
+    ),
 )
 def the_server(s: Session) -> None:
     """A server tells that it is well, which version it is, and what it has."""
