@@ -14,11 +14,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlwright.kernel import search as searching
-from mlwright.kernel.database import all_migrations
+from mlwright.kernel.database import Database, all_migrations
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.grammar import parse_filter, parse_order
 from mlwright.kernel.ids import RunId
+from mlwright.kernel.search import Wanted, plan
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.tracking import Experiments, Point, Reports, RunState, Search
-from mlwright.tracking.search import search
+from mlwright.tracking import Experiments, Input, Point, Reports, Runs, RunState, Search
+from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
+from mlwright.tracking.search import search, search_experiments, search_logged_models
+from tests.tracking.conftest import begin
 
 NOW_US = 1_800_000_000_000_000
 STATUSES = {

@@ -149,15 +149,14 @@ class _Search:
             held = [asked for asked in held if not is_of(asked, wanted.order[0])]
         else:
             draft.scan()
-        draft.bound(by_scope=driver is None and part in ("all", "missing"))
+        newest = driver is None and part == "all" and self._newest
+        draft.bound(by_scope=driver is None and part in ("all", "missing"), newest=newest)
         draft.hold(held)
         if part == "missing":
             draft.lack(wanted.order[0])
         draft.sort(part)
         draft.go_on(part)
-        return draft.finished(
-            self._columns, limit, in_order=driver is None and (part != "all" or self._newest)
-        )
+        return draft.finished(self._columns, limit, in_order=newest or part != "all")
 
     def page(self, rows: list[dict[str, Any]]) -> Found:
         """The rows of a page, and where the next begins."""

@@ -1,3 +1,5 @@
+
+
 -- name: add_run
 -- A run begins.
 INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine, about, experiment_id, name)
@@ -83,41 +85,6 @@ SELECT name, value, bits, step, at_us FROM metric WHERE run_id = :run_id ORDER B
 SELECT from_kind, from_id, role, to_kind, to_id FROM edge
 WHERE (from_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = from_id))
     OR (to_kind = 'run' AND NOT EXISTS (SELECT 1 FROM run WHERE id = to_id));
-
--- name: set_file
--- A file is stored at a place, over what was there.
-INSERT INTO file (place, digest, size_bytes, created_us) VALUES (:place, :digest, :size_bytes, :created_us)
-ON CONFLICT (place) DO UPDATE SET
-    digest = excluded.digest, size_bytes = excluded.size_bytes, created_us = excluded.created_us;
-
--- name: file_at
--- The file at a place.
-SELECT place, digest, size_bytes, created_us FROM file WHERE place = :place;
-
--- name: files_in
--- The next files in a range of places.
-SELECT place, size_bytes FROM file WHERE place >= :first AND place < :end ORDER BY place LIMIT :limit;
-
--- name: remove_file
--- Forget a file.
-DELETE FROM file WHERE place = :place;
-
--- name: count_files
--- How many files clients have stored.
-SELECT count(*) AS files FROM file;
-
--- name: owner_run
--- The run whose files lie in a folder.
-SELECT experiment_id, kind, deleted_us FROM run WHERE id = :id;
-
--- name: owner_logged_model
--- The logged model whose files lie in a folder.
-SELECT experiment_id, deleted_us FROM logged_model WHERE id = :id;
-
--- name: loose_edges_of_files
--- Edges of files that are not there.
-SELECT from_kind, from_id, role, to_kind, to_id FROM edge
-WHERE from_kind = 'file' AND NOT EXISTS (SELECT 1 FROM file WHERE place = from_id);
 
 -- name: experiment_of_run
 -- Which experiment a run belongs to.
@@ -379,3 +346,38 @@ WITH RECURSIVE wanted (id, rest) AS (
 )
 SELECT run_model.run_id, model_id, way, step FROM wanted JOIN run_model ON run_model.run_id = wanted.id
 ORDER BY run_model.run_id, way, step, model_id;
+
+-- name: set_file
+-- A file is stored at a place, over what was there.
+INSERT INTO file (place, digest, size_bytes, created_us) VALUES (:place, :digest, :size_bytes, :created_us)
+ON CONFLICT (place) DO UPDATE SET
+    digest = excluded.digest, size_bytes = excluded.size_bytes, created_us = excluded.created_us;
+
+-- name: file_at
+-- The file at a place.
+SELECT place, digest, size_bytes, created_us FROM file WHERE place = :place;
+
+-- name: files_in
+-- The next files in a range of places.
+SELECT place, size_bytes FROM file WHERE place >= :first AND place < :end ORDER BY place LIMIT :limit;
+
+-- name: remove_file
+-- Forget a file.
+DELETE FROM file WHERE place = :place;
+
+-- name: count_files
+-- How many files clients have stored.
+SELECT count(*) AS files FROM file;
+
+-- name: owner_run
+-- The run whose files lie in a folder.
+SELECT experiment_id, kind, deleted_us FROM run WHERE id = :id;
+
+-- name: owner_logged_model
+-- The logged model whose files lie in a folder.
+SELECT experiment_id, deleted_us FROM logged_model WHERE id = :id;
+
+-- name: loose_edges_of_files
+-- Edges of files that are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE from_kind = 'file' AND NOT EXISTS (SELECT 1 FROM file WHERE place = from_id);
