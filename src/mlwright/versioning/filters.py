@@ -61,6 +61,8 @@ VERSIONS = Space(
     ties=(("model.name", False), ("model.number", True), ("model.id", False)),
 )
 
+_NEWS = ("last_updated_timestamp DESC",)
+
 
 class Page(Struct, Generic[T], frozen=True):
     """What was found, and the token of the next page; empty when there is none."""
@@ -91,7 +93,8 @@ def search_models(
 def search_versions(
     source: Source, versions: ReportedVersions, text: str, order: Sequence[str], *, limit: int, token: str
 ) -> Page[ReportedVersion]:
-    """Search versions of models; among equals by name, the newest of each first.
+    """Search versions of models; among equals by name and then the newest first; without an
+    order, what changed last comes first.
 
     Args:
         text, order, limit, token: as for models.
@@ -99,7 +102,7 @@ def search_versions(
     Raises:
         Invalid: as for models.
     """
-    found = _find(source, VERSIONS, text, order, ("id",), limit, token)
+    found = _find(source, VERSIONS, text, order or _NEWS, ("id",), limit, token)
     return Page([versions.by_id(source, row["id"]) for row in found.rows], found.token)
 
 

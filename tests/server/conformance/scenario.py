@@ -83,6 +83,7 @@ def differs(endpoint: str, why: str, *steps: str) -> Difference:
 
 
 STRICT = "What is malformed is refused with 400; MLflow's server reads past it, or fails with 500."
+WRONG = "What is wrong is the request: 400, INVALID_PARAMETER_VALUE."
 CODED = "Each refusal has an `error_code`; MLflow's server leaves it out where it finds no method."
 
 

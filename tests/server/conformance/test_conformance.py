@@ -24,6 +24,8 @@ from tests.server.conftest import Up
 
 CLIENT = Path(__file__).with_name("client.py")
 assert scenarios.MODULES
+_QUICK = {"MLFLOW_REQUIREMENTS_INFERENCE_TIMEOUT": "1"}
+"""What a model needs is otherwise found by loading it in a process of its own, which no server sees."""
 COUNTED = [(each.name, step) for each in ALL.values() for step in each.requests]
 
 
@@ -57,7 +59,7 @@ def tell(url: str, folder: Path) -> Told:
         done = subprocess.run(
             [str(PYTHON), str(CLIENT), str(out)],
             cwd=work,
-            env=environment(folder, MLFLOW_TRACKING_URI=proxy.url),
+            env=environment(folder, MLFLOW_TRACKING_URI=proxy.url, **_QUICK),
             capture_output=True,
             text=True,
             timeout=300,

@@ -1,7 +1,8 @@
 """Logged models of 3.x."""
 
-from tests.server.conformance.scenario import Session, differs, scenario
+from tests.server.conformance.scenario import WRONG, Session, differs, scenario
 
+_BY_DATA = "order [{'field_name': 'metrics.auc', 'dataset_name': 'd', 'dataset_digest': '1'}, {'field_name': 'name'}]"
 PATH = "/api/2.0/mlflow/logged-models"
 
 
@@ -18,7 +19,7 @@ PATH = "/api/2.0/mlflow/logged-models"
     differs=(
         differs(
             "POST logged-models/{model_id}/params",
-            "The refusal says what is wrong: INVALID_PARAMETER_VALUE.",
+            WRONG,
             "params again",
         ),
         differs("POST runs/outputs", "What was said already may be said again.", "as output again"),
@@ -86,7 +87,12 @@ def life_of_a_logged_model(s: Session) -> None:
     differs=(
         differs(
             "POST logged-models/search",
-            "It is the request that is wrong: 400, not 500.",
+            "An order looks at a metric's last value, on whatever data.",
+            _BY_DATA,
+        ),
+        differs(
+            "POST logged-models/search",
+            WRONG,
             "filter colour = 'x'",
             "filter metrics.auc = 'x'",
             "garbage token",
