@@ -549,7 +549,10 @@ _MEANINGS = {
     "dataset.added": "A dataset has a new version.",
     "dataset.removed": "A version of a dataset was taken away.",
     "model.added": "A model has a new version.",
+    "model.registered": "A client registered a model's name, before any version of it.",
     "model.removed": "A version of a model was taken away.",
+    "model.renamed": "A client gave a model another name.",
+    "model.unregistered": "A client took a model's name away, with all its versions.",
     "run.started": "A run began; it is recorded as running.",
     "run.succeeded": "A run ended: every step succeeded, was reused or checked.",
     "run.failed": "A run ended: a step failed, a gate was closed, or the engine could not go on.",
@@ -570,6 +573,8 @@ _SUBJECTS = {
     "version.end": "version",
     "target.end": "version",
     "it": "workspace",
+    "_end(name)": "model",
+    "_end(new)": "model",
 }
 
 
