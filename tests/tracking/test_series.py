@@ -255,6 +255,17 @@ def test_a_shuffled_long_series_is_kept_whole(database: Database) -> None:
     assert told_of(whole_history(database, run.id, "loss", 700)) == told(line(6000))
 
 
+def test_a_clock_that_goes_back_while_steps_rise_is_no_order(database: Database) -> None:
+    """The points are found again by moment, and the same again are not new."""
+    run, _ = begin(database)
+    back = Points(range(2000), range(2000, 0, -1), [0.5] * 2000)
+
+    first, again = keep(database, run.id, loss=back), keep(database, run.id, loss=back)
+
+    assert (first, again) == (2000, 0)
+    assert [point.at_us for point in whole_history(database, run.id, "loss", 300)] == list(range(1, 2001))
+
+
 def test_a_sample_of_many_chunks_opens_none(database: Database) -> None:
     """The extremes that are kept beside each chunk suffice."""
     run, _ = begin(database)

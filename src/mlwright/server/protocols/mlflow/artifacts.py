@@ -191,7 +191,7 @@ ROUTES = (
     Route("GET", "mlflow/artifacts/list", _list_of_run, _R),
     Route("GET", "mlflow-artifacts/presigned/{path:path}", _no_url, _R),
     Route("POST", "mlflow/artifacts/presigned-upload-url", _no_url, _W),
-    Route("POST", "mlflow/artifacts/presigned-download-url", _no_url, _R),
+    Route("POST", "mlflow/artifacts/presigned-download-url", _no_url, _W),
 )
 """The methods, by their paths below `/api/2.0/`."""
 
