@@ -52,7 +52,9 @@ def page(table: Table) -> str:
         " endpoints.",
         "\n".join(f"- `{each}`" for each in OUTSIDE),
         "## Scenarios",
-        table(["scenario", "claim", "differs on purpose"], [_told(each) for each in ALL.values()]),
+        table(
+            ["scenario", "claim", "answers that differ on purpose"], [_told(each) for each in ALL.values()]
+        ),
     ]
     return "\n\n".join(parts)
 
@@ -61,7 +63,7 @@ def _row(endpoint: str) -> tuple[str, str, str]:
     """An endpoint, how its answers compare, and the scenarios that say so."""
     those = [each for each in ALL.values() if endpoint in each.covers]
     whys = [why.why for each in those for why in each.differs if why.endpoint == endpoint]
-    answers = " ".join(dict.fromkeys(("Differs on purpose:", *whys))) if whys else "the same"
+    answers = " ".join(dict.fromkeys(("The same, but:", *whys))) if whys else "The same."
     return f"`{endpoint}`", answers, ", ".join(f"`{each.name}`" for each in those)
 
 
