@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "http.md": http_page(),
         "mlflow.md": mlflow_page(),
+        "conformance.md": conformance_page(),
     }
     return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
 
@@ -739,6 +741,15 @@ def _problems() -> Iterator[str]:
 
 def _json(value: Any) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
+
+
+def conformance_page() -> str:
+    """How our answers compare with MLflow's own, as the scenarios of the tests declare it."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from tests.server.conformance.page import page
+
+    return page(_table)
 
 
 # Text
