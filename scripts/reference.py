@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "http.md": http_page(),
         "mlflow.md": mlflow_page(),
+        "conformance.md": conformance_page(),
     }
     return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
 
@@ -547,7 +549,10 @@ _MEANINGS = {
     "dataset.added": "A dataset has a new version.",
     "dataset.removed": "A version of a dataset was taken away.",
     "model.added": "A model has a new version.",
+    "model.registered": "A client registered a model's name, before any version of it.",
     "model.removed": "A version of a model was taken away.",
+    "model.renamed": "A client gave a model another name.",
+    "model.unregistered": "A client took a model's name away, with all its versions.",
     "run.started": "A run began; it is recorded as running.",
     "run.succeeded": "A run ended: every step succeeded, was reused or checked.",
     "run.failed": "A run ended: a step failed, a gate was closed, or the engine could not go on.",
@@ -568,6 +573,8 @@ _SUBJECTS = {
     "version.end": "version",
     "target.end": "version",
     "it": "workspace",
+    "_end(name)": "model",
+    "_end(new)": "model",
 }
 
 
@@ -741,6 +748,15 @@ def _problems() -> Iterator[str]:
 
 def _json(value: Any) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
+
+
+def conformance_page() -> str:
+    """How our answers compare with MLflow's own, as the scenarios of the tests declare it."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from tests.server.conformance.page import page
+
+    return page(_table)
 
 
 # Text

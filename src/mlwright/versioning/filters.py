@@ -10,7 +10,7 @@ from msgspec import Struct
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Source
 from mlwright.kernel.fields import Field, Side, Space
-from mlwright.kernel.grammar import parse_filter, parse_order
+from mlwright.kernel.grammar import Comparison, parse_order
 from mlwright.kernel.search import Found, Wanted, find
 from mlwright.versioning.registered import RegisteredModel, registered_from
 from mlwright.versioning.reported import ReportedVersion, ReportedVersions
@@ -58,8 +58,10 @@ VERSIONS = Space(
         "last_updated_timestamp": _VERSION_CHANGED,
     },
     sides={"tag": Side("version_tag", "version_id", indexed=False)},
-    ties=(("model.updated_us", True), ("model.name", False), ("model.number", True), ("model.id", False)),
+    ties=(("model.name", False), ("model.number", True), ("model.id", False)),
 )
+
+_NEWS = ("last_updated_timestamp DESC",)
 
 
 class Page(Struct, Generic[T], frozen=True):
@@ -70,12 +72,12 @@ class Page(Struct, Generic[T], frozen=True):
 
 
 def search_models(
-    source: Source, text: str, order: Sequence[str], *, limit: int, token: str
+    source: Source, where: Sequence[Comparison], order: Sequence[str], *, limit: int, token: str
 ) -> Page[RegisteredModel]:
     """Search registered models; among equals by name.
 
     Args:
-        text: what must hold; empty for all.
+        where: what must hold, all of it.
         order: `name DESC`; the first counts most.
         limit: at most so many on a page.
         token: of the page before; empty for the first.
@@ -84,33 +86,40 @@ def search_models(
         Invalid: a word of it cannot be understood, or the token belongs to another search.
     """
     columns = ("name", "description", "created_us", "updated_us")
-    found = _find(source, MODELS, text, order, columns, limit, token)
+    found = _find(source, MODELS, where, order, columns, limit, token)
     return Page([registered_from(source, row) for row in found.rows], found.token)
 
 
 def search_versions(
-    source: Source, versions: ReportedVersions, text: str, order: Sequence[str], *, limit: int, token: str
+    source: Source,
+    versions: ReportedVersions,
+    where: Sequence[Comparison],
+    order: Sequence[str],
+    *,
+    limit: int,
+    token: str,
 ) -> Page[ReportedVersion]:
-    """Search versions of models; among equals what changed last comes first.
+    """Search versions of models; among equals by name and then the newest first; without an
+    order, what changed last comes first.
 
     Args:
-        text, order, limit, token: as for models.
+        where, order, limit, token: as for models.
 
     Raises:
         Invalid: as for models.
     """
-    found = _find(source, VERSIONS, text, order, ("id",), limit, token)
+    found = _find(source, VERSIONS, where, order or _NEWS, ("id",), limit, token)
     return Page([versions.by_id(source, row["id"]) for row in found.rows], found.token)
 
 
 def _find(
     source: Source,
     space: Space,
-    text: str,
+    where: Sequence[Comparison],
     order: Sequence[str],
     columns: tuple[str, ...],
     limit: int,
     token: str,
 ) -> Found:
-    wanted = Wanted(parse_filter(text), tuple(parse_order(each) for each in order), limit=limit, token=token)
+    wanted = Wanted(tuple(where), tuple(parse_order(each) for each in order), limit=limit, token=token)
     return find(source, space, wanted, columns, now_us())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlwright.kernel.clock import show as show_time
@@ -70,6 +70,7 @@ def say_model(
             else []
         ),
         *([("run", label(End("run", detail.run)))] if detail.run else []),
+        *_known(detail.version.about.get("known") or {}),
         *([("file", printable(detail.source.get("name", "")))] if detail.source else []),
         *([("by", detail.registered_by)] if detail.registered_by else []),
     ]
@@ -87,6 +88,17 @@ def say_model(
             ],
             indent="  ",
         )
+
+
+def _known(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a client's files and tags told of a version that it registered."""
+    lines = []
+    if "python_version" in known or "requirements" in known:
+        required = counted(len(known.get("requirements", ())), "requirement")
+        lines.append(("environment", f"Python {printable(known.get('python_version', '?'))}, {required}"))
+    if commit := known.get("git_commit"):
+        lines.append(("code", f"commit {printable(commit)}"))
+    return lines
 
 
 def say_comparison(found: ModelComparison, *, every: bool) -> None:

@@ -12,6 +12,7 @@ from mlwright.kernel.errors import Invalid, NotFound, nearest
 from mlwright.kernel.ids import id_of, looks_like_id, short
 from mlwright.kernel.words import counted, printable
 from mlwright.storage import Places
+from mlwright.tracking.logged_models import LoggedModels
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Finder, Labeller, Start, Versions, artifact, parse_reference
 from mlwright.versioning.artifacts import artifact_by_prefix
@@ -53,6 +54,8 @@ def labellers(rooms: Rooms) -> dict[str, Labeller]:
         "attempt": lambda identity: _label_attempt(rooms, identity),
         "run": lambda identity: _label_run(rooms, identity),
         "snapshot": lambda digest: _label_snapshot(rooms, digest),
+        "logged_model": lambda identity: _label_logged_model(rooms, identity),
+        "model": lambda name: f"model {name}",
         "lock": lambda digest: rooms.environments.get(digest).label,
         "commit": lambda commit: f"commit {commit[:10]}",
         "file": lambda path: f"file {printable(path)}",
@@ -70,7 +73,7 @@ def _prediction(rooms: Rooms, text: str) -> list[Start]:
 
 def _version(versions: Versions, text: str) -> list[Start]:
     try:
-        reference = parse_reference(text, "version")
+        reference = parse_reference(text, versions.kind)
     except Invalid:
         return []
     found = versions.find(reference)
@@ -172,9 +175,15 @@ def _label_attempt(rooms: Rooms, identity: str) -> str:
     return f"step {attempt.node} of run {short(attempt.run_id)} ({attempt.state})"
 
 
+def _label_logged_model(rooms: Rooms, identity: str) -> str:
+    found = LoggedModels(rooms.database).get(rooms.database, identity)
+    return f"logged model {printable(found.name)} ({identity[:10]})"
+
+
 def _label_run(rooms: Rooms, identity: str) -> str:
     run = rooms.runs.recorded(identity)
-    return f"run {short(run.id)} of {run.pipeline or run.name} ({run.state})"
+    what = f"of {run.pipeline}" if run.pipeline else f"called {printable(run.title)}"
+    return f"run {short(run.id)} {what} ({run.state})"
 
 
 def _label_snapshot(rooms: Rooms, digest: str) -> str:

@@ -116,11 +116,14 @@ def _columns(signature: Signature | None) -> dict[str, str]:
 
 
 def _files(rooms: Rooms, detail: ModelDetail) -> dict[str, Digest]:
+    if not detail.code:
+        return {}
     tree = rooms.snapshots.tree(rooms.snapshots.get(detail.code))
     return {entry.path: entry.digest for entry in tree.entries}
 
 
 def _packages(rooms: Rooms, detail: ModelDetail) -> dict[str, str]:
     if not detail.environment:
-        return {}
+        lines = detail.version.about.get("known", {}).get("requirements", ())
+        return {name: version for name, _, version in (line.partition("==") for line in lines)}
     return packages_behind(rooms, {"environment": End("lock", detail.environment)})

@@ -11,6 +11,7 @@ from mlwright.kernel.errors import Incompatible
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.tracking.run import REPORTED
 from mlwright.versioning import ModelDetail, Models, Version
 from mlwright.versioning.cards import CardChange, CardFacts, Cards, generated
 from mlwright.workflow.model_export import export_model, how_to_load, plan_export
@@ -250,8 +251,11 @@ class Registry(Models):
         packages: list[str] = []
         if detail.run:
             run = rooms.runs.get(detail.run)
-            made_by = f"run {run.id} of {run.pipeline}"
-            reproduce = [f"mlwright runs reproduce {short(run.id)}"]
+            reported = run.kind == REPORTED
+            made_by = (
+                f"run {run.id}, reported from outside" if reported else f"run {run.id} of {run.pipeline}"
+            )
+            reproduce = [] if reported else [f"mlwright runs reproduce {short(run.id)}"]
         if detail.code:
             snapshot = rooms.snapshots.get(detail.code)
             commit = f", commit {snapshot.git_commit}" if snapshot.git_commit else ""

@@ -59,7 +59,7 @@ async def _upload(call: Call) -> Any:
         await receive(call, upload.write, call.tracker.rooms.objects.incoming)
         received = await asyncio.to_thread(upload.put)
     await call.write(lambda tx: files.put(tx, place, received))
-    return EMPTY
+    return Response()
 
 
 async def _download(call: Call) -> Response:
@@ -157,7 +157,9 @@ def told_files(listed: Iterable[Listed], folder: str = "") -> list[FileMessage]:
         folder: what stands before each name.
     """
     return [
-        FileMessage(path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes)
+        FileMessage(
+            path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes or None
+        )
         for each in sorted(listed, key=lambda each: each.name)
     ]
 

@@ -9,6 +9,7 @@ import msgspec
 
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import Conflict
+from mlwright.kernel.grammar import Comparison, parse_filter
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
@@ -154,8 +155,11 @@ async def _search(call: Call) -> Any:
 def _found(
     source: Source, versions: ReportedVersions, asked: _Search, limit: int
 ) -> tuple[list[models.ModelMessage], str]:
+    where = _where(asked.filter)
+    if where is None:
+        return [], ""
     page: Page[RegisteredModel] = search_models(
-        source, asked.filter or "", asked.order_by or (), limit=limit, token=asked.page_token or ""
+        source, where, asked.order_by or (), limit=limit, token=asked.page_token or ""
     )
     return [models.model(each, versions.latest(source, each.name)) for each in page.found], page.token
 
@@ -268,10 +272,12 @@ async def _search_versions(call: Call) -> Any:
     limit = VERSIONS_PER_PAGE
     if asked.max_results is not None:
         limit = limits.results(asked.max_results, VERSIONS_PER_PAGE)
+    if (where := _where(asked.filter)) is None:
+        return EMPTY
     page: Page[ReportedVersion] = await call.read(
         search_versions,
         call.tracker.versions,
-        asked.filter or "",
+        where,
         asked.order_by or (),
         limit=limit,
         token=asked.page_token or "",
@@ -307,6 +313,21 @@ async def _delete_version_tag(call: Call) -> Any:
     versions, key = call.tracker.versions, limits.name(asked.key or "")
     await call.write(lambda tx: versions.remove_tag(tx, name, number, key))
     return EMPTY
+
+
+def _where(text: str | None) -> list[Comparison] | None:
+    """What must hold, without what clients add of their own to tell models from prompts.
+
+    Returns:
+        None when prompts are wanted: there are none.
+    """
+    where = []
+    for each in parse_filter(text or ""):
+        if (each.entity, each.key) != ("tag", models.PROMPT):
+            where.append(each)
+        elif (each.sign == "=") == (str(each.value).lower() == "true"):
+            return None
+    return where
 
 
 def _name_and_number(asked: _OfVersion) -> tuple[str, int]:

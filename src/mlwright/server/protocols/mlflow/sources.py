@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from mlwright.kernel.database import Source
-from mlwright.kernel.errors import Invalid, NotFound
+from mlwright.kernel.errors import Corrupt, Invalid, NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.server.protocols.mlflow import models
 from mlwright.server.protocols.mlflow.errors import invalid
@@ -158,6 +158,8 @@ def _copied(tracker: Tracker, told: Reported, version: ReportedVersion, given: G
 
 def _frozen(source: Source, tracker: Tracker, told: Reported, place: str) -> Reported:
     found = dict(_below(source, tracker, place, ""))
+    for file in found.values():
+        _keep(tracker, file)
     tree = Tree(tuple(Entry(path, file.size_bytes, file.digest) for path, file in sorted(found.items())))
     texts = {name: _content(tracker, found[name]) for name in READ if name in found}
     known = known_of(texts)
@@ -180,6 +182,19 @@ def _frozen(source: Source, tracker: Tracker, told: Reported, place: str) -> Rep
         metrics={each.name: each.value for each in data.metrics if each.value == each.value},
         parameters=dict(data.params),
     )
+
+
+def _keep(tracker: Tracker, file: File) -> None:
+    """Make the bytes of a file outlive it: a tree names objects, and no small values.
+
+    Raises:
+        Corrupt: they are lost.
+    """
+    objects = tracker.rooms.objects
+    if (small := objects.inline(file.digest)) is not None:
+        objects.put(small)
+    elif not objects.renew(file.digest):
+        raise Corrupt(f"the bytes of {file.place} are lost")
 
 
 def _below(source: Source, tracker: Tracker, place: str, path: str) -> Iterator[tuple[str, File]]:
