@@ -25,10 +25,11 @@ def test_a_route_without_a_permission_cannot_be_made() -> None:
 
 
 def test_what_changes_anything_is_declared_so() -> None:
-    """No method but `GET`, the searches, and one that old clients ask by `POST` only reads."""
+    """No method but `GET`, the searches, and two that clients ask by `POST` only reads."""
     reading = {each.path for each in ROUTES if each.permission is Permission.READ and each.method != "GET"}
 
-    assert all(path.endswith(("/search", "/get-latest-versions")) for path in reading)
+    asked = ("/search", "/get-latest-versions", "/presigned-download-url")
+    assert all(path.endswith(asked) for path in reading)
 
 
 def test_a_path_has_one_handler_for_a_method() -> None:
