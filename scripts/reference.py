@@ -14,6 +14,7 @@ import functools
 import inspect
 import json
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
@@ -93,6 +94,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "http.md": http_page(),
         "mlflow.md": mlflow_page(),
+        "conformance.md": conformance_page(),
     }
     return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
 
@@ -460,7 +462,8 @@ def tables() -> list[Table]:
 
 def _tables_of(migration: Migration) -> Iterator[Table]:
     room = migration.path.parents[1].name
-    sql = migration.sql.removeprefix(_about(migration.sql))
+    whole = "\n\n".join(migration.statements("sqlite"))
+    sql = whole.removeprefix(_about(whole))
     for piece in re.split(r"\n\s*\n", sql):
         if made := re.search(r"^CREATE (?:VIRTUAL )?TABLE (\w+)", piece, re.MULTILINE):
             yield Table(made[1], room, _uncommented(_about(piece)))
@@ -473,7 +476,8 @@ def _about(sql: str) -> str:
 
 
 def _uncommented(comment: str) -> str:
-    return _joined(re.sub(r"^-- ?", "", comment, flags=re.MULTILINE))
+    told = re.sub(r"^-- only: .*\n", "", comment, flags=re.MULTILINE)
+    return _joined(re.sub(r"^-- ?", "", told, flags=re.MULTILINE))
 
 
 def tables_page() -> str:
@@ -482,7 +486,8 @@ def tables_page() -> str:
     database.migrate(all_migrations())
     parts = [
         "# Tables",
-        "The metadata database is `.mlwright/metadata.db`, SQLite. Each table belongs to one room, which"
+        "The metadata database is `.mlwright/metadata.db`, SQLite, as it is shown here, or a database of"
+        " PostgreSQL with the same tables and columns. Each table belongs to one room, which"
         " alone writes it; `edge`, `event` and `lease` are written by all, through the kernel. What the"
         " columns mean stands in [the architecture](../architecture.md#the-data-model).",
         _table(
@@ -736,6 +741,15 @@ def _problems() -> Iterator[str]:
 
 def _json(value: Any) -> str:
     return f"```json\n{json.dumps(value, indent=2, ensure_ascii=False)}\n```"
+
+
+def conformance_page() -> str:
+    """How our answers compare with MLflow's own, as the scenarios of the tests declare it."""
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from tests.server.conformance.page import page
+
+    return page(_table)
 
 
 # Text

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -226,11 +227,11 @@ HANDLER = """
     heard = itertools.count()
 
     def handle(number, frame):
-        for step in itertools.islice(heard, 200):
+        for step in itertools.islice(heard, 20):
             report.log_metric("handler", step / 2, step=step)
 
     signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.001)
     for step in range(100_000):
         report.log_metric("loop", step / 2, step=step)
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -247,6 +248,22 @@ def test_a_handler_of_a_signal_may_log(tmp_path: Path) -> None:
     found = steps(tmp_path / "attempt.jsonl")
     assert found["loop"] == list(range(100_000))
     assert sorted(found["handler"]) == list(range(heard))
+
+
+def test_a_point_that_the_end_of_the_attempt_overtakes_is_dropped(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that has its place and is about to write has nothing left to write to, and does not fail."""
+    report.log_metric("loss", 0.5, step=1)
+
+    def late(body: bytes, place: int) -> int:
+        report.close_journal()
+        return crc32(body, place)
+
+    monkeypatch.setattr("mlwright.sdk.points.crc32", late)
+    report.log_metric("loss", 1.0, step=2)
+
+    assert steps(journal) == {"loss": [1]}
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_a_run_is_told_as_it_was_made(up: Up) -> None:
         "artifact_uri": f"mlflow-artifacts:/0/{identity}/artifacts",
         "lifecycle_stage": "active",
     }
-    assert up.data(identity)["tags"] == {"team": "a", "mlflow.runName": "first", "mlflow.user": "ada"}
+    assert up.data(identity)["tags"] == {"team": "a", "mlflow.runName": "first"}
 
 
 def test_a_run_without_a_name_gets_one(up: Up) -> None:

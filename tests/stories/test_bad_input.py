@@ -127,6 +127,12 @@ CASES = {
     "an unknown model": (["serve", "ghost@champion"], 3, "there is no model `ghost`", "mlwright run"),
     "an unknown run": (["runs", "show", "01ZZZZ"], 3, "there is no run '01ZZZZ'", "mlwright runs list"),
     "an unknown state": (["runs", "list", "--state", "odd"], 2, "there is no run state 'odd'", "succeeded"),
+    "half a filter": (
+        ["runs", "list", "--filter", "metrics.auc high"],
+        2,
+        "where a comparison should be",
+        "LIKE",
+    ),
     "nothing of that name": (["lineage", "nothing"], 3, "nothing is named 'nothing'", "NAME@3"),
     "a command without its argument": (["run"], 2, "Missing argument 'PIPELINE|", "mlwright run --help"),
     "an unknown command": (["rnu"], 2, "there is no command `rnu`", "did you mean `run`?"),

@@ -112,7 +112,7 @@ def test_the_last_value_is_kept_by_run_and_dataset(
 
     with database.transaction() as tx:
         models.log_metrics(tx, run.id, [measured(0.5, 2), measured(0.9, 1), measured(math.nan, 0, "a")])
-        models.log_metrics(tx, run.id, [measured(0.6, 2), measured(-0.0, 0, "b")])
+        models.log_metrics(tx, run.id, [measured(0.6, 2), measured(0.7, 1), measured(-0.0, 0, "b")])
 
     found = models.get(database, made.id).metrics
     assert repr(found) == repr([measured(0.6, 2), measured(math.nan, 0, "a"), measured(-0.0, 0, "b")])

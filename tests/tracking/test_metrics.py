@@ -15,12 +15,15 @@ from mlwright.tracking import (
     LoggedArtifact,
     Metric,
     Param,
+    Points,
     Progress,
     Run,
     Runs,
+    Series,
     record_metrics,
     record_params,
 )
+from mlwright.tracking.series import history
 from tests.tracking.conftest import begin
 
 metrics = st.builds(
@@ -133,6 +136,23 @@ def test_a_step_that_sets_again_is_kept_by_its_last_word(database: Database, run
             set_by(database, run, "fit", lr=value)
 
     assert known(runs, run) == {"lr": 0.1, "fit.lr": 0.1}
+
+
+def test_a_long_series_is_recorded_in_pieces(
+    database: Database, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each point once, beside short ones, and as often as it is recorded."""
+    monkeypatch.setattr("mlwright.tracking.metrics._AT_ONCE", 700)
+    run, _ = begin(database)
+    long = Points(range(2500), range(2500), range(2500))
+
+    for _ in range(2):
+        with database.transaction() as tx:
+            record_metrics(tx, run.id, [Series("loss", long), Series("auc", Points([1], [1], [0.5]))])
+
+    found, _ = history(database, run.id, "loss", limit=3000)
+    assert [point.step for point in found] == list(range(2500))
+    assert [(each.name, each.value) for each in runs.metrics(run.id)] == [("auc", 0.5), ("loss", 2499.0)]
 
 
 def test_each_kind_is_recorded_by_its_own(database: Database, runs: Runs) -> None:

@@ -128,18 +128,24 @@ def test_what_a_stopped_thread_writes_later_is_read_then(tmp_path: Path) -> None
 
 
 def test_an_empty_stretch_hides_nothing(tmp_path: Path) -> None:
-    """What was set aside and never used, larger than what is read at once, lies before more points."""
+    """What was set aside and not used, larger than what is read at once, lies before more points."""
     file = written(tmp_path, [("loss", 1, 0.5)])
     files = PointFiles(tmp_path / "attempt.jsonl")
     far = 3 << 20
-    body = POINT.pack(1, 2, 7, 0.25)
-    slot = struct.pack("=I28s", crc32(body, far), body)
 
+    put(file, far, POINT.pack(1, 2, 7, 0.25))
+    first = read(files)
+    put(file, far - SLOT_BYTES, POINT.pack(1, 3, 7, 0.25))
+
+    assert first == [("loss", 1, "0.5"), ("loss", 2, "0.25")]
+    assert read(files) == [("loss", 3, "0.25")]
+
+
+def put(file: Path, place: int, body: bytes) -> None:
+    """Write a slot."""
     with file.open("r+b") as open_file:
-        open_file.seek(far)
-        open_file.write(slot)
-
-    assert read(files) == [("loss", 1, "0.5"), ("loss", 2, "0.25")]
+        open_file.seek(place)
+        open_file.write(struct.pack("=I28s", crc32(body, place), body))
 
 
 def slots(*bodies: bytes) -> bytes:

@@ -14,11 +14,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlwright.kernel import search as searching
-from mlwright.kernel.database import all_migrations
+from mlwright.kernel.database import Database, all_migrations
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.grammar import parse_filter, parse_order
 from mlwright.kernel.ids import RunId
+from mlwright.kernel.search import Wanted, plan
 from mlwright.kernel.sqlite import SqliteDatabase
-from mlwright.tracking import Experiments, Point, Reports, RunState, Search
-from mlwright.tracking.search import search
+from mlwright.tracking import Experiments, Input, Point, Reports, Runs, RunState, Search
+from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
+from mlwright.tracking.search import search, search_experiments, search_logged_models
+from tests.tracking.conftest import begin
 
 NOW_US = 1_800_000_000_000_000
 STATUSES = {
@@ -87,10 +92,9 @@ TEXTS = (
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[tuple[SqliteDatabase, list[Known]]]:
+def world(shared: Database) -> tuple[Database, list[Known]]:
     """Runs of three experiments whose values are often equal, missing, or odd."""
-    database = SqliteDatabase(":memory:")
-    database.migrate(all_migrations())
+    database = shared
     experiments, reports = Experiments(database), Reports(database)
     with database.transaction() as tx:
         ids = [experiments.create(tx, name).id for name in ("one", "two", "three")]
@@ -130,8 +134,7 @@ def world() -> Iterator[tuple[SqliteDatabase, list[Known]]]:
             if known.deleted:
                 reports.delete(tx, run.id)
         made.append(known)
-    yield database, made
-    database.close()
+    return database, made
 
 
 def like(text: str, pattern: str) -> bool:
@@ -156,7 +159,9 @@ def passes(known: Known, entity: str, key: str, sign: str, value: Any) -> bool:
         return SIGNS[sign](there, value)
     if sign in ("IN", "NOT IN"):
         return (there in value) is (sign == "IN")
-    return like(there, value) if sign == "LIKE" else like(lowered(there), lowered(value))
+    if sign == "LIKE":
+        return like(there, value)
+    return like(lowered(there), lowered(value))
 
 
 def in_order(found: list[Known], order: list[tuple[str, str, bool]]) -> list[Known]:
@@ -235,8 +240,11 @@ orders = st.lists(
 )
 @example([], [(("metric", "m"), True)], (0, 1), "active", 2, 0)
 @example([("metric", "m", ("!=", 1.0))], [(("metric", "m"), False)], (0,), "all", 3, 0)
+@example([("metric", "m", ("IS NOT NULL", None))], [(("metric", "m"), False)], (0, 1), "all", 2, 0)
+@example([("metric", "m", ("IS NULL", None))], [(("metric", "m"), False)], (0, 1), "all", 2, 0)
+@example([("attribute", "run_name", ("ILIKE", "É"))], [], (0, 1), "all", 2, 0)
 def test_a_search_finds_what_mlflow_would(
-    world: tuple[SqliteDatabase, list[Known]],
+    world: tuple[Database, list[Known]],
     asked: list[Any],
     order: list[Any],
     scopes: tuple[int, ...] | None,
@@ -286,3 +294,216 @@ def test_a_search_finds_what_mlflow_would(
             assert len(found) < len(made)
 
     assert found == [known.id for known in expected]
+
+
+SCANS = re.compile(r"SCAN (run|o\d+|d|s|t|metric|param|tag|input)\b(?! USING INDEX run_newest)")
+ONE = (1,)
+
+
+@pytest.fixture(scope="module")
+def schema() -> Iterator[SqliteDatabase]:
+    """A database of the newest schema, with nothing in it."""
+    made = SqliteDatabase(":memory:")
+    made.migrate(all_migrations())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("few", [0, 300], ids=["ordered", "sorted"])
+@pytest.mark.parametrize(
+    ("text", "order", "scope"),
+    [
+        ("", "", ONE),
+        ("", "", None),
+        ("", "metrics.auc DESC", ONE),
+        ("", "metrics.auc DESC", (1, 2, 3)),
+        ("", "metrics.auc DESC", None),
+        ("metrics.auc > 0.9", "metrics.auc DESC", ONE),
+        ("metrics.auc > 0.9", "metrics.auc DESC", (1, 2, 3)),
+        ("metrics.auc > 0.9", "metrics.auc DESC", tuple(range(1, 100))),
+        ("metrics.auc > 0.9", "", ONE),
+        ("metrics.auc != 0.9", "", ONE),
+        ("metrics.auc <= 0.9 and metrics.loss < 1", "metrics.f1 ASC", ONE),
+        ("params.lr = '0.1'", "metrics.auc DESC", ONE),
+        ("params.lr = 0.1", "", None),
+        ("params.lr > 0.1", "", ONE),
+        ("params.lr IN ('0.1', '0.2')", "params.lr", ONE),
+        ("params.lr LIKE '0.%'", "tags.team DESC", ONE),
+        ("params.lr ILIKE '%x%'", "", ONE),
+        ("tags.team = 'a'", "", ONE),
+        ("tags.team IS NULL", "", ONE),
+        ("tags.team IS NOT NULL", "", ONE),
+        ("tags.team NOT IN ('a')", "metrics.auc", ONE),
+        ("run_id IN ('a', 'b')", "", ONE),
+        ("run_name = 'a'", "", None),
+        ("run_name LIKE 'a%'", "end_time DESC", ONE),
+        ("status = 'FAILED' and start_time > 17", "", ONE),
+        ("took > '2h'", "took DESC", ONE),
+        ("datasets.name = 'a'", "", ONE),
+        ("datasets.name = 'a' and datasets.context = 'train'", "metrics.auc DESC", ONE),
+        ("attributes.user_id = 'a'", "", ONE),
+    ],
+)
+def test_an_index_leads_to_what_is_found(
+    schema: SqliteDatabase, text: str, order: str, scope: tuple[int, ...] | None, few: int
+) -> None:
+    """For no kind of filter or order are all runs, metrics, parameters, tags or inputs read."""
+    wanted = Wanted(parse_filter(text), (parse_order(order),) if order else (), scope)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(searching, "_FEW", few)
+        statements = list(plan(schema, RUNS, wanted, RUN_COLUMNS, NOW_US))
+
+    assert statements
+    for statement in statements:
+        steps = schema.read(f"EXPLAIN QUERY PLAN {statement.sql}", **statement.parameters)
+        assert not [step["detail"] for step in steps if SCANS.search(step["detail"])], statement.sql
+
+
+def test_a_plan_that_reads_all_is_seen(schema: SqliteDatabase) -> None:
+    """What the test above looks for is there when no index helps."""
+    wanted = Wanted(parse_filter("project = 'a'"), (parse_order("seed"),))
+
+    (statement,) = plan(schema, RUNS, wanted, RUN_COLUMNS, NOW_US)
+
+    steps = schema.read(f"EXPLAIN QUERY PLAN {statement.sql}", **statement.parameters)
+    assert any(SCANS.search(step["detail"]) for step in steps)
+
+
+def test_datasets_are_found_by_name_digest_and_context(database: Database) -> None:
+    """A run is found by what it has read, once however often it fits; one that has read nothing is not."""
+    reports = Reports(database)
+    with database.transaction() as tx:
+        read, other, none = (
+            reports.begin(tx, experiment=0, name=name, started_us=1, tags={}).id for name in ("a", "b", "c")
+        )
+        tags = {"mlflow.data.context": "training"}
+        reports.log_inputs(tx, read, [Input("iris", f"d{at}", "local", "{}", tags=tags) for at in range(2)])
+        reports.log_inputs(tx, other, [Input("wine", "d0", "local", "{}")])
+
+    def found(text: str) -> set[str]:
+        return {run.id for run in search(database, Search((0,), text, ("metrics.auc",))).found}
+
+    assert found("datasets.name = 'iris'") == found("datasets.name LIKE 'ir%'") == {read}
+    assert found("datasets.digest IN ('d0')") == {read, other}
+    assert found("datasets.context = 'training' and datasets.name != 'wine'") == {read}
+    assert found("datasets.context != 'training'") == set()
+    assert found("datasets.name IS NULL") == {none}
+
+
+def test_our_own_words_are_understood(database: Database) -> None:
+    """Pipelines, seeds, kinds, states, durations and times as people write them are in filters too."""
+    mine = begin(database, pipeline="fit", trees=200)[0].id
+    old = begin(database, pipeline="other", trees="many")[0].id
+    with database.transaction() as tx:
+        tx.execute("UPDATE run SET created_us = created_us - 7200000000, seed = 7 WHERE id = :id", id=old)
+
+    def found(text: str) -> set[str]:
+        return {run.id for run in Runs(database).list(filter=text)}
+
+    assert found("pipeline = 'fit' and project LIKE 'sm%'") == {mine}
+    assert found("seed = 7") == found("seed IN (7, 8)") == {old}
+    assert found("state = 'running' and kind != 'script'") == {mine, old}
+    assert found("started >= '1h'") == found("took < '1h'") == found("took < 3600") == {mine}
+    assert found("created < '2026-01-01' and took >= 0") == set()
+    assert (
+        found("params.trees = 200") == found("params.trees >= 200") == found("params.trees = '200'") == {mine}
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (Search(filter="metrics.auc LIKE 'a'"), "metrics.auc is a number, and compared with 'a'"),
+        (Search(filter="metrics.auc > '0.9'"), "metrics.auc is a number, and compared with '0.9'"),
+        (Search(filter="params.lr < '0.9'"), "params.lr is not compared by <"),
+        (Search(filter="tags.a = 1"), "tags.a is compared with 1, which is no text"),
+        (Search(filter="status > 'RUNNING'"), "status is not compared by >"),
+        (Search(filter="state = 'ended'"), "there is no state 'ended'"),
+        (Search(filter="start_time LIKE '1%'"), "start_time is not compared by LIKE"),
+        (Search(filter="start_time > 'noon'"), "'noon' is no point in time"),
+        (Search(filter="took > 'long'"), "'long' is no length of time"),
+        (Search(filter="seed = 'x'"), "seed is a number, and compared with 'x'"),
+        (Search(filter="end_time IS NULL"), "end_time is not compared by IS NULL"),
+        (Search(filter="colour = 'x'"), "a run has no attribute 'colour'"),
+        (Search(filter="datasets.colour = 'x'"), "a dataset has no 'colour'"),
+        (Search(filter=f"tags.a LIKE '{'%a' * 21}'"), "the pattern for tags.a is too long"),
+        (Search(filter=f"tags.a ILIKE '{'_' * 501}'"), "the pattern for tags.a is too long"),
+        (Search(order_by=("datasets.name",)), "a run is not ordered by its datasets"),
+        (Search(order_by=("metrics.a", "metrics.a DESC")), "metrics.a is in the order twice"),
+        (Search(order_by=tuple(f"metrics.a{at}" for at in range(21))), "at most 20 orders"),
+        (Search(limit=0), "a page has 1 to 50000 rows, not 0"),
+        (Search(limit=10**9), "a page has 1 to 50000 rows, not 1000000000"),
+        (Search(experiments=tuple(range(10_001))), "at most 10000 experiments"),
+        (Search(token="garbage"), "the page token does not belong to this search"),
+        (Search(token="\ud800é"), "the page token does not belong to this search"),
+        (Search(token="A" * 2_000_000), "the page token does not belong to this search"),
+    ],
+)
+def test_what_means_nothing_is_refused(database: Database, wanted: Search, told: str) -> None:
+    """Each mistake has one message, whatever is in the database."""
+    with pytest.raises(Invalid, match=re.escape(told)):
+        search(database, wanted)
+
+
+def test_a_token_goes_on_where_the_page_ended(database: Database) -> None:
+    """Runs that are added between pages shift nothing; the token of another search is refused."""
+    reports = Reports(database)
+
+    def add(name: str, started_us: int) -> None:
+        with database.transaction() as tx:
+            reports.begin(tx, experiment=0, name=name, started_us=started_us, tags={})
+
+    for number in range(4):
+        add(f"r{number}", number * 1000)
+    first = search(database, Search((0,), limit=2))
+    add("newer", 9000)
+
+    second = search(database, Search((0,), limit=2, token=first.token))
+
+    assert [run.name for run in first.found + second.found] == ["r3", "r2", "r1", "r0"]
+    assert second.token == ""
+    for other in (Search((0, 1)), Search((0,), view="all"), Search((0,), order_by=("end_time",))):
+        with pytest.raises(Invalid, match="does not belong to this search"):
+            search(database, Search(**{**_fields(other), "token": first.token}))
+
+
+def _fields(wanted: Search) -> dict[str, Any]:
+    return {name: getattr(wanted, name) for name in wanted.__struct_fields__}
+
+
+def test_experiments_are_searched(database: Database) -> None:
+    """Experiments are found by name, id, time and tags, with all their tags; the newest is first."""
+    experiments = Experiments(database)
+    with database.transaction() as tx:
+        ids = [experiments.create(tx, name, {"team": name[0]}).id for name in ("apple", "Apricot", "bean")]
+        experiments.delete(tx, ids[2])
+
+    def found(text: str = "", **more: Any) -> list[int]:
+        page = search_experiments(database, Search(filter=text, **more))
+        assert all(each.tags == experiments.get(database, each.id).tags for each in page.found)
+        return [each.id for each in page.found]
+
+    assert found() == [ids[1], ids[0], 0]
+    assert found(view="deleted") == [ids[2]]
+    assert found("name LIKE 'a%'") == [ids[0]]
+    assert found("name ILIKE 'a%'", order_by=("name DESC",)) == [ids[0], ids[1]]
+    assert found(f"experiment_id IN ('{ids[0]}', '0')", order_by=("experiment_id",)) == [0, ids[0]]
+    assert found("tags.team = 'A' and creation_time > 1000") == [ids[1]]
+    assert found("tags.team IS NULL") == [0]
+    with pytest.raises(Invalid, match="an experiment is not searched by its metrics"):
+        found("metrics.auc > 1")
+
+
+def test_no_scope_is_nothing(database: Database) -> None:
+    """Within no experiment there is nothing to find; within none that is named, all is searched."""
+    begin(database)
+
+    assert search(database, Search(())).found == []
+    assert len(search(database, Search(None)).found) == 1
+    assert search_logged_models(database, Search(())).found == []
+    assert {space.noun for space in (RUNS, EXPERIMENTS, LOGGED_MODELS)} == {
+        "run",
+        "experiment",
+        "logged model",
+    }

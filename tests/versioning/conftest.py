@@ -15,7 +15,8 @@ from mlwright.kernel.digest import Digest
 from mlwright.kernel.settings import find_project
 from mlwright.storage import Places
 from mlwright.storage.inline import put_inline
-from mlwright.tracking import Run
+from mlwright.tracking import Reports, Run
+from mlwright.tracking.files import Files
 from mlwright.versioning import Artifact, Datasets, Models, Snapshots, Version, add_artifact, artifacts_of
 from mlwright.workspace import Workspace, open_workspace
 from tests.conftest import PYPROJECT as EMPTY_ENVIRONMENT
@@ -84,6 +85,22 @@ def counted(folder: Path) -> Iterator[Project]:
         project.datasets.add(folder / "patients.csv", "patients", message="first")
         register(project, project.run("count"), "score")
         yield project
+
+
+def store_files(project: Project) -> dict[str, bytes]:
+    """A small file and a large one of a run that is reported from outside, by their places."""
+    database = project.rooms.database
+    files = Files(database, project.rooms.objects)
+    with database.transaction() as tx:
+        run = Reports(database).begin(tx, experiment=0, name="elsewhere", started_us=5, tags={})
+    stored = {"note.txt": b"short", "plots/roc.png": b"long" * 5_000}
+    for name, data in stored.items():
+        with files.upload() as upload:
+            upload.write(data)
+            received = upload.put()
+        with database.transaction() as tx:
+            files.put(tx, f"0/{run.id}/artifacts/{name}", received)
+    return {f"0/{run.id}/artifacts/{name}": data for name, data in stored.items()}
 
 
 def register(project: Project, run: Run, node: str) -> Version:

@@ -13,7 +13,7 @@ from mlwright.kernel.digest import digest_of
 from mlwright.kernel.edges import Edge, End, made_from
 from mlwright.storage import load_tree
 from mlwright.storage.trees import KIND as TREE_KIND
-from tests.versioning.conftest import counted
+from tests.versioning.conftest import counted, store_files
 
 DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 BYTES = {"object", "tree"}
@@ -37,8 +37,10 @@ NO_EDGE = {
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project in which a run read a dataset, printed, gave small and large outputs, and made a model."""
+    """A project in which a run read a dataset, printed, gave small and large outputs, and made a model; and a
+    client stored files."""
     with counted(tmp_path_factory.mktemp("digests")) as opened:
+        store_files(opened)
         yield opened
 
 
@@ -77,6 +79,7 @@ def test_every_digest_column_has_its_edge(project: Project) -> None:
     assert lacking == set()
     assert seen >= set(NO_EDGE) | {
         ("artifact", "digest"),
+        ("file", "digest"),
         ("snapshot", "tree"),
         ("lock", "pylock"),
         ("attempt", "log"),

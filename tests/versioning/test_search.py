@@ -1,6 +1,8 @@
-"""Search: versions by their words; whatever is typed is words."""
+"""Search: versions by their words, on both engines; whatever is typed is words."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,8 +10,22 @@ from hypothesis import strategies as st
 
 from mlwright.kernel.errors import Invalid
 from mlwright.versioning import Datasets, Models
+from mlwright.versioning.found import lexemes, marked, phrases, wanted
 from mlwright.workspace import Workspace
-from tests.versioning.conftest import SIGNATURE, digest, made
+from tests.conftest import write
+from tests.postgres import postgres
+from tests.versioning.conftest import PYPROJECT, SIGNATURE, digest, made
+
+__all__ = ["postgres"]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a project that keeps its records in a file, or in PostgreSQL."""
+    setting = ""
+    if request.param == "postgres":
+        setting = f'database = "{request.getfixturevalue("postgres").make()}"\n'
+    return write(tmp_path / "project", {"pyproject.toml": f"{PYPROJECT}{setting}"})
 
 
 @pytest.fixture
@@ -122,3 +138,41 @@ def test_a_misspelt_name_has_neighbours(filled: Datasets) -> None:
     """What is spelt nearly like a name is told; what is not, is not."""
     assert filled.nearest_names("pateints") == ["patients"]
     assert filled.nearest_names("zebra") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "piece"),
+    [
+        ("age, mean radius", "radius", "age, mean [radius]"),
+        ("mean radius, radius se", "radius", "mean [radius], [radius] se"),
+        ("heart_rate", "heart_rate", "[heart_rate]"),
+        ("heart_rate", "rate heart", "[heart]_[rate]"),
+        ("heart rates", "rate", "heart [rates]"),
+        ("heart rates", "rate heart", "[heart] rates"),
+        ("Größe und Gewicht", "grosse größe", "[Größe] und Gewicht"),
+        ("환자 기록", "환", "[환자] 기록"),
+        ("nothing of it", "else", ""),
+        ("", "else", ""),
+        (" ".join("abcdefghijklmnop"), "p", "...[p]"),
+        (" ".join("abcdefghijklmnop"), "a", "[a] b c d e f g h i j k l..."),
+        (" ".join("abcdefghijklmnop"), "b p", "a [b] c d e f g h i j k l..."),
+    ],
+)
+def test_a_piece_has_what_was_asked_for_in_brackets(text: str, asked: str, piece: str) -> None:
+    """Words that were asked for together stand in one bracket, and of a long text there is a dozen words."""
+    assert marked(text, phrases(asked)) == piece
+
+
+def test_what_postgresql_is_told_is_words_and_places() -> None:
+    """No sign of the text is left that could be an operator, and no phrase reaches over a field."""
+    assert wanted(phrases("mean_radius 'clin|ic!")) == "('mean' <-> 'radius') & ('clin' <-> 'ic':*)"
+    assert lexemes(["a a", "b:*", "", "a'c"]) == "'a':2A,3A,8D 'b':5B 'c':9D"
+
+
+@given(st.text(max_size=60), st.text(max_size=20))
+def test_a_piece_is_made_of_the_text(text: str, asked: str) -> None:
+    """Without its brackets a short text is as it was."""
+    piece = marked(text.replace("[", "").replace("]", ""), phrases(asked))
+
+    if piece and not piece.endswith("...") and not piece.startswith("..."):
+        assert piece.replace("[", "").replace("]", "") == text.replace("[", "").replace("]", "")

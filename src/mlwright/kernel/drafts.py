@@ -134,11 +134,19 @@ class Draft(Parameters):
         """Begin with the table itself."""
         self._tables.append(f"{self._space.table} AS {self._space.name}")
 
-    def bound(self, *, by_scope: bool) -> None:
-        """Keep to the scope and the view; `by_scope` when an index by it leads to the rows."""
+    def bound(self, *, by_scope: bool, newest: bool) -> None:
+        """Keep to the scope and the view.
+
+        Args:
+            by_scope: an index by the scope leads to the rows.
+            newest: that of the newest gives their order.
+        """
         space, wanted = self._space, self._wanted
         if space.scope and wanted.scope is not None:
             self._where.append(f"{'' if by_scope else '+'}{space.scope} = :scope")
+        elif newest:
+            # True of every row: SQLite then takes the index that has the order, and sorts nothing.
+            self._where.append(f"{space.newest} >= {self.place(-(2**63))}")
         if space.deleted and wanted.view != "all":
             self._where.append(f"{space.deleted} IS {'NOT ' * (wanted.view == 'deleted')}NULL")
 

@@ -103,7 +103,7 @@ class Space(Struct, frozen=True):
             Invalid: nothing is.
         """
         if key not in self.fields:
-            raise Invalid(f"a {self.noun} has no attribute {key!r}", hint=nearest(key, [*self.fields]))
+            raise Invalid(f"{_a(self.noun)} has no attribute {key!r}", hint=nearest(key, [*self.fields]))
         return self.fields[key]
 
     def side(self, entity: str, key: str) -> Side:
@@ -114,8 +114,12 @@ class Space(Struct, frozen=True):
         """
         if entity not in self.sides:
             there = ", ".join(f"{each}s" for each in ("attribute", *self.sides))
-            raise Invalid(f"a {self.noun} is not searched by its {entity}s", hint=f"one of {there}")
+            raise Invalid(f"{_a(self.noun)} is not searched by its {entity}s", hint=f"one of {there}")
         side = self.sides[entity]
         if side.columns and key not in side.columns:
             raise Invalid(f"a {entity} has no {key!r}", hint=f"one of {', '.join(side.columns)}")
         return side
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -66,9 +66,14 @@ def owner(database: Database | Transaction, subject: str) -> Lease | None:
     return Lease(**rows[0]) if rows else None
 
 
+def owners(source: Source) -> dict[str, Lease]:
+    """Who owns what, by subject, alive or not."""
+    return {row["subject"]: Lease(**row) for row in source.read(_SQL["all_leases"])}
+
+
 def living(source: Source) -> list[Lease]:
     """The leases whose owners can still be running."""
-    return [lease for row in source.read(_SQL["all_leases"]) if (lease := Lease(**row)).alive]
+    return [lease for lease in owners(source).values() if lease.alive]
 
 
 def forget_all(tx: Transaction) -> None:

@@ -135,8 +135,11 @@ class _Search:
         if driver is not None or self._walked is None:
             return ["all"]
         signs = {asked.sign for asked in self._wanted.where if is_of(asked, self._wanted.order[0])}
+        if "IS NULL" in signs:
+            return ["missing"]
         first = int(self._mark.keys[0]) if self._mark.keys else 0
-        return list(PARTS[first : 3 if not signs else 2 if signs == {"!="} else 1])
+        # Of NaN nothing holds but that it is there, and that it differs.
+        return list(PARTS[first : 3 if not signs else 2 if signs <= {"!=", "IS NOT NULL"} else 1])
 
     def statement(self, part: Part, driver: Comparison | None, limit: int) -> Statement:
         """What is read for a part of the answer."""
@@ -149,15 +152,14 @@ class _Search:
             held = [asked for asked in held if not is_of(asked, wanted.order[0])]
         else:
             draft.scan()
-        draft.bound(by_scope=driver is None and part in ("all", "missing"))
+        newest = driver is None and part == "all" and self._newest
+        draft.bound(by_scope=driver is None and part in ("all", "missing"), newest=newest)
         draft.hold(held)
         if part == "missing":
             draft.lack(wanted.order[0])
         draft.sort(part)
         draft.go_on(part)
-        return draft.finished(
-            self._columns, limit, in_order=driver is None and (part != "all" or self._newest)
-        )
+        return draft.finished(self._columns, limit, in_order=newest or part != "all")
 
     def page(self, rows: list[dict[str, Any]]) -> Found:
         """The rows of a page, and where the next begins."""

@@ -113,7 +113,7 @@ class PointLog:
                 break
         try:
             _pack_slot(memory, at, crc32(body, begin + at), body)
-        except ValueError:  # the attempt has ended this moment, and its memory is gone
+        except (TypeError, ValueError):  # the attempt has ended this moment, and its memory is gone
             if not self._closed:
                 raise
 
@@ -156,29 +156,40 @@ class PointLog:
     def _grow(self, full: _Segment) -> bool:
         """Set a next segment aside; False when the attempt has ended.
 
-        What is set aside has its place on the disk: a full one is told here, and does not kill who writes.
+        What is set aside has its place on the disk: a full one is told here, and does not kill who writes. A
+        signal's handler may run at each call in here and do all of it first; none runs between an `if` and
+        what follows without one.
         """
         with self._growing:
             if self._closed:
                 return False
             if self._segment is not full:
                 return True
+            if self._file is None:
+                file = self._open()
+                if self._file is None:
+                    self._file = file
+                else:
+                    os.close(file)
             begin = self._size
             size = min(max(begin, _FIRST_BYTES), _MOST_BYTES)
-            if self._file is None:
-                self._file = self._open()
-            try:
-                os.posix_fallocate(self._file, begin, size)
-                memory = mmap.mmap(self._file, size, offset=begin)
-                _populate(memory)
-            except OSError as refused:
-                if is_disk_full(refused) or refused.errno == errno.EFAULT:
-                    raise disk_full(Path(self._journal)) from refused
-                raise
-            if self._size == begin:  # else a signal's handler, run meanwhile, logged and has set it aside
+            segment = iter(range(0, size, SLOT_BYTES)), self._set_aside(begin, size), begin
+            if self._size == begin:
                 self._size = begin + size
-                self._segment = iter(range(0, size, SLOT_BYTES)), memory, begin
+                self._segment = segment
             return True
+
+    def _set_aside(self, begin: int, size: int) -> mmap.mmap:
+        assert self._file is not None
+        try:
+            os.posix_fallocate(self._file, begin, size)
+            memory = mmap.mmap(self._file, size, offset=begin)
+            _populate(memory)
+        except OSError as refused:
+            if is_disk_full(refused) or refused.errno == errno.EFAULT:
+                raise disk_full(Path(self._journal)) from refused
+            raise
+        return memory
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL

@@ -53,7 +53,9 @@ RUNS = Space(
             "'mlflow-artifacts:/' || run.experiment_id || '/' || run.id || '/artifacts'", nullable=True
         ),
         "user_id": Field(
-            "(SELECT t.value FROM tag AS t WHERE t.run_id = run.id AND t.name = 'mlflow.user')", nullable=True
+            "(SELECT t.value FROM tag AS t WHERE t.run_id = run.id"
+            " AND t.name IN ('mlwright.user_id', 'mlflow.user') ORDER BY t.name DESC LIMIT 1)",
+            nullable=True,
         ),
     },
     sides={

@@ -20,7 +20,7 @@ from mlwright.tracking.experiments import Experiments
 from mlwright.tracking.names import random_name
 from mlwright.tracking.points import bits_of
 from mlwright.tracking.series import last_of
-from mlwright.tracking.texts import held, held_tags
+from mlwright.tracking.texts import held, held_tags, joined
 
 _SQL = Queries.beside(__file__)
 _ID = re.compile(r"m-[0-9a-f]{32}")
@@ -144,7 +144,7 @@ class LoggedModels:
         return found[0]
 
     def many(self, source: Source, identities: Sequence[str]) -> list[LoggedModel]:
-        """Models with all that is known of them, in as many queries as of one.
+        """Models with all that is known of them, in three queries for 500 of them.
 
         Args:
             identities: whole ids.
@@ -152,17 +152,18 @@ class LoggedModels:
         Returns:
             Those that are there, in the order that was asked for.
         """
-        ids = "".join(identities)
-        assert len(ids) == 34 * len(identities), "whole ids"
-        found = {row["id"]: _model(row) for row in source.read(_SQL["logged_models"], ids=ids)}
-        for row in source.read(_SQL["logged_model_texts"], ids=ids) if found else ():
-            model = found[row["model_id"]]
-            (model.params if row["kind"] == "param" else model.tags)[row["name"]] = row["value"]
-        for row in source.read(_SQL["logged_model_metrics"], ids=ids) if found else ():
-            value = last_of(row)
-            del row["bits"]
-            found[row["model_id"]].metrics.append(ModelMetric(**{**row, "value": value}))
-        return [found[identity] for identity in dict.fromkeys(identities) if identity in found]
+        asked = list(dict.fromkeys(identities))
+        found: dict[str, LoggedModel] = {}
+        for ids in joined(asked, 34):
+            found |= {row["id"]: _model(row) for row in source.read(_SQL["logged_models"], ids=ids)}
+            for row in source.read(_SQL["logged_model_texts"], ids=ids):
+                model = found[row["model_id"]]
+                (model.params if row["kind"] == "param" else model.tags)[row["name"]] = row["value"]
+            for row in source.read(_SQL["logged_model_metrics"], ids=ids):
+                value = last_of(row)
+                del row["bits"]
+                found[row["model_id"]].metrics.append(ModelMetric(**{**row, "value": value}))
+        return [found[identity] for identity in asked if identity in found]
 
     def finish(self, tx: Transaction, identity: str, state: ModelState, message: str = "") -> LoggedModel:
         """Record whether its files are complete.
@@ -264,24 +265,26 @@ class LoggedModels:
     def _refuse_unknown(self, tx: Transaction, run: RunId, models: Iterable[str]) -> None:
         _refuse_unknown_run(tx, run)
         asked = list(dict.fromkeys(models))
-        ids = "".join(identity for identity in asked if _ID.fullmatch(identity))
-        known = {row["id"] for row in tx.read(_SQL["logged_models"], ids=ids)}
+        known = {
+            row["id"]
+            for ids in joined(filter(_ID.fullmatch, asked), 34)
+            for row in tx.read(_SQL["logged_models"], ids=ids)
+        }
         for identity in asked:
             if identity not in known:
                 raise NotFound(f"there is no logged model {cut(identity, _SHOWN)!r}")
 
 
 def links_of(source: Source, runs: Sequence[RunId]) -> dict[RunId, list[ModelLink]]:
-    """The models that runs have read or made, in one query.
+    """The models that runs have read or made, in one query for 500 runs.
 
     Args:
         runs: whole ids.
     """
     found: dict[RunId, list[ModelLink]] = {run: [] for run in runs}
-    ids = "".join(found)
-    assert len(ids) == 26 * len(found), "whole ids"
-    for row in source.read(_SQL["models_of_runs"], ids=ids) if ids else ():
-        found[row["run_id"]].append(ModelLink(row["model_id"], row["way"], row["step"]))
+    for ids in joined(found, 26):
+        for row in source.read(_SQL["models_of_runs"], ids=ids):
+            found[row["run_id"]].append(ModelLink(row["model_id"], row["way"], row["step"]))
     return found
 
 

@@ -1,3 +1,5 @@
+
+
 -- name: add_run
 -- A run begins.
 INSERT INTO run (id, project, pipeline, state, seed, created_us, pins, kind, machine, about, experiment_id, name)
@@ -225,7 +227,7 @@ ON CONFLICT (run_id, name, hash) DO NOTHING;
 -- name: metrics_of_runs
 -- The last values of runs, whose ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
     UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
 )
 SELECT metric.run_id, metric.name, metric.value, metric.bits, metric.step, metric.at_us
@@ -234,7 +236,7 @@ FROM wanted JOIN metric ON metric.run_id = wanted.id ORDER BY metric.run_id, met
 -- name: params_of_runs
 -- The parameters of runs, whose ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
     UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
 )
 SELECT param.run_id, param.name, param.text
@@ -243,7 +245,7 @@ FROM wanted JOIN param ON param.run_id = wanted.id ORDER BY param.run_id, param.
 -- name: tags_of_runs
 -- The tags of runs, whose ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
     UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
 )
 SELECT tag.run_id, tag.name, tag.value
@@ -252,7 +254,7 @@ FROM wanted JOIN tag ON tag.run_id = wanted.id ORDER BY tag.run_id, tag.name;
 -- name: inputs_of_runs
 -- The datasets that runs have read, whose ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
     UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
 )
 SELECT input.run_id, input.name, input.hash, input.source_type, input.source, input.schema, input.profile,
@@ -311,7 +313,7 @@ ON CONFLICT (run_id, model_id, way) DO UPDATE SET step = excluded.step;
 -- name: logged_models
 -- Logged models, whose ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 34), substr(:ids, 35)
+    SELECT substr(CAST(:ids AS TEXT), 1, 34), substr(CAST(:ids AS TEXT), 35)
     UNION ALL SELECT substr(rest, 1, 34), substr(rest, 35) FROM wanted WHERE rest <> ''
 )
 SELECT logged_model.id, experiment_id, run_id, name, type, state, state_message, created_us, updated_us, deleted_us
@@ -320,7 +322,7 @@ FROM wanted JOIN logged_model ON logged_model.id = wanted.id;
 -- name: logged_model_texts
 -- The parameters and tags of logged models, whose ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 34), substr(:ids, 35)
+    SELECT substr(CAST(:ids AS TEXT), 1, 34), substr(CAST(:ids AS TEXT), 35)
     UNION ALL SELECT substr(rest, 1, 34), substr(rest, 35) FROM wanted WHERE rest <> ''
 )
 SELECT model_id, kind, name, value FROM wanted JOIN logged_model_text ON model_id = wanted.id
@@ -329,7 +331,7 @@ ORDER BY model_id, kind, name;
 -- name: logged_model_metrics
 -- What was measured of logged models, whose ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 34), substr(:ids, 35)
+    SELECT substr(CAST(:ids AS TEXT), 1, 34), substr(CAST(:ids AS TEXT), 35)
     UNION ALL SELECT substr(rest, 1, 34), substr(rest, 35) FROM wanted WHERE rest <> ''
 )
 SELECT model_id, run_id, name, value, bits, step, at_us, dataset_name, dataset_hash
@@ -339,7 +341,7 @@ ORDER BY model_id, name, run_id, dataset_name, dataset_hash;
 -- name: models_of_runs
 -- The logged models that runs have read or made; the runs' ids stand one behind the other.
 WITH RECURSIVE wanted (id, rest) AS (
-    SELECT substr(:ids, 1, 26), substr(:ids, 27)
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
     UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
 )
 SELECT run_model.run_id, model_id, way, step FROM wanted JOIN run_model ON run_model.run_id = wanted.id

@@ -199,7 +199,8 @@ class Runs:
         if not rows or not reference:
             count = self._database.read(_SQL["count_runs"])[0]["runs"] if back else 0
             told = f": there {'is 1' if count == 1 else f'are {count}'}" if count else ""
-            raise NotFound(f"there is no run {reference!r}{told}", hint="mlwright runs list")
+            by_id = "; a run that a client reported is named by its id" if back else ""
+            raise NotFound(f"there is no run {reference!r}{told}", hint=f"mlwright runs list{by_id}")
         if len(rows) > 1:
             raise Invalid(
                 f"{reference!r} fits several runs: {', '.join(row['id'] for row in rows)}",
@@ -278,8 +279,9 @@ class Runs:
     def left_over(self) -> list[RunId]:
         """The runs whose owner is gone, and which nobody has declared lost yet."""
         rows = self._database.read(_SQL["unfinished_runs"])
-        owners = {row["id"]: leases.owner(self._database, _subject(row["id"])) for row in rows}
-        return [RunId(run) for run, owner in owners.items() if owner is None or not owner.alive]
+        owners = leases.owners(self._database) if rows else {}
+        owned = {row["id"]: owners.get(_subject(row["id"])) for row in rows}
+        return [RunId(run) for run, owner in owned.items() if owner is None or not owner.alive]
 
     def oldest_living_us(self) -> int | None:
         """When the oldest run began that still goes on."""
@@ -292,8 +294,10 @@ class Runs:
 
         What else ends with a run is recorded by `on_lost`, in the same transaction.
         """
-        for row in self._database.read(_SQL["unfinished_runs"]):
-            owner = leases.owner(self._database, _subject(row["id"]))
+        rows = self._database.read(_SQL["unfinished_runs"])
+        owners = leases.owners(self._database) if rows else {}
+        for row in rows:
+            owner = owners.get(_subject(row["id"]))
             if owner is not None and owner.alive:
                 continue
             if owner is not None:

@@ -165,11 +165,12 @@ def history(
 
     Args:
         after: where an earlier answer ended.
-        limit: at most so many.
+        limit: at most so many; 1 or more.
 
     Returns:
         The points, and where to go on; None when there are no more.
     """
+    assert limit >= 1
     found: list[Key] = []
     for keys in _in_order(source, run, name, after):
         found += keys

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.words import cut
 
 _SHOWN = 60
+_TOGETHER = 500
 
 
 def held(text: str, what: str) -> str:
@@ -42,3 +44,19 @@ def held_tags(tags: Mapping[str, str]) -> dict[str, str]:
         held(name, "the name of a tag"): held(value, f"the value of tag {cut(name, _SHOWN)!r}")
         for name, value in tags.items()
     }
+
+
+def joined(ids: Iterable[str], letters: int) -> Iterator[str]:
+    """Ids one behind the other, as queries take them that ask for many rows at once.
+
+    Args:
+        ids: each of that many letters.
+        letters: of each id.
+
+    Returns:
+        Texts of 500 ids at most: to take a text apart costs the square of its length.
+    """
+    rest = iter(ids)
+    while together := "".join(islice(rest, _TOGETHER)):
+        assert len(together) % letters == 0, "whole ids"
+        yield together

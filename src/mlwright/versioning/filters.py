@@ -58,8 +58,10 @@ VERSIONS = Space(
         "last_updated_timestamp": _VERSION_CHANGED,
     },
     sides={"tag": Side("version_tag", "version_id", indexed=False)},
-    ties=(("model.updated_us", True), ("model.name", False), ("model.number", True), ("model.id", False)),
+    ties=(("model.name", False), ("model.number", True), ("model.id", False)),
 )
+
+_NEWS = ("last_updated_timestamp DESC",)
 
 
 class Page(Struct, Generic[T], frozen=True):
@@ -97,7 +99,8 @@ def search_versions(
     limit: int,
     token: str,
 ) -> Page[ReportedVersion]:
-    """Search versions of models; among equals what changed last comes first.
+    """Search versions of models; among equals by name and then the newest first; without an
+    order, what changed last comes first.
 
     Args:
         where, order, limit, token: as for models.
@@ -105,7 +108,7 @@ def search_versions(
     Raises:
         Invalid: as for models.
     """
-    found = _find(source, VERSIONS, where, order, ("id",), limit, token)
+    found = _find(source, VERSIONS, where, order or _NEWS, ("id",), limit, token)
     return Page([versions.by_id(source, row["id"]) for row in found.rows], found.token)
 
 

@@ -81,9 +81,11 @@ def profile(rooms: Rooms, reference: str) -> Profile:
 
     Raises:
         NotFound: there is no such run.
+        Invalid: it was reported from outside.
     """
     database = rooms.database
     run = rooms.runs.get(reference)
+    run.refuse_reported("profiled")
     attempts = rooms.attempts.of_run(run.id)
     groups = groups_of(attempts)
     before = _runs_before(rooms, run)

@@ -340,7 +340,8 @@ def export_run(
     """Write RUN into one file, from which it can be shown and made again in another workspace.
 
     In it are its records, code, data, locks, logs, the models it compared with, and the digest of each
-    output. Of packages it holds the locks only: they are fetched again.
+    output. Of a metric it holds the last value; of packages the locks: they are fetched again. Tags, and
+    what else clients reported of RUN, stay here.
     """
     from mlwright.workflow.bundle import plan_export
 

@@ -31,6 +31,9 @@ UPDATE run SET experiment_id = (
 DROP INDEX run_unfinished;
 CREATE INDEX run_unfinished ON run (created_us) WHERE state = 'running' AND kind <> 'reported';
 
+CREATE INDEX run_ours ON run (created_us, id)
+WHERE kind NOT IN ('comparison', 'reported') AND deleted_us IS NULL;
+
 CREATE INDEX run_of_experiment ON run (experiment_id, created_us);
 CREATE INDEX run_named ON run (substr(name, 1, 100));
 

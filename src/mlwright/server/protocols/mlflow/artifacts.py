@@ -58,7 +58,7 @@ async def _upload(call: Call) -> Any:
         await receive(call, upload.write, call.tracker.rooms.objects.incoming)
         received = await asyncio.to_thread(upload.put)
     await call.write(lambda tx: files.put(tx, place, received))
-    return EMPTY
+    return Response()
 
 
 async def _download(call: Call) -> Response:
@@ -153,7 +153,9 @@ def told_files(listed: Iterable[Listed], folder: str = "") -> list[FileMessage]:
         folder: what stands before each name.
     """
     return [
-        FileMessage(path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes)
+        FileMessage(
+            path=folder + each.name, is_dir=each.size_bytes is None, file_size=each.size_bytes or None
+        )
         for each in sorted(listed, key=lambda each: each.name)
     ]
 
@@ -189,7 +191,7 @@ ROUTES = (
     Route("GET", "mlflow/artifacts/list", _list_of_run, _R),
     Route("GET", "mlflow-artifacts/presigned/{path:path}", _no_url, _R),
     Route("POST", "mlflow/artifacts/presigned-upload-url", _no_url, _W),
-    Route("POST", "mlflow/artifacts/presigned-download-url", _no_url, _R),
+    Route("POST", "mlflow/artifacts/presigned-download-url", _no_url, _W),
 )
 """The methods, by their paths below `/api/2.0/`."""
 

@@ -235,8 +235,10 @@ async def _delete_tag(call: Call) -> Any:
 
 async def _search(call: Call) -> Any:
     asked = await message(call, _Search)
+    if not asked.experiment_ids:
+        raise missing_value("experiment_ids")
     wanted = Search(
-        experiments=tuple(limits.experiment(each) for each in asked.experiment_ids or ()),
+        experiments=tuple(map(limits.experiment, asked.experiment_ids)),
         filter=" and ".join(filter(None, [asked.filter or "", *_on(asked.datasets or ())])),
         order_by=tuple(map(_order, asked.order_by or ())),
         limit=limits.results(asked.max_results or _FEW, _MOST_PER_PAGE),

@@ -9,7 +9,7 @@ from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import invalid, missing_value
-from mlwright.server.protocols.mlflow.told import RUN_NAME, USER
+from mlwright.server.protocols.mlflow.told import CLIENTS_USER, RUN_NAME, USER
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
 from mlwright.tracking.reports import Reports, RunData, data_of
@@ -82,8 +82,8 @@ async def _create(call: Call) -> Any:
             f"Both 'run_name' argument and '{RUN_NAME}' tag are specified, but with different values"
             f" (run_name={name[:100]!r}, {RUN_NAME}={tagged[:100]!r})."
         )
-    if asked.user_id:
-        tags.setdefault(USER, limits.value(asked.user_id, "user_id"))
+    if asked.user_id and tags.get(USER) != asked.user_id:
+        tags[CLIENTS_USER] = limits.value(asked.user_id, "user_id")
     reports = call.tracker.reports
 
     def begin(tx: Transaction) -> Run:
@@ -105,7 +105,7 @@ async def _get(call: Call) -> Any:
 
 
 def _one(source: Source, reports: Reports, run: RunId) -> dict[str, Any]:
-    return {"run": told.runs(source, [reports.get(source, run)])[0]}
+    return {"run": {"outputs": {}} | told.runs(source, [reports.get(source, run)])[0]}
 
 
 async def _update(call: Call) -> Any:

@@ -15,6 +15,8 @@ from mlwright.tracking.run import Run, RunState
 
 RUN_NAME, USER = "mlflow.runName", "mlflow.user"
 """Tags that say what a run is called, and whose it is."""
+CLIENTS_USER = "mlwright.user_id"
+"""A tag for whom a client names beside its tags, where these say otherwise; it is told as the user alone."""
 STATES = {
     "RUNNING": RunState.RUNNING,
     "SCHEDULED": RunState.SCHEDULED,
@@ -35,6 +37,7 @@ class ExperimentMessage(Message):
     lifecycle_stage: str
     last_update_time: int
     creation_time: int
+    workspace: str
     tags: list[Tag] | None = None
 
 
@@ -93,6 +96,7 @@ def experiment(found: Experiment) -> ExperimentMessage:
         lifecycle_stage=_stage(found.deleted_us),
         last_update_time=found.updated_us // 1000,
         creation_time=found.created_us // 1000,
+        workspace="default",  # MLflow's word for a part of a server; there is one
         tags=_pairs(found.tags) or None,
     )
 
@@ -108,7 +112,7 @@ def info(found: Run, tags: Mapping[str, str]) -> InfoMessage:
         run_uuid=found.id,
         experiment_id=str(found.experiment_id),
         run_name=found.title,
-        user_id=tags.get(USER, ""),
+        user_id=tags.get(CLIENTS_USER) or tags.get(USER, ""),
         status=_STATUSES[found.state],
         start_time=found.created_us // 1000,
         end_time=None if found.finished_us is None else found.finished_us // 1000,
@@ -134,8 +138,8 @@ def run(found: Run, data: RunData, links: Sequence[ModelLink] = ()) -> dict[str,
         ]
     if data.params:
         reported["params"] = _pairs(data.params)
-    if data.tags:
-        reported["tags"] = _pairs(data.tags)
+    if tags := {key: value for key, value in data.tags.items() if key != CLIENTS_USER}:
+        reported["tags"] = _pairs(tags)
     inputs: dict[str, Any] = {}
     if data.inputs:
         inputs["dataset_inputs"] = [_input(each) for each in data.inputs]
