@@ -312,6 +312,26 @@ def test_a_version_keeps_its_files_whatever_becomes_of_their_source(up: Up, root
         ]
 
 
+def test_a_logged_model_is_the_source_of_a_version(up: Up, root: Path) -> None:
+    """What names a logged model gives its files; a run beside it may be one that nobody knows."""
+    made = up.post("logged-models", {"experiment_id": "0", "name": "net"}).json["model"]["info"]
+    place = made["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    up.ask("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{place}/MLmodel", b"flavors:\n  onnx:\n    data: m\n")
+    up.post("registered-models/create", {"name": "net"})
+    asked = {"name": "net", "source": f"models:/{made['model_id']}", "model_id": made["model_id"]}
+
+    first = up.post("model-versions/create", asked).json["model_version"]
+    second = up.post("model-versions/create", {**asked, "run_id": "elsewhere"}).json["model_version"]
+    other = up.post("model-versions/create", {**asked, "source": "models:/m-" + "0" * 32})
+
+    assert (first["run_id"], second["run_id"]) == ("", "elsewhere")
+    assert other.refused == (400, "INVALID_PARAMETER_VALUE")
+    tags = up.get(f"logged-models/{made['model_id']}").json["model"]["info"]["tags"]
+    assert json.loads(tags[0]["value"]) == [{"name": "net", "version": 1}, {"name": "net", "version": 2}]
+    with Project.open(root) as project:
+        assert project.models.detail("net@2").artifact.type == "mlflow.onnx"
+
+
 def test_autolog_registers_what_was_fitted(up: Up, tmp_path: Path) -> None:
     """scikit-learn's autologger makes run, logged model and version by one call of fit."""
     told = client(

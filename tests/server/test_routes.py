@@ -25,7 +25,6 @@ def test_a_route_without_a_permission_cannot_be_made() -> None:
 
 
 READING = {
-    "artifacts/presigned-download-url",
     "experiments/search",
     "logged-models/search",
     "registered-models/get-latest-versions",

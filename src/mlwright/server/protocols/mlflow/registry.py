@@ -16,6 +16,7 @@ from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
 from mlwright.server.tracker import Tracker
+from mlwright.tracking.texts import held
 from mlwright.versioning.filters import Page, search_models, search_versions
 from mlwright.versioning.registered import RegisteredModel
 from mlwright.versioning.reported import ReportedVersion, ReportedVersions, stage_named
@@ -217,8 +218,10 @@ async def _create_version(call: Call) -> Any:
     asked = await message(call, _CreateVersion, "name", "source")
     name, versions = models.name_of(asked.name), call.tracker.versions
     given = sources.Given(
-        source=limits.value(asked.source, "source", limits.DATASET_SOURCE_LENGTH),
-        run_id=asked.run_id,
+        source=held(limits.value(asked.source, "source", limits.DATASET_SOURCE_LENGTH), "a source"),
+        run_id=None
+        if asked.run_id is None
+        else held(limits.value(asked.run_id, "run_id"), "the id of a run"),
         model_id=asked.model_id,
         run_link=models.description_of(asked.run_link),
         description=models.description_of(asked.description),

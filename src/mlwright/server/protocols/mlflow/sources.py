@@ -6,6 +6,7 @@ registered. Nothing that names a file, a host or a bucket is ever opened.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NoReturn
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,8 @@ from mlwright.workflow.mlmodel import READ, READ_BYTES, flavor_of, known_of
 
 _GIT = "mlflow.source.git."
 _SHOWN = 200
+_LOGGED = re.compile(r"m-[0-9a-f]{32}")
+"""The id of a logged model."""
 
 
 class Given(Struct, frozen=True):
@@ -58,7 +61,7 @@ def reported(source: Source, tracker: Tracker, given: Given) -> Reported:
         description=given.description,
         tags=given.tags,
     )
-    if scheme == "models" and not parts[0].startswith("m-"):
+    if scheme == "models" and _LOGGED.fullmatch(parts[0]) is None:
         return _copied(tracker, told, _version(source, tracker, parts, given), given)
     if given.model_id:
         model = _model(source, tracker, given)
@@ -67,7 +70,7 @@ def reported(source: Source, tracker: Tracker, given: Given) -> Reported:
         inside = root + parts[1:] if scheme == "models" and parts[0] == model.id else parts
     else:
         root, inside = _of_run(source, tracker, scheme, parts, given)
-    if inside[: len(root)] != root or (scheme == "runs" and given.model_id):
+    if inside[: len(root)] != root:
         _refuse(given, "model_id" if given.model_id else "run_id")
     return _frozen(source, tracker, told, "/".join(inside))
 
@@ -163,7 +166,7 @@ def _frozen(source: Source, tracker: Tracker, told: Reported, place: str) -> Rep
     tree = Tree(tuple(Entry(path, file.size_bytes, file.digest) for path, file in sorted(found.items())))
     texts = {name: _content(tracker, found[name]) for name in READ if name in found}
     known = known_of(texts)
-    run = RunId(told.run_id)
+    run = _known_run(source, tracker, told.run_id)
     told = msgspec.structs.replace(
         told,
         tree=tracker.rooms.objects.put(tree.encode(), kind=KIND).digest,
@@ -182,6 +185,14 @@ def _frozen(source: Source, tracker: Tracker, told: Reported, place: str) -> Rep
         metrics={each.name: each.value for each in data.metrics if each.value == each.value},
         parameters=dict(data.params),
     )
+
+
+def _known_run(source: Source, tracker: Tracker, identity: str) -> RunId | None:
+    """The run of an id, if there is one: beside a logged model a client may name any."""
+    try:
+        return tracker.reports.get(source, RunId(identity)).id if identity else None
+    except NotFound:
+        return None
 
 
 def _keep(tracker: Tracker, file: File) -> None:
