@@ -114,6 +114,12 @@ class Up:
             "tags": {each["key"]: each["value"] for each in data.get("tags", [])},
         }
 
+    def hang_up(self) -> None:
+        """Let go of the connection that is kept: a server ends one that was long unused."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         os.kill(self.process.pid, number)

@@ -145,7 +145,7 @@ def test_what_the_client_logs_it_finds_again(up: Up, tmp_path: Path) -> None:
             mlflow.log_artifacts(str(folder), "all")
             mlflow.log_artifact(str(folder / "empty"), "again")
             mlflow.log_artifact(str(folder / "sub" / "deeper" / "big.bin"))
-        uri = run.info.artifact_uri
+        uri, client = run.info.artifact_uri, mlflow.MlflowClient()
 
         def listed(path=""):
             found = mlflow.artifacts.list_artifacts(artifact_uri=uri + path)
@@ -156,6 +156,7 @@ def test_what_the_client_logs_it_finds_again(up: Up, tmp_path: Path) -> None:
         print(json.dumps({
             "top": listed(), "sub": listed("/all/sub"),
             "file": listed("/table.json"), "none": listed("/nowhere"),
+            "of run": [each.path for each in client.list_artifacts(run.info.run_id, "all/sub")],
             "text": mlflow.artifacts.load_text(uri + "/texts/über uns.txt"),
             "dict": mlflow.artifacts.load_dict(uri + "/d/e/f.json"),
             "table": mlflow.load_table("table.json", [run.info.run_id]).to_dict("list"),
@@ -176,6 +177,7 @@ def test_what_the_client_logs_it_finds_again(up: Up, tmp_path: Path) -> None:
     assert [name for name, _, _ in told["top"][3:]] == ["d", "plots", "table.json", "texts"]
     assert told["sub"] == [["deeper", True, None]]
     assert told["file"] == told["none"] == []
+    assert told["of run"] == ["all/sub/deeper"]
     assert told["text"] == "안녕, wörld"
     assert told["dict"] == {"a": [1, 2]}
     assert told["table"] == {"x": [1, 2, 3], "y": ["a", "b", "c"]}

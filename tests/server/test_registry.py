@@ -127,6 +127,7 @@ def up(root: Path) -> Iterator[Up]:
 def client(up: Up, folder: Path, code: str, *arguments: object) -> Any:
     """What a script with MLflow's own client prints last, as JSON."""
     ran = run_client(code, up.url, folder, *arguments)
+    up.hang_up()
     assert ran.returncode == 0, ran.stderr[-3000:]
     return json.loads(ran.stdout.splitlines()[-1])
 

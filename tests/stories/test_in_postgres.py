@@ -106,6 +106,7 @@ def test_a_project_with_its_records_in_postgresql(postgres: Postgres, make_proje
     assert "reused" in do("run", "flow")
 
 
+@pytest.mark.soak
 def test_a_run_survives_restarts_of_the_server(postgres: Postgres, make_project: Maker) -> None:
     """While a pipeline goes on, its database goes away and comes back: the run ends as if nothing was."""
     if postgres.server is None:

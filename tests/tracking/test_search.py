@@ -159,7 +159,9 @@ def passes(known: Known, entity: str, key: str, sign: str, value: Any) -> bool:
         return SIGNS[sign](there, value)
     if sign in ("IN", "NOT IN"):
         return (there in value) is (sign == "IN")
-    return like(there, value) if sign == "LIKE" else like(lowered(there), lowered(value))
+    if sign == "LIKE":
+        return like(there, value)
+    return like(lowered(there), lowered(value))
 
 
 def in_order(found: list[Known], order: list[tuple[str, str, bool]]) -> list[Known]:
@@ -238,6 +240,9 @@ orders = st.lists(
 )
 @example([], [(("metric", "m"), True)], (0, 1), "active", 2, 0)
 @example([("metric", "m", ("!=", 1.0))], [(("metric", "m"), False)], (0,), "all", 3, 0)
+@example([("metric", "m", ("IS NOT NULL", None))], [(("metric", "m"), False)], (0, 1), "all", 2, 0)
+@example([("metric", "m", ("IS NULL", None))], [(("metric", "m"), False)], (0, 1), "all", 2, 0)
+@example([("attribute", "run_name", ("ILIKE", "É"))], [], (0, 1), "all", 2, 0)
 def test_a_search_finds_what_mlflow_would(
     world: tuple[Database, list[Known]],
     asked: list[Any],

@@ -138,10 +138,12 @@ def _of_text(column: str, asked: Comparison, draft: Parameters) -> str:
     if asked.sign in ("IN", "NOT IN"):
         return f"{column} {asked.sign} {draft.places(texts)}"
     if asked.sign in ("LIKE", "ILIKE"):
-        place = draft.place(_pattern(asked))
+        pattern = _pattern(asked)
         if asked.sign == "LIKE":
-            return f"{column} LIKE {place} ESCAPE '!'"
-        return f"lower({column}) LIKE lower({place}) ESCAPE '!'"
+            return f"{column} LIKE {draft.place(pattern)} ESCAPE '!'"
+        # As the database lowers a column: the letters of ASCII alone, in every locale.
+        small = "".join(each.lower() if each.isascii() else each for each in pattern)
+        return f"lower({column}) LIKE {draft.place(small)} ESCAPE '!'"
     return f"{column} {'<>' if asked.sign == '!=' else '='} {draft.place(asked.value)}"
 
 

@@ -135,8 +135,11 @@ class _Search:
         if driver is not None or self._walked is None:
             return ["all"]
         signs = {asked.sign for asked in self._wanted.where if is_of(asked, self._wanted.order[0])}
+        if "IS NULL" in signs:
+            return ["missing"]
         first = int(self._mark.keys[0]) if self._mark.keys else 0
-        return list(PARTS[first : 3 if not signs else 2 if signs == {"!="} else 1])
+        # Of NaN nothing holds but that it is there, and that it differs.
+        return list(PARTS[first : 3 if not signs else 2 if signs <= {"!=", "IS NOT NULL"} else 1])
 
     def statement(self, part: Part, driver: Comparison | None, limit: int) -> Statement:
         """What is read for a part of the answer."""

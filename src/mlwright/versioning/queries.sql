@@ -301,6 +301,10 @@ UPDATE removed SET name = :new WHERE kind = 'model' AND name = :name;
 -- The versions of a model are found by its name.
 UPDATE search SET name = :new WHERE kind = 'model' AND name = :name;
 
+-- name: rename_in_search (postgres)
+-- The versions of a model are found by its name; their words are to be read again.
+UPDATE search SET name = :new, words = NULL WHERE kind = 'model' AND name = :name;
+
 -- name: made_here_under
 -- A version under a model's name that was not reported by a client.
 SELECT number FROM version WHERE kind = 'model' AND name = :name
@@ -323,7 +327,7 @@ SELECT version.id AS id, version.name AS name, number, artifact_id, digest, size
     (SELECT to_id FROM edge WHERE from_kind = 'version' AND from_id = version.id AND role = 'run' LIMIT 1) AS run
 FROM version JOIN artifact ON artifact.id = version.artifact_id
 LEFT JOIN reported_version ON version_id = version.id
-WHERE version.kind = 'model' AND version.name = :name AND (:number IS NULL OR number = :number) ORDER BY number;
+WHERE version.kind = 'model' AND version.name = :name AND number = coalesce(:number, number) ORDER BY number;
 
 -- name: reported_by_id
 -- A version of a model as a client knows it, by its id.
