@@ -42,11 +42,8 @@ def normal(answers: dict[str, Any], *places: tuple[str, str]) -> dict[str, Any]:
     known: dict[str, str] = {}
     for value in answers.values():
         _collect(value, known)
-    long = {value: name for value, name in known.items() if len(value) > 12}
-    pattern = re.compile(
-        "|".join(map(re.escape, sorted([*long, *(each for each, _ in places)], key=len)[::-1])) or "$^"
-    )
-    table = long | dict(places)
+    table = {value: name for value, name in known.items() if len(value) > 12} | dict(places)
+    pattern = re.compile("|".join(map(re.escape, sorted(table, key=len, reverse=True))) or "(?!)")
     return {
         step: _normal("", value, known, lambda text: pattern.sub(lambda found: table[found[0]], text))
         for step, value in answers.items()

@@ -18,7 +18,7 @@ def page(table: Table) -> str:
     Args:
         table: makes a table of a head and rows.
     """
-    counts = [f"{count} for {step}" for each in ALL.values() for step, count in each.requests.items()]
+    counts = [f"{count} for one {step}" for each in ALL.values() for step, count in each.requests.items()]
     parts = [
         "# MLflow's protocol, call by call",
         "What [MLflow's protocol](mlflow.md) says is tested. Each scenario below is run by the unmodified"
@@ -26,7 +26,7 @@ def page(table: Table) -> str:
         " compared value by value: names that a server makes up (ids, names of runs), times and addresses may"
         " differ, numbers not in one bit. Of a refusal, its `error_code` and its status are compared; the"
         " sentence is each server's own. The client sends as many requests to either server:"
-        f" {' and '.join(counts)}.",
+        f" {' and '.join(counts)} (a new process asks once more, for `server-info`, and keeps that answer).",
         "Paths stand below `/api/2.0/mlflow/`, `/api/3.0/mlflow/`, `/ajax-api/2.0/mlflow/` and"
         " `/ajax-api/3.0/mlflow/`; those of `mlflow-artifacts` below `/api/2.0/` and its kin.",
         "## Clients",

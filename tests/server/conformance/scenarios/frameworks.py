@@ -88,7 +88,7 @@ def sklearn_autolog(s: Session) -> None:
     "GET model-versions/get-download-uri",
     shows=("`mlflow.sklearn.log_model`", '`mlflow.pyfunc.load_model("models:/name@champion")`'),
     needs=("sklearn",),
-    requests={"load by alias": 13},
+    requests={"load by alias": 12},
 )
 def a_model_by_its_alias(s: Session) -> None:
     """A model is logged, registered, given an alias, and loaded by that."""
