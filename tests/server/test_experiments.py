@@ -24,6 +24,7 @@ def test_an_experiment_is_told_as_it_was_made(up: Up) -> None:
         "name": "made",
         "artifact_location": f"mlflow-artifacts:/{identity}",
         "lifecycle_stage": "active",
+        "workspace": "default",
     }
 
 

@@ -71,8 +71,8 @@ def test_each_form_means_what_it_says(text: str, reference: Reference) -> None:
 )
 def test_what_is_no_reference_is_refused(text: str) -> None:
     """What only resembles a reference is refused, and the message shows how to write one."""
-    with pytest.raises(Invalid, match=re.escape("is not a model reference")) as refusal:
-        parse_reference(text, "model")
+    with pytest.raises(Invalid, match=re.escape("is not a dataset reference")) as refusal:
+        parse_reference(text, "dataset")
 
     assert "@3" in str(refusal.value.hint)
 

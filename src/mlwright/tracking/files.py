@@ -183,13 +183,14 @@ class Files:
         """
         match place.split("/"):
             case [experiment, "models", identity, "artifacts", *inside]:
-                kind, what = "logged_model", "logged model"
+                kind, query = "logged_model", _SQL["owner_logged_model"]
             case [experiment, identity, "artifacts", *inside]:
-                kind, what = "run", "run"
+                kind, query = "run", _SQL["owner_run"]
             case _:
                 return None
-        found = source.read(_SQL[f"owner_{kind}"], id=identity)
+        found = source.read(query, id=identity)
         if not found or str(found[0]["experiment_id"]) != experiment:
+            what = kind.replace("_", " ")
             raise NotFound(
                 f"there is no {what} {cut(identity, _SHOWN)!r} in experiment {cut(experiment, _SHOWN)!r}"
             )

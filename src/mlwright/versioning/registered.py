@@ -105,8 +105,14 @@ class Registered:
                 hint="point an alias at it, or register it under the other name too",
             )
         tx.execute(_SQL["rename_registered"], name=name, new=new, at_us=now_us())
-        for query in ("versions", "aliases", "alias_moves", "removals", "in_search"):
-            tx.execute(_SQL[f"rename_{query}"], name=name, new=new)
+        for query in (
+            _SQL["rename_versions"],
+            _SQL["rename_aliases"],
+            _SQL["rename_alias_moves"],
+            _SQL["rename_removals"],
+            _SQL["rename_in_search"],
+        ):
+            tx.execute(query, name=name, new=new)
         events.record(tx, "model.renamed", _end(new), was=name)
         return self.get(tx, new)
 
