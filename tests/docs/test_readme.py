@@ -17,6 +17,7 @@ from tests.docs.pages import ROOT, Reader, Unlike, blocks, missing
         "docs/tutorial/02-pipelines.md",
         "docs/tutorial/03-datasets.md",
         "docs/tutorial/04-four-versions.md",
+        "docs/tutorial/05-tracking.md",
     ],
 )
 def test_what_a_page_says_is_what_a_reader_gets(page: str, tmp_path: Path) -> None:

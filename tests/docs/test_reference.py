@@ -28,6 +28,7 @@ TWINS = [
     ("docs/tutorial/02-pipelines.md", "docs/tutorial/02-pipelines.ko.md"),
     ("docs/tutorial/03-datasets.md", "docs/tutorial/03-datasets.ko.md"),
     ("docs/tutorial/04-four-versions.md", "docs/tutorial/04-four-versions.ko.md"),
+    ("docs/tutorial/05-tracking.md", "docs/tutorial/05-tracking.ko.md"),
 ]
 
 
