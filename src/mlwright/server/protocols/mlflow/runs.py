@@ -105,7 +105,7 @@ async def _get(call: Call) -> Any:
 
 
 def _one(source: Source, reports: Reports, run: RunId) -> dict[str, Any]:
-    return {"run": {"outputs": {}} | told.runs(source, [reports.get(source, run)])[0]}
+    return {"run": told.runs(source, [reports.get(source, run)])[0]}
 
 
 async def _update(call: Call) -> Any:

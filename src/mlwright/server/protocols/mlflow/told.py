@@ -155,7 +155,7 @@ def runs(source: Source, found: Sequence[Run]) -> list[dict[str, Any]]:
     """Many runs with what was reported of them."""
     ids = [each.id for each in found]
     data, links = data_of(source, ids), links_of(source, ids)
-    return [run(each, data[each.id], links[each.id]) for each in found]
+    return [{"outputs": {}} | run(each, data[each.id], links[each.id]) for each in found]
 
 
 def _made(link: ModelLink) -> dict[str, Any]:
