@@ -11,15 +11,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from _figures import Figure
+from _figures import Figure, medians
 from _filled import fill_ours, fill_theirs
 from _recorded import Asked, Load, ask, ask_all, found_in, recording
 from _servers import PEER, Served, ours, theirs
 
+_PEER = "mlflow server"
+_ASKED = {
+    "points per second, 1,000 in a call": "20 times",
+    "log_metric per second, 8 clients": "20 times",
+    "the same: 99 of 100 within (ms)": "0.1",
+    "a run with 10 parameters and 5 metrics (ms)": "",
+}
+"""What is asked over HTTP, and what is to be reached."""
 _CLIENTS = 8
 _POINTS = 1000
 _CLIENT = """
-import sys, time
+import statistics, sys, time
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
@@ -28,10 +36,12 @@ client = MlflowClient(sys.argv[1])
 experiment = client.create_experiment(sys.argv[2])
 
 def seconds(work, times):
-    began = time.perf_counter()
+    took = []
     for number in range(times):
+        began = time.perf_counter()
         work(number)
-    return (time.perf_counter() - began) / times
+        took.append(time.perf_counter() - began)
+    return statistics.median(took)
 
 run = client.create_run(experiment).info.run_id
 now = int(time.time() * 1000)
@@ -49,7 +59,7 @@ def run_with_fifteen(_):
 times = int(sys.argv[3])
 print(
     seconds(lambda number: client.log_metric(run, "single", number / 7, step=number), times),
-    seconds(lambda _: client.log_batch(run, metrics=batch), 1),
+    seconds(lambda _: client.log_batch(run, metrics=batch), times),
     seconds(run_with_fifteen, times),
     seconds(lambda _: client.search_runs(
         [experiment], "metrics.m4 > 0.1", max_results=100, order_by=["metrics.m4 DESC"]
@@ -71,72 +81,59 @@ class Requests:
 
 
 def protocol() -> Iterator[Figure]:
+    """Both servers are up; one is asked at a time, in turns. MLflow's is asked less often."""
     with _both() as (mine, peer, requests):
-        yield Figure("start to the first answer (s)", mine.started_s, peer.started_s, "mlflow server", "1.5")
-        yield from _points(mine, peer, requests)
-        yield from _singles(mine, peer, requests)
-        yield from _runs(mine, peer, requests)
+        yield Figure("start to the first answer (s)", mine.started_s, peer.started_s, _PEER, "1.5")
+        took = medians(
+            lambda _: _asked("ours", mine, requests, batches=20, singles=100, runs=20),
+            lambda _: _asked("theirs", peer, requests, batches=2, singles=5, runs=3),
+        )
+        for what, reach in _ASKED.items():
+            yield Figure(what, took[f"ours {what}"], took[f"theirs {what}"], _PEER, reach)
         yield from _client(mine, peer)
         held = [served.peak_bytes() / 2**20 for served in (mine, peer)]
-        yield Figure("memory at its highest, all processes (MiB)", *held, "mlflow server", "200")
+        yield Figure("memory at its highest, all processes (MiB)", *held, _PEER, "200")
 
 
 def search() -> Iterator[Figure]:
+    """The client's own request for the best 100."""
     with _both(filled=10_000) as (mine, peer, requests):
         best = requests.search
-        took = [
-            _load(served, [[_told(served, best, experiment_ids=["0"])] * times])
-            for served, times in ((mine, 200), (peer, 5))
-        ]
-        yield Figure("best 100 of 10,000 runs (ms)", took[0].p50_ms, took[1].p50_ms, "mlflow server", "5")
+        took = medians(lambda _: _best("ours", mine, best, 50), lambda _: _best("theirs", peer, best, 1))
+        yield Figure("best 100 of 10,000 runs (ms)", took["ours"], took["theirs"], _PEER, "5")
     with _mine(filled=100_000) as mine:
-        many = _load(mine, [[_told(mine, best, experiment_ids=["0"])] * 100])
-        yield Figure("best 100 of 100,000 runs (ms)", many.p50_ms, took[0].p50_ms, "of 10,000 runs", "15")
+        many = medians(lambda _: _best("ours", mine, best, 50))
+        yield Figure("best 100 of 100,000 runs (ms)", many["ours"], took["theirs"], "of 10,000 runs", "15")
 
 
-def _points(mine: Served, peer: Served, requests: Requests) -> Iterator[Figure]:
-    took = []
-    for served, times in ((mine, 100), (peer, 5)):
-        run = _new_run(served, requests)
-        batches = [_moved(requests.log_batch, served, run, number * _POINTS) for number in range(times)]
-        took.append(_load(served, [batches]))
-    rates = [load.per_s * _POINTS for load in took]
-    yield Figure("points per second, 1,000 in a call", *rates, "mlflow server", "20 times")
+def _best(who: str, served: Served, search: Asked, times: int) -> dict[str, float]:
+    return {who: _load(served, [[_told(served, search, experiment_ids=["0"])] * times]).p50_ms}
 
 
-def _singles(mine: Served, peer: Served, requests: Requests) -> Iterator[Figure]:
-    took = []
-    for served, times in ((mine, 500), (peer, 20)):
-        runs = [_new_run(served, requests) for _ in range(_CLIENTS)]
-        took.append(
-            _load(
-                served,
-                [
-                    [_moved(requests.log_metric, served, run, number) for number in range(times)]
-                    for run in runs
-                ],
-            )
-        )
-    yield Figure(
-        f"log_metric per second, {_CLIENTS} clients",
-        took[0].per_s,
-        took[1].per_s,
-        "mlflow server",
-        "20 times",
+def _asked(
+    who: str, served: Served, requests: Requests, *, batches: int, singles: int, runs: int
+) -> dict[str, float]:
+    """One round: so many batches of points, so many single points of each client, so many runs."""
+    run = _new_run(served, requests)
+    points = _load(
+        served, [[_moved(requests.log_batch, served, run, number * _POINTS) for number in range(batches)]]
     )
-    yield Figure("the same: 99 of 100 within (ms)", took[0].p99_ms, took[1].p99_ms, "mlflow server", "0.1")
-
-
-def _runs(mine: Served, peer: Served, requests: Requests) -> Iterator[Figure]:
-    took = []
-    for served, times in ((mine, 100), (peer, 5)):
-        began = time.perf_counter()
-        for _ in range(times):
-            run = _new_run(served, requests)
-            for asked in (requests.fifteen, requests.end_run):
-                ask(served.url, _moved(asked, served, run, 0))
-        took.append((time.perf_counter() - began) / times * 1000)
-    yield Figure("a run with 10 parameters and 5 metrics (ms)", *took, "mlflow server")
+    clients = [_new_run(served, requests) for _ in range(_CLIENTS)]
+    alone = _load(
+        served,
+        [
+            [_moved(requests.log_metric, served, each, number) for number in range(singles)]
+            for each in clients
+        ],
+    )
+    began = time.perf_counter()
+    for _ in range(runs):
+        run = _new_run(served, requests)
+        for asked in (requests.fifteen, requests.end_run):
+            ask(served.url, _moved(asked, served, run, 0))
+    each_ms = (time.perf_counter() - began) / runs * 1000
+    values = (points.per_s * _POINTS, alone.per_s, alone.p99_ms, each_ms)
+    return {f"{who} {what}": value for what, value in zip(_ASKED, values, strict=True)}
 
 
 def _client(mine: Served, peer: Served) -> Iterator[Figure]:
@@ -144,7 +141,7 @@ def _client(mine: Served, peer: Served) -> Iterator[Figure]:
     told = [_clients_own(served, times) for served, times in ((mine, 20), (peer, 5))]
     names = ("log_metric", "log_batch of 1,000", "a run with 15 values", "search_runs")
     for name, one, other in zip(names, *told, strict=True):
-        yield Figure(f"the client itself: {name} (ms)", one * 1000, other * 1000, "mlflow server")
+        yield Figure(f"the client itself: {name} (ms)", one * 1000, other * 1000, _PEER)
 
 
 def _clients_own(served: Served, times: int) -> list[float]:
