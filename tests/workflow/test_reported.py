@@ -11,7 +11,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel.errors import Invalid
-from mlwright.tracking import Metric, Point, Reports, Run, RunState
+from mlwright.tracking import Input, Metric, Point, Reports, Run, RunState
 from mlwright.workflow.bundle import bundle_of
 from mlwright.workflow.cancel import cancel, plan_cancel
 from mlwright.workflow.compare import compare_runs
@@ -40,9 +40,10 @@ def reported(project: Project, name: str, value: float) -> Run:
     """A run that a client has reported, from its begin to its end."""
     reports = Reports(project.rooms.database)
     with project.rooms.database.transaction() as tx:
-        run = reports.begin(tx, experiment=0, name=name, started_us=2**62, tags={})
+        run = reports.begin(tx, experiment=0, name=name, started_us=2**62, tags={"team": "a\nb"})
         points = [Point("auc", value, step, step) for step in range(3)]
         reports.log(tx, run.id, points=points, params=[("trees", "100")])
+        reports.log_inputs(tx, run.id, [Input("iris", "d41d8cd9", "local", "{}")])
         return reports.update(tx, run.id, state=RunState.SUCCEEDED, finished_us=2**62 + 1)
 
 
@@ -61,6 +62,9 @@ def test_it_is_shown_as_far_as_it_is_known(opened: Opener) -> None:
     assert "first" in listed.stdout and "second" not in listed.stdout
     assert f"run {first.id} of reported first: succeeded" in shown.stdout
     assert "trees" in shown.stdout and "auc" in shown.stdout
+    assert "seed" not in shown.stdout
+    assert "  team  a\\nb\n" in shown.stdout
+    assert "  iris  d41d8cd9  local\n" in shown.stdout
     assert [each.name for each in compared.metrics] == ["auc"]
 
 

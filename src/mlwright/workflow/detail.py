@@ -12,7 +12,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import short
-from mlwright.tracking import Metric, Run, RunState
+from mlwright.tracking import Input, Metric, Run, RunState, data_of
 from mlwright.versioning import Artifact, artifact
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import attempts_at
@@ -36,7 +36,12 @@ class AttemptDetail(Struct, frozen=True):
 
 
 class RunDetail(Struct, frozen=True):
-    """A run and what stands behind it; `made_with` is by role: code, environment, data:NAME, ..."""
+    """A run and what stands behind it.
+
+    Args:
+        made_with: by role: code, environment, data:NAME, ...
+        tags, inputs: keys and values, and datasets, that a client told of it.
+    """
 
     run: Run
     parameters: dict[str, object]
@@ -44,6 +49,8 @@ class RunDetail(Struct, frozen=True):
     metrics: tuple[Metric, ...]
     attempts: tuple[AttemptDetail, ...]
     made_with: dict[str, End]
+    tags: dict[str, str]
+    inputs: tuple[Input, ...]
 
 
 def run_detail(rooms: Rooms, reference: str) -> RunDetail:
@@ -65,6 +72,7 @@ def run_detail(rooms: Rooms, reference: str) -> RunDetail:
             what, _, name = made.role.partition(":")
             kept = detail.outputs if what == "output" else detail.logged
             kept[name] = artifact(rooms.database, made.artifact)
+    told = data_of(rooms.database, [run.id])[run.id]
     return RunDetail(
         run,
         rooms.runs.parameters(run.id),
@@ -72,6 +80,8 @@ def run_detail(rooms: Rooms, reference: str) -> RunDetail:
         tuple(rooms.runs.metrics(run.id)),
         tuple(details),
         {edge.role: edge.earlier for edge in edges.made_from(rooms.database, run.end)},
+        told.tags,
+        tuple(told.inputs),
     )
 
 

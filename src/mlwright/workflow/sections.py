@@ -10,7 +10,8 @@ from msgspec import Struct
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
-from mlwright.kernel.words import counted, is_or_are, printable
+from mlwright.kernel.words import counted, cut, is_or_are, printable
+from mlwright.tracking.run import REPORTED
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.group import Group, element_of, groups_of
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _MIB = 2**20
 _SLOWEST = 10
 _LISTED = 20
+_TAG = 80
+"""Letters of a tag that are shown."""
 
 
 class Section(Struct, frozen=True):
@@ -46,7 +49,8 @@ def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bo
     """
     found = detail.run
     given: list[tuple[str, ...]] = [(name, str(value)) for name, value in detail.parameters.items()]
-    given.append(("seed", str(found.seed)))
+    if found.kind != REPORTED:
+        given.append(("seed", str(found.seed)))
     set_by_steps = [(name, str(value), "logged") for name, value in detail.logged_parameters.items()]
     if set_by_steps:
         given = [(*each, "") for each in given]
@@ -73,14 +77,20 @@ def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bo
     if detail.metrics:
         metrics = tuple((each.name, f"{each.value:.6g}") for each in detail.metrics)
         sections.append(Section("metrics", metrics))
+    if detail.tags:
+        sections.append(Section("tags", tuple((name, cut(tag, _TAG)) for name, tag in detail.tags.items())))
+    if detail.inputs:
+        sections.append(
+            Section("read", tuple((each.name, each.hash, each.source_type) for each in detail.inputs))
+        )
     logged = [
         (name, made.type, f"b3:{made.digest[:12]}", counted(made.size_bytes, "byte"), _by(each))
         for each in detail.attempts
         for name, made in each.logged.items()
     ]
     if logged:
-        cut = logged if every else logged[:_LISTED]
-        sections.append(Section("artifacts", tuple(cut), more=_rest(len(logged) - len(cut))))
+        listed = logged if every else logged[:_LISTED]
+        sections.append(Section("artifacts", tuple(listed), more=_rest(len(logged) - len(listed))))
     return sections
 
 
