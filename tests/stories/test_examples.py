@@ -114,8 +114,10 @@ def test_an_example_is_small_and_locked_as_this_project_is(name: str) -> None:
 
     assert (folder / "README.md").exists() and (folder / "pipelines").is_dir()
     assert sum(file.stat().st_size for file in files if ".mlwright" not in file.parts) < 100_000
-    both = locked.keys() & tested.keys()
-    assert {package: locked[package] for package in both} == {package: tested[package] for package in both}
+    # What our server is held against may have other versions: our lock then names two.
+    assert {
+        package for package in locked.keys() & tested.keys() if locked[package] - tested[package]
+    } == set()
     assert f"({name}/README.md)" in (EXAMPLES / "README.md").read_text()
 
 
