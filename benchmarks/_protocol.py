@@ -14,7 +14,7 @@ from pathlib import Path
 from _figures import Figure, medians
 from _filled import fill_ours, fill_theirs
 from _recorded import Asked, Load, ask, ask_all, found_in, recording
-from _servers import PEER, Served, ours, theirs
+from _servers import PEER, Served, make_project, ours, theirs
 
 _PEER = "mlflow server"
 _ASKED = {
@@ -159,6 +159,7 @@ def _clients_own(served: Served, times: int) -> list[float]:
 @contextmanager
 def _mine(filled: int = 0) -> Iterator[Served]:
     with tempfile.TemporaryDirectory(prefix="mlwright-benchmark-") as name:
+        make_project(Path(name))
         if filled:
             fill_ours(Path(name), filled)
         with ours(Path(name)) as served:

@@ -50,11 +50,14 @@ def _processes() -> Iterator[tuple[int, int]]:
             yield session, int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
+def make_project(folder: Path) -> None:
+    """A project in a folder that is there."""
+    (folder / "pyproject.toml").write_text(_PROJECT)
+
+
 @contextmanager
 def ours(folder: Path) -> Iterator[Served]:
-    """`mlwright up` of a project in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "pyproject.toml").write_text(_PROJECT)
+    """`mlwright up` of the project in a folder."""
     port = _free_port()
     with _served([MLWRIGHT, "up", "--port", str(port)], folder, port, {}) as served:
         yield served
