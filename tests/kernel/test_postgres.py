@@ -17,7 +17,7 @@ import pytest
 
 from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Conflict, Invalid, Unavailable
+from mlwright.kernel.errors import Busy, Conflict, Invalid, Unavailable
 from mlwright.kernel.events import record
 from mlwright.kernel.leases import take
 from mlwright.kernel.postgres import PostgresDatabase
@@ -239,12 +239,12 @@ def test_who_is_silent_in_the_middle_holds_up_nobody(
 def test_a_writer_that_keeps_the_lock_is_named_after_the_wait(
     database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When another transaction does not end within the busy time, Conflict says what to do."""
+    """When another transaction does not end within the busy time, Busy says what to do."""
     other = open_database(database.place.url)
     with other.transaction() as tx:
         tx.run("SET lock_timeout = '50ms'")
 
-    waits = pytest.raises(Conflict, match="another process has been writing")
+    waits = pytest.raises(Busy, match="another process has been writing")
     with database.transaction(), waits as raised, other.transaction():
         pass
 

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from mlwright.kernel.database import Database, all_migrations
-from mlwright.kernel.errors import Conflict, Corrupt, Unavailable
+from mlwright.kernel.errors import Busy, Corrupt, Unavailable
 from mlwright.kernel.sqlite import SqliteDatabase, file_system
 from mlwright.kernel.turnstile import Turnstile
 from tests.exams.database import ADD, DatabaseExam, Opener, names
@@ -153,11 +153,11 @@ def test_processes_open_migrate_and_write_at_once(tmp_path: Path) -> None:
 def test_a_writer_that_keeps_the_lock_is_named_after_the_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When another transaction does not end within the busy time, Conflict says what to do."""
+    """When another transaction does not end within the busy time, Busy says what to do."""
     monkeypatch.setattr("mlwright.kernel.sqlite._BUSY_MS", 50)
     one, two = SqliteDatabase(tmp_path / "metadata.db"), SqliteDatabase(tmp_path / "metadata.db")
 
-    waits = pytest.raises(Conflict, match="another process has been writing")
+    waits = pytest.raises(Busy, match="another process has been writing")
     with one.transaction(), waits as raised, two.transaction():
         pass
 
@@ -368,13 +368,13 @@ def test_damage_of_the_file_is_named(tmp_path: Path, damage: str) -> None:
 def test_who_waits_for_the_turnstile_too_long_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When somebody else stays the next, whoever comes after raises the same Conflict, and works later."""
+    """When somebody else stays the next, whoever comes after raises the same, and works later."""
     monkeypatch.setattr("mlwright.kernel.sqlite._BUSY_MS", 50)
     database = SqliteDatabase(tmp_path / "metadata.db")
 
     with Turnstile(tmp_path / "metadata.db").passing(1) as mine:
         assert mine
-        with pytest.raises(Conflict, match="another process has been writing"), database.transaction():
+        with pytest.raises(Busy, match="another process has been writing"), database.transaction():
             pass
 
     with database.transaction() as tx:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlwright.kernel.database import Database, Transaction
-from mlwright.kernel.errors import Conflict
+from mlwright.kernel.errors import Busy, Conflict
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.kernel.writer import Writer
 from tests.processes import run_python, start_python, until
@@ -333,7 +333,7 @@ def test_a_busy_database_is_said_after_the_wait(path: Path, monkeypatch: pytest.
 
     with other.transaction():
         writer.write(add(2))
-        with pytest.raises(Conflict, match="another process has been writing"):
+        with pytest.raises(Busy, match="another process has been writing"):
             writer.flush()
 
     assert writer.durable == 1

@@ -67,6 +67,12 @@ class Conflict(MlwrightError):
     title = "Conflict"
 
 
+class Busy(Conflict):
+    """Others have been writing for as long as is waited: the same again may well succeed."""
+
+    title = "Busy"
+
+
 class Corrupt(MlwrightError):
     """Bytes are not what their digest says."""
 

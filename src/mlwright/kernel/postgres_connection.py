@@ -16,7 +16,7 @@ from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
 
 from mlwright.kernel.database import Query
 from mlwright.kernel.dialect import placed
-from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, Unavailable
+from mlwright.kernel.errors import Busy, Conflict, Corrupt, Incompatible, Invalid, MlwrightError, Unavailable
 from mlwright.kernel.postgres_place import PostgresPlace
 
 OLDEST = 150_000
@@ -270,7 +270,7 @@ def _in_our_words(error: psycopg.Error, state: str, place: PostgresPlace) -> Mlw
         case psycopg.IntegrityError() | psycopg.DataError():
             return Conflict(f"the record contradicts one that is there: {_told(error)}", where=where)
         case errors.LockNotAvailable():
-            return Conflict(
+            return Busy(
                 f"another process has been writing to the workspace for {BUSY_S} s",
                 where=where,
                 hint="wait for it to finish, then try again",

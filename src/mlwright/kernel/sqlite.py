@@ -19,7 +19,7 @@ import apsw
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Migration, Queries
-from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Unavailable, disk_full
+from mlwright.kernel.errors import Busy, Conflict, Corrupt, Incompatible, Unavailable, disk_full
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.turnstile import Turnstile
 
@@ -356,8 +356,8 @@ def _say(error: apsw.Error, path: Path | str) -> None:
             ) from error
 
 
-def _busy(path: Path | str) -> Conflict:
-    return Conflict(
+def _busy(path: Path | str) -> Busy:
+    return Busy(
         f"another process has been writing to the workspace for {_BUSY_MS // 1000} s",
         where=str(path),
         hint="wait for it to finish, then try again",

@@ -11,11 +11,11 @@ from typing import Any
 from mlwright.compute import Executor
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Cancelled, Conflict, Incompatible, MlwrightError, WorkFailed
+from mlwright.kernel.errors import Busy, Cancelled, Conflict, Incompatible, MlwrightError, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.leases import Lease
-from mlwright.kernel.writer import Writer
+from mlwright.kernel.writer import Change, Writer
 from mlwright.tracking import Entry, Progress, Run, RunState
 from mlwright.versioning import Artifact
 from mlwright.workflow.attempts import AttemptState, begin
@@ -118,18 +118,28 @@ class Execution:
             self._rooms.lose_attempts(tx, self.run.id)
             self._durations.record(tx, self.run.project)
 
+        taken = 0
         try:
             self._records.send()
-            self._writer.write(change)
+            taken = self._writer.write(change)
             self._writer.close()
-        except Conflict:
-            return  # somebody declared it lost meanwhile, and that stays
-        except MlwrightError:
-            if error is None:
+        except MlwrightError as broken:
+            if _is_declared_lost(broken):
+                return
+            # What waits too long for others may lack the end alone, and that can be written once more.
+            whole = isinstance(broken, Busy) and self._writer.durable == taken - 1
+            if error is None and not whole:
                 raise
             # The writer could not go on, which is the error that is told; what can be is written without it.
-            with contextlib.suppress(MlwrightError), self._rooms.database.transaction() as tx:
+            self._end_without_writer(change, error)
+
+    def _end_without_writer(self, change: Change, error: MlwrightError | None) -> None:
+        try:
+            with self._rooms.database.transaction() as tx:
                 change(tx)
+        except MlwrightError as broken:
+            if error is None and not _is_declared_lost(broken):
+                raise
 
     def _start_ready(self) -> None:
         """Start what is ready while there is room for it: what is recorded as running can run."""
@@ -392,3 +402,8 @@ class Execution:
         if not self._flights.are_running:
             time.sleep(min(pause, _TICK_S))  # nothing else can happen until the next try is due
         return pause
+
+
+def _is_declared_lost(error: MlwrightError) -> bool:
+    """Whether somebody ended the run meanwhile, and that stays."""
+    return isinstance(error, Conflict) and not isinstance(error, Busy)

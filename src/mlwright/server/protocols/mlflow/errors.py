@@ -13,6 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from mlwright.kernel.errors import (
+    Busy,
     Conflict,
     Corrupt,
     DiskFull,
@@ -84,12 +85,12 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
             return 413, INVALID
         case NotFound():
             return 404, MISSING
-        case Invalid() | Conflict() | Incompatible():
-            return 400, INVALID
         case DiskFull():
             return 413, "RESOURCE_EXHAUSTED"
-        case Unavailable():
+        case Unavailable() | Busy():
             return 503, "TEMPORARILY_UNAVAILABLE"
+        case Invalid() | Conflict() | Incompatible():
+            return 400, INVALID
         case Corrupt():
             return 500, "DATA_LOSS"
     return 500, "INTERNAL_ERROR"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlwright.kernel.database import Source
-from mlwright.kernel.errors import Conflict
+from mlwright.kernel.errors import Busy, Conflict
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused, invalid
@@ -58,6 +58,8 @@ async def _create(call: Call) -> Any:
     experiments = call.tracker.experiments
     try:
         made = await call.write(lambda tx: experiments.create(tx, name, tags))
+    except Busy:
+        raise
     except Conflict as error:
         raise Refused(400, TAKEN, error.message) from None
     return {"experiment_id": str(made.id)}

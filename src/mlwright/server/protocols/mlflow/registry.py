@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from mlwright.kernel.database import Source, Transaction
-from mlwright.kernel.errors import Conflict
+from mlwright.kernel.errors import Busy, Conflict
 from mlwright.kernel.grammar import Comparison, parse_filter
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, models, sources
@@ -99,6 +99,8 @@ async def _create(call: Call) -> Any:
     tags, description = models.tags_of(asked.tags), models.description_of(asked.description)
     try:
         made = await call.write(lambda tx: names.create(tx, name, description=description, tags=tags))
+    except Busy:
+        raise
     except Conflict:
         raise Refused(400, TAKEN, f"Registered Model (name={name}) already exists.") from None
     return {"registered_model": models.model(made, ())}
@@ -134,6 +136,8 @@ async def _rename(call: Call) -> Any:
 
     try:
         return {"registered_model": await call.write(rename)}
+    except Busy:
+        raise
     except Conflict as error:
         raise Refused(400, TAKEN, error.message) from None
 
