@@ -62,7 +62,7 @@ def reported(source: Source, tracker: Tracker, given: Given) -> Reported:
         tags=given.tags,
     )
     if scheme == "models" and _LOGGED.fullmatch(parts[0]) is None:
-        return _copied(tracker, told, _version(source, tracker, parts, given), given)
+        return _copied(source, tracker, told, _version(source, tracker, parts, given), given)
     if given.model_id:
         model = _model(source, tracker, given)
         told = msgspec.structs.replace(told, run_id=given.run_id or model.run_id or "")
@@ -140,7 +140,9 @@ def _version(source: Source, tracker: Tracker, parts: list[str], given: Given) -
     return newest[-1]
 
 
-def _copied(tracker: Tracker, told: Reported, version: ReportedVersion, given: Given) -> Reported:
+def _copied(
+    source: Source, tracker: Tracker, told: Reported, version: ReportedVersion, given: Given
+) -> Reported:
     """The same files under another name; what they came of is that of the version."""
     if given.run_id not in {None, version.run_id} or given.model_id not in {None, version.model_id}:
         raise invalid(
@@ -153,7 +155,7 @@ def _copied(tracker: Tracker, told: Reported, version: ReportedVersion, given: G
         source=f"models:/{version.name}/{version.number}",
         copy_of=version.id,
         about=about,
-        run=version.run_id,
+        run=_known_run(source, tracker, version.run_id) or "",
         run_id=version.run_id,
         model_id=version.model_id,
     )

@@ -1,0 +1,32 @@
+"""Logged models and what is registered of them, asked by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlwright.app import Project
+from mlwright.kernel import edges
+from tests.server.conftest import Up
+
+
+def logged(up: Up, name: str) -> str:
+    """A new logged model's id, for which a name is registered too."""
+    up.post("registered-models/create", {"name": name})
+    made = up.post("logged-models", {"experiment_id": "0", "name": name}).json
+    return str(made["model"]["info"]["model_id"])
+
+
+def test_a_copy_comes_of_no_run_that_nobody_knows(up: Up, project: Path) -> None:
+    """What a client says of a run stands in the copy, and makes no edge where there is no such run."""
+    model = logged(up, "net")
+    asked = {"name": "net", "source": f"models:/{model}", "model_id": model, "run_id": "nonsense"}
+    up.post("model-versions/create", asked)
+
+    made = up.post("model-versions/create", {"name": "net", "source": "models:/net/1"})
+
+    copied = made.json["model_version"]
+    assert (copied["version"], copied["run_id"]) == ("2", "nonsense")
+    with Project.open(project) as opened:
+        end = opened.models.versions.resolve("net@2").end
+        roles = {edge.role for edge in edges.made_from(opened.rooms.database, end)}
+    assert "logged_model" in roles and "run" not in roles
