@@ -30,3 +30,11 @@ def test_a_copy_comes_of_no_run_that_nobody_knows(up: Up, project: Path) -> None
         end = opened.models.versions.resolve("net@2").end
         roles = {edge.role for edge in edges.made_from(opened.rooms.database, end)}
     assert "logged_model" in roles and "run" not in roles
+
+
+def test_an_experiment_beyond_64_bits_has_no_logged_models(up: Up) -> None:
+    """An id that no experiment can have is the request's fault."""
+    assert up.post("logged-models/search", {"experiment_ids": ["9" * 19]}).refused == (
+        400,
+        "INVALID_PARAMETER_VALUE",
+    )

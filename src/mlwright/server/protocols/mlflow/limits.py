@@ -118,11 +118,11 @@ def experiment(identity: str | None) -> int:
     """The id of an experiment; without one, that of the default.
 
     Raises:
-        Refused: it is no number.
+        Refused: it is no number, or none that an id can be.
     """
     if not identity:
         return DEFAULT
-    if _EXPERIMENT.fullmatch(identity) is None:
+    if _EXPERIMENT.fullmatch(identity) is None or not -(2**63) <= int(identity) < 2**63:
         raise invalid(f"Invalid experiment ID {identity[:100]!r}. Experiment ID must be a valid integer.")
     return int(identity)
 
