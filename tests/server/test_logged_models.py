@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+
+import pytest
 
 from mlwright.app import Project
 from mlwright.kernel import edges
-from tests.server.conftest import Up
+from tests.server.conftest import API, Up
 
 
 def logged(up: Up, name: str) -> str:
@@ -38,3 +41,22 @@ def test_an_experiment_beyond_64_bits_has_no_logged_models(up: Up) -> None:
         400,
         "INVALID_PARAMETER_VALUE",
     )
+
+
+@pytest.mark.parametrize("text", ["oops", "{}", "[" * 65_536, f'["{"x" * 65_530}"]'])
+def test_a_tag_that_lists_no_versions_is_named(up: Up, text: str) -> None:
+    """A client may write into the tag with the versions of a logged model what it likes."""
+    model = logged(up, "tagged")
+    tag = {"key": "mlflow.modelVersions", "value": text}
+    up.ask(
+        "PATCH",
+        f"{API}logged-models/{model}/tags",
+        json.dumps({"tags": [tag]}),
+        {"content-type": "application/json"},
+    )
+
+    asked = {"name": "tagged", "source": f"models:/{model}", "model_id": model}
+    refused = up.post("model-versions/create", asked)
+
+    assert refused.refused == (400, "INVALID_PARAMETER_VALUE")
+    assert "mlflow.modelVersions" in refused.message
