@@ -60,3 +60,14 @@ def test_a_tag_that_lists_no_versions_is_named(up: Up, text: str) -> None:
 
     assert refused.refused == (400, "INVALID_PARAMETER_VALUE")
     assert "mlflow.modelVersions" in refused.message
+
+
+def test_a_source_that_is_encoded_again_and_again_is_refused(up: Up) -> None:
+    """What decodes ten times without end is no source; it is not decoded on."""
+    model = logged(up, "encoded")
+    asked = {"name": "encoded", "source": f"models:/{model}/%{'25' * 1000}41", "model_id": model}
+
+    refused = up.post("model-versions/create", asked)
+
+    assert refused.refused == (400, "INVALID_PARAMETER_VALUE")
+    assert "again and again" in refused.message

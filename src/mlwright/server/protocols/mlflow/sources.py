@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,7 @@ from msgspec import Struct
 from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Corrupt, Invalid, NotFound
 from mlwright.kernel.ids import RunId
-from mlwright.server.protocols.mlflow import models
+from mlwright.server.protocols.mlflow import models, places
 from mlwright.server.protocols.mlflow.errors import invalid
 from mlwright.server.tracker import Tracker
 from mlwright.storage import Entry, Tree
@@ -81,9 +81,7 @@ def _parts(text: str) -> tuple[str, list[str]]:
     Raises:
         Refused: it is none of this server's.
     """
-    plain = text
-    while (unquoted := unquote(plain)) != plain:
-        plain = unquoted
+    plain = places.plain(text)
     try:
         parsed = urlsplit(plain)
     except ValueError:
