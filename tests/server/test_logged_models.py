@@ -9,6 +9,8 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel import edges
+from mlwright.server.protocols.mlflow.artifacts import PAGE
+from mlwright.tracking.files import Files
 from tests.server.conftest import API, Up
 
 
@@ -71,3 +73,25 @@ def test_a_source_that_is_encoded_again_and_again_is_refused(up: Up) -> None:
 
     assert refused.refused == (400, "INVALID_PARAMETER_VALUE")
     assert "again and again" in refused.message
+
+
+def test_many_files_are_told_page_by_page(up: Up, project: Path) -> None:
+    """More files than a page holds are all told, each once."""
+    model = logged(up, "wide")
+    wanted = {f"{number:05}" for number in range(PAGE + 5)}
+    with Project.open(project) as opened:
+        files = Files(opened.rooms.database, opened.rooms.objects)
+        with files.upload() as upload:
+            upload.write(b"x")
+            received = upload.put()
+        with opened.rooms.database.transaction() as tx:
+            for name in wanted:
+                files.put(tx, f"0/models/{model}/artifacts/{name}", received)
+
+    path = f"logged-models/{model}/artifacts/directories"
+    first = up.get(path).json
+    second = up.get(path, page_token=first["next_page_token"]).json
+
+    assert (len(first["files"]), len(second["files"])) == (PAGE, 5)
+    assert {each["path"] for each in first["files"] + second["files"]} == wanted
+    assert "next_page_token" not in second
