@@ -95,3 +95,14 @@ def test_many_files_are_told_page_by_page(up: Up, project: Path) -> None:
     assert (len(first["files"]), len(second["files"])) == (PAGE, 5)
     assert {each["path"] for each in first["files"] + second["files"]} == wanted
     assert "next_page_token" not in second
+
+
+@pytest.mark.parametrize("field", ["dataset_name", "dataset_digest"])
+def test_an_order_by_what_was_measured_on_a_dataset_is_refused(up: Up, field: str) -> None:
+    """It is said, rather than another order given."""
+    order = {"field_name": "metrics.auc", field: "d"}
+
+    refused = up.post("logged-models/search", {"experiment_ids": ["0"], "order_by": [order]})
+
+    assert refused.refused == (501, "NOT_IMPLEMENTED")
+    assert "dataset" in refused.message

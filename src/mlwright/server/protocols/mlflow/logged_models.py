@@ -274,7 +274,18 @@ def _any_of(key: str, values: Sequence[str]) -> str:
 
 
 def _order(given: _Order) -> str:
-    """An order as the grammar has it."""
+    """An order as the grammar has it.
+
+    Raises:
+        Refused: there is no field, or it is to look at what was measured on a dataset.
+    """
+    if given.dataset_name or given.dataset_digest:
+        raise Refused(
+            501,
+            "NOT_IMPLEMENTED",
+            "no order looks at a metric on one dataset: leave `dataset_name` and `dataset_digest` out of"
+            " `order_by`, or name them in `datasets`",
+        )
     entity, dot, key = (given.field_name or "").partition(".")
     if not entity:
         raise invalid("`field_name` in the `order_by` clause must be specified.")
