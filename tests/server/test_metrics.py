@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -120,3 +122,16 @@ def test_a_course_is_drawn_from_few_of_its_values(up: Up) -> None:
 def test_questions_that_make_no_sense_are_refused(up: Up, method: str, query: dict[str, Any]) -> None:
     """What is missing, too many or no number is named."""
     assert up.get(f"metrics/{method}", **query).refused == (400, "INVALID_PARAMETER_VALUE")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_token_beyond_64_bits_is_none(up: Up, place: int) -> None:
+    """Numbers that no point has are in no token of this server's."""
+    run = up.run()
+    log(up, run, [(1, 1, 0.5)])
+    numbers = [2**63 if each == place else 0 for each in range(3)]
+    token = urlsafe_b64encode(json.dumps(numbers).encode()).decode()
+
+    answer = up.get("metrics/get-history", run_id=run, metric_key="loss", page_token=token)
+
+    assert answer.refused == (400, "INVALID_PARAMETER_VALUE")

@@ -263,6 +263,8 @@ def memory_bytes(up: Up) -> int:
         ({"page_token": 5}, ["page_token"]),
         ({"experiment_ids": "0"}, ["experiment_ids"]),
         ({"experiment_ids": ["x"]}, ["'x'"]),
+        ({"experiment_ids": [str(2**63)]}, [str(2**63)]),
+        ({"experiment_ids": [str(-(2**63) - 1)]}, [str(-(2**63) - 1)]),
         ({"experiment_ids": [0]}, ["experiment_ids"]),
         ({"filter": "metrics.auc >"}, []),
         ({"filter": "params.a = 'it''s"}, []),

@@ -206,6 +206,19 @@ def test_a_copy_has_the_same_bytes_under_another_name(versions: ReportedVersions
     assert Models(database).versions.resolve("copy@1").artifact_id == first.artifact_id
 
 
+def test_a_copy_of_what_was_deleted_meanwhile_is_refused(
+    versions: ReportedVersions, database: Database
+) -> None:
+    """Between reading a version and copying it, it may go: it is not found then."""
+    first = report(versions, database, "m")
+    with database.transaction() as tx:
+        versions.names.create(tx, "copy")
+        versions.remove(tx, "m", 1)
+
+    with pytest.raises(NotFound), database.transaction() as tx:
+        versions.add(tx, "copy", Reported(source="models:/m/1", copy_of=first.id, about={"metrics": {}}))
+
+
 def test_searches_know_names_tags_and_numbers(versions: ReportedVersions, database: Database) -> None:
     """Filters and orders of clients find names and versions, ours too, with what was said of them."""
     ours(database, "alpha")

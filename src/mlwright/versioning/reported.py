@@ -108,7 +108,7 @@ class ReportedVersions:
         No alias moves: what is `champion` is decided here.
 
         Raises:
-            NotFound: the name is not registered.
+            NotFound: the name is not registered, or the version to copy is gone.
         """
         self.names.get(tx, name)
         artifact = _artifact_of(tx, told)
@@ -314,7 +314,10 @@ def stage_named(text: str) -> str:
 
 def _artifact_of(tx: Transaction, told: Reported) -> Any:
     if told.copy_of:
-        return tx.read(_SQL["version_by_id"], id=told.copy_of)[0]["artifact_id"]
+        rows = tx.read(_SQL["version_by_id"], id=told.copy_of)
+        if not rows:
+            raise NotFound(f"the version that {cut(told.source, _SHOWN)!r} names was deleted meanwhile")
+        return rows[0]["artifact_id"]
     assert told.tree is not None
     return add_artifact(
         tx,

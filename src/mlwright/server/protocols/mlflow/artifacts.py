@@ -89,11 +89,24 @@ async def _list_of_run(call: Call) -> Any:
     """Tell what lies in a folder of a run, a page at a time."""
     asked = await message(call, _OfRun)
     found = await call.read(call.tracker.reports.get, asked.run)
-    folder = places.folder(asked.path)
-    place = f"{found.experiment_id}/{found.id}/{ARTIFACTS}" + (f"/{folder}" if folder else "")
-    after = _cursor(asked.page_token) if asked.page_token else ""
-    listed, end = await call.read(_inside, call, place, after)
-    answer: dict[str, Any] = {"root_uri": told.artifact_uri(found)}
+    return await page_below(call, told.artifact_uri(found), asked.path, asked.page_token)
+
+
+async def page_below(call: Call, root_uri: str, path: str | None, token: str | None) -> dict[str, Any]:
+    """A page of what lies in a folder of the files of a run or a logged model, in MLflow's words.
+
+    Args:
+        root_uri: where all its files are.
+        path: of the folder, below that.
+        token: of the page before; none for the first.
+
+    Raises:
+        Refused, Invalid: the path leads out of it, or the token is none.
+    """
+    folder = places.folder(path)
+    place = root_uri.removeprefix("mlflow-artifacts:/") + (f"/{folder}" if folder else "")
+    listed, end = await call.read(_inside, call, place, _cursor(token) if token else "")
+    answer: dict[str, Any] = {"root_uri": root_uri}
     if listed:
         answer["files"] = told_files(listed, f"{folder}/" if folder else "")
     if end:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
+import msgspec
+
 from mlwright.kernel.search import View as Shown
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, invalid_value, missing_value
 from mlwright.server.protocols.mlflow.wire import Tag
@@ -118,11 +120,11 @@ def experiment(identity: str | None) -> int:
     """The id of an experiment; without one, that of the default.
 
     Raises:
-        Refused: it is no number.
+        Refused: it is no number, or none that an id can be.
     """
     if not identity:
         return DEFAULT
-    if _EXPERIMENT.fullmatch(identity) is None:
+    if _EXPERIMENT.fullmatch(identity) is None or not -(2**63) <= int(identity) < 2**63:
         raise invalid(f"Invalid experiment ID {identity[:100]!r}. Experiment ID must be a valid integer.")
     return int(identity)
 
@@ -153,6 +155,23 @@ def pairs(given: Sequence[Tag] | None, path: str, what: str = "") -> list[tuple[
         Refused: one of them is not allowed.
     """
     return [pair(each.key, each.value, f"{path}[{at}].", what) for at, each in enumerate(given or ())]
+
+
+def appended(before: str, added: bytes, tag: str) -> str:
+    """A tag that is a JSON list, with one more in it.
+
+    Args:
+        before: what the tag is; empty when it is not there.
+        added: what comes to its end, as JSON.
+
+    Raises:
+        Refused: the tag is no JSON list, or becomes too long.
+    """
+    try:
+        listed = [*msgspec.json.decode(before or "[]", type=list[msgspec.Raw]), msgspec.Raw(added)]
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise invalid(f"the tag {tag!r} is no JSON list") from None
+    return value(msgspec.json.encode(listed).decode(), tag)
 
 
 def batch(metrics: int, params: int, tags: int) -> None:

@@ -9,7 +9,8 @@ from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call
-from mlwright.server.protocols.mlflow import limits, places, told
+from mlwright.server.protocols.mlflow import limits, told
+from mlwright.server.protocols.mlflow.artifacts import page_below
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, missing_value
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message, number
@@ -90,6 +91,7 @@ class _Search(Message):
 
 class _Directory(Message):
     artifact_directory_path: str | None = None
+    page_token: str | None = None
 
 
 class _Output(Message):
@@ -272,7 +274,18 @@ def _any_of(key: str, values: Sequence[str]) -> str:
 
 
 def _order(given: _Order) -> str:
-    """An order as the grammar has it."""
+    """An order as the grammar has it.
+
+    Raises:
+        Refused: there is no field, or it is to look at what was measured on a dataset.
+    """
+    if given.dataset_name or given.dataset_digest:
+        raise Refused(
+            501,
+            "NOT_IMPLEMENTED",
+            "no order looks at a metric on one dataset: leave `dataset_name` and `dataset_digest` out of"
+            " `order_by`, or name them in `datasets`",
+        )
     entity, dot, key = (given.field_name or "").partition(".")
     if not entity:
         raise invalid("`field_name` in the `order_by` clause must be specified.")
@@ -281,24 +294,10 @@ def _order(given: _Order) -> str:
 
 
 async def _list(call: Call) -> Any:
-    """What lies in a folder of the files of a logged model."""
-    folder = places.folder((await message(call, _Directory)).artifact_directory_path)
-    logged, files = call.tracker.logged_models, call.tracker.files
-    root = artifact_uri(await call.read(_one, logged, call.names["model"]))
-    place = root.removeprefix("mlflow-artifacts:/") + (f"/{folder}" if folder else "")
-    listed, _ = await call.read(files.inside, place)
-    answer: dict[str, Any] = {"root_uri": root}
-    if listed:
-        answer["files"] = [
-            {"path": f"{folder}/{each.name}" if folder else each.name}
-            | (
-                {"is_dir": True}
-                if each.size_bytes is None
-                else {"is_dir": False, "file_size": each.size_bytes}
-            )
-            for each in listed
-        ]
-    return answer
+    """Tell what lies in a folder of a logged model, a page at a time."""
+    asked = await message(call, _Directory)
+    found = await call.read(_one, call.tracker.logged_models, call.names["model"])
+    return await page_below(call, artifact_uri(found), asked.artifact_directory_path, asked.page_token)
 
 
 async def _log_outputs(call: Call) -> Any:

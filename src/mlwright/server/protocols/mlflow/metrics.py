@@ -23,6 +23,7 @@ SAMPLE_RESULTS = 2500
 """How many runs, and points of each, one answer shows the course of."""
 _FEWEST = 3
 _READ = 10_000
+_CURSOR = tuple[Int64, Int64, Int64]
 
 
 class _History(OfRun):
@@ -66,7 +67,7 @@ def _page(source: Source, run: RunId, name: str, after: Cursor | None, wanted: i
 def _cursor(token: str) -> Cursor:
     """Where the page before ended, as this server told it."""
     try:
-        return msgspec.json.decode(urlsafe_b64decode(token.encode("ascii")), type=Cursor)
+        return Cursor(*msgspec.json.decode(urlsafe_b64decode(token.encode("ascii")), type=_CURSOR))
     except (msgspec.MsgspecError, ValueError):
         raise invalid("Invalid page token, could not base64-decode") from None
 

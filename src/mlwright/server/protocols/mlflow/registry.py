@@ -238,9 +238,9 @@ async def _create_version(call: Call) -> Any:
     def add(tx: Transaction) -> ReportedVersion:
         made = versions.add(tx, name, told)
         if given.model_id:
-            before = logged.get(tx, given.model_id).tags.get(_VERSIONS, "[]")
-            registered = [*msgspec.json.decode(before), {"name": name, "version": made.number}]
-            logged.set_tags(tx, given.model_id, {_VERSIONS: msgspec.json.encode(registered).decode()})
+            before = logged.get(tx, given.model_id).tags.get(_VERSIONS, "")
+            registered = msgspec.json.encode({"name": name, "version": made.number})
+            logged.set_tags(tx, given.model_id, {_VERSIONS: limits.appended(before, registered, _VERSIONS)})
         return made
 
     return _version(await call.write(add))

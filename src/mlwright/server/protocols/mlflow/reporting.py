@@ -169,13 +169,8 @@ async def _log_model(call: Call) -> Any:
     run, reports, model = asked.run, call.tracker.reports, _noted(asked.model_json or "")
 
     def note(tx: Transaction) -> None:
-        before = data_of(tx, [reports.get(tx, run).id])[run].tags.get(LOGGED_MODELS, "[]")
-        try:
-            models = [*msgspec.json.decode(before, type=list[msgspec.Raw]), msgspec.Raw(model)]
-        except msgspec.MsgspecError:
-            raise invalid(f"the tag {LOGGED_MODELS!r} of the run is no JSON list") from None
-        value = msgspec.json.encode(models).decode()
-        reports.log(tx, run, tags=[(LOGGED_MODELS, limits.value(value, LOGGED_MODELS))])
+        before = data_of(tx, [reports.get(tx, run).id])[run].tags.get(LOGGED_MODELS, "")
+        reports.log(tx, run, tags=[(LOGGED_MODELS, limits.appended(before, model, LOGGED_MODELS))])
 
     await call.write(note)
     return EMPTY

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +17,7 @@ from msgspec import Struct
 from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Corrupt, Invalid, NotFound
 from mlwright.kernel.ids import RunId
-from mlwright.server.protocols.mlflow import models
+from mlwright.server.protocols.mlflow import models, places
 from mlwright.server.protocols.mlflow.errors import invalid
 from mlwright.server.tracker import Tracker
 from mlwright.storage import Entry, Tree
@@ -62,7 +62,7 @@ def reported(source: Source, tracker: Tracker, given: Given) -> Reported:
         tags=given.tags,
     )
     if scheme == "models" and _LOGGED.fullmatch(parts[0]) is None:
-        return _copied(tracker, told, _version(source, tracker, parts, given), given)
+        return _copied(source, tracker, told, _version(source, tracker, parts, given), given)
     if given.model_id:
         model = _model(source, tracker, given)
         told = msgspec.structs.replace(told, run_id=given.run_id or model.run_id or "")
@@ -81,9 +81,7 @@ def _parts(text: str) -> tuple[str, list[str]]:
     Raises:
         Refused: it is none of this server's.
     """
-    plain = text
-    while (unquoted := unquote(plain)) != plain:
-        plain = unquoted
+    plain = places.plain(text)
     try:
         parsed = urlsplit(plain)
     except ValueError:
@@ -140,7 +138,9 @@ def _version(source: Source, tracker: Tracker, parts: list[str], given: Given) -
     return newest[-1]
 
 
-def _copied(tracker: Tracker, told: Reported, version: ReportedVersion, given: Given) -> Reported:
+def _copied(
+    source: Source, tracker: Tracker, told: Reported, version: ReportedVersion, given: Given
+) -> Reported:
     """The same files under another name; what they came of is that of the version."""
     if given.run_id not in {None, version.run_id} or given.model_id not in {None, version.model_id}:
         raise invalid(
@@ -153,7 +153,7 @@ def _copied(tracker: Tracker, told: Reported, version: ReportedVersion, given: G
         source=f"models:/{version.name}/{version.number}",
         copy_of=version.id,
         about=about,
-        run=version.run_id,
+        run=_known_run(source, tracker, version.run_id) or "",
         run_id=version.run_id,
         model_id=version.model_id,
     )
