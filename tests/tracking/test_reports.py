@@ -21,6 +21,7 @@ from mlwright.tracking import (
     Runs,
     RunState,
     data_of,
+    tags_of,
 )
 from tests.tracking.conftest import begin
 
@@ -52,6 +53,15 @@ def test_a_run_begins_elsewhere(database: Database, reports: Reports) -> None:
     assert (run.experiment_id, run.created_us, run.finished_us) == (0, 5, None)
     assert data_of(database, [run.id])[run.id] == RunData(tags={"source": "notebook"})
     assert [event.verb for event in history(database)] == ["run.reported"]
+
+
+def test_tags_are_told_without_all_else(database: Database) -> None:
+    """Those of the run alone; of a run that is not there, none."""
+    run = reported(database, "first", source="notebook", size="2")
+    reported(database, "second", source="script")
+
+    assert tags_of(database, run.id) == {"source": "notebook", "size": "2"}
+    assert tags_of(database, RunId("0" * 26)) == {}
 
 
 def test_a_run_without_a_name_gets_one(database: Database) -> None:

@@ -25,7 +25,7 @@ from mlwright.tracking.logged_models import (
 )
 from mlwright.tracking.metrics import record_metrics, record_params
 from mlwright.tracking.points import Point, Points
-from mlwright.tracking.reports import Input, Reports, RunData, data_of
+from mlwright.tracking.reports import Input, Reports, RunData, data_of, tags_of
 from mlwright.tracking.runs import Run, Runs, RunState
 from mlwright.tracking.search import Page, Search
 from mlwright.tracking.series import Cursor
@@ -62,4 +62,5 @@ __all__ = [
     "read_journal",
     "record_metrics",
     "record_params",
+    "tags_of",
 ]

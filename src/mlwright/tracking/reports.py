@@ -249,6 +249,11 @@ def data_of(source: Source, runs: Sequence[RunId]) -> dict[RunId, RunData]:
     return found
 
 
+def tags_of(source: Source, run: RunId) -> dict[str, str]:
+    """The tags of a run, without all else that was reported of it, which may be much."""
+    return {row["name"]: row["value"] for row in source.read(_SQL["tags_of_runs"], ids=run)}
+
+
 def _by_name(points: Iterable[Point]) -> dict[str, Points]:
     found: dict[str, Points] = {}
     for name, value, step, at_us in points:

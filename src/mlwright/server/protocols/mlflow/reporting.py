@@ -18,7 +18,7 @@ from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, me
 from mlwright.server.routes import MIB, Permission, Route
 from mlwright.tracking.logged_models import ModelLink, ModelMetric
 from mlwright.tracking.points import Point
-from mlwright.tracking.reports import Input, Reports, data_of
+from mlwright.tracking.reports import Input, Reports, tags_of
 
 LOGGED_MODELS = "mlflow.log-model.history"
 """The tag in which clients of MLflow 2 look for the models of a run."""
@@ -169,7 +169,7 @@ async def _log_model(call: Call) -> Any:
     run, reports, model = asked.run, call.tracker.reports, _noted(asked.model_json or "")
 
     def note(tx: Transaction) -> None:
-        before = data_of(tx, [reports.get(tx, run).id])[run].tags.get(LOGGED_MODELS, "")
+        before = tags_of(tx, reports.get(tx, run).id).get(LOGGED_MODELS, "")
         reports.log(tx, run, tags=[(LOGGED_MODELS, limits.appended(before, model, LOGGED_MODELS))])
 
     await call.write(note)

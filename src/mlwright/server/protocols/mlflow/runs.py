@@ -12,7 +12,7 @@ from mlwright.server.protocols.mlflow.errors import invalid, missing_value
 from mlwright.server.protocols.mlflow.told import CLIENTS_USER, RUN_NAME, USER
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message
 from mlwright.server.routes import Permission, Route
-from mlwright.tracking.reports import Reports, RunData, data_of
+from mlwright.tracking.reports import Reports, RunData, tags_of
 from mlwright.tracking.run import Run, RunState
 from mlwright.tracking.search import Search, search
 
@@ -120,7 +120,7 @@ async def _update(call: Call) -> Any:
         known = reports.update(tx, run, state=state, finished_us=finished_us, name=name)
         if name is not None:
             reports.log(tx, run, tags=[(RUN_NAME, name)])
-        return told.info(known, data_of(tx, [run])[run].tags)
+        return told.info(known, tags_of(tx, run))
 
     return {"run_info": await call.write(update)}
 
