@@ -21,7 +21,7 @@ _BATCH = 5_000
 def fill_ours(folder: Path, count: int) -> None:
     """Into the workspace of a project in a folder, in transactions of many runs."""
     with Project.open(folder) as project:
-        reports = Reports(project.rooms.database)
+        reports = Reports()
         for begin in range(0, count, _BATCH):
             with project.rooms.database.transaction() as tx:
                 for number in range(begin, min(begin + _BATCH, count)):

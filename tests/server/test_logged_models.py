@@ -80,7 +80,7 @@ def test_many_files_are_told_page_by_page(up: Up, project: Path) -> None:
     model = logged(up, "wide")
     wanted = {f"{number:05}" for number in range(PAGE + 5)}
     with Project.open(project) as opened:
-        files = Files(opened.rooms.database, opened.rooms.objects)
+        files = Files(opened.rooms.objects)
         with files.upload() as upload:
             upload.write(b"x")
             received = upload.put()

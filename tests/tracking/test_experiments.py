@@ -13,13 +13,13 @@ from tests.tracking.conftest import begin
 @pytest.fixture
 def experiments(database: Database) -> Experiments:
     """The experiments of an empty database."""
-    return Experiments(database)
+    return Experiments()
 
 
 def made(database: Database, name: str, **tags: str) -> Experiment:
     """A new experiment."""
     with database.transaction() as tx:
-        return Experiments(database).create(tx, name, tags)
+        return Experiments().create(tx, name, tags)
 
 
 def test_one_is_there_from_the_beginning(database: Database, experiments: Experiments) -> None:
@@ -102,7 +102,7 @@ def test_a_run_of_ours_belongs_to_that_of_its_pipeline(
 
 def test_its_runs_are_deleted_and_restored_with_it(database: Database, experiments: Experiments) -> None:
     """All of them; and what is done twice is said."""
-    reports, wanted = Reports(database), made(database, "a")
+    reports, wanted = Reports(), made(database, "a")
     with database.transaction() as tx:
         run = reports.begin(tx, experiment=wanted.id, name="r", started_us=1, tags={})
         experiments.delete(tx, wanted.id)
@@ -147,7 +147,7 @@ def test_a_deleted_one_does_not_change(database: Database, experiments: Experime
         with pytest.raises(Conflict, match="is deleted"):
             experiments.remove_tag(tx, wanted.id, "kept")
         with pytest.raises(Conflict, match="is deleted"):
-            Reports(database).begin(tx, experiment=wanted.id, name="", started_us=1, tags={})
+            Reports().begin(tx, experiment=wanted.id, name="", started_us=1, tags={})
 
     assert experiments.get(database, wanted.id).tags == {"kept": "1"}
 

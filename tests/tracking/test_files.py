@@ -48,14 +48,14 @@ HOSTILE = {
 @pytest.fixture
 def files(database: Database) -> Files:
     """No files yet."""
-    return Files(database, over(MemoryObjects(), database))
+    return Files(over(MemoryObjects(), database))
 
 
 @pytest.fixture
 def run(database: Database) -> Run:
     """A run that others execute."""
     with database.transaction() as tx:
-        return Reports(database).begin(tx, experiment=0, name="r", started_us=5, tags={})
+        return Reports().begin(tx, experiment=0, name="r", started_us=5, tags={})
 
 
 Put = Callable[[str, bytes], File]
@@ -326,7 +326,7 @@ def test_a_deleted_run_takes_no_files(database: Database, files: Files, put: Put
     """Those that it has can be got, and deleted."""
     put("a", b"x")
     with database.transaction() as tx:
-        Reports(database).delete(tx, run.id)
+        Reports().delete(tx, run.id)
 
     with pytest.raises(Conflict, match="is deleted") as raised:
         put("b", b"x")

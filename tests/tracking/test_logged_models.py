@@ -27,20 +27,20 @@ NOBODY = f"m-{'0' * 32}"
 @pytest.fixture
 def models(database: Database) -> LoggedModels:
     """The models that were logged into an empty database."""
-    return LoggedModels(database)
+    return LoggedModels()
 
 
 @pytest.fixture
 def run(database: Database) -> Run:
     """A run that a client reports."""
     with database.transaction() as tx:
-        return Reports(database).begin(tx, experiment=0, name="r", started_us=1, tags={})
+        return Reports().begin(tx, experiment=0, name="r", started_us=1, tags={})
 
 
 def logged(database: Database, name: str = "forest", run: RunId | None = None, **params: str) -> LoggedModel:
     """A client logs a model."""
     with database.transaction() as tx:
-        return LoggedModels(database).create(tx, experiment=0, name=name, run=run, params=params)
+        return LoggedModels().create(tx, experiment=0, name=name, run=run, params=params)
 
 
 def test_a_model_is_found_with_all_that_was_said(database: Database, models: LoggedModels, run: Run) -> None:
@@ -179,7 +179,7 @@ def test_what_is_not_there_is_not_found(
 def test_a_deleted_experiment_takes_none(database: Database, models: LoggedModels) -> None:
     """It is restored first."""
     with database.transaction() as tx:
-        Experiments(database).delete(tx, 0)
+        Experiments().delete(tx, 0)
 
     with pytest.raises(Conflict, match="experiment 0 is deleted"):
         logged(database)

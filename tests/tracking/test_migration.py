@@ -39,7 +39,7 @@ def test_an_older_workspace_gets_experiments_texts_and_heads(tmp_path: Path) -> 
 
     database.migrate(all_migrations())
 
-    experiments, runs = Experiments(database), Runs(database)
+    experiments, runs = Experiments(), Runs(database)
     assert runs.get(FIRST).experiment_id == experiments.named(database, "small/p").id == 1
     assert runs.get(SECOND).experiment_id == experiments.named(database, "small/q").id == 2
     told = data_of(database, [FIRST])[FIRST]

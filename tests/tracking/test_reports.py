@@ -29,19 +29,19 @@ from tests.tracking.conftest import begin
 @pytest.fixture
 def reports(database: Database) -> Reports:
     """What clients report to an empty database."""
-    return Reports(database)
+    return Reports()
 
 
 def reported(database: Database, name: str = "r", **tags: str) -> Run:
     """A run begins elsewhere."""
     with database.transaction() as tx:
-        return Reports(database).begin(tx, experiment=0, name=name, started_us=5, tags=tags)
+        return Reports().begin(tx, experiment=0, name=name, started_us=5, tags=tags)
 
 
 def log(database: Database, run: Run, **told: Any) -> None:
     """A client reports, in a transaction of its own."""
     with database.transaction() as tx:
-        Reports(database).log(tx, run.id, **told)
+        Reports().log(tx, run.id, **told)
 
 
 def test_a_run_begins_elsewhere(database: Database, reports: Reports) -> None:

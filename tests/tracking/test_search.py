@@ -95,7 +95,7 @@ TEXTS = (
 def world(shared: Database) -> tuple[Database, list[Known]]:
     """Runs of three experiments whose values are often equal, missing, or odd."""
     database = shared
-    experiments, reports = Experiments(database), Reports(database)
+    experiments, reports = Experiments(), Reports()
     with database.transaction() as tx:
         ids = [experiments.create(tx, name).id for name in ("one", "two", "three")]
     made = []
@@ -372,7 +372,7 @@ def test_a_plan_that_reads_all_is_seen(schema: SqliteDatabase) -> None:
 
 def test_datasets_are_found_by_name_digest_and_context(database: Database) -> None:
     """A run is found by what it has read, once however often it fits; one that has read nothing is not."""
-    reports = Reports(database)
+    reports = Reports()
     with database.transaction() as tx:
         read, other, none = (
             reports.begin(tx, experiment=0, name=name, started_us=1, tags={}).id for name in ("a", "b", "c")
@@ -448,7 +448,7 @@ def test_what_means_nothing_is_refused(database: Database, wanted: Search, told:
 
 def test_a_token_goes_on_where_the_page_ended(database: Database) -> None:
     """Runs that are added between pages shift nothing; the token of another search is refused."""
-    reports = Reports(database)
+    reports = Reports()
 
     def add(name: str, started_us: int) -> None:
         with database.transaction() as tx:
@@ -474,7 +474,7 @@ def _fields(wanted: Search) -> dict[str, Any]:
 
 def test_experiments_are_searched(database: Database) -> None:
     """Experiments are found by name, id, time and tags, with all their tags; the newest is first."""
-    experiments = Experiments(database)
+    experiments = Experiments()
     with database.transaction() as tx:
         ids = [experiments.create(tx, name, {"team": name[0]}).id for name in ("apple", "Apricot", "bean")]
         experiments.delete(tx, ids[2])

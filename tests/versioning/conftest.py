@@ -90,9 +90,9 @@ def counted(folder: Path) -> Iterator[Project]:
 def store_files(project: Project) -> dict[str, bytes]:
     """A small file and a large one of a run that is reported from outside, by their places."""
     database = project.rooms.database
-    files = Files(database, project.rooms.objects)
+    files = Files(project.rooms.objects)
     with database.transaction() as tx:
-        run = Reports(database).begin(tx, experiment=0, name="elsewhere", started_us=5, tags={})
+        run = Reports().begin(tx, experiment=0, name="elsewhere", started_us=5, tags={})
     stored = {"note.txt": b"short", "plots/roc.png": b"long" * 5_000}
     for name, data in stored.items():
         with files.upload() as upload:

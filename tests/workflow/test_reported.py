@@ -38,7 +38,7 @@ LOGS = """
 
 def reported(project: Project, name: str, value: float) -> Run:
     """A run that a client has reported, from its begin to its end."""
-    reports = Reports(project.rooms.database)
+    reports = Reports()
     with project.rooms.database.transaction() as tx:
         run = reports.begin(tx, experiment=0, name=name, started_us=2**62, tags={"team": "a\nb"})
         points = [Point("auc", value, step, step) for step in range(3)]
@@ -95,7 +95,7 @@ def test_verify_and_a_backup_take_all_that_was_reported(opened: Opener, tmp_path
     run = reported(project, "first", 0.5)
     with project.rooms.database.transaction() as tx:
         long = [Point("loss", 1 / (step + 1), step, step) for step in range(2500)]
-        Reports(project.rooms.database).log(tx, run.id, points=long)
+        Reports().log(tx, run.id, points=long)
 
     project.rooms.database.copy(tmp_path / "copy.db")
 

@@ -25,7 +25,7 @@ def stored(project: Project) -> dict[str, bytes]:
 def got(project: Project, place: str) -> bytes:
     """The bytes of a file."""
     rooms = project.rooms
-    files = Files(rooms.database, rooms.objects)
+    files = Files(rooms.objects)
     data = files.data(files.get(rooms.database, place).digest)
     return data if isinstance(data, bytes) else b"".join(blocks_of(data))
 
@@ -82,7 +82,7 @@ def test_what_is_named_stays_and_what_was_deleted_goes(
     whole = {place: got(project, place) for place in stored}
     with rooms.database.transaction() as tx:
         folder = next(iter(stored)).rpartition("/")[0]
-        deleted = Files(rooms.database, rooms.objects).delete(tx, folder)
+        deleted = Files(rooms.objects).delete(tx, folder)
     two_days_old(file)
 
     gone = project.collect()

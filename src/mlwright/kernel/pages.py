@@ -1,4 +1,7 @@
-"""Page tokens: where a search stopped. The next page begins after that row, whatever was added since."""
+"""Pages of a search, and their tokens: where it stopped.
+
+The next page begins after that row, whatever was added since.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import binascii
 import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -14,6 +17,15 @@ from mlwright.kernel.errors import Invalid
 
 _CHECK_BYTES = 9
 _LONGEST = 1_000_000
+
+T = TypeVar("T")
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """What was found, and the token of the next page; empty when there is none."""
+
+    found: list[T]
+    token: str = ""
 
 
 class Mark(Struct, frozen=True):

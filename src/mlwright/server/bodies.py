@@ -11,7 +11,7 @@ from mlwright.kernel.errors import Invalid, Unavailable
 
 MOST_BYTES = 64 << 20
 """What all bodies that are being received or answered may hold together."""
-_SMALL_BYTES = 64 << 10
+SMALL_BYTES = 64 << 10
 """A body up to this size is not counted: what so many connections could send is bounded by their number."""
 
 
@@ -37,8 +37,7 @@ class Bodies:
             Invalid: the client has gone before its end, or has encoded it.
             Unavailable: too much is held already.
         """
-        if (coding := headers.get(b"content-encoding", b"identity").lower()) != b"identity":
-            raise Invalid(f"the body must not be encoded, and is {coding[:40].decode('latin-1')}")
+        check_plain(headers)
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > limit_bytes:
             raise _too_large(limit_bytes)
@@ -85,8 +84,18 @@ class Bodies:
         self._held_bytes += size_bytes
 
 
+def check_plain(headers: dict[bytes, bytes]) -> None:
+    """Refuse a body that could unfold.
+
+    Raises:
+        Invalid: its client has encoded it.
+    """
+    if (coding := headers.get(b"content-encoding", b"identity").lower()) != b"identity":
+        raise Invalid(f"the body must not be encoded, and is {coding[:40].decode('latin-1')}")
+
+
 def _counted(size_bytes: int) -> int:
-    return size_bytes if size_bytes > _SMALL_BYTES else 0
+    return size_bytes if size_bytes > SMALL_BYTES else 0
 
 
 def _too_large(limit_bytes: int) -> TooLarge:

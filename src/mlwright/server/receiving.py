@@ -11,10 +11,9 @@ from shutil import disk_usage
 from starlette.requests import ClientDisconnect
 
 from mlwright.kernel.errors import Invalid, disk_full
+from mlwright.server.bodies import SMALL_BYTES, check_plain
 from mlwright.server.call import Call
 from mlwright.storage.uploads import BLOCK_BYTES
-
-_SMALL_BYTES = 64 << 10
 
 
 async def receive(call: Call, write: Callable[[bytes], object], folder: Path) -> None:
@@ -30,8 +29,7 @@ async def receive(call: Call, write: Callable[[bytes], object], folder: Path) ->
         DiskFull: it says that it is larger than what is free.
         MlwrightError: what `write` raised.
     """
-    if (coding := call.headers.get(b"content-encoding", b"identity").lower()) != b"identity":
-        raise Invalid(f"the body must not be encoded, and is {coding[:40].decode('latin-1')}")
+    check_plain(call.headers)
     declared = call.headers.get(b"content-length", b"0")[:20]
     size_bytes = int(declared) if declared.isdigit() else 0
     if size_bytes > BLOCK_BYTES and size_bytes > disk_usage(folder).free:
@@ -41,7 +39,7 @@ async def receive(call: Call, write: Callable[[bytes], object], folder: Path) ->
         held = written = 0
         try:
             async for chunk in call.request.stream():
-                if held <= _SMALL_BYTES < held + len(chunk) and not written:
+                if held <= SMALL_BYTES < held + len(chunk) and not written:
                     stack.enter_context(call.tracker.bodies.held(BLOCK_BYTES))
                 chunks.append(chunk)
                 held += len(chunk)
@@ -51,7 +49,7 @@ async def receive(call: Call, write: Callable[[bytes], object], folder: Path) ->
                     chunks, held = [], 0
         except ClientDisconnect:
             raise Invalid("the body ended too early") from None
-        if held > _SMALL_BYTES:
+        if held > SMALL_BYTES:
             await asyncio.to_thread(write, b"".join(chunks))
         elif held:
             write(b"".join(chunks))

@@ -38,10 +38,10 @@ class Tracker(Struct, frozen=True):
         database = rooms.database
         return cls(
             rooms,
-            Experiments(database),
-            Reports(database),
-            Files(database, rooms.objects),
-            LoggedModels(database),
+            Experiments(),
+            Reports(),
+            Files(rooms.objects),
+            LoggedModels(),
             ReportedVersions(database),
             ModelFiles(rooms),
             Commits(database, asyncio.get_running_loop()),

@@ -27,7 +27,7 @@ from mlwright.tracking.metrics import record_metrics, record_params
 from mlwright.tracking.points import Point, Points
 from mlwright.tracking.reports import Input, Reports, RunData, data_of, tags_of
 from mlwright.tracking.runs import Run, Runs, RunState
-from mlwright.tracking.search import Page, Search
+from mlwright.tracking.search import Search
 from mlwright.tracking.series import Cursor
 
 __all__ = [
@@ -44,7 +44,6 @@ __all__ = [
     "ModelLink",
     "ModelMetric",
     "ModelState",
-    "Page",
     "Param",
     "Point",
     "Points",

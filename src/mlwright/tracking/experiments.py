@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.database import Queries, Source, Transaction
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.tracking.texts import held, held_tags
 
@@ -33,9 +33,6 @@ class Experiment(Struct, frozen=True):
 
 class Experiments:
     """The experiments of a workspace."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def create(self, tx: Transaction, name: str, tags: Mapping[str, str] | None = None) -> Experiment:
         """Make a new one.

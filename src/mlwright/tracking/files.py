@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.database import Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
@@ -118,12 +118,10 @@ class Files:
     """The files of a workspace.
 
     Args:
-        database: their places.
         objects: their bytes.
     """
 
-    def __init__(self, database: Database, objects: InlineObjects) -> None:
-        self._database = database
+    def __init__(self, objects: InlineObjects) -> None:
         self._objects = objects
         self.parts = Parts(objects)
 

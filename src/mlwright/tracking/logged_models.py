@@ -12,7 +12,7 @@ from uuid import uuid4
 from msgspec import Struct, field
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.database import Queries, Source, Transaction
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.kernel.words import cut
@@ -87,8 +87,8 @@ class ModelLink(Struct, frozen=True):
 class LoggedModels:
     """The models that clients logged."""
 
-    def __init__(self, database: Database) -> None:
-        self._experiments = Experiments(database)
+    def __init__(self) -> None:
+        self._experiments = Experiments()
 
     def create(
         self,

@@ -12,7 +12,7 @@ from msgspec import Struct, field
 
 from mlwright.kernel import events
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Database, Queries, Source, Transaction
+from mlwright.kernel.database import Queries, Source, Transaction
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId, new_id
@@ -62,8 +62,8 @@ class RunData(Struct, frozen=True):
 class Reports:
     """What clients report."""
 
-    def __init__(self, database: Database) -> None:
-        self._experiments = Experiments(database)
+    def __init__(self) -> None:
+        self._experiments = Experiments()
 
     def begin(
         self, tx: Transaction, *, experiment: int, name: str, started_us: int, tags: Mapping[str, str]

@@ -54,7 +54,7 @@ class Runs:
         on_gone: Callable[[leases.Lease], None] = lambda owner: None,
     ) -> None:
         self._database = database
-        self._experiments = Experiments(database)
+        self._experiments = Experiments()
         self._on_lost = on_lost
         self._on_gone = on_gone
 

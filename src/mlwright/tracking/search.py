@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
-
 from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
@@ -11,6 +9,7 @@ from mlwright.kernel.database import Queries, Source
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Space
 from mlwright.kernel.grammar import parse_filter, parse_order
+from mlwright.kernel.pages import Page
 from mlwright.kernel.search import Found, View, Wanted, find
 from mlwright.tracking.experiments import Experiment
 from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
@@ -21,8 +20,6 @@ MOST_ROWS = 50_000
 _SQL = Queries.beside(__file__)
 _EXPERIMENT_COLUMNS = ("id", "name", "created_us", "updated_us", "deleted_us")
 _DIGITS = 20
-
-T = TypeVar("T")
 
 
 class Search(Struct, frozen=True):
@@ -42,13 +39,6 @@ class Search(Struct, frozen=True):
     order_by: tuple[str, ...] = ()
     view: View = "active"
     limit: int = 1000
-    token: str = ""
-
-
-class Page(Struct, Generic[T], frozen=True):
-    """What was found, and the token of the next page; empty when there is none."""
-
-    found: list[T]
     token: str = ""
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
-
-from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Source
 from mlwright.kernel.fields import Field, Side, Space
 from mlwright.kernel.grammar import Comparison, parse_order
+from mlwright.kernel.pages import Page
 from mlwright.kernel.search import Found, Wanted, find
 from mlwright.versioning.registered import RegisteredModel, registered_from
 from mlwright.versioning.reported import ReportedVersion, ReportedVersions
-
-T = TypeVar("T")
 
 _NAME_CHANGED = Field("registered_model.updated_us", "moment")
 
@@ -62,13 +58,6 @@ VERSIONS = Space(
 )
 
 _NEWS = ("last_updated_timestamp DESC",)
-
-
-class Page(Struct, Generic[T], frozen=True):
-    """What was found, and the token of the next page; empty when there is none."""
-
-    found: list[T]
-    token: str
 
 
 def search_models(

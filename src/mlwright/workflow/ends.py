@@ -176,7 +176,7 @@ def _label_attempt(rooms: Rooms, identity: str) -> str:
 
 
 def _label_logged_model(rooms: Rooms, identity: str) -> str:
-    found = LoggedModels(rooms.database).get(rooms.database, identity)
+    found = LoggedModels().get(rooms.database, identity)
     return f"logged model {printable(found.name)} ({identity[:10]})"
 
 

@@ -10,6 +10,7 @@ import msgspec
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import Busy, Conflict
 from mlwright.kernel.grammar import Comparison, parse_filter
+from mlwright.kernel.pages import Page
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
@@ -17,7 +18,7 @@ from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, me
 from mlwright.server.routes import Permission, Route
 from mlwright.server.tracker import Tracker
 from mlwright.tracking.texts import held
-from mlwright.versioning.filters import Page, search_models, search_versions
+from mlwright.versioning.filters import search_models, search_versions
 from mlwright.versioning.registered import RegisteredModel
 from mlwright.versioning.reported import ReportedVersion, ReportedVersions, stage_named
 
