@@ -724,9 +724,10 @@ def mlflow_page() -> str:
             _table(["path", "what it does", "permission", "body, at most"], rows),
             "Answers are JSON by the rules of Protocol Buffers, as MLflow's server writes them: NaN and"
             " the infinities are texts. Errors have MLflow's `error_code`, a `message` that names the field"
-            " or the limit, and its status. What MLflow's clients send again (408, 429, 5xx but 501) is"
-            " answered only where asking again can help. Methods for traces, gateway, prompts and judges"
-            " answer 501, `NOT_IMPLEMENTED`.",
+            " or the limit, and its status. No request that is itself wrong has a status after"
+            " which MLflow's clients ask again (408, 429, 5xx but 501): 503 is for what soon helps itself,"
+            " 500 for damaged bytes and for mistakes of the server's. Methods for traces, gateway, prompts"
+            " and judges answer 501, `NOT_IMPLEMENTED`.",
             "## Limits",
             "Letters are counted, not bytes. Where MLflow's server cuts the value of a parameter or a tag"
             " silently, ours keeps it whole up to the limit, and refuses a longer one.",

@@ -18,6 +18,7 @@ from mlwright.cli import root
 from mlwright.kernel.database import all_migrations
 from mlwright.kernel.settings import Settings
 from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.server.app import ROUTES
 from tests.docs.pages import ROOT, anchors, blocks, headings, links
 
 SOURCE = ROOT / "src" / "mlwright"
@@ -91,6 +92,13 @@ def test_the_reference_is_what_the_code_says(reference: ModuleType) -> None:
 
     assert not stale, f"make docs: {', '.join(stale)} differ from what the code says"
     assert not left_over
+
+
+def test_every_route_is_documented_with_what_it_does() -> None:
+    """Each method of MLflow's protocol has one sentence in the table."""
+    silent = {f"{route.method} {route.path}" for route in ROUTES if not (route.handler.__doc__ or "").strip()}
+
+    assert not silent
 
 
 def test_every_command_is_documented_with_an_example() -> None:

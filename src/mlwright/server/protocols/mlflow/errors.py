@@ -1,7 +1,8 @@
 """What is told of failures, in MLflow's words: an `error_code`, a message, a status.
 
 Source: MLflow 3.17, `mlflow.exceptions`: which code goes with which status. Its clients ask again after 408,
-429 and 5xx other than 501, so that nothing that will fail again has one of these.
+429 and 5xx other than 501, so that no request that is itself wrong has one of these. 503 is for what soon
+helps itself; damaged bytes and our own mistakes are 500, though asking again seldom helps there.
 """
 
 from __future__ import annotations

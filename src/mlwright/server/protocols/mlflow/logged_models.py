@@ -159,6 +159,7 @@ def _metric(each: ModelMetric) -> told.MetricMessage:
 
 
 async def _create(call: Call) -> Any:
+    """Begin a logged model, whose files are still to come."""
     asked = await message(call, _Create, "experiment_id")
     name, experiment = asked.name or "", limits.experiment(asked.experiment_id)
     if set(name) & set(_BAD):
@@ -182,6 +183,7 @@ async def _create(call: Call) -> Any:
 
 
 async def _get(call: Call) -> Any:
+    """Tell a logged model with its parameters, tags and metrics."""
     deleted = bool((await message(call, _Get)).allow_deleted)
     return {"model": model(await call.read(_one, call.tracker.logged_models, call.names["model"], deleted))}
 
@@ -194,6 +196,7 @@ def _one(source: Source, logged: LoggedModels, identity: str, deleted: bool = Fa
 
 
 async def _finalize(call: Call) -> Any:
+    """Say that a logged model is ready, or that it failed."""
     status = (await message(call, _Finalize)).status
     if status is None:
         raise missing_value("status")
@@ -208,12 +211,14 @@ async def _finalize(call: Call) -> Any:
 
 
 async def _delete(call: Call) -> Any:
+    """Mark a logged model as deleted."""
     logged, identity = call.tracker.logged_models, call.names["model"]
     await call.write(lambda tx: logged.delete(tx, identity))
     return EMPTY
 
 
 async def _log_params(call: Call) -> Any:
+    """Give a logged model parameters, which never change."""
     asked = await message(call, _Params)
     params = dict(limits.pairs(asked.params, "params"))
     logged, identity = call.tracker.logged_models, call.names["model"]
@@ -222,6 +227,7 @@ async def _log_params(call: Call) -> Any:
 
 
 async def _set_tags(call: Call) -> Any:
+    """Give a logged model tags."""
     asked = await message(call, _Tags)
     tags = dict(limits.pairs(asked.tags, "tags"))
     logged, identity = call.tracker.logged_models, call.names["model"]
@@ -230,12 +236,14 @@ async def _set_tags(call: Call) -> Any:
 
 
 async def _delete_tag(call: Call) -> Any:
+    """Take a tag from a logged model."""
     logged, identity, key = call.tracker.logged_models, call.names["model"], call.names["key"]
     await call.write(lambda tx: logged.remove_tag(tx, _one(tx, logged, identity).id, key))
     return EMPTY
 
 
 async def _search(call: Call) -> Any:
+    """Search logged models, page by page, with all that was measured of each."""
     asked = await message(call, _Search)
     if not asked.experiment_ids:
         raise missing_value("experiment_ids")
@@ -301,6 +309,7 @@ async def _list(call: Call) -> Any:
 
 
 async def _log_outputs(call: Call) -> Any:
+    """Report which logged models a run has made."""
     asked = await message(call, _Outputs)
     run, logged, reports = asked.run, call.tracker.logged_models, call.tracker.reports
     links = links_to(asked.models or (), "models")

@@ -95,6 +95,7 @@ class _TaggedVersion(_OfVersion):
 
 
 async def _create(call: Call) -> Any:
+    """Register a name for models."""
     asked = await message(call, _Create, "name")
     name, names = models.name_of(asked.name), call.tracker.versions.names
     tags, description = models.tags_of(asked.tags), models.description_of(asked.description)
@@ -108,6 +109,7 @@ async def _create(call: Call) -> Any:
 
 
 async def _get(call: Call) -> Any:
+    """Tell a registered model with the newest version of each stage."""
     asked = await message(call, _Named, "name")
     return {"registered_model": await call.read(_one, call.tracker.versions, models.name_of(asked.name))}
 
@@ -117,6 +119,7 @@ def _one(source: Source, versions: ReportedVersions, name: str) -> models.ModelM
 
 
 async def _update(call: Call) -> Any:
+    """Describe a registered model."""
     asked = await message(call, _Describe, "name")
     name, versions = models.name_of(asked.name), call.tracker.versions
     description = models.description_of(asked.description)
@@ -128,6 +131,7 @@ async def _update(call: Call) -> Any:
 
 
 async def _rename(call: Call) -> Any:
+    """Give a registered model another name; its versions go along."""
     asked = await message(call, _Rename, "name", "new_name")
     name, new = models.name_of(asked.name), models.name_of(asked.new_name, "new_name")
     versions = call.tracker.versions
@@ -144,6 +148,7 @@ async def _rename(call: Call) -> Any:
 
 
 async def _delete(call: Call) -> Any:
+    """Delete a registered model with all its versions."""
     asked = await message(call, _Named, "name")
     name, names = models.name_of(asked.name), call.tracker.versions.names
     await call.write(lambda tx: names.delete(tx, name))
@@ -151,6 +156,7 @@ async def _delete(call: Call) -> Any:
 
 
 async def _search(call: Call) -> Any:
+    """Search registered models, page by page."""
     asked = await message(call, _Search)
     limit = _FEW_MODELS if asked.max_results is None else limits.results(asked.max_results, MODELS_PER_PAGE)
     page = await call.read(_found, call.tracker.versions, asked, limit)
@@ -171,12 +177,14 @@ def _found(
 
 
 async def _get_latest(call: Call) -> Any:
+    """Tell the newest version in each stage, or in each of some."""
     asked = await message(call, _Latest, "name")
     name, stages = models.name_of(asked.name), [stage_named(stage) for stage in asked.stages or ()]
     return _versions(await call.read(call.tracker.versions.latest, name, stages), aliases=True)
 
 
 async def _set_tag(call: Call) -> Any:
+    """Give a registered model a tag."""
     asked = await message(call, _Tagged, "name", "key")
     name, names = models.name_of(asked.name), call.tracker.versions.names
     key, value = models.tag_of(asked.key, asked.value)
@@ -185,6 +193,7 @@ async def _set_tag(call: Call) -> Any:
 
 
 async def _delete_tag(call: Call) -> Any:
+    """Take a tag from a registered model."""
     asked = await message(call, _Tagged, "name", "key")
     name, names, key = models.name_of(asked.name), call.tracker.versions.names, limits.name(asked.key or "")
     await call.write(lambda tx: names.remove_tag(tx, name, key))
@@ -192,6 +201,7 @@ async def _delete_tag(call: Call) -> Any:
 
 
 async def _set_alias(call: Call) -> Any:
+    """Point an alias at a version."""
     asked = await message(call, _Aliased, "name", "alias", "version")
     name, alias, number = (
         _name_and_alias(asked)[0],
@@ -204,6 +214,7 @@ async def _set_alias(call: Call) -> Any:
 
 
 async def _delete_alias(call: Call) -> Any:
+    """Take an alias away."""
     name, alias = _name_and_alias(await message(call, _Aliased, "name", "alias"))
     versions = call.tracker.versions
     await call.write(lambda tx: versions.remove_alias(tx, name, alias))
@@ -211,6 +222,7 @@ async def _delete_alias(call: Call) -> Any:
 
 
 async def _get_by_alias(call: Call) -> Any:
+    """Tell the version that an alias means."""
     name, alias = _name_and_alias(await message(call, _Aliased, "name", "alias"))
     return _version(await call.read(call.tracker.versions.by_alias, name, alias))
 
@@ -220,6 +232,7 @@ def _name_and_alias(asked: _Aliased) -> tuple[str, str]:
 
 
 async def _create_version(call: Call) -> Any:
+    """Register the files at a source, as they are now, as the next version of a model."""
     asked = await message(call, _CreateVersion, "name", "source")
     name, versions = models.name_of(asked.name), call.tracker.versions
     given = sources.Given(
@@ -248,11 +261,13 @@ async def _create_version(call: Call) -> Any:
 
 
 async def _get_version(call: Call) -> Any:
+    """Tell a version by its number."""
     name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
     return _version(await call.read(call.tracker.versions.get, name, number))
 
 
 async def _update_version(call: Call) -> Any:
+    """Describe a version."""
     asked = await message(call, _DescribeVersion, "name", "version")
     name, number = _name_and_number(asked)
     said = None if asked.description is None else models.description_of(asked.description)
@@ -261,6 +276,7 @@ async def _update_version(call: Call) -> Any:
 
 
 async def _move(call: Call) -> Any:
+    """Move a version to a stage, and if wanted archive those that are in it."""
     asked = await message(call, _Move, "name", "version", "stage")
     name, number = _name_and_number(asked)
     stage, archive = stage_named(asked.stage or ""), bool(asked.archive_existing_versions)
@@ -269,6 +285,7 @@ async def _move(call: Call) -> Any:
 
 
 async def _delete_version(call: Call) -> Any:
+    """Delete a version with its aliases; its number is not given again."""
     name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
     versions = call.tracker.versions
     await call.write(lambda tx: versions.remove(tx, name, number))
@@ -276,6 +293,7 @@ async def _delete_version(call: Call) -> Any:
 
 
 async def _search_versions(call: Call) -> Any:
+    """Search versions, page by page."""
     asked = await message(call, _Search)
     limit = VERSIONS_PER_PAGE
     if asked.max_results is not None:
@@ -294,6 +312,7 @@ async def _search_versions(call: Call) -> Any:
 
 
 async def _get_download_uri(call: Call) -> Any:
+    """Tell where the files of a version are; refused for one that MLflow cannot load."""
     name, number = _name_and_number(await message(call, _OfVersion, "name", "version"))
     return {"artifact_uri": await call.read(_download_uri, call.tracker, name, number)}
 
@@ -307,6 +326,7 @@ def _download_uri(source: Source, tracker: Tracker, name: str, number: int) -> s
 
 
 async def _set_version_tag(call: Call) -> Any:
+    """Give a version a tag."""
     asked = await message(call, _TaggedVersion, "name", "version", "key")
     name, number = _name_and_number(asked)
     key, value = models.tag_of(asked.key, asked.value)
@@ -316,6 +336,7 @@ async def _set_version_tag(call: Call) -> Any:
 
 
 async def _delete_version_tag(call: Call) -> Any:
+    """Take a tag from a version."""
     asked = await message(call, _TaggedVersion, "name", "version", "key")
     name, number = _name_and_number(asked)
     versions, key = call.tracker.versions, limits.name(asked.key or "")
