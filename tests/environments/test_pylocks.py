@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlwright.environments.pylocks import kept_wheels, write_pylock
+from mlwright.environments.pylocks import kept_wheels, pins_of_indexes, write_pylock
 
 _TEXT = st.text(st.characters(exclude_categories=("Cs",)))
 _PLAIN = _TEXT | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.floats(allow_nan=False)
@@ -39,3 +39,20 @@ def test_only_wheels_of_ours_are_objects() -> None:
 
     assert kept_wheels(lock(ours)) == {ours: digest}
     assert kept_wheels(lock(other)) == {}
+
+
+def test_only_what_an_index_can_give_is_asked_of_one() -> None:
+    """Archives, commits and wheels that were kept from folders are no `name==version`."""
+    wheel = {"url": "https://index.test/a-1-py3-none-any.whl", "hashes": {"sha256": "b"}}
+    kept = {"path": f"wheels/b3-{'a' * 64}/x-1-py3-none-any.whl", "hashes": {"sha256": "b"}}
+    packages = [
+        {"name": "a", "version": "1", "wheels": [wheel]},
+        {"name": "b", "version": "2", "marker": "os_name == 'nt'", "sdist": wheel},
+        {"name": "c", "version": "3", "archive": wheel},
+        {"name": "d", "version": "4", "wheels": [kept]},
+        {"name": "e", "version": "5", "vcs": {"type": "git", "url": "https://git.test/e"}},
+    ]
+
+    pins = pins_of_indexes(write_pylock({"lock-version": "1.0", "packages": packages}))
+
+    assert pins == {"a": "a==1", "b": "b==2 ; os_name == 'nt'"}

@@ -95,12 +95,14 @@ def test_what_is_somebody_elses_stays(tmp_path: Path, kind: str) -> None:
     assert kind != "file" or mark.read_text() == "a thesis"
 
 
-def test_a_mark_that_says_nothing_yet_is_of_who_had_not_begun(tmp_path: Path) -> None:
-    """Killed between making the file and writing it: what lies beside it is not taken for theirs."""
+def test_an_empty_file_may_be_the_users(tmp_path: Path) -> None:
+    """Nobody can tell it from the mark of who was killed before writing: it is refused, and stays."""
     mark = tmp_path / "mark"
     mark.touch()
 
-    with marked(mark) as held:
+    with pytest.raises(Conflict, match="says nothing") as raised:
+        left_over(mark)
+    with pytest.raises(Conflict, match="says nothing"), marked(mark):
         pass
 
-    assert not held.left_over
+    assert mark.exists() and "remove it" in str(raised.value.hint)

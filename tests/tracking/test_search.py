@@ -411,6 +411,18 @@ def test_our_own_words_are_understood(database: Database) -> None:
     )
 
 
+def test_a_number_too_long_to_be_compared_is_passed_over(database: Database) -> None:
+    """No database casts a text of any length: such a parameter neither is found nor fails a search."""
+    long, short = begin(database, trees=1)[0].id, begin(database, trees=1e300)[0].id
+    with database.transaction() as tx:
+        digits = "1" * 140_000
+        tx.execute("UPDATE param SET value = :digits WHERE run_id = :run_id", digits=digits, run_id=long)
+
+    found = {run.id for run in Runs(database).list(filter="params.trees > 1")}
+
+    assert found == {short}
+
+
 @pytest.mark.parametrize(
     ("wanted", "told"),
     [

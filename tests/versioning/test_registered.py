@@ -241,6 +241,7 @@ def test_searches_know_names_tags_and_numbers(versions: ReportedVersions, databa
     assert names("tags.team = 'a'") == ["beta"] and names("name ILIKE 'AL%'") == ["alpha"]
     assert numbers("version_number >= 1", "name", "version_number DESC") == ["alpha@1", "beta@2", "beta@1"]
     assert numbers("tags.good = 'yes'") == ["beta@2"]
+    assert numbers("name = 'beta'", "tags.good") == ["beta@2", "beta@1"]
     assert numbers("source_path = 'runs:/r/m'", "version_number") == ["beta@1", "beta@2"]
     with pytest.raises(Invalid):
         names("colour = 'a'")

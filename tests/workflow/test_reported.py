@@ -11,6 +11,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel.errors import Invalid
+from mlwright.kernel.ids import new_id
 from mlwright.tracking import Input, Metric, Point, Reports, Run, RunState
 from mlwright.workflow.bundle import bundle_of
 from mlwright.workflow.cancel import cancel, plan_cancel
@@ -87,6 +88,26 @@ def test_it_cannot_be_executed_here(opened: Opener) -> None:
             verb()
     with pytest.raises(Invalid, match="was reported from outside"):
         plan_cancel(rooms, run.id)
+
+
+def test_however_many_are_reported_a_living_run_keeps_its_place(opened: Opener) -> None:
+    """What our own run has on disk stays while it goes on, also among very many reported ones that do."""
+    project = opened({"pipelines/p.py": LOGS})
+    rooms = project.rooms
+    with rooms.database.transaction() as tx:
+        own, _ = rooms.runs.begin(tx, project="p", pipeline="p", seed=0, parameters={}, pins={})
+        other = Reports(rooms.database).begin(tx, experiment=0, name="r", started_us=2**62, tags={})
+        row = tx.read("SELECT * FROM run WHERE id = :id", id=other.id)[0]
+        columns = [*row.keys()]
+        add = f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join(f':{each}' for each in columns)})"
+        same = {each: row[each] for each in columns}
+        tx.execute_many(add, [same | {"id": new_id()} for _ in range(10_000)])
+    scratch = rooms.workspace.scratch / own.id
+    scratch.mkdir(parents=True)
+
+    project.run("training")
+
+    assert scratch.exists()
 
 
 def test_verify_and_a_backup_take_all_that_was_reported(opened: Opener, tmp_path: Path) -> None:

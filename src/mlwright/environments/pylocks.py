@@ -125,6 +125,16 @@ def of_indexes(document: Mapping[str, Any]) -> set[str]:
     }
 
 
+def pins_of_indexes(text: bytes) -> dict[str, str]:
+    """What a package index can give of a pylock, by name, as lines of a `requirements.txt`."""
+    return {
+        package["name"]: f"{package['name']}=={package['version']}"
+        + (f" ; {package['marker']}" if "marker" in package else "")
+        for package in tomllib.loads(text.decode()).get("packages", [])
+        if "version" in package and of_indexes({"packages": [package]})
+    }
+
+
 def kept_wheels(text: bytes) -> dict[str, Digest]:
     """The wheels in a pylock that are objects of ours: path beside the lock, to the object's digest."""
     if b"wheels/b3-" not in text:

@@ -19,9 +19,11 @@ MOST_WILDCARDS = 20
 NUMBER_SIGNS = ("=", "!=", "<", "<=", ">", ">=")
 TEXT_SIGNS = ("=", "!=", "LIKE", "ILIKE", "IN", "NOT IN")
 _LARGEST = 2**63 - 1
-# A number as JSON begins with a digit or a sign, and nothing else does.
+# A number as JSON begins with a digit or a sign, and nothing else does. PostgreSQL casts no number of more
+# than 131,072 digits; the longest that a 64-bit float is written with has some 330.
 _AS_NUMBER = (
-    "CASE WHEN substr({0}, 1, 1) BETWEEN '0' AND '9' OR (substr({0}, 1, 1) = '-' AND {0} <> '-Infinity')"
+    "CASE WHEN length({0}) <= 400 AND (substr({0}, 1, 1) BETWEEN '0' AND '9'"
+    " OR (substr({0}, 1, 1) = '-' AND {0} <> '-Infinity'))"
     " THEN CAST({0} AS NUMERIC) END"
 )
 NEVER = "1 = 0"

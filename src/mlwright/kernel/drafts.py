@@ -74,15 +74,15 @@ class Draft(Parameters):
         self._owner = space.id
         self.keys: list[Key] = []
 
-    def looked_up(self, asked: Comparison) -> str | None:
-        """The table in which an index finds a comparison, with the condition; None when none does."""
+    def looked_up(self, asked: Comparison) -> tuple[str, str] | None:
+        """The table in which an index finds a comparison, and the condition; None when none does."""
         space = self._space
         if asked.entity == "attribute":
             field = space.field(asked.key)
             if not field.start:
                 return None
             found = looked_up(field.start, asked, self, whole="substr" not in field.start)
-            return found and f"{space.table} AS {space.name} WHERE {found}"
+            return None if found is None else (f"{space.table} AS {space.name}", found)
         side = space.side(asked.entity, asked.key)
         if not side.indexed or asked.sign in ("!=", "ILIKE", "NOT IN", "IS NULL"):
             return None
@@ -95,13 +95,15 @@ class Draft(Parameters):
             if found is None:
                 return None
             tests.append(found)
-        return f"{side.table} AS d WHERE {' AND '.join(tests)}"
+        return f"{side.table} AS d", " AND ".join(tests)
 
     def count(self, asked: Comparison, most: int) -> Statement:
         """How many entries of an index a comparison has, counted up to so many."""
         found = self.looked_up(asked)
-        sql = f"SELECT count(*) AS rows FROM (SELECT 1 AS one FROM {found} LIMIT {self.place(most)}) AS few"  # noqa: S608
-        return self._statement(sql)
+        assert found is not None
+        table, test = found
+        few = f"SELECT 1 AS one FROM {table} WHERE {test} LIMIT {self.place(most)}"  # noqa: S608
+        return self._statement(f"SELECT count(*) AS rows FROM ({few}) AS few")  # noqa: S608
 
     def walk(self, side: Side, part: Part) -> None:
         """Begin with the index of a metric, in its order."""
@@ -119,14 +121,14 @@ class Draft(Parameters):
         """Begin with the rows that one comparison finds."""
         space, found = self._space, self.looked_up(driver)
         assert found is not None
+        table, test = found
         if driver.entity == "attribute":
-            table, _, test = found.partition(" WHERE ")
             self._tables.append(table)
             self._where += [test, self._condition(driver)]
             return
         side = space.side(driver.entity, driver.key)
         distinct = "" if side.alone else "DISTINCT "
-        owners = f"(SELECT {distinct}d.{side.owner} AS id FROM {found}) AS driver"  # noqa: S608
+        owners = f"(SELECT {distinct}d.{side.owner} AS id FROM {table} WHERE {test}) AS driver"  # noqa: S608
         self._tables.append(f"{owners} CROSS JOIN {space.table} AS {space.name}")
         self._found_by("driver.id")
 

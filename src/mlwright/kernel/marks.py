@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,6 +17,9 @@ from msgspec import Struct
 from mlwright.kernel.errors import Conflict
 
 _WORDS = b"mlwright is making something here. This file goes when that is done.\n"
+_BEGINNING_S = 0.5
+"""How long whoever has made the file may take to say so in it."""
+_PAUSE_S = 0.01
 
 
 class Mark(Struct, frozen=True):
@@ -37,13 +41,11 @@ def left_over(mark: Path) -> bool:
         Conflict: it is being made now, or the file is somebody else's.
     """
     try:
-        descriptor = _opened(mark, 0)
+        descriptor, _ = _locked(mark, create=False)
     except FileNotFoundError:
         return False
-    try:
-        return _is_ours(descriptor, mark)
-    finally:
-        os.close(descriptor)
+    os.close(descriptor)
+    return True
 
 
 @contextmanager
@@ -53,43 +55,64 @@ def marked(mark: Path) -> Iterator[Mark]:
     Raises:
         Conflict: as `left_over`.
     """
-    descriptor = _opened(mark, os.O_CREAT)
+    descriptor, is_new = _locked(mark, create=True)
     try:
-        left = _is_ours(descriptor, mark)
-        os.pwrite(descriptor, _WORDS, 0)
+        if is_new:
+            os.pwrite(descriptor, _WORDS, 0)
         try:
-            yield Mark(descriptor, left)
+            yield Mark(descriptor, not is_new)
         finally:
             mark.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 
 
-def _opened(mark: Path, create: int) -> int:
-    """The file, locked; again, if its last owner has taken it away meanwhile."""
+def _locked(mark: Path, *, create: bool) -> tuple[int, bool]:
+    """The file, locked, and whether this call made it; again, if its last owner has taken it away meanwhile.
+
+    Whoever is faster than the one that makes it finds it empty, and lets go of it at once.
+    """
+    until = time.monotonic() + _BEGINNING_S
     while True:
         if mark.is_symlink() or (mark.exists() and not mark.is_file()):
             raise _taken(mark)
-        descriptor = os.open(mark, os.O_RDWR | os.O_NOFOLLOW | create, 0o666)
+        descriptor, is_new = _opened(mark, create=create)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if mark.exists() and os.path.samestat(os.fstat(descriptor), mark.stat()):
-                return descriptor
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if is_new else fcntl.LOCK_NB))
+            there = mark.exists() and os.path.samestat(os.fstat(descriptor), mark.stat())
+            if there and (is_new or _is_written(descriptor, mark, until)):
+                return os.dup(descriptor), is_new
         except BlockingIOError as error:
-            os.close(descriptor)
             raise Conflict(
                 "another process is making something there",
                 where=str(mark),
                 hint="wait until it has ended, then try again",
             ) from error
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
+        time.sleep(_PAUSE_S)
 
 
-def _is_ours(descriptor: int, mark: Path) -> bool:
-    """Whether it was written; empty is one whose owner had not begun."""
+def _opened(mark: Path, *, create: bool) -> tuple[int, bool]:
+    while create:
+        try:
+            return os.open(mark, os.O_RDWR | os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL, 0o666), True
+        except FileExistsError:
+            with suppress(FileNotFoundError):  # gone by now
+                return os.open(mark, os.O_RDWR | os.O_NOFOLLOW), False
+    return os.open(mark, os.O_RDWR | os.O_NOFOLLOW), False
+
+
+def _is_written(descriptor: int, mark: Path, until: float) -> bool:
+    """Whether it says that it is a mark; an empty one may soon, or is the user's own."""
     words = os.pread(descriptor, len(_WORDS) + 1, 0)
     if words not in {_WORDS, b""}:
         raise _taken(mark)
+    if not words and time.monotonic() > until:
+        raise Conflict(
+            f"{mark} is there already, and says nothing",
+            hint="remove it if it is not yours: who made something there was killed; or name a new folder",
+        )
     return bool(words)
 
 

@@ -276,6 +276,10 @@ class Runs:
         """The edges that lead to runs, or come from them, which are not there."""
         return edges.loose(self._database, _SQL["loose_edges"])
 
+    def unfinished(self) -> set[RunId]:
+        """The runs that somebody should be executing here: none that was reported from outside."""
+        return {RunId(row["id"]) for row in self._database.read(_SQL["unfinished_runs"])}
+
     def left_over(self) -> list[RunId]:
         """The runs whose owner is gone, and which nobody has declared lost yet."""
         rows = self._database.read(_SQL["unfinished_runs"])

@@ -7,12 +7,12 @@ what is on record; what MLflow could load only by running code of ours, it canno
 from __future__ import annotations
 
 import json
-import tomllib
 import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from mlwright.environments.pylocks import pins_of_indexes
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Incompatible
 from mlwright.sdk.codec_names import TREE
@@ -162,13 +162,7 @@ def _packages(rooms: Rooms, detail: ModelDetail) -> dict[str, str]:
     if not detail.environment:
         return {}
     lock = rooms.environments.get(detail.environment)
-    locked = tomllib.loads(rooms.environments.text(lock).decode()).get("packages", [])
-    lines = {}
-    for each in locked:
-        if "version" in each and not {"directory", "vcs"} & each.keys():
-            marker = f" ; {each['marker']}" if "marker" in each else ""
-            lines[each["name"]] = f"{each['name']}=={each['version']}{marker}"
-    return lines
+    return pins_of_indexes(rooms.environments.text(lock))
 
 
 def _trusted(rooms: Rooms, digest: Digest) -> list[str]:

@@ -233,7 +233,7 @@ class Pipelines:
         scratch = self._rooms.workspace.scratch
         # The folders first: a run is recorded before it makes its own.
         folders = list(scratch.iterdir()) if scratch.exists() else []
-        alive = {run.id for run in self._rooms.runs.list(state=RunState.RUNNING, limit=10_000)}
+        alive = self._rooms.runs.unfinished()
         for folder in folders:
             if looks_like_id(folder.name) and folder.name not in alive:
                 shutil.rmtree(folder, ignore_errors=True)
