@@ -15,9 +15,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from mlwright.kernel.database import Database, all_migrations
+from mlwright.kernel.database import Database, Transaction, all_migrations
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Conflict, Invalid, Unavailable
+from mlwright.kernel.errors import Conflict, FateUnknown, Invalid, Unavailable
 from mlwright.kernel.events import record
 from mlwright.kernel.leases import take
 from mlwright.kernel.postgres import PostgresDatabase
@@ -25,6 +25,7 @@ from mlwright.kernel.postgres_connection import FIRST_S, Lost, PostgresConnectio
 from mlwright.kernel.postgres_copy import filling
 from mlwright.kernel.postgres_place import parse_place
 from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.kernel.writer import Writer
 from tests.exams.database import DatabaseExam, Opener
 from tests.postgres import Postgres, open_database, postgres
 from tests.processes import until
@@ -218,6 +219,49 @@ def test_a_commit_whose_answer_is_lost_counts_once(
 
     assert lost
     assert verbs(database) == ["one"]
+
+
+def test_a_batch_whose_fate_is_unknown_is_not_written_again(
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Committed, the answer lost, and the server away for long: the writer ends, and each is there once."""
+    run, connect = PostgresConnection.run, database.connect
+    inside, go, away = threading.Event(), threading.Event(), threading.Event()
+
+    def run_and_lose(connection: PostgresConnection, script: str) -> list[dict[str, object]]:
+        done = run(connection, script)
+        if script == "COMMIT" and not away.is_set() and go.is_set() and len(verbs(database)) > 1:
+            away.set()
+            connection.close()
+            raise Lost("the line was cut")
+        return done
+
+    def connect_or_not(*, reading: bool) -> PostgresConnection:
+        if away.is_set():
+            raise Lost("nobody answers")
+        return connect(reading=reading)
+
+    def hold(tx: Transaction) -> None:
+        record(tx, "first", End("test", "0"))
+        inside.set()
+        assert go.wait(30)
+
+    monkeypatch.setattr(PostgresConnection, "run", run_and_lose)
+    monkeypatch.setattr(database, "connect", connect_or_not)
+    monkeypatch.setattr("mlwright.kernel.postgres.PATIENCE_S", 0.1)
+    writer = Writer(database)
+    writer.write(hold)
+    assert inside.wait(30)
+    for verb in ("one", "two"):
+        writer.write(lambda tx, verb=verb: record(tx, verb, End("test", "1")))
+    go.set()
+
+    with pytest.raises(FateUnknown, match="not known") as raised:
+        writer.close()
+
+    assert raised.value.hint
+    monkeypatch.undo()
+    assert verbs(database) == ["first", "one", "two"]
 
 
 def test_who_is_silent_in_the_middle_holds_up_nobody(
