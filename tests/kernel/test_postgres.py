@@ -17,7 +17,7 @@ import pytest
 
 from mlwright.kernel.database import Database, Transaction, all_migrations
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Conflict, FateUnknown, Invalid, Unavailable
+from mlwright.kernel.errors import Cancelled, Conflict, FateUnknown, Invalid, Unavailable
 from mlwright.kernel.events import record
 from mlwright.kernel.leases import take
 from mlwright.kernel.postgres import PostgresDatabase
@@ -295,6 +295,35 @@ def test_a_writer_that_keeps_the_lock_is_named_after_the_wait(
     assert raised.value.hint
     event(other, "after")
     other.close()
+
+
+@pytest.mark.parametrize("how", ["transaction", "view"])
+def test_what_a_signal_broke_off_is_not_gone_on_with(database: PostgresDatabase, how: str) -> None:
+    """A signal in the middle of a statement is raised; nothing is left, and the next one works."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Cancelled("stopped", signal_number=number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    view = database.view()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    try:
+        with pytest.raises(Cancelled):
+            if how == "view":
+                timer.start()
+                view.read("SELECT pg_sleep(2)")
+            with database.transaction() as tx:
+                record(tx, "one", End("test", "1"))
+                timer.start()
+                tx.read("SELECT pg_sleep(2)")
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGTERM, before)
+
+    event(database, "two")
+    assert verbs(database) == ["two"]
+    assert view.read("SELECT verb FROM event") == [{"verb": "two"}]
+    view.close()
 
 
 def test_a_failure_that_is_swallowed_is_not_committed(database: PostgresDatabase) -> None:

@@ -317,7 +317,10 @@ class PostgresTransaction:
     def roll_back(self) -> None:
         """Let nothing of it be there."""
         connection = self._connection
-        if connection is not None and connection.in_transaction:
+        if connection is not None and connection.broken_off:  # by a signal; the server rolls it back
+            connection.close()
+            self._connection = None
+        elif connection is not None and connection.in_transaction:
             try:
                 connection.run("ROLLBACK")
             except Lost:  # the server does it for who is gone
@@ -422,6 +425,10 @@ class PostgresView:
                 self._connection = None
                 if fresh:
                     patience.wait(error.__cause__ or error)
+            except BaseException:
+                if self._connection is not None and self._connection.broken_off:
+                    self.close()
+                raise
 
     def renew(self) -> None:
         """Let go of the moment."""
@@ -435,3 +442,4 @@ class PostgresView:
         """Let go of the server."""
         if self._connection is not None:
             self._connection.close()
+            self._connection = None

@@ -178,6 +178,15 @@ class PostgresConnection:
         }
 
     @property
+    def broken_off(self) -> bool:
+        """Whether something is under way still that nobody waits for: it can be asked nothing more."""
+        return self._connection.info.transaction_status not in {
+            pq.TransactionStatus.IDLE,
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        }
+
+    @property
     def failed(self) -> bool:
         """Whether a statement of the transaction has failed: the server would roll back what is committed."""
         return self._connection.info.transaction_status == pq.TransactionStatus.INERROR
