@@ -280,6 +280,18 @@ def test_who_is_silent_in_the_middle_holds_up_nobody(
     slow.close()
 
 
+def test_who_is_silent_loses_the_turn_before_others_give_up(database: PostgresDatabase) -> None:
+    """The server ends a silent transaction well before the others' wait for its lock ends."""
+    with database.transaction() as tx:
+        asked = "SELECT setting::int AS ms FROM pg_settings WHERE name = '{}'"
+        silent, patient = (
+            tx.run(asked.format(name))[0]["ms"]
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout")
+        )
+
+    assert 0 < silent <= patient / 2
+
+
 def test_a_writer_that_keeps_the_lock_is_named_after_the_wait(
     database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

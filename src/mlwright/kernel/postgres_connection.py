@@ -26,8 +26,8 @@ FIRST_S, PATIENCE_S = 10.0, 60.0
 BUSY_S = 30
 """How long a transaction waits for another one to end."""
 _PAUSE_S = 0.02
-_FOREIGN_S = 60
-"""After so long without a word from whoever writes, the server lets others write."""
+_FOREIGN_S = 15
+"""After so long without a word from whoever writes, the server lets others write, who still wait."""
 
 _GONE = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "53300")
 """States that say: this connection, or this moment, was the wrong one. The same again may work."""
