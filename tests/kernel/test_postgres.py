@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
 
 import psycopg
 import pytest
@@ -469,6 +470,15 @@ SECRET = "swordfish"
         f"postgresql://me@host/mine?password=env:A&password={SECRET}",
         f"postgresql://me@host/mine?password=env:#{SECRET}",
         f"postgresql://me@[host/mine?{SECRET}",
+        f"postgresql://me:pass/{SECRET}@host/mine",
+        f"postgresql://me:{SECRET}/word@host/mine",
+        f"postgresql://me:12/{SECRET}@host/mine",
+        f"postgresql://me:12?a={SECRET}@host/mine",
+        f"postgresql://me@host:{SECRET}/mine",
+        f"postgresql://me@one:1,two:{SECRET}/mine",
+        f"postgresql://me@host/mine?sslpassword={SECRET}",
+        f"postgresql://me@host/mine?Password={SECRET}",
+        f"postgresql://me@host/mine?oauth_client_secret={SECRET}",
         f"mysql://{SECRET}@host/mine",
         f"postgresql://me@host/mine?{SECRET}",
         f"sslmode=require password={SECRET}",
@@ -482,6 +492,21 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(setting: str) -> N
     told = f"{raised.value.message} {raised.value.where} {raised.value.hint}"
     assert SECRET not in told
     assert "env:NAME" in told or "%23" in told
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "postgresql://me@one:1,two:2/mine",
+        "postgresql://me@[::1]:5432/mine",
+        "postgresql://me@[::1]/mine",
+        "postgresql://host:5432/mine?user=me%40work&passfile=/etc/pgpass",
+        "postgresql://me@host/mine?user=me@work",
+    ],
+)
+def test_what_only_looks_like_a_password_is_let_in(setting: str) -> None:
+    """Ports, several hosts, addresses of IPv6, names with `@` and files of passwords are told as they are."""
+    assert unquote(parse_place(setting).url) == unquote(setting)
 
 
 def test_a_password_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
