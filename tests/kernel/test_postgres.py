@@ -461,6 +461,18 @@ def test_a_database_that_is_not_there_is_told_at_once(postgres: Postgres) -> Non
 SECRET = "swordfish"
 
 
+def test_an_option_is_known_by_its_name(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password reaches the server whatever else the address says; what this says is left as it is."""
+    monkeypatch.setenv("MINE", SECRET)
+    url = f"{postgres.make()}&application_name=password&password=env:MINE"
+
+    made = PostgresConnection(parse_place(url), reading=True)
+
+    assert made.raw.info.password == SECRET
+    assert made.raw.info.get_parameters()["application_name"] == "password"
+    made.close()
+
+
 @pytest.mark.parametrize(
     "setting",
     [

@@ -124,7 +124,8 @@ class PostgresConnection:
 
     def __init__(self, place: PostgresPlace, *, reading: bool) -> None:
         self._place = place
-        options: dict[str, Any] = {"connect_timeout": 10, "application_name": "mlwright"}
+        usual: dict[str, Any] = {"connect_timeout": 10, "application_name": "mlwright"}
+        options = {name: value for name, value in usual.items() if name not in place.options}
         if (secret := place.secret()) is not None:
             options["password"] = secret
         try:
@@ -133,7 +134,7 @@ class PostgresConnection:
                 autocommit=True,
                 cursor_factory=psycopg.RawCursor,
                 row_factory=dict_row,
-                **{name: value for name, value in options.items() if name not in place.url},
+                **options,
             )
         except psycopg.OperationalError as error:
             if any(word in str(error) for word in _HOPELESS):

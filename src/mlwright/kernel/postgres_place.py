@@ -29,6 +29,11 @@ class PostgresPlace(Struct, frozen=True):
     password: str = ""
     folder: Path = Path()
 
+    @property
+    def options(self) -> frozenset[str]:
+        """The names of libpq's options that the address gives."""
+        return frozenset(name for name, _ in parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
+
     def secret(self) -> str | None:
         """The password, read now; None to leave it to libpq.
 
