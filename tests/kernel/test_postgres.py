@@ -473,6 +473,18 @@ def test_an_option_is_known_by_its_name(postgres: Postgres, monkeypatch: pytest.
     made.close()
 
 
+def test_a_server_that_vanishes_is_noticed(postgres: Postgres) -> None:
+    """Whether we wait for it or send to it: within a minute, but for an address that says otherwise."""
+    made = PostgresConnection(parse_place(f"{postgres.make()}&keepalives_count=4"), reading=True)
+
+    told = {name: int(value) for name, value in made.raw.info.get_parameters().items() if value.isdigit()}
+    made.close()
+
+    assert told["keepalives_count"] == 4
+    assert told["keepalives_idle"] + told["keepalives_interval"] * 4 < 60
+    assert told["tcp_user_timeout"] < 60_000
+
+
 @pytest.mark.parametrize(
     "setting",
     [

@@ -40,6 +40,16 @@ _HOPELESS = (
     "not supported",
 )
 
+_USUAL: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "mlwright",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+"""What libpq is told where the address says nothing: one that vanishes is noticed in half a minute."""
+
 _SETTINGS = f"""
 SET synchronous_commit = on; SET lock_timeout = '{BUSY_S}s'; SET statement_timeout = 0; SET TimeZone = 'UTC';
 SET client_min_messages = warning; SET standard_conforming_strings = on; SET tcp_keepalives_idle = 10;
@@ -124,8 +134,7 @@ class PostgresConnection:
 
     def __init__(self, place: PostgresPlace, *, reading: bool) -> None:
         self._place = place
-        usual: dict[str, Any] = {"connect_timeout": 10, "application_name": "mlwright"}
-        options = {name: value for name, value in usual.items() if name not in place.options}
+        options = {name: value for name, value in _USUAL.items() if name not in place.options}
         if (secret := place.secret()) is not None:
             options["password"] = secret
         try:
