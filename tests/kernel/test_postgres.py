@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
 
 import psycopg
 import pytest
 
-from mlwright.kernel.database import Database, all_migrations
+from mlwright.kernel.database import Database, Transaction, all_migrations
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Busy, Conflict, Invalid, Unavailable
+from mlwright.kernel.errors import Busy, Cancelled, Conflict, DiskFull, FateUnknown, Invalid, Unavailable
 from mlwright.kernel.events import record
 from mlwright.kernel.leases import take
 from mlwright.kernel.postgres import PostgresDatabase
@@ -25,6 +26,7 @@ from mlwright.kernel.postgres_connection import FIRST_S, Lost, PostgresConnectio
 from mlwright.kernel.postgres_copy import filling
 from mlwright.kernel.postgres_place import parse_place
 from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.kernel.writer import Writer
 from tests.exams.database import DatabaseExam, Opener
 from tests.postgres import Postgres, open_database, postgres
 from tests.processes import until
@@ -220,6 +222,49 @@ def test_a_commit_whose_answer_is_lost_counts_once(
     assert verbs(database) == ["one"]
 
 
+def test_a_batch_whose_fate_is_unknown_is_not_written_again(
+    database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Committed, the answer lost, and the server away for long: the writer ends, and each is there once."""
+    run, connect = PostgresConnection.run, database.connect
+    inside, go, away = threading.Event(), threading.Event(), threading.Event()
+
+    def run_and_lose(connection: PostgresConnection, script: str) -> list[dict[str, object]]:
+        done = run(connection, script)
+        if script == "COMMIT" and not away.is_set() and go.is_set() and len(verbs(database)) > 1:
+            away.set()
+            connection.close()
+            raise Lost("the line was cut")
+        return done
+
+    def connect_or_not(*, reading: bool) -> PostgresConnection:
+        if away.is_set():
+            raise Lost("nobody answers")
+        return connect(reading=reading)
+
+    def hold(tx: Transaction) -> None:
+        record(tx, "first", End("test", "0"))
+        inside.set()
+        assert go.wait(30)
+
+    monkeypatch.setattr(PostgresConnection, "run", run_and_lose)
+    monkeypatch.setattr(database, "connect", connect_or_not)
+    monkeypatch.setattr("mlwright.kernel.postgres.PATIENCE_S", 0.1)
+    writer = Writer(database)
+    writer.write(hold)
+    assert inside.wait(30)
+    for verb in ("one", "two"):
+        writer.write(lambda tx, verb=verb: record(tx, verb, End("test", "1")))
+    go.set()
+
+    with pytest.raises(FateUnknown, match="not known") as raised:
+        writer.close()
+
+    assert raised.value.hint
+    monkeypatch.undo()
+    assert verbs(database) == ["first", "one", "two"]
+
+
 def test_who_is_silent_in_the_middle_holds_up_nobody(
     database: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +279,18 @@ def test_who_is_silent_in_the_middle_holds_up_nobody(
 
     assert verbs(database) == ["fast", "slow", "slow"]
     slow.close()
+
+
+def test_who_is_silent_loses_the_turn_before_others_give_up(database: PostgresDatabase) -> None:
+    """The server ends a silent transaction well before the others' wait for its lock ends."""
+    with database.transaction() as tx:
+        asked = "SELECT setting::int AS ms FROM pg_settings WHERE name = '{}'"
+        silent, patient = (
+            tx.run(asked.format(name))[0]["ms"]
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout")
+        )
+
+    assert 0 < silent <= patient / 2
 
 
 def test_a_writer_that_keeps_the_lock_is_named_after_the_wait(
@@ -253,6 +310,35 @@ def test_a_writer_that_keeps_the_lock_is_named_after_the_wait(
     other.close()
 
 
+@pytest.mark.parametrize("how", ["transaction", "view"])
+def test_what_a_signal_broke_off_is_not_gone_on_with(database: PostgresDatabase, how: str) -> None:
+    """A signal in the middle of a statement is raised; nothing is left, and the next one works."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Cancelled("stopped", signal_number=number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    view = database.view()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    try:
+        with pytest.raises(Cancelled):
+            if how == "view":
+                timer.start()
+                view.read("SELECT pg_sleep(2)")
+            with database.transaction() as tx:
+                record(tx, "one", End("test", "1"))
+                timer.start()
+                tx.read("SELECT pg_sleep(2)")
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGTERM, before)
+
+    event(database, "two")
+    assert verbs(database) == ["two"]
+    assert view.read("SELECT verb FROM event") == [{"verb": "two"}]
+    view.close()
+
+
 def test_a_failure_that_is_swallowed_is_not_committed(database: PostgresDatabase) -> None:
     """A transaction that goes on after a broken constraint would be rolled back in silence: it is refused."""
     with pytest.raises(AssertionError, match="failed"), database.transaction() as tx:
@@ -261,6 +347,14 @@ def test_a_failure_that_is_swallowed_is_not_committed(database: PostgresDatabase
             tx.execute("INSERT INTO project (name, created_us) VALUES ('a', 1)")
 
     assert database.read("SELECT name FROM project") == []
+
+
+def test_a_full_disk_of_the_server_is_told_as_such(database: PostgresDatabase) -> None:
+    """What PostgreSQL says with 53100 is DiskFull, with what helps."""
+    with pytest.raises(DiskFull, match="of the database server") as raised, database.transaction() as tx:
+        tx.run("DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$")
+
+    assert raised.value.hint
 
 
 def test_two_that_migrate_at_once_migrate_once(postgres: Postgres) -> None:
@@ -375,6 +469,30 @@ def test_a_database_that_is_not_there_is_told_at_once(postgres: Postgres) -> Non
 SECRET = "swordfish"
 
 
+def test_an_option_is_known_by_its_name(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password reaches the server whatever else the address says; what this says is left as it is."""
+    monkeypatch.setenv("MINE", SECRET)
+    url = f"{postgres.make()}&application_name=password&password=env:MINE"
+
+    made = PostgresConnection(parse_place(url), reading=True)
+
+    assert made.raw.info.password == SECRET
+    assert made.raw.info.get_parameters()["application_name"] == "password"
+    made.close()
+
+
+def test_a_server_that_vanishes_is_noticed(postgres: Postgres) -> None:
+    """Whether we wait for it or send to it: within a minute, but for an address that says otherwise."""
+    made = PostgresConnection(parse_place(f"{postgres.make()}&keepalives_count=4"), reading=True)
+
+    told = {name: int(value) for name, value in made.raw.info.get_parameters().items() if value.isdigit()}
+    made.close()
+
+    assert told["keepalives_count"] == 4
+    assert told["keepalives_idle"] + told["keepalives_interval"] * 4 < 60
+    assert told["tcp_user_timeout"] < 60_000
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -384,6 +502,15 @@ SECRET = "swordfish"
         f"postgresql://me@host/mine?password=env:A&password={SECRET}",
         f"postgresql://me@host/mine?password=env:#{SECRET}",
         f"postgresql://me@[host/mine?{SECRET}",
+        f"postgresql://me:pass/{SECRET}@host/mine",
+        f"postgresql://me:{SECRET}/word@host/mine",
+        f"postgresql://me:12/{SECRET}@host/mine",
+        f"postgresql://me:12?a={SECRET}@host/mine",
+        f"postgresql://me@host:{SECRET}/mine",
+        f"postgresql://me@one:1,two:{SECRET}/mine",
+        f"postgresql://me@host/mine?sslpassword={SECRET}",
+        f"postgresql://me@host/mine?Password={SECRET}",
+        f"postgresql://me@host/mine?oauth_client_secret={SECRET}",
         f"mysql://{SECRET}@host/mine",
         f"postgresql://me@host/mine?{SECRET}",
         f"sslmode=require password={SECRET}",
@@ -397,6 +524,21 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(setting: str) -> N
     told = f"{raised.value.message} {raised.value.where} {raised.value.hint}"
     assert SECRET not in told
     assert "env:NAME" in told or "%23" in told
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "postgresql://me@one:1,two:2/mine",
+        "postgresql://me@[::1]:5432/mine",
+        "postgresql://me@[::1]/mine",
+        "postgresql://host:5432/mine?user=me%40work&passfile=/etc/pgpass",
+        "postgresql://me@host/mine?user=me@work",
+    ],
+)
+def test_what_only_looks_like_a_password_is_let_in(setting: str) -> None:
+    """Ports, several hosts, addresses of IPv6, names with `@` and files of passwords are told as they are."""
+    assert unquote(parse_place(setting).url) == unquote(setting)
 
 
 def test_a_password_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

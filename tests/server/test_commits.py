@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlwright.kernel.database import Database, Transaction, all_migrations
-from mlwright.kernel.errors import Conflict, Unavailable
+from mlwright.kernel.errors import Conflict, FateUnknown, Unavailable
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.server import commits
 from mlwright.server.commits import Commits
@@ -139,6 +140,30 @@ def test_a_commit_that_fails_fails_for_all_of_it(database: Database) -> None:
     answers = run(Failing(), body)  # type: ignore[arg-type]
 
     assert [str(each) for each in answers] == ["the disk is full"] * 3
+
+
+def test_a_batch_whose_fate_is_unknown_is_not_written_again(database: Database) -> None:
+    """What may be committed is not committed once more: all of the batch are told so."""
+
+    begun: list[None] = []
+
+    class Cut:
+        @contextmanager
+        def transaction(self) -> Iterator[Transaction]:
+            begun.append(None)
+            with database.transaction() as tx:
+                yield tx
+            if names(database):
+                raise FateUnknown("the answer is lost")
+
+    async def body(commits: Commits) -> list[Any]:
+        return await in_one_batch(commits, [add("a"), add("b")])
+
+    answers = run(Cut(), body)  # type: ignore[arg-type]
+
+    assert [type(each) for each in answers] == [FateUnknown] * 2
+    assert len(begun) == 2
+    assert names(database) == ["a", "b"]
 
 
 def test_a_transaction_that_the_engine_has_ended_fails_for_all_of_it(database: Database) -> None:

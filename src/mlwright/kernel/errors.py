@@ -104,6 +104,12 @@ class DiskFull(Unavailable):
     title = "Disk full"
 
 
+class FateUnknown(Unavailable):
+    """Nobody knows whether it was done: who does it again may do it twice."""
+
+    title = "Fate unknown"
+
+
 class TimedOut(MlwrightError):
     """The work took longer than it was allowed."""
 

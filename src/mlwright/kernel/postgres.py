@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Migration, Queries
-from mlwright.kernel.errors import Incompatible, Unavailable
+from mlwright.kernel.errors import Cancelled, FateUnknown, Incompatible, Unavailable
 from mlwright.kernel.events import nothing_yet
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.postgres_connection import (
@@ -231,6 +231,7 @@ class PostgresTransaction:
         self._number = number
         self._done: list[tuple[Step, Any]] | None = []
         self._rows = 0
+        self._in_doubt = False  # a commit was sent, and what became of it is not known
 
     def read(self, sql: str, **parameters: Any) -> list[Row]:
         """Rows as dictionaries by column name, this transaction's own changes included."""
@@ -252,12 +253,6 @@ class PostgresTransaction:
         """Run statements that have no parameters."""
         rows: list[Row] = self._do(lambda connection: connection.run(script), 1)
         return rows
-
-    def with_connection(self, work: Callable[[PostgresConnection], T]) -> T:
-        """Do what needs the connection itself; such a transaction is not done again."""
-        self._done = None
-        done: T = self._do(work, 0)
-        return done
 
     def begin(self) -> None:
         """Wait for one's turn, as long as the server is away too.
@@ -281,22 +276,45 @@ class PostgresTransaction:
                 return
 
     def commit(self) -> None:
-        """Make it durable; when the answer is lost, the server is asked what became of it."""
+        """Make it durable; when the answer is lost, the server is asked what became of it.
+
+        Raises:
+            FateUnknown: it does not answer that either.
+            Unavailable: it was lost, and could not be done again.
+        """
         while True:
             assert self._connection is not None
             assert not self._connection.failed, "what has failed cannot be committed: let it raise"
             try:
                 self._connection.run("COMMIT")
             except Lost as error:
-                if self._again(error):
+                if self._is_committed(error):
                     return
             else:
                 return
 
+    def _is_committed(self, lost: Lost) -> bool:
+        self._in_doubt = True
+        try:
+            return self._again(lost)
+        except Cancelled:
+            raise
+        except Exception as error:
+            if not self._in_doubt:
+                raise
+            raise FateUnknown(
+                "the metadata database went away during a commit: the fate of the change is not known",
+                where=self._database.place.url,
+                hint="when it is back, look whether the change is there before it is made again",
+            ) from error
+
     def roll_back(self) -> None:
         """Let nothing of it be there."""
         connection = self._connection
-        if connection is not None and connection.in_transaction:
+        if connection is not None and connection.broken_off:  # by a signal; the server rolls it back
+            connection.close()
+            self._connection = None
+        elif connection is not None and connection.in_transaction:
             try:
                 connection.run("ROLLBACK")
             except Lost:  # the server does it for who is gone
@@ -356,6 +374,7 @@ class PostgresTransaction:
             try:
                 if self._begin():
                     return True
+                self._in_doubt = False
                 self._repeat(lost)
             except Lost as error:
                 self._connection = None
@@ -400,6 +419,10 @@ class PostgresView:
                 self._connection = None
                 if fresh:
                     patience.wait(error.__cause__ or error)
+            except BaseException:
+                if self._connection is not None and self._connection.broken_off:
+                    self.close()
+                raise
 
     def renew(self) -> None:
         """Let go of the moment."""
@@ -413,3 +436,4 @@ class PostgresView:
         """Let go of the server."""
         if self._connection is not None:
             self._connection.close()
+            self._connection = None

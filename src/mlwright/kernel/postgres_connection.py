@@ -16,7 +16,16 @@ from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
 
 from mlwright.kernel.database import Query
 from mlwright.kernel.dialect import placed
-from mlwright.kernel.errors import Busy, Conflict, Corrupt, Incompatible, Invalid, MlwrightError, Unavailable
+from mlwright.kernel.errors import (
+    Busy,
+    Conflict,
+    Corrupt,
+    DiskFull,
+    Incompatible,
+    Invalid,
+    MlwrightError,
+    Unavailable,
+)
 from mlwright.kernel.postgres_place import PostgresPlace
 
 OLDEST = 150_000
@@ -26,8 +35,8 @@ FIRST_S, PATIENCE_S = 10.0, 60.0
 BUSY_S = 30
 """How long a transaction waits for another one to end."""
 _PAUSE_S = 0.02
-_FOREIGN_S = 60
-"""After so long without a word from whoever writes, the server lets others write."""
+_FOREIGN_S = 15
+"""After so long without a word from whoever writes, the server lets others write, who still wait."""
 
 _GONE = ("08", "57P01", "57P02", "57P03", "57P05", "25P03", "53300")
 """States that say: this connection, or this moment, was the wrong one. The same again may work."""
@@ -39,6 +48,16 @@ _HOPELESS = (
     "invalid",
     "not supported",
 )
+
+_USUAL: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "mlwright",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+"""What libpq is told where the address says nothing: one that vanishes is noticed in half a minute."""
 
 _SETTINGS = f"""
 SET synchronous_commit = on; SET lock_timeout = '{BUSY_S}s'; SET statement_timeout = 0; SET TimeZone = 'UTC';
@@ -124,7 +143,7 @@ class PostgresConnection:
 
     def __init__(self, place: PostgresPlace, *, reading: bool) -> None:
         self._place = place
-        options: dict[str, Any] = {"connect_timeout": 10, "application_name": "mlwright"}
+        options = {name: value for name, value in _USUAL.items() if name not in place.options}
         if (secret := place.secret()) is not None:
             options["password"] = secret
         try:
@@ -133,7 +152,7 @@ class PostgresConnection:
                 autocommit=True,
                 cursor_factory=psycopg.RawCursor,
                 row_factory=dict_row,
-                **{name: value for name, value in options.items() if name not in place.url},
+                **options,
             )
         except psycopg.OperationalError as error:
             if any(word in str(error) for word in _HOPELESS):
@@ -173,6 +192,15 @@ class PostgresConnection:
     def in_transaction(self) -> bool:
         """Whether a transaction has begun and not ended, as far as is known here."""
         return self._connection.info.transaction_status in {
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        }
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether something is under way still that nobody waits for: it can be asked nothing more."""
+        return self._connection.info.transaction_status not in {
+            pq.TransactionStatus.IDLE,
             pq.TransactionStatus.INTRANS,
             pq.TransactionStatus.INERROR,
         }
@@ -276,7 +304,7 @@ def _in_our_words(error: psycopg.Error, state: str, place: PostgresPlace) -> Mlw
                 hint="wait for it to finish, then try again",
             )
         case errors.DiskFull():
-            return Unavailable(
+            return DiskFull(
                 "the disk of the database server is full",
                 where=where,
                 hint="free some space there, then run the same command again: nothing half-written was kept",

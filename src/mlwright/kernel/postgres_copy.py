@@ -75,6 +75,8 @@ def filling(database: PostgresDatabase, source: Path) -> Iterator[None]:
         Conflict: something is recorded already.
     """
     with database.transaction() as tx:
+        # Nobody waits for an empty database: reading a large file may keep us silent for long.
+        tx.run("SET LOCAL idle_in_transaction_session_timeout = 0")
         if not nothing_yet(tx):
             raise Conflict("the database has records already", where=database.place.url)
         with closing(SqliteDatabase(source)) as file:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
 
 from mlwright.kernel.errors import Invalid, Unavailable
 
 SCHEMES = ("postgresql", "postgres")
+_SECRETS = {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+"""The options of libpq whose value is a secret; of these only `password` can be a reference."""
 _HINT = "write postgresql://USER@HOST/DATABASE?password=env:NAME or file:PATH, or use PGPASSWORD or ~/.pgpass"
 
 
@@ -26,6 +28,11 @@ class PostgresPlace(Struct, frozen=True):
     url: str
     password: str = ""
     folder: Path = Path()
+
+    @property
+    def options(self) -> frozenset[str]:
+        """The names of libpq's options that the address gives."""
+        return frozenset(name for name, _ in parse_qsl(urlsplit(self.url).query, keep_blank_values=True))
 
     def secret(self) -> str | None:
         """The password, read now; None to leave it to libpq.
@@ -76,11 +83,14 @@ def parse_place(setting: str, folder: Path = Path()) -> PostgresPlace:
     except ValueError as error:
         raise Invalid("the setting `database` is no address", hint=_HINT) from error
     passwords = [value for name, value in options if name == "password"]
+    others = [(name, value) for name, value in options if name != "password"]
+    given = given or any(name.casefold() in _SECRETS for name, _ in others)
     if given or len(passwords) > 1 or not all(_is_reference(value) for value in passwords):
         raise Invalid("a password stands in the setting `database`: it would be stored and shown", hint=_HINT)
     if parts.fragment:
         raise Invalid("the setting `database` has a part after `#`", hint="write # as %23")
-    others = [(name, value) for name, value in options if name != "password"]
+    if _is_torn(parts):
+        raise Invalid("the setting `database` is no address, or a password stands in it", hint=_HINT)
     url = urlunsplit(
         ("postgresql", parts.netloc, parts.path, urlencode(others, safe="/", quote_via=quote), "")
     )
@@ -88,6 +98,14 @@ def parse_place(setting: str, folder: Path = Path()) -> PostgresPlace:
     if not parts.netloc:
         url = f"postgresql://{url.removeprefix('postgresql:').removeprefix('//')}"
     return PostgresPlace(url, passwords[0] if passwords else "", folder)
+
+
+def _is_torn(parts: SplitResult) -> bool:
+    """Whether `/` or `?` in a password ended the host too early: `ann:pa/ss@host` has the host `ann:pa`."""
+    hosts = parts.netloc.rpartition("@")[2]
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts.split(",")]
+    cut = ":" in parts.netloc and "@" not in parts.netloc and "@" in parts.query
+    return cut or "@" in parts.path or any(port and not port.isdecimal() for port in ports)
 
 
 def _is_reference(value: str) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import TracebackType
 
 from mlwright.kernel.database import Database, Transaction
+from mlwright.kernel.errors import FateUnknown
 
 _MOST_WAITING = 5_000  # and as many at most in the batch that is being written
 
@@ -141,8 +141,13 @@ class Writer:
 
     def _write(self, batch: Sequence[Change]) -> None:
         if len(batch) > 1:
-            with suppress(Exception):
+            try:
                 self._commit(batch)
+            except FateUnknown:  # it may be there: once more would be twice
+                raise
+            except Exception:  # noqa: S110 - told by the change that raises it again
+                pass
+            else:
                 return
         for change in batch:  # one by one, so that what stands before the one that fails is kept
             self._commit([change])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from mlwright.kernel.database import Database, Transaction
-from mlwright.kernel.errors import Unavailable
+from mlwright.kernel.errors import FateUnknown, Unavailable
 
 MOST_WAITING = 10_000
 """Changes that may wait for a commit; a client of one more is told to come again."""
@@ -66,6 +66,7 @@ class Commits:
 
         Raises:
             Unavailable: too many changes wait already, or the server ends.
+            FateUnknown: the database went away during the commit; the change may be there.
             MlwrightError: what the change raised (or whatever it raised, as it was).
         """
         done: asyncio.Future[T] = self._loop.create_future()
@@ -106,8 +107,8 @@ class Commits:
             with self._database.transaction() as tx:
                 return [_Result(each.done, each.change(tx), None) for each in batch]
         except Exception as error:
-            if len(batch) == 1:
-                return [_Result(batch[0].done, None, error)]
+            if len(batch) == 1 or isinstance(error, FateUnknown):  # it may be there: once more would be twice
+                return [_Result(each.done, None, error) for each in batch]
         try:
             with self._database.transaction() as tx:
                 return [_apart(tx, each) for each in batch]
