@@ -186,6 +186,21 @@ class DatabaseExam:
 
         assert not isinstance(raised.value, MlwrightError)
 
+    def test_thousands_of_parameters_go_to_their_places(self, database: Database) -> None:
+        """Each by its name, in any order and as often as it stands there; text in quotes is no place."""
+        with database.transaction() as tx:
+            tx.execute_many(ADD, [{"name": name} for name in ("5", ":value_5", "nobody")])
+        values = {f"value_{at}": str(at) for at in reversed(range(3000))}
+        places = ", ".join(f":value_{at}" for at in range(3000))
+
+        found = database.read(
+            f"SELECT name FROM thing WHERE name IN ({places}) OR name = ':value_5' AND :value_7 = '7'"
+            " OR name = :value_7 ORDER BY name",
+            **values,
+        )
+
+        assert [row["name"] for row in found] == ["5", ":value_5"]
+
     def test_no_rows_are_an_empty_list(self, database: Database) -> None:
         """Law 5: a query that finds nothing answers so."""
         assert database.read(NAMES) == []

@@ -308,6 +308,33 @@ def test_a_cursor_is_where_the_last_page_ended(database: Database) -> None:
     assert end is None
 
 
+@pytest.mark.parametrize("moments", [[7], [7, 8], [8, 7]])
+def test_chunks_of_one_moment_are_opened_when_their_steps_come(
+    database: Database, moments: list[int]
+) -> None:
+    """A page opens the chunks that it tells and one more, not all that have its moment."""
+    run, _ = begin(database)
+    for at_us in moments:
+        for start in range(0, 4 * CHUNK, CHUNK):
+            keep(database, run.id, loss=Points(range(start, start + CHUNK), [at_us] * CHUNK, [1.0] * CHUNK))
+    reads: list[str] = []
+
+    class Counted:
+        def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+            reads.extend(["chunk"] * ("chunk_data" in sql))
+            return database.read(sql, **parameters)
+
+    first, after = history(Counted(), run.id, "loss", limit=CHUNK // 2)
+    second, _ = history(Counted(), run.id, "loss", after=after, limit=CHUNK // 2)
+
+    assert [point.step for point in first + second] == list(range(CHUNK))
+    assert len(reads) <= 4
+    found = whole_history(database, run.id, "loss", CHUNK // 2)
+    assert [(p.at_us, p.step) for p in found] == [
+        (at_us, step) for at_us in sorted(moments) for step in range(4 * CHUNK)
+    ]
+
+
 def test_a_metric_that_is_not_there_has_no_points(database: Database) -> None:
     """Neither a history nor a sample."""
     run, _ = begin(database)

@@ -13,7 +13,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.events import history
 from mlwright.kernel.grammar import parse_filter
-from mlwright.versioning import Models, parse_reference
+from mlwright.versioning import Models, parse_reference, search
 from mlwright.versioning.filters import search_models, search_versions
 from mlwright.versioning.references import is_reported_alias, is_reported_name
 from mlwright.versioning.reported import Reported, ReportedVersion, ReportedVersions
@@ -190,6 +190,25 @@ def test_a_version_that_something_needs_is_not_deleted(
     assert [each.number for each in Models(database).versions.named("m")] == [1]
     assert versions.names.get(database, "m").aliases == {}
     assert database.read("SELECT count(*) AS artifacts FROM artifact")[0]["artifacts"] == 1
+
+
+def test_a_name_that_is_deleted_is_found_no_more(versions: ReportedVersions, database: Database) -> None:
+    """All its versions, aliases and words go; another name, and a dataset of the same, keep theirs."""
+    for name in ("gone", "gone", "kept"):
+        ours(database, name)
+    report(versions, database, "gone")
+    with database.transaction() as tx:
+        versions.set_alias(tx, "gone", "best", 2)
+        search.add(tx, "a-dataset", "dataset", "gone", "", {})
+
+    with database.transaction() as tx:
+        versions.names.delete(tx, "gone")
+
+    assert database.read("SELECT alias FROM alias WHERE name = 'gone'") == []
+    assert Models(database).versions.named("gone") == []
+    assert search.find(database, "model", "gone", 5) == []
+    assert len(search.find(database, "model", "kept", 5)) == 1
+    assert len(search.find(database, "dataset", "gone", 5)) == 1
 
 
 def test_a_copy_has_the_same_bytes_under_another_name(versions: ReportedVersions, database: Database) -> None:

@@ -42,17 +42,20 @@ def statements(sql: str, engine: Engine) -> list[str]:
     return found
 
 
-def placed(sql: str) -> tuple[str, tuple[str, ...]]:
+def placed(sql: str, mark: str = "$") -> tuple[str, tuple[str, ...]]:
     """A query with numbers in the places of its parameters, and their names in that order.
 
     `a = :x AND b = :y AND c = :x` becomes `a = $1 AND b = $2 AND c = $1`, with `("x", "y")`.
+
+    Args:
+        mark: what stands before a number: SQLite reads `?`.
     """
     names: dict[str, int] = {}
 
     def place(found: re.Match[str]) -> str:
         if (name := found["name"]) is None:
             return found[0]
-        return f"${names.setdefault(name, len(names) + 1)}"
+        return f"{mark}{names.setdefault(name, len(names) + 1)}"
 
     return _PARAMETER.sub(place, sql), tuple(names)
 

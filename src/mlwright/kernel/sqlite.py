@@ -19,6 +19,7 @@ import apsw
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Migration, Queries
+from mlwright.kernel.dialect import placed
 from mlwright.kernel.errors import Busy, Conflict, Corrupt, Incompatible, Unavailable, disk_full
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.turnstile import Turnstile
@@ -29,6 +30,8 @@ _BUSY_MS = 30_000
 _PAUSE_S = 0.005
 _NO_ROOM_BYTES = 1 << 20
 _KEPT_STATEMENTS = 256
+_NAMED = 100
+"""More parameters than these are given by number: SQLite looks through all names for each."""
 _CACHE_KIB = 32 * 1024
 """At most, for a connection: changed pages that it cannot hold are written twice."""
 _LOG_PAGES = 10_000
@@ -235,11 +238,15 @@ class SqliteConnection:
 
     def rows(self, sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """What `read` answers, with the parameters in a dictionary."""
+        given: dict[str, Any] | list[Any] = parameters
+        if len(parameters) > _NAMED:
+            sql, places = placed(sql, "?")
+            given = [parameters[name] for name in places]
         names = self._columns.get(sql)
         try:
             if names is None:
-                return self._first_rows(sql, parameters)
-            return [dict(zip(names, values, strict=True)) for values in self._cursor.execute(sql, parameters)]
+                return self._first_rows(sql, given)
+            return [dict(zip(names, values, strict=True)) for values in self._cursor.execute(sql, given)]
         except BaseException as error:
             self._end(error)
             raise
@@ -269,9 +276,9 @@ class SqliteConnection:
         """Let go of the file."""
         self._connection.close()
 
-    def _first_rows(self, sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    def _first_rows(self, sql: str, given: dict[str, Any] | list[Any]) -> list[dict[str, Any]]:
         """Rows of a query whose columns are not known yet; they are kept, unless `*` leaves them open."""
-        cursor = self._cursor.execute(sql, parameters)
+        cursor = self._cursor.execute(sql, given)
         names: list[str] = []
         rows = []
         for values in cursor:

@@ -130,8 +130,8 @@ ORDER BY number;
 
 -- name: chunks_from
 -- The chunks of a metric that have points of a moment or later.
-SELECT number, first_us FROM chunk WHERE run_id = :run_id AND name = :name AND last_us >= :from_us
-ORDER BY first_us, number;
+SELECT number, first_us, first_step, last_us, last_step FROM chunk
+WHERE run_id = :run_id AND name = :name AND last_us >= :from_us ORDER BY first_us, first_step, number;
 
 -- name: chunks_of
 -- What is known of all chunks of a metric.

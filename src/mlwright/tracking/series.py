@@ -7,7 +7,9 @@ new; only for others is looked up whether they are there.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -281,27 +283,35 @@ def _in_order(source: Source, run: RunId, name: str, after: Cursor | None) -> It
     head = _heads(source, run, [name]).get(name)
     if head is None:
         return
-    chunks: list[tuple[int, int | None]] = []
+    chunks: list[tuple[tuple[int, int], int | None]] = []
     if head.sealed:
         from_us = after.at_us if after else -(2**63)
         rows = source.read(_SQL["chunks_from"], run_id=run, name=name, from_us=from_us)
-        chunks = [(row["first_us"], row["number"]) for row in rows]
+        chunks = [
+            ((row["first_us"], row["first_step"]), row["number"])
+            for row in rows
+            if after is None or (row["last_us"], row["last_step"]) >= after[:2]
+        ]
     rest = [head.key] if head.alone else sorted(_open(source, run, name).keys() if head.open else ())
     if rest:
-        chunks = sorted([*chunks, (rest[0].at_us, None)], key=lambda chunk: chunk[0])
-    waiting: list[Key] = []
+        chunks = sorted([*chunks, (rest[0][:2], None)], key=lambda chunk: chunk[0])
+    waiting: list[tuple[Key, int, int, list[Key]]] = []  # a heap, by the next point of each chunk
     for place, (_, number) in enumerate(chunks):
-        more = rest if number is None else _chunk(source, run, name, number).keys()
-        waiting += more if after is None else [key for key in more if key > after]
-        waiting.sort()
+        keys = rest if number is None else _chunk(source, run, name, number).keys()
+        begin = bisect_right(keys, after) if after else 0
+        if begin < len(keys):
+            heappush(waiting, (keys[begin], place, begin, keys))
         # What begins later may still have points in between.
         until = chunks[place + 1][0] if place + 1 < len(chunks) else None
-        ready = len(waiting)
-        if until is not None:
-            while ready and waiting[ready - 1].at_us >= until:
-                ready -= 1
-        yield waiting[:ready]
-        waiting = waiting[ready:]
+        ready: list[Key] = []
+        while waiting and (until is None or waiting[0][0] < until):
+            _, which, begin, keys = heappop(waiting)
+            end = len(keys) if until is None else bisect_left(keys, until, begin)
+            ready += keys[begin:end]
+            if end < len(keys):
+                heappush(waiting, (keys[end], which, end, keys))
+        ready.sort()
+        yield ready
 
 
 def _open(source: Source, run: RunId, name: str) -> Points:

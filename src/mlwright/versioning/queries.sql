@@ -102,6 +102,10 @@ UPDATE search SET words = CAST(CAST(:lexemes AS TEXT) AS tsvector) WHERE version
 -- A version that is gone is not found.
 DELETE FROM search WHERE version_id = :version_id;
 
+-- name: remove_name_from_search
+-- No version under a name is found any more: the index is read through once, not once for each.
+DELETE FROM search WHERE kind = :kind AND name = :name;
+
 -- name: columns_in_search
 -- The columns that a version is found by.
 SELECT columns FROM search WHERE version_id = :version_id;

@@ -124,8 +124,7 @@ class Registered:
             Conflict: something refers to one of its versions.
         """
         self.get(tx, name)
-        for version in self.versions.named(name, tx):
-            self.removal.remove_reported(tx, version, reason)
+        self.removal.remove_all_reported(tx, name, reason)
         tx.execute(_SQL["remove_registered"], name=name)
         events.record(tx, "model.unregistered", _end(name))
 

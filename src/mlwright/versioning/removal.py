@@ -77,6 +77,7 @@ class Removal:
             chosen = self._chosen(references, every=every)
             plan = self._plan(chosen, tx)
             for version in chosen:
+                search.remove(tx, version.id)
                 self._remove(tx, version, reason)
         return plan
 
@@ -86,16 +87,26 @@ class Removal:
         Raises:
             Conflict: something else refers to it; the message names what.
         """
-        found = self.referrers(version, tx)
-        if found.runs or found.versions or found.others:
-            raise Conflict(f"{version.reference} is in use: {replace(found, aliases=()).in_words()}")
-        for row in tx.read(_SQL["aliases_of_version"], version_id=version.id):
-            self._versions.take_alias(tx, version, row["alias"], reason=reason)
-        self._remove(tx, version, reason)
+        search.remove(tx, version.id)
+        self._remove_reported(tx, version, reason)
+
+    def remove_all_reported(self, tx: Transaction, name: str, reason: str) -> None:
+        """Remove every version under a name, as `remove_reported` does each.
+
+        Raises:
+            Conflict: something else refers to one of them; the message names what.
+        """
+        search.remove_name(tx, self._versions.kind, name)
+        for version in self._versions.named(name, tx):
+            self._remove_reported(tx, version, reason)
 
     def referrers(self, version: Version, source: Source | None = None) -> Referrers:
         """What keeps a version."""
-        source = source or self._database
+        aliases = tuple(f"{version.name}@{alias}" for alias in self._versions.aliases_of(version))
+        return replace(self._users(version, source or self._database), aliases=aliases)
+
+    def _users(self, version: Version, source: Source) -> Referrers:
+        """What keeps a version but for its aliases, which are not looked up."""
         runs, versions, others = set(), set(), set()
         for edge in edges.made_into(source, version.end):
             later = edge.later
@@ -110,10 +121,9 @@ class Removal:
                 made = self._versions.by_id(edge.later.id, source)
                 versions.add(f"{made.kind} {made.reference}")
         return Referrers(
-            tuple(f"{version.name}@{alias}" for alias in self._versions.aliases_of(version)),
-            tuple(short(run) for run in sorted(runs, reverse=True)),
-            tuple(sorted(versions)),
-            tuple(sorted(others)),
+            runs=tuple(short(run) for run in sorted(runs, reverse=True)),
+            versions=tuple(sorted(versions)),
+            others=tuple(sorted(others)),
         )
 
     def _chosen(self, references: Sequence[str], *, every: bool) -> list[Version]:
@@ -164,6 +174,14 @@ class Removal:
             f"what a run used stays, so that it can be explained: mlwright lineage {version.reference} --down"
         )
 
+    def _remove_reported(self, tx: Transaction, version: Version, reason: str) -> None:
+        """Remove a version with its aliases, but for what searches know of it."""
+        if found := self._users(version, tx):
+            raise Conflict(f"{version.reference} is in use: {found.in_words()}")
+        for row in tx.read(_SQL["aliases_of_version"], version_id=version.id):
+            self._versions.take_alias(tx, version, row["alias"], reason=reason)
+        self._remove(tx, version, reason)
+
     def _remove(self, tx: Transaction, version: Version, reason: str) -> None:
         tx.execute(
             _SQL["add_removal"],
@@ -175,7 +193,6 @@ class Removal:
             reason=reason,
             at_us=now_us(),
         )
-        search.remove(tx, version.id)
         behind = [edge.earlier for edge in edges.made_from(tx, version.end)]
         edges.remove(tx, version.end)
         tx.execute(_SQL["remove_version"], id=version.id)

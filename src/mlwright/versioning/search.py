@@ -51,6 +51,11 @@ def remove(tx: Transaction, version_id: str) -> None:
     tx.execute(_SQL["remove_from_search"], version_id=version_id)
 
 
+def remove_name(tx: Transaction, kind: str, name: str) -> None:
+    """Let no version under a name be found any more, in the transaction that takes them all away."""
+    tx.execute(_SQL["remove_name_from_search"], kind=kind, name=name)
+
+
 def learn_columns(database: Database, version_id: str, columns: Iterable[str]) -> None:
     """Columns that were not known when the version was made: from now on it is found by them too."""
     if _unknown(database, version_id):
