@@ -38,7 +38,7 @@ def test_every_error_has_its_exit_code_and_status(kind: type[MlwrightError]) -> 
     """The codes of DESIGN section 6, and a status of an HTTP error."""
     codes = {
         "MlwrightError": 1, "WorkFailed": 1, "Invalid": 2, "NotFound": 3, "Conflict": 4, "Corrupt": 5,
-        "Incompatible": 5, "Unavailable": 6, "DiskFull": 6, "FateUnknown": 6,
+        "Incompatible": 5, "Unavailable": 6, "DiskFull": 6, "Busy": 4, "FateUnknown": 6,
         "TimedOut": 124,
     }  # fmt: skip
 
