@@ -18,7 +18,7 @@ import pytest
 
 from mlwright.kernel.database import Database, Transaction, all_migrations
 from mlwright.kernel.edges import End
-from mlwright.kernel.errors import Cancelled, Conflict, FateUnknown, Invalid, Unavailable
+from mlwright.kernel.errors import Cancelled, Conflict, DiskFull, FateUnknown, Invalid, Unavailable
 from mlwright.kernel.events import record
 from mlwright.kernel.leases import take
 from mlwright.kernel.postgres import PostgresDatabase
@@ -347,6 +347,14 @@ def test_a_failure_that_is_swallowed_is_not_committed(database: PostgresDatabase
             tx.execute("INSERT INTO project (name, created_us) VALUES ('a', 1)")
 
     assert database.read("SELECT name FROM project") == []
+
+
+def test_a_full_disk_of_the_server_is_told_as_such(database: PostgresDatabase) -> None:
+    """What PostgreSQL says with 53100 is DiskFull, with what helps."""
+    with pytest.raises(DiskFull, match="of the database server") as raised, database.transaction() as tx:
+        tx.run("DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$")
+
+    assert raised.value.hint
 
 
 def test_two_that_migrate_at_once_migrate_once(postgres: Postgres) -> None:

@@ -16,7 +16,15 @@ from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
 
 from mlwright.kernel.database import Query
 from mlwright.kernel.dialect import placed
-from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, MlwrightError, Unavailable
+from mlwright.kernel.errors import (
+    Conflict,
+    Corrupt,
+    DiskFull,
+    Incompatible,
+    Invalid,
+    MlwrightError,
+    Unavailable,
+)
 from mlwright.kernel.postgres_place import PostgresPlace
 
 OLDEST = 150_000
@@ -295,7 +303,7 @@ def _in_our_words(error: psycopg.Error, state: str, place: PostgresPlace) -> Mlw
                 hint="wait for it to finish, then try again",
             )
         case errors.DiskFull():
-            return Unavailable(
+            return DiskFull(
                 "the disk of the database server is full",
                 where=where,
                 hint="free some space there, then run the same command again: nothing half-written was kept",
