@@ -254,12 +254,6 @@ class PostgresTransaction:
         rows: list[Row] = self._do(lambda connection: connection.run(script), 1)
         return rows
 
-    def with_connection(self, work: Callable[[PostgresConnection], T]) -> T:
-        """Do what needs the connection itself; such a transaction is not done again."""
-        self._done = None
-        done: T = self._do(work, 0)
-        return done
-
     def begin(self) -> None:
         """Wait for one's turn, as long as the server is away too.
 
