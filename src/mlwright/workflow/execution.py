@@ -106,14 +106,11 @@ class Execution:
             raise
         finally:
             self._cache.close()
+            shutil.rmtree(self._scratch, ignore_errors=True)
         return self._error
 
     def end(self, state: RunState, error: MlwrightError | None) -> None:
-        """Record how the run ended, with what ended it: durable on return, and the last that is written.
-
-        Where it worked is taken away then. If it cannot be recorded, it stays: whoever declares the run lost
-        reads there what its steps had reported.
-        """
+        """Record how the run ended, with what ended it: durable on return, and the last that is written."""
         told = None if error is None else {"message": error.message, "where": error.where, "hint": error.hint}
 
         def change(tx: Transaction) -> None:
@@ -127,24 +124,22 @@ class Execution:
             taken = self._writer.write(change)
             self._writer.close()
         except MlwrightError as broken:
+            if _is_declared_lost(broken):
+                return
             # What waits too long for others may lack the end alone, and that can be written once more.
             whole = isinstance(broken, Busy) and self._writer.durable == taken - 1
-            if not _is_declared_lost(broken) and not self._is_written_directly(change, error, whole=whole):
-                if error is None:
-                    raise
-                return  # with what is told already
-        shutil.rmtree(self._scratch, ignore_errors=True)
+            if error is None and not whole:
+                raise
+            # The writer could not go on, which is the error that is told; what can be is written without it.
+            self._end_without_writer(change, error)
 
-    def _is_written_directly(self, change: Change, error: MlwrightError | None, *, whole: bool) -> bool:
-        """Whether the end is recorded without the writer, which could not go on; a success only if whole."""
-        if error is None and not whole:
-            return False
+    def _end_without_writer(self, change: Change, error: MlwrightError | None) -> None:
         try:
             with self._rooms.database.transaction() as tx:
                 change(tx)
         except MlwrightError as broken:
-            return _is_declared_lost(broken)
-        return True
+            if error is None and not _is_declared_lost(broken):
+                raise
 
     def _start_ready(self) -> None:
         """Start what is ready while there is room for it: what is recorded as running can run."""
