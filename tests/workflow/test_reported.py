@@ -96,7 +96,7 @@ def test_however_many_are_reported_a_living_run_keeps_its_place(opened: Opener) 
     rooms = project.rooms
     with rooms.database.transaction() as tx:
         own, _ = rooms.runs.begin(tx, project="p", pipeline="p", seed=0, parameters={}, pins={})
-        other = Reports(rooms.database).begin(tx, experiment=0, name="r", started_us=2**62, tags={})
+        other = Reports().begin(tx, experiment=0, name="r", started_us=2**62, tags={})
         row = tx.read("SELECT * FROM run WHERE id = :id", id=other.id)[0]
         columns = [*row.keys()]
         add = f"INSERT INTO run ({', '.join(columns)}) VALUES ({', '.join(f':{each}' for each in columns)})"
