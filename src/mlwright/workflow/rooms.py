@@ -123,7 +123,8 @@ def _end_left_behind(owner: Lease) -> None:
 
 
 def _lose(attempts: Attempts, objects: InlineObjects, scratch: Path, tx: Transaction, run: RunId) -> None:
-    """What still ran when a run ended is lost with it; what it had reported and printed is not."""
+    """What still ran when a run ended is lost with it; what it had reported and printed is not, if the run's
+    place is still there."""
     for attempt in attempts.of_run(run, tx):
         if attempt.state is AttemptState.RUNNING:
             entries = read_journal(scratch / run / f"{attempt.id}.jsonl")
