@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from mlwright.kernel.events import Event, history
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.server.operations import Operation
 from mlwright.versioning import Lineage
 from mlwright.workflow import Rooms
 from mlwright.workflow.ends import finders, labellers
@@ -15,6 +16,8 @@ from mlwright.workflow.upkeep import Collected, backed_up, collect, plan_collect
 from mlwright.workspace.backup import Manifest
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
+
+T = TypeVar("T")
 
 
 class OpenWorkspace:
@@ -35,6 +38,10 @@ class OpenWorkspace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def perform(self, operation: Operation[..., T], *args: Any, **kwargs: Any) -> T:
+        """Do what an operation declares, here."""
+        return operation.function(self, *args, **kwargs)  # type: ignore[arg-type]
 
     @cached_property
     def lineage(self) -> Lineage:

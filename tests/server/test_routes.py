@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mlwright.server.app import ROUTES
-from mlwright.server.routes import Permission, Route, Table
+from mlwright.server.permissions import Permission
+from mlwright.server.routes import Route, Table
 
 
 async def answer(_: Any) -> None:

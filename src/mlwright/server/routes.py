@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+
+from mlwright.server.permissions import Permission
 
 if TYPE_CHECKING:
     from mlwright.server.call import Call
@@ -19,13 +20,6 @@ _NAME = re.compile(r"\{(\w+)(:path)?\}")
 MIB = 1 << 20
 STREAMED = 1 << 62
 """How large a body may be that goes to the disk while it comes."""
-
-
-class Permission(StrEnum):
-    """What a route does to the workspace."""
-
-    READ = "read"
-    WRITE = "write"
 
 
 class Route(Struct, frozen=True):

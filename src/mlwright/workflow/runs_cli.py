@@ -60,27 +60,25 @@ def runs() -> None:
 def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
     """Show the runs that fit all that is asked for, by default the newest."""
     from mlwright.tracking import RunFilter
+    from mlwright.workflow.runs_api import list_runs as operation
 
     wanted = RunFilter(**nouns)
-    found = project.runs.list(wanted)
+    found = operation(project, **nouns).found
     if as_json:
-        say_json(found)
+        say_json([each.run for each in found])
         return
-    rows = []
-    for each in found:
-        metrics = {metric.name: metric.value for metric in project.runs.metrics(each.id)}
-        parameters = project.runs.parameters(each.id) | project.runs.logged_parameters(each.id)
-        rows.append(
-            (
-                short(each.id),
-                each.title,
-                each.state,
-                show_time(each.created_us),
-                show_seconds(each.seconds),
-                *(parameters.get(name, "") for name in wanted.param_names),
-                *(f"{metrics[name]:.6g}" if name in metrics else "" for name in wanted.metric_names),
-            )
+    rows = [
+        (
+            short(each.run.id),
+            each.run.title,
+            each.run.state,
+            show_time(each.run.created_us),
+            show_seconds(each.run.seconds),
+            *(each.parameters.get(name, "") for name in wanted.param_names),
+            *(f"{each.metrics[name]:.6g}" if name in each.metrics else "" for name in wanted.metric_names),
         )
+        for each in found
+    ]
     head = ["run", "pipeline", "state", "began", "took", *wanted.param_names, *wanted.metric_names]
     say_table(rows, head)
 
@@ -91,10 +89,10 @@ def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
 @click.option("--all", "every", is_flag=True, help="Show each element of a mapped step.")
 def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
     """Show one run: parameters, steps, metrics, and what it was made with."""
-    from mlwright.workflow.detail import run_detail
+    from mlwright.workflow.runs_api import show_run as operation
     from mlwright.workflow.sections import detail_sections
 
-    detail = run_detail(project.rooms, run_id)
+    detail = operation(project, run_id)
     if as_json:
         say_json(detail)
         return
