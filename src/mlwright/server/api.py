@@ -7,15 +7,26 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from mlwright.environments import api as environments_api
 from mlwright.server.call import Call
 from mlwright.server.openapi import openapi
 from mlwright.server.operations import PREFIX, Operation
 from mlwright.server.permissions import Permission
 from mlwright.server.rest import routes_of
 from mlwright.server.routes import Route
+from mlwright.versioning import api as versioning_api
+from mlwright.versioning import datasets_api, models_api
 from mlwright.workflow import runs_api
+from mlwright.workspace import api as workspace_api
 
-OPERATIONS: tuple[Operation[..., Any], ...] = (*runs_api.OPERATIONS,)
+OPERATIONS: tuple[Operation[..., Any], ...] = (
+    *runs_api.OPERATIONS,
+    *datasets_api.OPERATIONS,
+    *versioning_api.OPERATIONS,
+    *models_api.OPERATIONS,
+    *environments_api.OPERATIONS,
+    *workspace_api.OPERATIONS,
+)
 """What the REST API answers, noun by noun."""
 
 
