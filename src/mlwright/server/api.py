@@ -8,6 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from mlwright.environments import api as environments_api
+from mlwright.server import content
 from mlwright.server.call import Call
 from mlwright.server.openapi import openapi
 from mlwright.server.operations import PREFIX, Operation
@@ -32,11 +33,17 @@ OPERATIONS: tuple[Operation[..., Any], ...] = (
 
 async def _openapi(_: Call) -> Response:
     """Tell what the REST API answers, in OpenAPI's words."""
-    return Response(msgspec.json.encode(openapi(OPERATIONS)), media_type="application/json")
+    return Response(msgspec.json.encode(document()), media_type="application/json")
+
+
+def document() -> dict[str, Any]:
+    """The REST API in OpenAPI's words."""
+    return openapi(OPERATIONS, content.described())
 
 
 ROUTES = (
     *routes_of(OPERATIONS),
+    *content.ROUTES,
     Route("GET", f"{PREFIX}/openapi.json", _openapi, Permission.READ),
 )
 """The REST API."""

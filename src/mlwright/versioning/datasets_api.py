@@ -111,14 +111,14 @@ def alias_dataset(
     return versions.set_alias(reference, alias, reason=reason)
 
 
-@operation("DELETE", "/datasets/{name}/aliases/{alias}", Permission.DEPLOY)
+@operation("DELETE", "/datasets/{reference}/aliases/{alias}", Permission.DEPLOY)
 def unalias_dataset(
-    project: Project, name: str, alias: str, *, reason: str = "", dry_run: bool = False
+    project: Project, reference: str, alias: str, *, reason: str = "", dry_run: bool = False
 ) -> Plan:
     """Take an alias of a dataset away; its history stays.
 
     Args:
-        name: of the dataset.
+        reference: the name of the dataset.
         alias: which.
         reason: why.
         dry_run: only tell what would change.
@@ -128,8 +128,8 @@ def unalias_dataset(
     """
     versions = project.datasets.versions
     if dry_run:
-        return versions.plan_alias_removal(name, alias)
-    return versions.remove_alias(name, alias, reason=reason)
+        return versions.plan_alias_removal(reference, alias)
+    return versions.remove_alias(reference, alias, reason=reason)
 
 
 @operation("DELETE", "/datasets", Permission.DEPLOY)

@@ -163,14 +163,14 @@ def alias_model(
     return versions.set_alias(reference, alias, reason=reason)
 
 
-@operation("DELETE", "/models/{name}/aliases/{alias}", Permission.DEPLOY)
+@operation("DELETE", "/models/{reference}/aliases/{alias}", Permission.DEPLOY)
 def unalias_model(
-    project: Project, name: str, alias: str, *, reason: str = "", dry_run: bool = False
+    project: Project, reference: str, alias: str, *, reason: str = "", dry_run: bool = False
 ) -> Plan:
     """Take an alias of a model away; its history stays.
 
     Args:
-        name: of the model.
+        reference: the name of the model.
         alias: which.
         reason: why.
         dry_run: only tell what would change.
@@ -180,8 +180,8 @@ def unalias_model(
     """
     versions = project.models.versions
     if dry_run:
-        return versions.plan_alias_removal(name, alias)
-    return versions.remove_alias(name, alias, reason=reason)
+        return versions.plan_alias_removal(reference, alias)
+    return versions.remove_alias(reference, alias, reason=reason)
 
 
 @operation("DELETE", "/models", Permission.DEPLOY)
