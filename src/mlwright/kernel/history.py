@@ -38,6 +38,8 @@ EVENTS = Space(
         "number": Field("event.id", "number"),
         "at": Field("event.at_us", "moment"),
         "verb": Field("event.verb", start="event.verb"),
+        # Not the column itself: SQLite would take all of a noun by its index, and sort them.
+        "noun": Field("(event.verb || '')", start="event.verb"),
         "subject": Field("event.subject_id", start="event.subject_id"),
         "kind": Field("event.subject_kind"),
         "actor": Field("event.actor", start="event.actor"),
@@ -134,7 +136,8 @@ def _asked(wanted: EventFilter) -> list[Comparison]:
     subject = wanted.subject
     asked = []
     for key, sign, value in (
-        ("verb", "LIKE" if noun else "=", f"{wanted.verb}.%" if noun else wanted.verb or None),
+        ("noun", "LIKE", f"{wanted.verb}.%" if noun else None),
+        ("verb", "=", None if noun else wanted.verb or None),
         ("subject", "=", None if subject is None else subject.id),
         ("kind", "=", None if subject is None else subject.kind),
         ("actor", "=", wanted.actor or None),
