@@ -21,8 +21,12 @@ _REF = "#/components/schemas/{name}"
 _ARGUMENT = re.compile(r"^( {4,8})(\w+): (.*)$")
 
 
-def openapi(operations: Iterable[Operation[..., Any]]) -> dict[str, Any]:
-    """The document, as it is answered at `/api/v1/openapi.json`."""
+def openapi(operations: Iterable[Operation[..., Any]], others: dict[str, Any]) -> dict[str, Any]:
+    """The document, as it is answered at `/api/v1/openapi.json`.
+
+    Args:
+        others: paths that no operation answers, described.
+    """
     found = list(operations)
     kinds: list[Any] = [Problem]
     for each in found:
@@ -41,7 +45,7 @@ def openapi(operations: Iterable[Operation[..., Any]]) -> dict[str, Any]:
     return {
         "openapi": "3.1.1",
         "info": {"title": "mlwright", "version": VERSION, "license": {"name": "Apache-2.0"}},
-        "paths": paths,
+        "paths": paths | others,
         "components": {
             "schemas": {name: each for name, each in components.items() if name not in asked},
             "securitySchemes": {
