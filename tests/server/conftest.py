@@ -62,6 +62,7 @@ class Up:
             assert line, self.process.communicate()[1]
             told += line
         self.url = str(json.loads(told)["url"])
+        self.login = str(json.loads(told)["login"])
         parts = urlsplit(self.url)
         self.host, self.port = parts.hostname or "", parts.port or 0
         self._connection: HTTPConnection | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -14,6 +17,7 @@ from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.edges import End
 
 _SQL = Queries.beside(__file__)
+_ACTING = ContextVar("acting", default="")
 
 
 class Event(Struct, frozen=True):
@@ -27,9 +31,28 @@ class Event(Struct, frozen=True):
     detail: dict[str, Any]
 
 
-@cache
+@contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Whatever is recorded in the block, in this thread or task, has this actor.
+
+    Args:
+        name: of who asks: the owner of a token, a person who is logged in.
+    """
+    assert name, "somebody acts"
+    before = _ACTING.set(name)
+    try:
+        yield
+    finally:
+        _ACTING.reset(before)
+
+
 def actor() -> str:
-    """Who acts: the name this process runs under."""
+    """Who acts: whoever is told by `acting_as`, else the name this process runs under."""
+    return _ACTING.get() or _user()
+
+
+@cache
+def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from mlwright.server import tokens_api
 from mlwright.server.call import Call
 from mlwright.server.openapi import openapi
 from mlwright.server.operations import PREFIX, Operation
@@ -15,7 +16,7 @@ from mlwright.server.rest import routes_of
 from mlwright.server.routes import Route
 from mlwright.workflow import runs_api
 
-OPERATIONS: tuple[Operation[..., Any], ...] = (*runs_api.OPERATIONS,)
+OPERATIONS: tuple[Operation[..., Any], ...] = (*runs_api.OPERATIONS, *tokens_api.OPERATIONS)
 """What the REST API answers, noun by noun."""
 
 
