@@ -26,6 +26,8 @@ class OpenWorkspace:
     Use it as a context manager, or call `close`.
     """
 
+    is_here = True
+
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
 

@@ -28,8 +28,8 @@ PREFIX = "/api/v1"
 """What stands before the path of each."""
 MSGPACK = "application/vnd.msgpack"
 """What the command line is answered in: it has a word for every number."""
-HIDDEN = "pause"
-"""A parameter that is nobody's to ask for: how a stream waits for what comes next."""
+HIDDEN = frozenset({"pause", "progress"})
+"""Parameters that are nobody's to ask for: how a stream waits, and who hears how far it is."""
 _VARIABLE = re.compile(r"\{(\w+)(?::path)?\}")
 
 P = ParamSpec("P")
@@ -131,7 +131,7 @@ class Operation(Generic[P, T]):
     @cached_property
     def _fields(self) -> dict[str, inspect.Parameter]:
         _, *others = self._signature.parameters.values()
-        return {each.name: each for each in others if each.name != HIDDEN}
+        return {each.name: each for each in others if each.name not in HIDDEN}
 
     def _struct(self, name: str, fields: list[str]) -> type[Struct]:
         declared: list[Any] = []

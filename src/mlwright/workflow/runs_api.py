@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.pages import Page
 from mlwright.server.operations import operation
@@ -117,7 +118,9 @@ def show_run(project: Project, run: str) -> RunDetail:
     """
     from mlwright.workflow.detail import run_detail
 
-    return run_detail(project.rooms, run)
+    detail = run_detail(project.rooms, run)
+    labels = {role: project.lineage.label(end) for role, end in detail.made_with.items()}
+    return replace(detail, labels=labels)
 
 
 @operation("GET", "/runs/{run}/metrics", Permission.READ)

@@ -104,7 +104,9 @@ def workspace() -> None:
 @command("show", example="mlwright workspace show")
 def show_workspace(project: Project, as_json: bool) -> None:
     """Show where the workspace lies, what is recorded in it, and how much room it takes."""
-    found = project.summary()
+    from mlwright.workspace.api import show_workspace as operation
+
+    found = operation(project)
     if as_json:
         say_json(found)
         return
