@@ -15,7 +15,7 @@ from mlwright.kernel.version import VERSION
 from mlwright.server import problems
 from mlwright.server.api import ROUTES as REST
 from mlwright.server.call import Call, Encoded, encode
-from mlwright.server.guard import SAFE, Guard
+from mlwright.server.guard import Guard
 from mlwright.server.identity import NOBODY, Admission
 from mlwright.server.login import ROUTES as LOGIN
 from mlwright.server.login import login_path
@@ -103,7 +103,7 @@ class App:
         methods, names = self._table.find(path)
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
-            identities.check(identity, Permission.READ if method in SAFE else Permission.WRITE)
+            identities.check(identity, Permission.READ)
             raise _unknown(method, path, methods)
         identities.check(identity, route.permission, tokenless=route.tokenless)
         call = Call(self._tracker, route, names, headers, scope, receive)
