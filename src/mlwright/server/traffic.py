@@ -1,0 +1,175 @@
+"""All connections of the server: who waits for whom, and for how long.
+
+A connection is in one of three queues, each with the oldest first: `idle` when no request has begun, `begun`
+when a part of a head has come, `busy` while a request is answered. One look a second at the fronts of the
+first two and at all of the third is every timer there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from email.utils import formatdate
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from starlette.types import ASGIApp
+
+if TYPE_CHECKING:
+    from mlwright.server.connections import Connection
+
+_EVERY_S = 1.0
+_POUR_S = 0.005
+
+
+class Bounds(Struct, frozen=True):
+    """How long a client is waited for, and how many are.
+
+    Args:
+        idle_s: a connection without a request is closed after this.
+        head_s: a head is whole this long after its first byte.
+        behind_s: how far a body, or the reading of an answer, may be behind `least_bytes_per_s`; and how long
+            what comes after a last answer is read and thrown away, so that this gets through.
+        connections: with more, the one that has been idle longest is closed.
+        begun_bytes: what heads that are not whole, and requests that wait for the answer to the one before
+            them, may hold in all.
+        drain_s: how long requests that are being answered have when the server is told to end.
+    """
+
+    idle_s: float = 25.0
+    head_s: float = 10.0
+    behind_s: float = 20.0
+    least_bytes_per_s: int = 1 << 10
+    connections: int = 8192
+    begun_bytes: int = 16 << 20
+    drain_s: float = 30.0
+
+
+Queue = OrderedDict["Connection", float]
+"""Connections, and since when they are in it."""
+
+
+class Traffic:
+    """What the connections of a server share.
+
+    Args:
+        app: answers their requests.
+        state: what the application reads as `scope["state"]`; `draining` in it is set when the server ends.
+        bounds: what clients are allowed.
+    """
+
+    def __init__(self, app: ASGIApp, state: dict[str, Any], bounds: Bounds) -> None:
+        self.app = app
+        self.state = state
+        self.bounds = bounds
+        self.draining: asyncio.Event = state["draining"]
+        self.loop = asyncio.get_running_loop()
+        self.date = b""
+        self.idle: Queue = OrderedDict()
+        self.begun: Queue = OrderedDict()
+        self.busy: Queue = OrderedDict()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._held_bytes = 0
+        self._pouring: deque[Connection] = deque()
+        self._tell_date()
+
+    def __len__(self) -> int:
+        return len(self.idle) + len(self.begun) + len(self.busy)
+
+    def take(self, connection: Connection) -> bool:
+        """A client has come; False if there is no place for it."""
+        if len(self) >= self.bounds.connections:
+            if self.idle:
+                next(iter(self.idle)).expire()
+            elif self.begun:
+                next(iter(self.begun)).abort()
+            else:
+                return False
+        self.move(connection, self.idle)
+        return True
+
+    def move(self, connection: Connection, to: Queue | None) -> None:
+        """A connection is in this queue from now on, or in none."""
+        for queue in (self.idle, self.begun, self.busy):
+            if queue.pop(connection, None) is not None:
+                break
+        if to is not None:
+            to[connection] = self.loop.time()
+
+    def hold(self, more_bytes: int) -> None:
+        """So much more, or less, of requests is held that are not answered yet."""
+        self._held_bytes += more_bytes
+        while more_bytes > 0 and self.overfull and self.begun:
+            next(iter(self.begun)).abort()
+
+    @property
+    def overfull(self) -> bool:
+        """Whether more is held than may be."""
+        return self._held_bytes > self.bounds.begun_bytes
+
+    def pour(self, connection: Connection) -> None:
+        """Read on, soon, from a connection whose bytes are thrown away: others come first."""
+        if not self._pouring:
+            self.loop.call_later(_POUR_S, self._pour)
+        self._pouring.append(connection)
+
+    def begin(self, connection: Connection, answering: Any) -> None:
+        """Answer a request."""
+        self.move(connection, self.busy)
+        task = self.loop.create_task(answering)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def watch(self) -> None:
+        """Look after all connections, until cancelled."""
+        looked = self.loop.time()
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            now = self.loop.time()
+            self._tell_date()
+            self.look(now, now - looked)
+            looked = now
+
+    def look(self, now: float, elapsed_s: float) -> None:
+        """Close what has been waited for too long."""
+        for queue, allowed_s in ((self.idle, self.bounds.idle_s), (self.begun, self.bounds.head_s)):
+            while queue:
+                connection, since = next(iter(queue.items()))
+                if now - since < allowed_s:
+                    break
+                connection.expire()
+        for connection in list(self.busy):
+            connection.look(elapsed_s)
+        crowd = len(self.busy) - self.bounds.connections * 3 // 4
+        if crowd > 0:  # who is waited for longest makes place
+            waited = sorted((each for each in self.busy if each.late), key=lambda each: each.patience_s)
+            for connection in islice(waited, crowd):
+                connection.cut()
+
+    async def drain(self) -> None:
+        """Answer what was taken, and close the rest."""
+        self.draining.set()
+        await asyncio.sleep(0.1)  # what is on its way here is taken
+        for connection in list(self.idle):
+            connection.expire()
+        for connection in self.busy:
+            connection.hurry()
+        deadline = self.loop.time() + self.bounds.drain_s
+        while (self or self.tasks) and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        for task in list(self.tasks):
+            task.cancel()
+        for queue in (self.idle, self.begun, self.busy):
+            for connection in list(queue):
+                connection.abort()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=1.0)
+
+    def _pour(self) -> None:
+        self._pouring.popleft().read_on()
+        if self._pouring:
+            self.loop.call_later(_POUR_S, self._pour)
+
+    def _tell_date(self) -> None:
+        self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
