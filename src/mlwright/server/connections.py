@@ -283,7 +283,7 @@ class Connection(asyncio.Protocol):
             return
         self.late = True
         earned_s = moved / bounds.least_bytes_per_s
-        self.patience_s = min(self.patience_s + earned_s, bounds.behind_s) - elapsed_s
+        self.patience_s = min(self.patience_s - elapsed_s + earned_s, bounds.behind_s)
         if self.patience_s < 0:
             self.cut()
 

@@ -1,8 +1,8 @@
 """All connections of the server: who waits for whom, and for how long.
 
-A connection is in one of three queues, each with the oldest first: `idle` when no request has begun, `begun`
-when a part of a head has come, `busy` while a request is answered. One look a second at the fronts of the
-first two and at all of the third is every timer there is.
+A connection is in one of four queues, each with the oldest first: `fresh` until it has asked, `idle` between
+requests, `begun` when a part of a head has come, `busy` while a request is answered. One look a second at the
+fronts of the first three and at all of the last is every timer there is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class Bounds(Struct, frozen=True):
         head_s: a head is whole this long after its first byte.
         behind_s: how far a body, or the reading of an answer, may be behind `least_bytes_per_s`; and how long
             what comes after a last answer is read and thrown away, so that this gets through.
-        connections: with more, the one that has been idle longest is closed.
+        connections: with more, the oldest is closed of those that have not asked yet, or of those between two
+            requests, whichever are more.
         begun_bytes: what heads that are not whole, and requests that wait for the answer to the one before
             them, may hold in all.
         drain_s: how long requests that are being answered have when the server is told to end.
@@ -66,6 +67,7 @@ class Traffic:
         self.draining: asyncio.Event = state["draining"]
         self.loop = asyncio.get_running_loop()
         self.date = b""
+        self.fresh: Queue = OrderedDict()
         self.idle: Queue = OrderedDict()
         self.begun: Queue = OrderedDict()
         self.busy: Queue = OrderedDict()
@@ -75,23 +77,23 @@ class Traffic:
         self._tell_date()
 
     def __len__(self) -> int:
-        return len(self.idle) + len(self.begun) + len(self.busy)
+        return len(self.fresh) + len(self.idle) + len(self.begun) + len(self.busy)
 
     def take(self, connection: Connection) -> bool:
         """A client has come; False if there is no place for it."""
         if len(self) >= self.bounds.connections:
-            if self.idle:
-                next(iter(self.idle)).expire()
+            if self.idle or self.fresh:
+                next(iter(max(self.fresh, self.idle, key=len))).expire()
             elif self.begun:
                 next(iter(self.begun)).abort()
             else:
                 return False
-        self.move(connection, self.idle)
+        self.move(connection, self.fresh)
         return True
 
     def move(self, connection: Connection, to: Queue | None) -> None:
         """A connection is in this queue from now on, or in none."""
-        for queue in (self.idle, self.begun, self.busy):
+        for queue in (self.busy, self.idle, self.fresh, self.begun):
             if queue.pop(connection, None) is not None:
                 break
         if to is not None:
@@ -133,7 +135,8 @@ class Traffic:
 
     def look(self, now: float, elapsed_s: float) -> None:
         """Close what has been waited for too long."""
-        for queue, allowed_s in ((self.idle, self.bounds.idle_s), (self.begun, self.bounds.head_s)):
+        for queue in (self.fresh, self.idle, self.begun):
+            allowed_s = self.bounds.head_s if queue is self.begun else self.bounds.idle_s
             while queue:
                 connection, since = next(iter(queue.items()))
                 if now - since < allowed_s:
@@ -151,7 +154,7 @@ class Traffic:
         """Answer what was taken, and close the rest."""
         self.draining.set()
         await asyncio.sleep(0.1)  # what is on its way here is taken
-        for connection in list(self.idle):
+        for connection in [*self.fresh, *self.idle]:
             connection.expire()
         for connection in self.busy:
             connection.hurry()
@@ -160,9 +163,8 @@ class Traffic:
             await asyncio.sleep(0.02)
         for task in list(self.tasks):
             task.cancel()
-        for queue in (self.idle, self.begun, self.busy):
-            for connection in list(queue):
-                connection.abort()
+        for connection in [*self.begun, *self.busy]:
+            connection.abort()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=1.0)
 
