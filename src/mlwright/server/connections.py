@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
@@ -241,8 +242,12 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes of an answer."""
-        if not self._ends and not self._transport.is_closing():
+        if data and not self._ends and not self._transport.is_closing():
             self._transport.write(data)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call it when what runs now has had its turn."""
+        self._traffic.loop.call_soon(call)
 
     async def unclogged(self) -> None:
         """Wait until the client has read most of what was sent."""

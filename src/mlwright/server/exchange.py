@@ -38,6 +38,7 @@ class Exchange:
         "_head",
         "_left_bytes",
         "_news",
+        "_pending",
         "_scope",
         "_told",
         "_waits",
@@ -57,6 +58,7 @@ class Exchange:
         self._waits = head.waits
         self._told = self._chunked = self._bodiless = False
         self._left_bytes: int | None = None
+        self._pending = b""
         self.ended = self.started = self.answered = self.gone = False
         self.keeps = head.keeps
 
@@ -146,21 +148,27 @@ class Exchange:
         head = b"".join(lines)
         ends = head.count(b"\r\n")
         assert head.count(b"\n") == head.count(b"\r") == ends and b"\0" not in head, "a header holds a line"
-        connection.write(head)
+        self._pending = head  # it goes with the first piece of the body, or alone if that does not come now
+        connection.soon(self._write_head)
+
+    def _write_head(self) -> None:
+        if self._pending:
+            self._connection.write(self._pending)
+            self._pending = b""
 
     def _send(self, body: bytes, more: bool) -> None:
         if self._bodiless:
-            pass
+            body = b""
         elif self._chunked:
-            if body:
-                self._connection.write(b"%x\r\n%b\r\n" % (len(body), body))
-            if not more:
-                self._connection.write(b"0\r\n\r\n")
-        else:
-            if self._left_bytes is not None:
-                self._left_bytes -= len(body)
-                assert self._left_bytes >= 0 and (more or not self._left_bytes), "not as long as declared"
-            self._connection.write(body)
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body += b"" if more else b"0\r\n\r\n"
+        elif self._left_bytes is not None:
+            self._left_bytes -= len(body)
+            assert self._left_bytes >= 0 and (more or not self._left_bytes), "not as long as declared"
+        if self._pending and len(body) <= FULL_BYTES:
+            body, self._pending = self._pending + body, b""
+        self._write_head()
+        self._connection.write(body)
         if not more:
             self.answered = True
             self._wake()

@@ -83,7 +83,8 @@ class Traffic:
         """A client has come; False if there is no place for it."""
         if len(self) >= self.bounds.connections:
             if self.idle or self.fresh:
-                next(iter(max(self.fresh, self.idle, key=len))).expire()
+                more = self.fresh if len(self.fresh) > len(self.idle) else self.idle
+                next(iter(more)).expire()
             elif self.begun:
                 next(iter(self.begun)).abort()
             else:
