@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
         """Something has come."""
         if self._ends:
             self._pause()
-            self._traffic.pour(self)
+            self._traffic.pouring.take(self.read_on)
             return
         self._came_bytes += len(data)
         self._rest = self._rest + data if self._rest else data
@@ -328,8 +328,10 @@ class Connection(asyncio.Protocol):
         self._exchange = self._chunks = None
         if not self.clogged:
             self._traffic.move(self, self._traffic.idle)
-        if self._rest or self._paused:
-            self._traffic.loop.call_soon(self.go_on)
+        if self._rest:
+            self._traffic.pipelined.take(self.go_on)
+        else:
+            self.read_on()
 
     def _refuse(self, error: BadHead) -> None:
         phrase = http.HTTPStatus(error.status).phrase

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from email.utils import formatdate
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _EVERY_S = 1.0
 _POUR_S = 0.005
+"""Between two reads of what is thrown away."""
+_TURN_S = 0.0005
+"""Between two requests that came behind others, before the answers to these."""
 
 
 class Bounds(Struct, frozen=True):
@@ -51,6 +55,31 @@ Queue = OrderedDict["Connection", float]
 """Connections, and since when they are in it."""
 
 
+class Turns:
+    """Calls that can wait, one after the other with a pause between, so that others come first.
+
+    Args:
+        every_s: the pause.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, every_s: float) -> None:
+        self._loop = loop
+        self._every_s = every_s
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def take(self, call: Callable[[], None]) -> None:
+        """Call it when its turn has come."""
+        if not self._waiting:
+            self._loop.call_later(self._every_s, self._turn)
+        self._waiting.append(call)
+
+    def _turn(self) -> None:
+        self._waiting[0]()
+        self._waiting.popleft()
+        if self._waiting:
+            self._loop.call_later(self._every_s, self._turn)
+
+
 class Traffic:
     """What the connections of a server share.
 
@@ -73,7 +102,8 @@ class Traffic:
         self.busy: Queue = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
         self._held_bytes = 0
-        self._pouring: deque[Connection] = deque()
+        self.pouring = Turns(self.loop, _POUR_S)
+        self.pipelined = Turns(self.loop, _TURN_S)
         self._tell_date()
 
     def __len__(self) -> int:
@@ -110,12 +140,6 @@ class Traffic:
     def overfull(self) -> bool:
         """Whether more is held than may be."""
         return self._held_bytes > self.bounds.begun_bytes
-
-    def pour(self, connection: Connection) -> None:
-        """Read on, soon, from a connection whose bytes are thrown away: others come first."""
-        if not self._pouring:
-            self.loop.call_later(_POUR_S, self._pour)
-        self._pouring.append(connection)
 
     def begin(self, connection: Connection, answering: Any) -> None:
         """Answer a request."""
@@ -168,11 +192,6 @@ class Traffic:
             connection.abort()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=1.0)
-
-    def _pour(self) -> None:
-        self._pouring.popleft().read_on()
-        if self._pouring:
-            self.loop.call_later(_POUR_S, self._pour)
 
     def _tell_date(self) -> None:
         self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
