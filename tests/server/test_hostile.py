@@ -184,27 +184,37 @@ def test_a_head_may_come_in_pieces(up: Up, cut: int) -> None:
         until(lambda: stream.recv(1 << 16, socket.MSG_PEEK).count(b"HTTP/1.1 200 ") == 2)
 
 
+@pytest.mark.soak
 def test_10_000_requests_at_once_are_answered_one_by_one(up: Up) -> None:
     """Pipelined requests are answered in order, without piling up."""
+    number = 10_000 if SOAK else 3_000
     with unnoticed(up), connect(up) as stream:
-        sender = threading.Thread(target=stream.sendall, args=((GET * 9_999) + SMUGGLED,))
+        sender = threading.Thread(target=stream.sendall, args=(GET * (number - 1) + SMUGGLED,))
         sender.start()
         got = b""
-        while got.count(b"HTTP/1.1 200 ") < 10_000:
+        while got.count(b"HTTP/1.1 200 ") < number:
             got += stream.recv(1 << 20)
         sender.join()
         until(lambda: b"\r\n\r\n" in got[got.rindex(b"HTTP/1.1 ") :])
 
-    assert got.count(b"\r\n\r\nOK") == 9_999
+    assert got.count(b"\r\n\r\nOK") == number - 1
 
 
-def test_pipelines_that_nobody_reads_fill_no_memory(brisk: Up) -> None:
-    """A client that asks on and on and reads nothing is cut off."""
-    with unnoticed(brisk), ExitStack() as stack:
-        streams = [stack.enter_context(connect(brisk)) for _ in range(50)]
+def test_pipelines_that_nobody_reads_fill_no_memory(up: Up) -> None:
+    """Requests that are sent on and on, without reading an answer, are not taken on and on."""
+    with unnoticed(up), ExitStack() as stack:
+        streams = [stack.enter_context(connect(up)) for _ in range(50)]
         for stream in streams:
-            stream.settimeout(0.2)
-        until(lambda: all(cut_off(stream, GET * 10_000) for stream in streams), IN_TIME_S)
+            stream.settimeout(0.1)
+        until(lambda: all(not taken(stream, GET * 10_000) for stream in streams), IN_TIME_S)
+
+
+def taken(stream: socket.socket, raw: bytes) -> bool:
+    """Whether the server, or the network before it, takes any more."""
+    try:
+        return stream.send(raw) > 0
+    except (TimeoutError, ConnectionError):
+        return False
 
 
 def cut_off(stream: socket.socket, raw: bytes) -> bool:
@@ -277,45 +287,49 @@ def test_forms_in_parts_are_refused(up: Up, boundary: str) -> None:
     assert answer.status == 400
 
 
-@pytest.mark.parametrize(
-    "begun",
-    [
-        b"",
-        b"\r\n",
-        b"GET /health HTTP/1.1\r\nX: ",
-        SEARCH + b"Content-Length: 100\r\n\r\n{",
-        SEARCH + CHUNKED + b"\r\n1\r\n{\r\n",
-        SEARCH + b"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n",
-        GET,
-    ],
-)
-@pytest.mark.parametrize("drip", [b"", b" "])
-def test_the_slow_are_cut_off(brisk: Up, begun: bytes, drip: bytes) -> None:
+BEGUN = [
+    b"",
+    b"\r\n",
+    b"GET /health HTTP/1.1\r\nX: ",
+    SEARCH + b"Content-Length: 100\r\n\r\n{",
+    SEARCH + CHUNKED + b"\r\n1\r\n{\r\n",
+    SEARCH + b"Expect: 100-continue\r\nContent-Length: 100\r\n\r\n",
+    GET,
+]
+
+
+@pytest.mark.parametrize("drip", [b"", b"\r"])
+def test_the_slow_are_cut_off(brisk: Up, drip: bytes) -> None:
     """Silent before, within or behind a request, or a byte now and then: the connection is closed."""
-    with connect(brisk) as stream:
-        stream.sendall(begun)
-        stream.settimeout(0.3)
-        got, closed = bytearray(), False
+    with ExitStack() as stack:
+        streams = {each: stack.enter_context(connect(brisk)) for each in BEGUN}
+        for begun, stream in streams.items():
+            stream.sendall(begun)
+            stream.setblocking(False)
+        answers = dict.fromkeys(BEGUN, b"")
+        left = dict(streams)
 
-        def gone() -> bool:
-            nonlocal closed
-            try:
-                piece = stream.recv(1 << 16)
-                closed = closed or not piece
-                got.extend(piece)
-                if not closed and drip and begun != GET:
-                    stream.send(drip)
-            except TimeoutError:
-                pass
-            except OSError:
-                closed = True
-            return closed
+        def all_closed() -> bool:
+            select.select([], [], [], 0.1)
+            for begun, stream in list(left.items()):
+                try:
+                    if drip and begun not in {b"", GET}:
+                        stream.send(drip[:1])
+                    while piece := stream.recv(1 << 16):
+                        answers[begun] += piece
+                    del left[begun]
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    del left[begun]
+            return not left
 
-        until(gone, IN_TIME_S)
+        until(all_closed, IN_TIME_S)
 
-    statuses = [each[:3] for each in bytes(got).split(b"HTTP/1.1 ")[1:] if not each.startswith(b"100")]
-    assert statuses in ([], [b"408"], [b"200"])
-    assert (statuses == []) == (begun.strip() == b"")
+    for begun, got in answers.items():
+        statuses = [each[:3] for each in got.split(b"HTTP/1.1 ")[1:] if not each.startswith(b"100")]
+        assert statuses in ([], [b"400"], [b"408"], [b"200"]), begun
+        assert (statuses == [b"200"]) == (begun == GET)
 
 
 def test_a_slow_upload_lives(brisk: Up) -> None:
@@ -362,6 +376,7 @@ def test_answers_that_nobody_reads_are_dropped(brisk: Up) -> None:
     assert all(len(each) < 6 * MIB for each in answers)
 
 
+@pytest.mark.soak
 def test_5_000_idle_connections_are_closed(brisk: Up) -> None:
     """However many say nothing, each is closed, and those who ask are answered meanwhile."""
     number = 5_000 if SOAK else 2_000
@@ -370,6 +385,7 @@ def test_5_000_idle_connections_are_closed(brisk: Up) -> None:
         assert all(rest(stream) == b"" for stream in streams)
 
 
+@pytest.mark.soak
 def test_1_000_slow_heads_are_cut_off(brisk: Up) -> None:
     """Slow heads, of which each is nearly as large as it may be, take neither the memory nor the places."""
     number = 1_000 if SOAK else 500
@@ -419,15 +435,15 @@ def test_mlflows_client_comes_back_after_idling(brisk: Up, tmp_path: Path) -> No
         from mlflow import MlflowClient
         client = MlflowClient()
         run = client.create_run("0").info.run_id
-        for step in range(3):
+        for step in range(2):
             client.log_metric(run, "m", step, step=step)
-            time.sleep(2.5)
+            time.sleep(2.2)
         client.log_param(run, "p", "v")
         print(len(client.get_metric_history(run, "m")))
     """
     told = run_client(code, brisk.url, tmp_path)
 
-    assert told.stdout.strip() == "3", told.stderr[-2000:]
+    assert told.stdout.strip() == "2", told.stderr[-2000:]
 
 
 def test_sigterm_closes_what_is_idle_and_says_so_to_others(start: Callable[..., Up]) -> None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _EVERY_S = 1.0
 _POUR_S = 0.005
 """Between two reads of what is thrown away."""
-_TURN_S = 0.0005
-"""Between two requests that came behind others, before the answers to these."""
+_TURN_S, _IN_TURN = 0.001, 2
+"""Between so many requests that came behind others, before the answers to these."""
 
 
 class Bounds(Struct, frozen=True):
@@ -59,24 +59,29 @@ class Turns:
     """Calls that can wait, one after the other with a pause between, so that others come first.
 
     Args:
-        every_s: the pause.
+        every_s: the pause, in whole milliseconds.
+        at_once: so many calls have their turn together.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, every_s: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, every_s: float, at_once: int = 1) -> None:
         self._loop = loop
         self._every_s = every_s
+        self._at_once = at_once
         self._waiting: deque[Callable[[], None]] = deque()
+        self._turning = False
 
     def take(self, call: Callable[[], None]) -> None:
         """Call it when its turn has come."""
-        if not self._waiting:
+        if not self._turning:
+            self._turning = True
             self._loop.call_later(self._every_s, self._turn)
         self._waiting.append(call)
 
     def _turn(self) -> None:
-        self._waiting[0]()
-        self._waiting.popleft()
-        if self._waiting:
+        for _ in range(min(self._at_once, len(self._waiting))):
+            self._waiting.popleft()()
+        self._turning = bool(self._waiting)
+        if self._turning:
             self._loop.call_later(self._every_s, self._turn)
 
 
@@ -103,7 +108,7 @@ class Traffic:
         self.tasks: set[asyncio.Task[None]] = set()
         self._held_bytes = 0
         self.pouring = Turns(self.loop, _POUR_S)
-        self.pipelined = Turns(self.loop, _TURN_S)
+        self.pipelined = Turns(self.loop, _TURN_S, _IN_TURN)
         self._tell_date()
 
     def __len__(self) -> int:
