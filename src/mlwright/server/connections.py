@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http
+import sys
 from collections.abc import Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any, cast
 
 import msgspec
@@ -278,12 +281,12 @@ class Connection(asyncio.Protocol):
         bounds, came = self._traffic.bounds, self._came_bytes
         self._came_bytes = 0
         moved = 0
-        if self.clogged:
-            unsent = self._transport.get_write_buffer_size()
+        if self.clogged or self._ends:
+            unsent = self._transport.get_write_buffer_size() + self._on_its_way_bytes()
             moved, self._unsent_bytes = max(self._unsent_bytes - unsent, 0), unsent
         elif self._exchange is not None and not self._exchange.ended and not self._paused:
             moved = came
-        elif not self._ends:
+        else:
             self.late, self.patience_s = False, bounds.behind_s
             return
         self.late = True
@@ -291,6 +294,17 @@ class Connection(asyncio.Protocol):
         self.patience_s = min(self.patience_s - elapsed_s + earned_s, bounds.behind_s)
         if self.patience_s < 0:
             self.cut()
+
+    def _on_its_way_bytes(self) -> int:
+        """What the kernel still has to bring to the client: it may hold megabytes, and take more in bursts.
+
+        Source: tcp(7), SIOCOUTQ.
+        """
+        try:
+            held = ioctl(self._transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):  # it is closed
+            return 0
+        return int.from_bytes(held, sys.byteorder)
 
     def hurry(self) -> None:
         """The server ends: who has been answered is not waited for long."""
