@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         "_paused",
         "_peers",
         "_rest",
+        "_scheme",
         "_traffic",
         "_transport",
         "_unsent_bytes",
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._transport = cast("asyncio.Transport", None)
+        self._scheme = "http"
         self._peers: tuple[Any, Any] = (None, None)
         self._rest = b""
         self._held_bytes = 0
@@ -93,6 +95,8 @@ class Connection(asyncio.Protocol):
         """A client has come."""
         self._transport = cast("asyncio.Transport", transport)
         self._peers = (transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        if transport.get_extra_info("sslcontext") is not None:
+            self._scheme = "https"
         if not self._traffic.take(self):
             self._transport.abort()
 
@@ -198,7 +202,7 @@ class Connection(asyncio.Protocol):
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": head.version,
             "method": head.method,
-            "scheme": "http",
+            "scheme": self._scheme,
             "path": head.path,
             "raw_path": head.raw_path,
             "query_string": head.query,
@@ -371,6 +375,10 @@ class Connection(asyncio.Protocol):
             self.hurry()
         self._keep(b"")
         self._traffic.move(self, self._traffic.busy)
-        if not self._transport.is_closing():
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
             self._transport.write_eof()
             self.read_on()
+        else:  # TLS says good-bye in both directions
+            self._transport.close()

@@ -7,28 +7,37 @@ import resource
 import select
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvloop
 from starlette.types import ASGIApp, Message
 
+from mlwright.kernel.errors import Invalid
 from mlwright.server.connections import Connection
 from mlwright.server.traffic import Bounds, Traffic
+
+if TYPE_CHECKING:
+    from mlwright.server.listening import Certificate
 
 BOUNDS = Bounds()
 _FILES = 65_536
 """File descriptors that are asked for; no more are of use."""
 _BACKLOG = 2048
+_HANDSHAKE_S, _GOODBYE_S = 10.0, 5.0
+"""How long a client has to begin and to end TLS."""
 _SWITCH_S = 0.001
 """How long a thread computes before another may: by default a commit waits 5 ms for the event loop."""
 
 
-def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
+def serve(
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], certificate: Certificate | None = None
+) -> None:
     """Answer until SIGTERM or Ctrl-C: then what was taken is still answered; a second one ends it at once.
 
     The application finds an `asyncio.Event` as `scope["state"]["draining"]`, which is set when the server is
@@ -36,20 +45,34 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> N
 
     Args:
         ready: called as soon as it answers.
+        certificate: for `https`.
+
+    Raises:
+        Invalid: the certificate or its key cannot be used.
     """
+    tls = None if certificate is None else _tls(certificate)
     sys.setswitchinterval(_SWITCH_S)
-    uvloop.run(_serve(app, listener, ready, _fitting(BOUNDS)))
+    uvloop.run(_serve(app, listener, ready, tls))
 
 
-async def _serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None], bounds: Bounds) -> None:
+async def _serve(
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], tls: ssl.SSLContext | None
+) -> None:
     loop = asyncio.get_running_loop()
     told_to_end = asyncio.Event()
     state: dict[str, Any] = {"draining": asyncio.Event()}
     with _signals(lambda: loop.call_soon_threadsafe(told_to_end.set)):
         life = _Life(app, state)
         await life.begin()
-        traffic = Traffic(app, state, bounds)
-        server = await loop.create_server(lambda: Connection(traffic), sock=listener, backlog=_BACKLOG)
+        traffic = Traffic(app, state, _fitting(BOUNDS))
+        server = await loop.create_server(
+            lambda: Connection(traffic),
+            sock=listener,
+            backlog=_BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
+            ssl_shutdown_timeout=_GOODBYE_S if tls else None,
+        )
         watch = asyncio.create_task(traffic.watch())
         ready()
         await told_to_end.wait()
@@ -59,6 +82,20 @@ async def _serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None
         await traffic.drain()
         watch.cancel()
         await life.end()
+
+
+def _tls(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # Without a password OpenSSL asks the terminal.
+        context.load_cert_chain(certificate.chain, certificate.key, password=lambda: "")
+    except OSError as error:  # also of ssl: not those two, not of each other, encrypted
+        raise Invalid(
+            f"the certificate and its key cannot be used: {error.strerror or error}",
+            where=str(certificate.chain),
+            hint="PEM files, the key not encrypted: --tls-cert FILE --tls-key FILE",
+        ) from error
+    return context
 
 
 class _Life:
