@@ -75,7 +75,7 @@ class App:
         self._tracker: Tracker | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what uvicorn hands over."""
+        """Answer what a connection hands over."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import http
+import sys
 from collections.abc import Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any, cast
 
 import msgspec
@@ -71,8 +74,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._transport = cast("asyncio.Transport", None)
-        self._peers: tuple[Any, Any] = (None, None)
         self._scheme = "http"
+        self._peers: tuple[Any, Any] = (None, None)
         self._rest = b""
         self._held_bytes = 0
         self._begin: Begin | None = None
@@ -92,7 +95,8 @@ class Connection(asyncio.Protocol):
         """A client has come."""
         self._transport = cast("asyncio.Transport", transport)
         self._peers = (transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
-        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        if transport.get_extra_info("sslcontext") is not None:
+            self._scheme = "https"
         if not self._traffic.take(self):
             self._transport.abort()
 
@@ -281,12 +285,12 @@ class Connection(asyncio.Protocol):
         bounds, came = self._traffic.bounds, self._came_bytes
         self._came_bytes = 0
         moved = 0
-        if self.clogged:
-            unsent = self._transport.get_write_buffer_size()
+        if self.clogged or self._ends:
+            unsent = self._transport.get_write_buffer_size() + self._on_its_way_bytes()
             moved, self._unsent_bytes = max(self._unsent_bytes - unsent, 0), unsent
         elif self._exchange is not None and not self._exchange.ended and not self._paused:
             moved = came
-        elif not self._ends:
+        else:
             self.late, self.patience_s = False, bounds.behind_s
             return
         self.late = True
@@ -294,6 +298,17 @@ class Connection(asyncio.Protocol):
         self.patience_s = min(self.patience_s - elapsed_s + earned_s, bounds.behind_s)
         if self.patience_s < 0:
             self.cut()
+
+    def _on_its_way_bytes(self) -> int:
+        """What the kernel still has to bring to the client: it may hold megabytes, and take more in bursts.
+
+        Source: tcp(7), SIOCOUTQ.
+        """
+        try:
+            held = ioctl(self._transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):  # it is closed
+            return 0
+        return int.from_bytes(held, sys.byteorder)
 
     def hurry(self) -> None:
         """The server ends: who has been answered is not waited for long."""
@@ -360,9 +375,10 @@ class Connection(asyncio.Protocol):
             self.hurry()
         self._keep(b"")
         self._traffic.move(self, self._traffic.busy)
-        if not self._transport.is_closing():
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
-            else:  # TLS has no half of a connection
-                self._transport.close()
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
             self.read_on()
+        else:  # TLS says good-bye in both directions
+            self._transport.close()

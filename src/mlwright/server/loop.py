@@ -29,6 +29,8 @@ BOUNDS = Bounds()
 _FILES = 65_536
 """File descriptors that are asked for; no more are of use."""
 _BACKLOG = 2048
+_HANDSHAKE_S, _GOODBYE_S = 10.0, 5.0
+"""How long a client has to begin and to end TLS."""
 _SWITCH_S = 0.001
 """How long a thread computes before another may: by default a commit waits 5 ms for the event loop."""
 
@@ -48,36 +50,17 @@ def serve(
     Raises:
         Invalid: the certificate or its key cannot be used.
     """
+    tls = None if certificate is None else _tls(certificate)
     sys.setswitchinterval(_SWITCH_S)
-    uvloop.run(_serve(app, listener, ready, _fitting(BOUNDS), _context(certificate)))
-
-
-def _context(certificate: Certificate | None) -> ssl.SSLContext | None:
-    if certificate is None:
-        return None
-    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        # Without a password OpenSSL would ask the terminal for that of an encrypted key.
-        made.load_cert_chain(certificate.chain, certificate.key, password="")
-    except OSError as error:  # also of ssl: not those two, not of each other, encrypted
-        raise Invalid(
-            f"the certificate and its key cannot be used: {error.strerror or error}",
-            where=str(certificate.chain),
-            hint="PEM files, the key not encrypted: --tls-cert FILE --tls-key FILE",
-        ) from error
-    return made
+    uvloop.run(_serve(app, listener, ready, tls))
 
 
 async def _serve(
-    app: ASGIApp,
-    listener: socket.socket,
-    ready: Callable[[], None],
-    bounds: Bounds,
-    context: ssl.SSLContext | None,
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], tls: ssl.SSLContext | None
 ) -> None:
     loop, told_to_end = asyncio.get_running_loop(), asyncio.Event()
     with _signals(lambda: loop.call_soon_threadsafe(told_to_end.set)):
-        await answer(app, listener, ready, told_to_end, bounds, context)
+        await answer(app, listener, ready, told_to_end, tls)
 
 
 async def answer(
@@ -85,23 +68,26 @@ async def answer(
     listener: socket.socket,
     ready: Callable[[], object],
     told_to_end: asyncio.Event,
-    bounds: Bounds = BOUNDS,
-    context: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Answer until it is told to end: then what was taken is still answered.
 
     Args:
         ready: called as soon as it answers.
         told_to_end: set by whoever ends it.
-        bounds: what clients are allowed.
-        context: for `https`.
+        tls: for `https`.
     """
     state: dict[str, Any] = {"draining": asyncio.Event()}
     life = _Life(app, state)
     await life.begin()
-    traffic = Traffic(app, state, bounds)
+    traffic = Traffic(app, state, _fitting(BOUNDS))
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(traffic), sock=listener, backlog=_BACKLOG, ssl=context
+        lambda: Connection(traffic),
+        sock=listener,
+        backlog=_BACKLOG,
+        ssl=tls,
+        ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
+        ssl_shutdown_timeout=_GOODBYE_S if tls else None,
     )
     watch = asyncio.create_task(traffic.watch())
     ready()
@@ -112,6 +98,20 @@ async def answer(
     await traffic.drain()
     watch.cancel()
     await life.end()
+
+
+def _tls(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        # Without a password OpenSSL asks the terminal.
+        context.load_cert_chain(certificate.chain, certificate.key, password=lambda: "")
+    except OSError as error:  # also of ssl: not those two, not of each other, encrypted
+        raise Invalid(
+            f"the certificate and its key cannot be used: {error.strerror or error}",
+            where=str(certificate.chain),
+            hint="PEM files, the key not encrypted: --tls-cert FILE --tls-key FILE",
+        ) from error
+    return context
 
 
 class _Life:
