@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +18,7 @@ from mlwright.kernel.history import EventFilter, follow, history, newest_id
 from mlwright.kernel.pages import Page
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import printable
+from mlwright.server.operations import Operation
 from mlwright.versioning import Lineage
 from mlwright.workflow import Rooms
 from mlwright.workflow.ends import finders, labellers
@@ -26,6 +27,7 @@ from mlwright.workspace.backup import Manifest
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
 
+T = TypeVar("T")
 _ALL = EventFilter()
 
 
@@ -34,6 +36,8 @@ class OpenWorkspace:
 
     Use it as a context manager, or call `close`.
     """
+
+    is_here = True
 
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
@@ -47,6 +51,10 @@ class OpenWorkspace:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def perform(self, operation: Operation[..., T], *args: Any, **kwargs: Any) -> T:
+        """Do what an operation declares, here."""
+        return operation.function(self, *args, **kwargs)  # type: ignore[arg-type]
 
     @cached_property
     def lineage(self) -> Lineage:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -90,7 +90,16 @@ def command(
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Project]:
-    """The project that a folder lies in; with `--debug` it is told how often its bucket was asked."""
+    """The project that a folder lies in, or that the server at `MLWRIGHT_URL` answers for.
+
+    With `--debug` it is told how often its bucket was asked.
+    """
+    if url := os.environ.get("MLWRIGHT_URL", ""):
+        from mlwright.server.remote import RemoteProject
+
+        with RemoteProject(url, os.environ.get("MLWRIGHT_TOKEN", "")) as remote:
+            yield cast("Project", remote)
+        return
     from mlwright.app import Project
 
     with Project.open(folder) as project:

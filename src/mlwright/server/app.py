@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mlwright.kernel.errors import NotFound
 from mlwright.kernel.version import VERSION
-from mlwright.server import guard
+from mlwright.server import guard, problems
+from mlwright.server.api import ROUTES as REST
 from mlwright.server.call import Call, Encoded, encode
+from mlwright.server.permissions import Permission
+from mlwright.server.problems import Refusal
+from mlwright.server.protocols.mlflow import errors as mlflow_errors
 from mlwright.server.protocols.mlflow import outside
-from mlwright.server.protocols.mlflow.errors import Refused, told
 from mlwright.server.protocols.mlflow.routes import ROUTES as MLFLOW
-from mlwright.server.routes import Permission, Route, Table
+from mlwright.server.routes import Route, Table
 from mlwright.server.tracker import Tracker
 from mlwright.server.upkeep import look_after
-from mlwright.workflow import Rooms
+
+if TYPE_CHECKING:
+    from mlwright.app import Project
 
 _JSON = (b"content-type", b"application/json")
 
@@ -36,16 +42,17 @@ async def _version(_: Call) -> Response:
 ROUTES = (
     Route("GET", "/health", _health, Permission.READ),
     Route("GET", "/version", _version, Permission.READ),
+    *REST,
     *MLFLOW,
 )
 """Everything that is answered."""
 
 
 class App:
-    """Answers requests on the rooms of one project, from the event loop's begin to its end."""
+    """Answers requests on one project, from the event loop's begin to its end."""
 
-    def __init__(self, rooms: Rooms, routes: Iterable[Route] = ROUTES) -> None:
-        self._rooms = rooms
+    def __init__(self, project: Project, routes: Iterable[Route] = ROUTES) -> None:
+        self._project = project
         self._table = Table(routes)
         self._tracker: Tracker | None = None
 
@@ -57,7 +64,10 @@ class App:
         try:
             answer = await self._answer(scope, receive)
         except Exception as error:
-            answer = told(error)
+            if outside.is_mlflow(scope["path"]):
+                answer = mlflow_errors.told(error)
+            else:
+                answer = Response(*problems.told(error))
         if isinstance(answer, Response):
             await answer(scope, receive, send)
             return
@@ -71,12 +81,12 @@ class App:
         method, path = scope["method"], scope["path"]
         headers = dict(scope["headers"])
         methods, names = self._table.find(path)
-        route = methods.get(method)
+        route = methods.get("GET" if method == "HEAD" else method)
         permission = Permission.WRITE if route is None else route.permission
         if (reason := guard.refusal(headers, permission)) is not None:
-            raise Refused(403, "PERMISSION_DENIED", reason)
+            raise Refusal(403, reason)
         if route is None:
-            raise outside.refusal(method, path, methods)
+            raise _unknown(method, path, methods)
         call = Call(self._tracker, route, names, headers, scope, receive)
         try:
             return await route.handler(call)
@@ -85,10 +95,20 @@ class App:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        self._tracker = Tracker.begin(self._rooms)
+        self._tracker = Tracker.begin(self._project)
         upkeep = asyncio.create_task(look_after(self._tracker))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         upkeep.cancel()
         self._tracker.end()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _unknown(method: str, path: str, known: Iterable[str]) -> Exception:
+    """What is told of a path that nothing answers, or not by this method."""
+    if outside.is_mlflow(path):
+        return outside.refusal(method, path, known)
+    if methods := ", ".join(sorted(known)):
+        refusal = f"{method} is not for {path[:200]}: {methods} is"
+        return Refusal(405, refusal, headers={"allow": methods})
+    return NotFound(f"there is nothing at {path[:200]}", hint="what there is: /api/v1/openapi.json")

@@ -31,6 +31,6 @@ def up(project: Project, host: str, port: int, as_json: bool, dry_run: bool) -> 
         else:
             say(f"mlwright answers at {url} (stop: Ctrl-C): export MLFLOW_TRACKING_URI={url}")
 
-    answer(project.rooms, host=host, port=port, ready=tell)
+    answer(project, host=host, port=port, ready=tell)
     if not as_json:
         say("stopped")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from mlwright.kernel.sockets import is_loopback
-from mlwright.server.routes import Permission
+from mlwright.server.permissions import Permission
 
 _HOST = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[^:\[\]]+))(?::[0-9]{1,5})?")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlwright.kernel import leases
 from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, listen, url_of
-from mlwright.workflow import Rooms
+
+if TYPE_CHECKING:
+    from mlwright.app import Project
 
 _LEASE, _DOING = "server", "this workspace is being answered from"
 
@@ -45,7 +48,7 @@ def loopback(host: str) -> str:
     return address
 
 
-def answer(rooms: Rooms, *, host: str, port: int, ready: Callable[[str], None]) -> None:
+def answer(project: Project, *, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Answer until SIGTERM or Ctrl-C: then what was taken is still answered; a second one ends it at once.
 
     Args:
@@ -67,6 +70,6 @@ def answer(rooms: Rooms, *, host: str, port: int, ready: Callable[[str], None]) 
             f"{error.name} is not installed, which the server needs", hint="uv pip install 'mlwright[serve]'"
         ) from error
 
-    with listen(address, port) as listener, leases.held(rooms.database, _LEASE, _DOING):
+    with listen(address, port) as listener, leases.held(project.rooms.database, _LEASE, _DOING):
         url = url_of(*listener.getsockname()[:2])
-        serve(App(rooms), listener, lambda: ready(url))
+        serve(App(project), listener, lambda: ready(url))

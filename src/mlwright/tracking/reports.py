@@ -234,11 +234,12 @@ class Reports:
         return known
 
 
-def data_of(source: Source, runs: Sequence[RunId]) -> dict[RunId, RunData]:
+def data_of(source: Source, runs: Sequence[RunId], *, inputs: bool = True) -> dict[RunId, RunData]:
     """What was reported of many runs, in four queries for 500 of them.
 
     Args:
         runs: whole ids; of one that is not there, nothing was reported.
+        inputs: False to leave out the datasets, which may be much.
     """
     found = {run: RunData() for run in runs}
     for ids in joined(found, 26):
@@ -249,7 +250,7 @@ def data_of(source: Source, runs: Sequence[RunId]) -> dict[RunId, RunData]:
             found[row["run_id"]].params[row["name"]] = row["text"]
         for row in source.read(_SQL["tags_of_runs"], ids=ids):
             found[row["run_id"]].tags[row["name"]] = row["value"]
-        for row in source.read(_SQL["inputs_of_runs"], ids=ids):
+        for row in source.read(_SQL["inputs_of_runs"], ids=ids) if inputs else ():
             run = row.pop("run_id")
             found[run].inputs.append(Input(**{**row, "tags": json.loads(row["tags"])}))
     return found

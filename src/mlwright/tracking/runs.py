@@ -16,6 +16,7 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, new_id, short
+from mlwright.kernel.pages import Page
 from mlwright.kernel.search import find
 from mlwright.tracking import series
 from mlwright.tracking.experiments import Experiments
@@ -348,10 +349,18 @@ class Runs:
         Raises:
             Invalid: no such state, kind or order, or a word that cannot be understood.
         """
-        wanted = replace(wanted, **nouns)
+        return self.page(replace(wanted, **nouns)).found
+
+    def page(self, wanted: RunFilter) -> Page[Run]:
+        """The same, with the token of the next page.
+
+        Raises:
+            Invalid: likewise, or the token belongs to another search.
+        """
         search = asked(wanted)
         self.bury_lost()
-        return [run_of(row) for row in find(self._database, RUNS, search, RUN_COLUMNS, now_us()).rows]
+        found = find(self._database, RUNS, search, RUN_COLUMNS, now_us())
+        return Page([run_of(row) for row in found.rows], found.token)
 
 
 def _param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:

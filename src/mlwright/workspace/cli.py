@@ -170,7 +170,9 @@ def workspace() -> None:
 @command("show", example="mlwright workspace show")
 def show_workspace(project: Project, as_json: bool) -> None:
     """Show where the workspace lies, what is recorded in it, and how much room it takes."""
-    found = project.summary()
+    from mlwright.workspace.api import show_workspace as operation
+
+    found = operation(project)
     if as_json:
         say_json(found)
         return
@@ -226,8 +228,8 @@ def _say_verified(found: Verified) -> None:
     objects = f"{counted(found.objects, 'object')} ({show_size(found.object_bytes)})"
     rows = f"{counted(found.rows, 'small value')} ({show_size(found.row_bytes)})"
     verdict = f"{counted(len(found.faults), 'fault')} found" if found.faults else "all is well"
-    say(f"{verdict}: read {objects}, {rows} and {counted(found.edges, 'edge')}")
-    say(f"{counted(found.events, 'event')}, head {found.head or 'none'}")
+    edges, events = counted(found.edges, "edge"), counted(found.events, "event")
+    say(f"{verdict}: read {objects}, {rows}, {edges} and {events}")
 
 
 @workspace.add_command

@@ -25,6 +25,7 @@ from mlwright.kernel.errors import (
     Unavailable,
 )
 from mlwright.server.bodies import TooLarge
+from mlwright.server.problems import Refusal
 
 INVALID = "INVALID_PARAMETER_VALUE"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
@@ -82,6 +83,8 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
     match error:
         case Refused():
             return error.http_status, error.error_code
+        case Refusal():
+            return error.http_status, "PERMISSION_DENIED"
         case TooLarge():
             return 413, INVALID
         case NotFound():
