@@ -27,8 +27,8 @@ from mlwright.workspace.backup import Manifest
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
 
-T = TypeVar("T")
 _ALL = EventFilter()
+T = TypeVar("T")
 
 
 class OpenWorkspace:

@@ -148,6 +148,17 @@ def test_an_alias_moves_and_goes(up: Up) -> None:
     assert there.json["moves"][0]["reason"] == "checked"
 
 
+def test_a_key_that_was_refused_is_free(up: Up) -> None:
+    """A refusal lets go of the key, and what is no key is refused."""
+    path, keyed = f"{V1}runs/latest/cancel", {"content-type": "application/json", "idempotency-key": "k-1"}
+
+    refused = [up.ask("POST", path, "{}", keyed).status for _ in range(2)]
+    bad = up.ask("POST", path, "{}", {**keyed, "idempotency-key": "x" * 256})
+
+    assert refused == [409, 409]
+    assert (bad.status, bad.json["where"]) == (422, "idempotency-key")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "where"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,7 @@ from mlwright.terminal import (
 if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.kernel.chain import Chain
-    from mlwright.kernel.events import Event
-    from mlwright.kernel.history import EventFilter
+    from mlwright.workspace.api import ToldEvent
     from mlwright.workspace.verify import Verified
 
 
@@ -108,35 +106,30 @@ def events(
     **wanted: Any,
 ) -> None:
     """Show what happened in the workspace, oldest first; or whether anybody has tampered with that."""
-    from mlwright.kernel.history import EventFilter
+    from mlwright.workspace.api import follow_events, list_events, verify_events
 
-    asked = EventFilter(**wanted)
     if verifying or head:
-        _say_chain(project.verify_events(head), as_json)
+        _say_chain(verify_events(project, head=head), as_json)
     elif following:
-        _follow_events(project, asked, subject, as_json)
+        for each in follow_events(project, subject=subject, **wanted):
+            if as_json:
+                say_json_line(each.event)
+            else:
+                say("  ".join(map(str, _in_cells(each))))
     else:
-        found = project.events(asked, subject=subject).found
-        found = found if asked.after is not None else found[::-1]
+        found = list_events(project, subject=subject, **wanted).found
+        found = found if wanted["after"] is not None else found[::-1]
         if as_json:
-            say_json(found)
+            say_json([each.event for each in found])
         else:
-            say_table([_in_cells(project, each) for each in found], _HEAD)
+            say_table([_in_cells(each) for each in found], _HEAD)
 
 
-def _in_cells(project: Project, event: Event) -> tuple[object, ...]:
+def _in_cells(told: ToldEvent) -> tuple[object, ...]:
     from mlwright.kernel.clock import show
 
-    subject = project.named(event.subject)
-    return (event.id, show(event.at_us), event.verb, subject, printable(event.actor))
-
-
-def _follow_events(project: Project, asked: EventFilter, subject: str, as_json: bool) -> None:
-    for event in project.follow_events(lambda: time.sleep(_PAUSE_S), asked, subject=subject):
-        if as_json:
-            say_json_line(event)
-        else:
-            say("  ".join(map(str, _in_cells(project, event))))
+    event = told.event
+    return (event.id, show(event.at_us), event.verb, told.label, printable(event.actor))
 
 
 def _say_chain(found: Chain, as_json: bool) -> None:
@@ -158,7 +151,6 @@ def _say_chain(found: Chain, as_json: bool) -> None:
 
 _SHOWN_FAULTS = 20
 _HEAD = ("number", "at", "event", "subject", "by")
-_PAUSE_S = 0.5
 
 
 @click.group(epilog="Example: mlwright workspace show", context_settings=HELP)
