@@ -658,8 +658,8 @@ def events_page() -> str:
         [
             "# Events",
             "An event is a row of the table [`event`](tables.md#event), written in the transaction of the"
-            " change it tells of: verb, subject, who acted, when, and a detail in JSON. Of what was there,"
-            " the detail has `before` and `after`; of a text over 1,000 letters it has the beginning."
+            " change it tells of: verb, subject, who acted, when, and a detail in JSON. Of what was there"
+            " before, the detail has `before` and `after`; of a text over 1,000 letters it has the beginning."
             " `mlwright events` and `Project.events` read them. Each has a digest over itself and the event"
             " before it, which `mlwright events --verify` compares.",
             "Points, parameters, tags and inputs of runs, and what stands with logged models, are records of"

@@ -69,7 +69,11 @@ def test_ending_frees_the_lease_and_is_an_event(state: RunState, database: Datab
         runs.finish(tx, run, state, lease)
 
     assert leases.owner(database, f"run {run.id}") is None
-    assert [event.verb for event in happened(database)] == ["run.started", f"run.{state}"]
+    assert [event.verb for event in happened(database)] == [
+        "experiment.created",
+        "run.started",
+        f"run.{state}",
+    ]
     ended = runs.get(run.id)
     assert ended.finished_us is not None
     assert ended.seconds == (ended.finished_us - ended.created_us) / 1e6
@@ -172,7 +176,11 @@ def test_a_killed_owner_leaves_a_lost_run(tmp_path: Path) -> None:
     assert "ended without a word" in lost.error["message"]
     assert "mlwright runs resume" in lost.error["hint"]
     assert leases.owner(workspace.database, f"run {identity}") is None
-    assert [event.verb for event in happened(workspace.database)] == ["run.started", "run.lost"]
+    assert [event.verb for event in happened(workspace.database)] == [
+        "experiment.created",
+        "run.started",
+        "run.lost",
+    ]
     assert runs.list() == [lost]
     workspace.close()
 
