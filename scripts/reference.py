@@ -560,7 +560,7 @@ _MEANINGS = {
     "run.cancelled": "A run was ended: by Ctrl-C, by a signal, or because that was asked for.",
     "run.lost": "The process of a run was found to be gone without a word.",
     "run.reported": "A client told of a run that it executes itself.",
-    "run.scheduled": "A client said that its run waits to be executed.",
+    "run.scheduled": "A run was accepted that is to begin later; or a client said so of its own.",
     "run.imported": "A run that was made in another workspace was taken over from a bundle.",
     "workspace.backed-up": "A backup was finished.",
     "workspace.restored": "The workspace was restored from a backup: what follows happened after it.",

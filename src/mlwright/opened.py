@@ -26,6 +26,9 @@ class OpenWorkspace:
     Use it as a context manager, or call `close`.
     """
 
+    here = True
+    """Its files and processes are this machine's: no server answers for it."""
+
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
 

@@ -13,9 +13,9 @@ from mlwright.server.operations import PREFIX, Operation
 from mlwright.server.permissions import Permission
 from mlwright.server.rest import routes_of
 from mlwright.server.routes import Route
-from mlwright.workflow import runs_api
+from mlwright.workflow import pipelines_api, runs_api
 
-OPERATIONS: tuple[Operation[..., Any], ...] = (*runs_api.OPERATIONS,)
+OPERATIONS: tuple[Operation[..., Any], ...] = (*runs_api.OPERATIONS, *pipelines_api.OPERATIONS)
 """What the REST API answers, noun by noun."""
 
 

@@ -33,4 +33,6 @@ def up(project: Project, host: str, port: int, as_json: bool, dry_run: bool) -> 
 
     answer(project, host=host, port=port, ready=tell)
     if not as_json:
-        say("stopped")
+        from mlwright.server.queue import left_words
+
+        say(f"stopped{left_words(project.rooms)}")

@@ -26,6 +26,8 @@ class RemoteProject:
         token: that is sent with what changes anything; empty for none.
     """
 
+    here = False
+
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
         headers = {"authorization": f"Bearer {token}"} if token else {}
