@@ -107,6 +107,8 @@ def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
         say(f"imported   from workspace {imported['workspace']}, {show_time(imported['at_us'])}")
     if found.error:
         say(f"error      {found.error['message']}")
+        if where := found.error.get("where"):
+            say(f"  at {where}")
 
 
 @runs.add_command
