@@ -155,3 +155,19 @@ def test_a_run_is_the_same_from_its_acceptance_on(database: Database) -> None:
     verbs = [each.verb for each in history(database) if each.subject == run.end]
     assert verbs == ["run.scheduled", "run.started", "run.succeeded"]
     assert leases.living(database) == []
+
+
+def test_a_claim_that_nobody_heard_of_is_let_go(database: Database) -> None:
+    """When the answer to a claim was lost, whoever made it claims the run again; others are left alone."""
+    known, unheard, others = (accept(database).id for _ in range(3))
+    (_, kept), (_, lost), (_, foreign) = (claimed(database) for _ in range(3))
+    kill(database, foreign.subject)
+    with database.transaction() as tx:
+        tx.execute("UPDATE lease SET host = 'elsewhere' WHERE subject = :subject", subject=foreign.subject)
+
+    waiting.drop_claims(database, [kept])
+
+    assert waiting.look(database, "small").free == (unheard,)
+    assert leases.owner(database, kept.subject) == kept
+    assert claimed(database)[1].token > lost.token
+    assert {known, others}.isdisjoint(waiting.look(database, "small").free)

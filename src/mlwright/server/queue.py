@@ -41,6 +41,7 @@ class Queue:
         self._started: list[_Started] = []
         self._ends = threading.Event()
         self._told = ""
+        self._unsure = False
         self._thread = threading.Thread(target=self._run, name="mlwright-queue", daemon=True)
 
     def begin(self) -> None:
@@ -55,14 +56,18 @@ class Queue:
 
     def look(self) -> None:
         """Record which processes died before their run began, and start what may be started."""
+        if self._unsure:
+            waiting.drop_claims(self._rooms.database, [each.claim for each in self._started])
+        self._unsure = True  # until this look has come to its end
         self._started = [each for each in self._started if not self._is_over(each)]
         for run in waiting.look(self._rooms.database, self._rooms.project.name).dead:
             waiting.fail(self._rooms.database, run, self._death(run, ""))
         while not self._ends.is_set():
             claimed = waiting.claim(self._rooms.database, self._rooms.project.name, self._most)
             if claimed is None:
-                return
+                break
             self._start(*claimed)
+        self._unsure = False
 
     def _run(self) -> None:
         while not self._ends.is_set():

@@ -8,8 +8,9 @@ finds that out before it does anything.
 from __future__ import annotations
 
 import json
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -168,6 +169,15 @@ def give_back(database: Database, held: Lease) -> None:
     """Let a run that has not begun be started by whoever comes next."""
     with database.transaction() as tx:
         leases.release(tx, held)
+
+
+def drop_claims(database: Database, kept: Collection[Lease]) -> None:
+    """Let go of the claims of this process that it knows nothing of: it never heard that it has them."""
+    mine = (each for each in leases.owners(database).values() if each.subject.startswith(_claim("")))
+    for claim in mine:
+        if claim.pid == os.getpid() and _is_here(claim) and claim not in kept:
+            with database.transaction() as tx:
+                leases.release(tx, claim)
 
 
 def _run(tx: Transaction, run: RunId) -> Run:

@@ -58,10 +58,18 @@ def main(arguments: Sequence[str]) -> int:
     folder, identity, token = arguments
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
-    project = find_project(Path(folder))
+    try:
+        return _taken_over(Path(folder), RunId(identity), int(token))
+    except MlwrightError as error:
+        click.echo(error.render())
+        return error.exit_code
+
+
+def _taken_over(folder: Path, identity: RunId, token: int) -> int:
+    project = find_project(folder)
     rooms = open_rooms(project, open_workspace(project))
     try:
-        lease = waiting.take_over(rooms.database, RunId(identity), int(token))
+        lease = waiting.take_over(rooms.database, identity, token)
         if lease is None:
             click.echo(f"run {short(identity)} waits no longer, or another process has it")
             return 0
