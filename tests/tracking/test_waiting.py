@@ -12,6 +12,7 @@ from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Conflict
 from mlwright.kernel.events import history
+from mlwright.kernel.ids import RunId
 from mlwright.kernel.leases import Lease
 from mlwright.tracking import Run, Runs, RunState, waiting
 
@@ -50,7 +51,7 @@ def test_each_run_is_claimed_once(database: Database) -> None:
     runs = [accept(database).id for _ in range(24)]
     accept(database, project="other")
 
-    def claim_all() -> list[str]:
+    def claim_all() -> list[RunId]:
         found = []
         while (each := waiting.claim(database, "small", 100)) is not None:
             found.append(each[0])
