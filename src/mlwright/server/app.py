@@ -23,6 +23,8 @@ from mlwright.server.queue import Queue
 from mlwright.server.routes import Route, Table
 from mlwright.server.tracker import Tracker
 from mlwright.server.upkeep import look_after
+from mlwright.web.routes import ROUTES as PAGES
+from mlwright.web.routes import error_page
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -45,6 +47,7 @@ ROUTES = (
     Route("GET", "/version", _version, Permission.READ),
     *REST,
     *MLFLOW,
+    *PAGES,
 )
 """Everything that is answered."""
 
@@ -68,7 +71,7 @@ class App:
             if outside.is_mlflow(scope["path"]):
                 answer = mlflow_errors.told(error)
             else:
-                answer = Response(*problems.told(error))
+                answer = error_page(error, scope) or Response(*problems.told(error))
         if isinstance(answer, Response):
             await answer(scope, receive, send)
             return

@@ -18,11 +18,28 @@ from mlwright.server.operations import PREFIX, Operation
 from mlwright.server.problems import MEDIA_TYPE, Problem
 
 _REF = "#/components/schemas/{name}"
+_EVENT = {
+    "type": "object",
+    "description": "Events: `data` is JSON; `end` comes last, or `error` with a problem document.",
+    "properties": {"event": {"enum": ["message", "end", "error"]}, "data": {"type": "string"}},
+    "required": ["data"],
+}
+_KEY = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "Sent again within a day, the same request with the same key has the first answer.",
+}
 _ARGUMENT = re.compile(r"^( {4,8})(\w+): (.*)$")
 
 
-def openapi(operations: Iterable[Operation[..., Any]]) -> dict[str, Any]:
-    """The document, as it is answered at `/api/v1/openapi.json`."""
+def openapi(operations: Iterable[Operation[..., Any]], others: dict[str, Any]) -> dict[str, Any]:
+    """The document, as it is answered at `/api/v1/openapi.json`.
+
+    Args:
+        others: paths that no operation answers, described.
+    """
     found = list(operations)
     kinds: list[Any] = [Problem]
     for each in found:
@@ -41,7 +58,7 @@ def openapi(operations: Iterable[Operation[..., Any]]) -> dict[str, Any]:
     return {
         "openapi": "3.1.1",
         "info": {"title": "mlwright", "version": VERSION, "license": {"name": "Apache-2.0"}},
-        "paths": paths,
+        "paths": paths | others,
         "components": {
             "schemas": {name: each for name, each in components.items() if name not in asked},
             "securitySchemes": {
@@ -64,7 +81,7 @@ def _operation(
     noun = operation.path.split("/")[1]
     refused = {"description": "Why it was not done.", "content": {MEDIA_TYPE: {"schema": problem}}}
     media = "text/event-stream" if operation.streams else "application/json"
-    shown = {"type": "string"} if operation.streams else answer
+    shown = _EVENT if operation.streams else answer
     answers: dict[str, Any] = {
         str(operation.status): {"description": said or summary, "content": {media: {"schema": shown}}},
         "default": refused,
@@ -88,6 +105,8 @@ def _operation(
                 each["description"] = arguments[name]
     else:
         told["parameters"] += _parameters(beside, "query", arguments)
+    if operation.method == "POST" and not operation.secret:
+        told["parameters"].append(_KEY)
     return told
 
 

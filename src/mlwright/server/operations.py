@@ -28,8 +28,8 @@ PREFIX = "/api/v1"
 """What stands before the path of each."""
 MSGPACK = "application/vnd.msgpack"
 """What the command line is answered in: it has a word for every number."""
-HIDDEN = "pause"
-"""A parameter that is nobody's to ask for: how a stream waits for what comes next."""
+HIDDEN = frozenset({"pause", "progress"})
+"""Parameters that are nobody's to ask for: how a stream waits, and who hears how far it is."""
 _VARIABLE = re.compile(r"\{(\w+)(?::path)?\}")
 
 P = ParamSpec("P")
@@ -55,6 +55,7 @@ class Operation(Generic[P, T]):
             an iterator is a stream.
         status: of the HTTP answer.
         location: where what was made is found, with its fields in braces: `/runs/{id}`.
+        secret: whether the answer is told once and kept nowhere.
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class Operation(Generic[P, T]):
         *,
         status: int = 200,
         location: str = "",
+        secret: bool = False,
     ) -> None:
         self.method, self.path, self.permission = method, path, permission
         self.function = function
-        self.status, self.location = status, location
+        self.status, self.location, self.secret = status, location, secret
         self.name = function.__name__
         self.__doc__ = function.__doc__
 
@@ -81,6 +83,16 @@ class Operation(Generic[P, T]):
     def variables(self) -> list[str]:
         """The parameters that stand in the path."""
         return _VARIABLE.findall(self.path)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """All that can be asked, by name."""
+        return tuple(self._fields)
+
+    @cached_property
+    def lists(self) -> frozenset[str]:
+        """The parameters that may be given several times in a query."""
+        return frozenset(name for name in self._fields if _is_list(self._hints[name]))
 
     @property
     def has_body(self) -> bool:
@@ -131,7 +143,7 @@ class Operation(Generic[P, T]):
     @cached_property
     def _fields(self) -> dict[str, inspect.Parameter]:
         _, *others = self._signature.parameters.values()
-        return {each.name: each for each in others if each.name != HIDDEN}
+        return {each.name: each for each in others if each.name not in HIDDEN}
 
     def _struct(self, name: str, fields: list[str]) -> type[Struct]:
         declared: list[Any] = []
@@ -142,12 +154,23 @@ class Operation(Generic[P, T]):
         return msgspec.defstruct(name, declared, kw_only=True, frozen=True, forbid_unknown_fields=True)
 
 
+def _is_list(annotation: Any) -> bool:
+    origin = getattr(annotation, "__origin__", None)
+    return origin in {tuple, list} or any(map(_is_list, getattr(annotation, "__args__", ())))
+
+
 def operation(
-    method: str, path: str, permission: Permission, *, status: int = 200, location: str = ""
+    method: str,
+    path: str,
+    permission: Permission,
+    *,
+    status: int = 200,
+    location: str = "",
+    secret: bool = False,
 ) -> Callable[[Callable[Concatenate[Project, P], T]], Operation[P, T]]:
     """Declare what a function does as an operation; the arguments are those of `Operation`."""
 
     def declare(function: Callable[Concatenate[Project, P], T]) -> Operation[P, T]:
-        return Operation(method, path, permission, function, status=status, location=location)
+        return Operation(method, path, permission, function, status=status, location=location, secret=secret)
 
     return declare

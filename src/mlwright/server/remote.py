@@ -26,7 +26,7 @@ class RemoteProject:
         token: that is sent with what changes anything; empty for none.
     """
 
-    here = False
+    is_here = False
 
     def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")

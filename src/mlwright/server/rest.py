@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.server.answered import Answer, once
 from mlwright.server.call import Call
 from mlwright.server.operations import MSGPACK, PREFIX, Operation
 from mlwright.server.problems import Refusal
@@ -45,17 +46,31 @@ def _done(
     operation: Operation[..., Any], project: Any, asked: dict[str, Any], headers: dict[bytes, bytes]
 ) -> Response:
     """Do it, and write the answer, all in one thread."""
-    answer = project.perform(operation, **asked)
     packed = headers.get(b"accept") == MSGPACK.encode()
-    body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+
+    def do() -> Answer:
+        answer = project.perform(operation, **asked)
+        body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+        made = operation.location.format_map(_Fields(answer))
+        return Answer(operation.status, PREFIX + made if made else "", body)
+
+    key = headers.get(b"idempotency-key") if operation.method == "POST" else None
+    if key is None:
+        answer = do()
+    elif operation.secret:
+        raise Invalid("an answer with a secret is not kept", where="idempotency-key", hint="leave it out")
+    else:
+        request = encoded([operation.name, packed, asked])
+        answer = once(project.rooms.database, key.decode("latin-1"), request, do)
+    body = answer.body
     told = {"cache-control": "no-cache", "vary": "accept"}
-    if operation.location:
-        told["location"] = PREFIX + operation.location.format_map(_Fields(answer))
+    if answer.location:
+        told["location"] = answer.location
     if operation.method == "GET":
         told["etag"] = tag = f'"{digest_of(body)[:_TAG_LETTERS]}"'
         if tag in _tags(headers.get(b"if-none-match", b"")):
             return Response(None, 304, told)
-    return Response(body, operation.status, told, MSGPACK if packed else "application/json")
+    return Response(body, answer.status, told, MSGPACK if packed else "application/json")
 
 
 def encoded(value: Any) -> bytes:
@@ -94,12 +109,12 @@ async def _asked(operation: Operation[..., Any], call: Call) -> dict[str, Any]:
         Invalid: one is missing, unknown or wrong; it is named.
         Refusal: the body is no JSON.
     """
-    found = _converted(dict(call.names), operation.in_path, strict=False)
+    found = converted(dict(call.names), operation.in_path, strict=False)
     if not operation.has_body:
-        return found | _converted(_query(call.query, operation.beside), operation.beside, strict=False)
+        return found | converted(_query(call.query, operation.lists), operation.beside, strict=False)
     if call.query:
         raise Invalid("this is asked in the body, and the query must be empty", where="query")
-    return found | _converted(await _body(call), operation.beside, strict=True)
+    return found | converted(await _body(call), operation.beside, strict=True)
 
 
 async def _body(call: Call) -> Any:
@@ -116,19 +131,26 @@ async def _body(call: Call) -> Any:
         raise Refusal(400, f"the body is not valid JSON: {error}") from None
 
 
-def _query(query: bytes, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The fields of a query; a list has its name once for each item."""
-    lists = {each.name for each in msgspec.structs.fields(kind) if _is_list(each.type)}
+def pairs_of(query: bytes) -> list[tuple[str, str]]:
+    """Names and values of a query.
+
+    Raises:
+        Refusal: it is none.
+    """
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_IN_QUERY
         )
     except UnicodeDecodeError:
         raise Refusal(400, "the query is not UTF-8, percent-encoded") from None
     except ValueError:
         raise Refusal(400, f"the query has more than {_MOST_IN_QUERY:,} fields") from None
+
+
+def _query(query: bytes, lists: frozenset[str]) -> dict[str, Any]:
+    """The fields of a query; a list has its name once for each item."""
     found: dict[str, Any] = {}
-    for name, value in pairs:
+    for name, value in pairs_of(query):
         if name in lists:
             found.setdefault(name, []).append(value)
         elif name in found:
@@ -138,13 +160,17 @@ def _query(query: bytes, kind: type[msgspec.Struct]) -> dict[str, Any]:
     return found
 
 
-def _is_list(annotation: Any) -> bool:
-    origin = getattr(annotation, "__origin__", None)
-    return origin in {tuple, list} or any(map(_is_list, getattr(annotation, "__args__", ())))
+def converted(value: Any, kind: type[msgspec.Struct], *, strict: bool) -> dict[str, Any]:
+    """Values as the arguments of a function; what was not told is left out.
 
+    Args:
+        value: by name.
+        kind: what they must be.
+        strict: numbers are no texts.
 
-def _converted(value: Any, kind: type[msgspec.Struct], *, strict: bool) -> dict[str, Any]:
-    """Values as the arguments of a function; what was not told is left out."""
+    Raises:
+        Invalid: one is missing, unknown or wrong; it is named.
+    """
     try:
         _refuse_nul(value)
         made = msgspec.convert(value, kind, strict=strict)

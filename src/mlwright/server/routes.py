@@ -55,6 +55,8 @@ class Table:
             methods = known.setdefault(route.path, {})
             assert route.method not in methods, f"{route.method} {route.path} has two handlers"
             methods[route.method] = route
+        shapes = [_NAME.sub(r"{\2}", path) for path in patterns]
+        assert len(set(shapes)) == len(shapes), "two paths differ only in the names of their variables"
         self._patterns = [(_pattern(path), methods) for path, methods in patterns.items()]
 
     def find(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:

@@ -18,7 +18,7 @@ from starlette.responses import StreamingResponse
 
 from mlwright.kernel.errors import Unavailable
 from mlwright.server.call import Call
-from mlwright.server.operations import HIDDEN, Operation
+from mlwright.server.operations import Operation
 from mlwright.server.problems import problem_of
 
 MEDIA_TYPE = "text/event-stream"
@@ -79,7 +79,7 @@ async def _events(
     def run() -> None:
         with suppress(_Gone, RuntimeError):  # the loop has ended
             try:
-                items: Iterator[Any] = operation.function(call.tracker.project, **asked, **{HIDDEN: pause})
+                items: Iterator[Any] = operation.function(call.tracker.project, **asked, pause=pause)
                 for item in items:
                     put(b"data: " + msgspec.json.encode(item) + b"\n\n")
                 put(b"event: end\ndata: {}\n\n")

@@ -86,7 +86,7 @@ def moved(
     )
     if not changed:
         raise Conflict(f"run {short(run)} has ended already")
-    events.record(tx, f"run.{state}", End("run", run))
+    events.record(tx, f"run.{state}", End("run", run), before=was, after=state)
 
 
 def param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:

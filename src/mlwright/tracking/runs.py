@@ -86,7 +86,7 @@ class Runs:
             machine=machine,
             about=about,
         )
-        events.record(tx, "run.started", run.end, pipeline=pipeline)
+        events.record(tx, "run.started", run.end, pipeline=pipeline, kind=kind)
         return run, leases.take(tx, subject(run.id))
 
     def adopt(
@@ -138,7 +138,8 @@ class Runs:
                 for name, value, step, at_us in metrics
             },
         )
-        events.record(tx, "run.imported", run.end, pipeline=run.pipeline)
+        from_where = run.about.get("imported", {}).get("workspace")
+        events.record(tx, "run.imported", run.end, pipeline=run.pipeline, workspace=from_where)
         return True
 
     def finish(

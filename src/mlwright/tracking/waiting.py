@@ -49,7 +49,7 @@ def accept(tx: Transaction, **asked: Any) -> Run:
         asked: as `begins.recorded` takes it.
     """
     run = recorded(tx, RunState.SCHEDULED, **asked)
-    events.record(tx, "run.scheduled", run.end, pipeline=run.pipeline)
+    events.record(tx, "run.scheduled", run.end, pipeline=run.pipeline, kind=run.kind)
     return run
 
 
@@ -139,7 +139,7 @@ def start(
         raise Conflict(f"run {short(run.id)} waits no longer", hint=f"mlwright runs show {short(run.id)}")
     tx.execute(_SQL["drop_params"], run_id=run.id)
     tx.execute_many(_SQL["add_param"], param_rows(run.id, parameters))
-    events.record(tx, "run.started", run.end, pipeline=run.pipeline)
+    events.record(tx, "run.started", run.end, pipeline=run.pipeline, kind=run.kind)
     return begun, leases.take(tx, subject(run.id))
 
 

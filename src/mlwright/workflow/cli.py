@@ -116,7 +116,7 @@ def run(
     With MLWRIGHT_URL the server runs it, with the code that is there. Ctrl-C cancels the run there, too.
     """
     parameters = _parameters(given, file)
-    if not project.here:
+    if not project.is_here:
         from mlwright.workflow.pipelines_api import plan_pipeline
         from mlwright.workflow.runs_api import start_run
         from mlwright.workflow.scripts import with_arguments

@@ -17,6 +17,7 @@ from types import FrameType
 import click
 
 from mlwright.kernel.errors import Cancelled, MlwrightError
+from mlwright.kernel.events import acting_as
 from mlwright.kernel.ids import RunId, short
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import find_project
@@ -80,7 +81,8 @@ def _taken_over(folder: Path, identity: RunId, token: int) -> int:
 
 def _execute(rooms: Rooms, run: Run, lease: Lease) -> int:
     try:
-        done, error = Pipelines(rooms).run(accepted(rooms, run), Lines())
+        with acting_as(run.about["request"]["by"]):
+            done, error = Pipelines(rooms).run(accepted(rooms, run), Lines())
     except (Cancelled, KeyboardInterrupt) as interrupt:
         waiting.give_back(rooms.database, lease)  # if it has not begun, whoever comes next begins it
         if rooms.runs.recorded(run.id).state is RunState.CANCELLED:

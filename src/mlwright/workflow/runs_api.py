@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.pages import Page
 from mlwright.server.operations import operation
@@ -16,6 +17,7 @@ from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.compare import RunComparison
 from mlwright.workflow.detail import RunDetail
 from mlwright.workflow.profile import Profile
+from mlwright.workflow.run_graph import RunGraph
 from mlwright.workflow.why import Explanation
 
 if TYPE_CHECKING:
@@ -118,7 +120,9 @@ def show_run(project: Project, run: str) -> RunDetail:
     """
     from mlwright.workflow.detail import run_detail
 
-    return run_detail(project.rooms, run)
+    detail = run_detail(project.rooms, run)
+    labels = {role: project.lineage.label(end) for role, end in detail.made_with.items()}
+    return replace(detail, labels=labels)
 
 
 @operation("GET", "/runs/{run}/metrics", Permission.READ)
@@ -163,6 +167,18 @@ def diff_runs(project: Project, then: str, now: str, *, with_diff: bool = False)
     from mlwright.workflow.compare import compare_runs
 
     return compare_runs(project.rooms, then, now, with_diff=with_diff)
+
+
+@operation("GET", "/runs/{run}/graph", Permission.READ)
+def graph_of_run(project: Project, run: str) -> RunGraph:
+    """The graph of a run as far as it has come: what each step took of which, and where each stands.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    from mlwright.workflow.run_graph import run_graph
+
+    return run_graph(project.rooms, run)
 
 
 @operation("GET", "/runs/{run}/profile", Permission.READ)
@@ -296,6 +312,7 @@ OPERATIONS = (
     last_metrics,
     metric_points,
     diff_runs,
+    graph_of_run,
     profile_run,
     why_step,
     logs_of,
