@@ -11,10 +11,10 @@ from mlwright.kernel import leases
 from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Conflict
-from mlwright.kernel.events import history
 from mlwright.kernel.ids import RunId
 from mlwright.kernel.leases import Lease
 from mlwright.tracking import Run, Runs, RunState, waiting
+from tests.happened import happened
 
 
 def accept(database: Database, project: str = "small") -> Run:
@@ -153,7 +153,7 @@ def test_a_run_is_the_same_from_its_acceptance_on(database: Database) -> None:
     assert ended.started_us is not None
     assert ended.seconds == ((ended.finished_us or 0) - ended.started_us) / 1e6
     assert runs.parameters(run.id) == {"x": 1, "y": 2}
-    verbs = [each.verb for each in history(database) if each.subject == run.end]
+    verbs = [each.verb for each in happened(database) if each.subject == run.end]
     assert verbs == ["run.scheduled", "run.started", "run.succeeded"]
     assert leases.living(database) == []
 
