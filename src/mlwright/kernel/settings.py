@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from msgspec import Struct
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
 
 LOCAL_FOLDER = ".mlwright"
+_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+/?")
 
 
 class Settings(Struct, frozen=True):
@@ -34,6 +36,9 @@ class Settings(Struct, frozen=True):
         environments: further environments for steps by name, each a file as above.
         openlineage: who is told of runs in OpenLineage's words: `file`, for JSON lines, or `url` of a server,
             with `api_key` (`env:NAME` or `file:PATH`); and the `namespace` of jobs.
+        url: where others reach `mlwright up`, through a proxy or a name: `https://mlwright.example.com`. Then
+            every request needs a token or a session, also one that comes from this machine.
+        mlflow_without_token: on a machine's own address, MLflow's clients may also write without a token.
     """
 
     pipelines: str = "pipelines"
@@ -47,6 +52,8 @@ class Settings(Struct, frozen=True):
     environment: str = ""
     environments: dict[str, str] = {}
     openlineage: dict[str, str] = {}
+    url: str = ""
+    mlflow_without_token: bool = True
 
 
 class ProjectFolder(Struct, frozen=True):
@@ -124,5 +131,11 @@ def _settings(section: Any, folder: Path) -> Settings:
     if settings.runs_at_once < 1:
         raise Invalid(
             f"`runs_at_once` cannot be {settings.runs_at_once}", where=where, hint="1 for one after the other"
+        )
+    if settings.url and not _ADDRESS.fullmatch(settings.url):
+        raise Invalid(
+            f"`url` cannot be {settings.url!r}",
+            where=where,
+            hint='write "https://HOST" or "https://HOST:PORT"',
         )
     return settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from mlwright.workflow import Rooms
 from mlwright.workflow.queued import command_of, last_words, words_of
 
 _EVERY_S = 0.2
+_SERVERS_OWN = {"MLWRIGHT_URL", "MLWRIGHT_TOKEN"}
+"""Variables that are no business of a run's."""
 
 
 class _Started(NamedTuple):
@@ -93,6 +96,7 @@ class Queue:
                     stdout=file,
                     stderr=file,
                     cwd=root,
+                    env={name: value for name, value in os.environ.items() if name not in _SERVERS_OWN},
                     start_new_session=True,
                 )
         except OSError as error:
