@@ -119,7 +119,13 @@ def queued(make_project: Maker) -> Iterator[Queued]:
 
 def asked(up: Up, path: str, **body: Any) -> Answered:
     """POST JSON to the REST API."""
-    return up.ask("POST", f"/api/v1{path}", json.dumps(body), {"content-type": "application/json"})
+    headers = {"content-type": "application/json", "authorization": f"Bearer {up.token}"}
+    return up.ask("POST", f"/api/v1{path}", json.dumps(body), headers)
+
+
+def there(up: Up) -> dict[str, str]:
+    """The variables by which a command asks a server."""
+    return {"MLWRIGHT_URL": up.url, "MLWRIGHT_TOKEN": up.token}
 
 
 def start(up: Up, pipeline: str, snapshot: str = "", **parameters: Any) -> str:
@@ -182,13 +188,13 @@ def test_a_stop_leaves_runs_and_says_so(queued: Queued, tmp_path: Path) -> None:
         url = server.stdout.readline().split(" at ")[1].split()[0]
         for _ in range(2):
             place = f"place={tmp_path / 'go'}"
-            mlwright("run", "waiting", "-p", place, "--no-wait", cwd=tmp_path, MLWRIGHT_URL=url)
+            mlwright("run", "waiting", "-p", place, "--no-wait", cwd=queued.root, MLWRIGHT_URL=url)
         runs = [run.id for run in queued.project.runs.list()][::-1]
         until(lambda: queued.state(runs[0]) == "running")
         server.terminate()
         said = server.stdout.read()
 
-    assert said == "stopped; 1 run goes on; 1 run waits for the next mlwright up\n"
+    assert said.splitlines()[-1] == "stopped; 1 run goes on; 1 run waits for the next mlwright up"
     assert [queued.state(run) for run in runs] == ["running", "scheduled"]
 
 
@@ -214,14 +220,14 @@ def test_a_run_that_waits_is_cancelled_at_once_and_one_that_runs_soon(queued: Qu
 
 def test_a_run_is_continued_by_one_other(queued: Queued, tmp_path: Path) -> None:
     """What failed is resumed as a new run that waits; a second one is refused while that is active."""
-    up, there = queued.up(), tmp_path / "there"
+    up, place = queued.up(), tmp_path / "place"
     blocker = start(up, "waiting", place=str(tmp_path / "go"))
-    failed = start(up, "checking", place=str(there))
+    failed = start(up, "checking", place=str(place))
     early = asked(up, f"/runs/{failed}/resume")
     (tmp_path / "go").touch()
     until(lambda: queued.state(failed) == "failed")
     (tmp_path / "go").unlink()
-    there.touch()
+    place.touch()
     blocker = start(up, "waiting", place=str(tmp_path / "go"))
 
     resumed = asked(up, f"/runs/{failed}/resume")
@@ -320,10 +326,10 @@ def test_a_process_that_dies_before_its_run_began_is_told(queued: Queued, tmp_pa
 
 def test_a_command_follows_a_run_to_its_end(queued: Queued, tmp_path: Path) -> None:
     """With MLWRIGHT_URL the words and the status are those of a run here, whatever ends it."""
-    url = queued.up().url
+    named = there(queued.up())
 
     def run(*arguments: str) -> tuple[int, str]:
-        done = mlwright("run", *arguments, cwd=tmp_path, MLWRIGHT_URL=url)
+        done = mlwright("run", *arguments, cwd=tmp_path, **named)
         return done.returncode, done.stdout + done.stderr
 
     succeeded = run("noting", "-p", f"place={tmp_path / 'words'}")
@@ -344,10 +350,10 @@ def test_a_command_follows_a_run_to_its_end(queued: Queued, tmp_path: Path) -> N
 
 def test_ctrl_c_cancels_the_run_on_the_server(queued: Queued, tmp_path: Path) -> None:
     """Who follows a run ends it with Ctrl-C, as one that runs here."""
-    url = queued.up().url
+    named = there(queued.up())
     command = [str(COMMAND), "run", "waiting", "-p", f"place={tmp_path / 'go'}"]
     with subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "MLWRIGHT_URL": url}, stderr=subprocess.PIPE, text=True
+        command, cwd=tmp_path, env=os.environ | named, stderr=subprocess.PIPE, text=True
     ) as follower:
         until(lambda: [str(run.state) for run in queued.project.runs.list()] == ["running"])
         follower.send_signal(signal.SIGINT)
