@@ -64,6 +64,7 @@ _LIMITS = {
     "DATASET_SOURCE_LENGTH": "source of a dataset",
     "DATASET_SCHEMA_LENGTH": "schema of a dataset",
     "DATASET_PROFILE_LENGTH": "profile of a dataset",
+    "INPUT_TAGS": "tags of a dataset",
     "INPUT_TAG_NAME_LENGTH": "name of a dataset's tag",
     "INPUT_TAG_LENGTH": "value of a dataset's tag",
     "RESULTS": "results on a page",

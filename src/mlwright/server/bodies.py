@@ -27,7 +27,9 @@ class Bodies:
     def __init__(self) -> None:
         self._held_bytes = 0
 
-    async def read(self, receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
+    async def read(
+        self, receive: Receive, headers: dict[bytes, bytes], limit_bytes: int
+    ) -> bytes | bytearray:
         """The whole body; it counts until it is let go of.
 
         What is not read is read and thrown away by the server, so that the client gets to the answer.
@@ -41,7 +43,7 @@ class Bodies:
         declared = headers.get(b"content-length", b"0")
         if declared.isdigit() and int(declared[:20]) > limit_bytes:
             raise _too_large(limit_bytes)
-        chunks: list[bytes] = []
+        whole = bytearray()
         size = 0
         try:
             more = True
@@ -54,12 +56,14 @@ class Bodies:
                     raise _too_large(limit_bytes)
                 self._take(_counted(size + len(chunk)) - _counted(size))
                 size += len(chunk)
-                chunks.append(chunk)
                 more = message.get("more_body", False)
+                if not more and not whole:
+                    return bytes(chunk)
+                whole += chunk
         except BaseException:
             self.let_go(size)
             raise
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return whole
 
     def let_go(self, size_bytes: int) -> None:
         """A body of so many bytes no longer counts."""

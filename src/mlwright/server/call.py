@@ -70,7 +70,7 @@ class Call:
         """The same for handlers that stream."""
         return Request(self._scope, self._receive)
 
-    async def body(self) -> bytes:
+    async def body(self) -> bytes | bytearray:
         """The whole body.
 
         Raises:

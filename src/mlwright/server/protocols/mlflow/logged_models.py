@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
 
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import NotFound
@@ -81,9 +83,9 @@ class _Order(Message):
 
 
 class _Search(Message):
-    experiment_ids: list[str] | None = None
+    experiment_ids: limits.Scope | None = None
     filter: str | None = None
-    datasets: list[_Dataset] | None = None
+    datasets: Annotated[list[_Dataset], Meta(max_length=_MOST_DATASETS)] | None = None
     max_results: Int32 | None = None
     order_by: list[_Order] | None = None
     page_token: str | None = None
@@ -266,8 +268,6 @@ def _found(source: Source, logged: LoggedModels, wanted: Search) -> tuple[list[L
 
 def _on(datasets: Sequence[_Dataset]) -> list[str]:
     """That something was measured on one of these datasets, as a filter has it."""
-    if len(datasets) > _MOST_DATASETS:
-        raise invalid(f"a search names at most {_MOST_DATASETS} datasets")
     for each in datasets:
         if not each.dataset_name:
             raise invalid("`dataset_name` in the `datasets` clause must be specified.")

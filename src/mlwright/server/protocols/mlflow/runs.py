@@ -61,7 +61,7 @@ class _Update(OfRun):
 
 
 class _Search(Message):
-    experiment_ids: list[str] | None = None
+    experiment_ids: limits.Scope | None = None
     filter: str | None = None
     run_view_type: limits.View | None = None
     max_results: Int32 | None = None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mlwright.kernel.database import Source
+from mlwright.server.protocols.mlflow import limits
 from mlwright.server.protocols.mlflow.wire import Int64, Message, Tag, number
 from mlwright.tracking.experiments import Experiment
 from mlwright.tracking.logged_models import ModelLink, links_of
@@ -68,7 +71,7 @@ class DatasetMessage(Message):
 class InputMessage(Message):
     """A dataset, and what is said of this use of it."""
 
-    tags: list[Tag] | None = None
+    tags: Annotated[list[Tag], Meta(max_length=limits.INPUT_TAGS)] | None = None
     dataset: DatasetMessage | None = None
 
 
