@@ -727,7 +727,8 @@ def mlflow_page() -> str:
             " the infinities are texts. Errors have MLflow's `error_code`, a `message` that names the field"
             " or the limit, and its status. No request that is itself wrong has a status after"
             " which MLflow's clients ask again (408, 429, 5xx but 501): 503 is for what soon helps itself,"
-            " 500 for damaged bytes and for mistakes of the server's. Methods for traces, gateway, prompts"
+            " 500 for damaged bytes and for mistakes of the server's. 409, `ABORTED`, is told of a change"
+            " of which nobody knows whether PostgreSQL has committed it: look whether it is there. Methods for traces, gateway, prompts"
             " and judges answer 501, `NOT_IMPLEMENTED`.",
             "## Limits",
             "Letters are counted, not bytes. Where MLflow's server cuts the value of a parameter or a tag"
