@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -22,10 +23,15 @@ T = TypeVar("T")
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """What was found, and the token of the next page; empty when there is none."""
+    """What was found, and the token of the next page; empty when there is none.
+
+    Args:
+        ending: the token of the page that has only so many of these, 1 or more.
+    """
 
     found: list[T]
-    token: str = ""
+    token: str
+    ending: Callable[[int], str]
 
 
 class Mark(Struct, frozen=True):

@@ -104,4 +104,5 @@ class Call:
 
 
 def _encoded(source: Source, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Encoded:
-    return Encoded(encode(function(source, *args, **kwargs)))
+    answer = function(source, *args, **kwargs)
+    return answer if isinstance(answer, Encoded) else Encoded(encode(answer))

@@ -261,6 +261,25 @@ SELECT input.run_id, input.name, input.hash, input.source_type, input.source, in
     input.tags
 FROM wanted JOIN input ON input.run_id = wanted.id ORDER BY input.run_id, input.name, input.hash;
 
+-- name: sizes_of_runs
+-- How many bytes of text were reported of runs, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT id, coalesce((SELECT sum(octet_length(param.text)) FROM param WHERE run_id = id), 0)
+    + coalesce((SELECT sum(octet_length(tag.value)) FROM tag WHERE run_id = id), 0)
+    + coalesce((
+        SELECT sum(octet_length(source) + octet_length(schema) + octet_length(profile) + octet_length(input.tags))
+        FROM input WHERE run_id = id
+    ), 0) AS bytes
+FROM wanted;
+
+-- name: input_bytes
+-- How many bytes the datasets take that a run has read.
+SELECT coalesce(sum(octet_length(name) + octet_length(hash) + octet_length(source) + octet_length(schema)
+    + octet_length(profile) + octet_length(tags)), 0) AS bytes FROM input WHERE run_id = :run_id;
+
 -- name: tags_of_experiments
 -- The tags of experiments, whose ids stand one behind the other, each in 20 digits.
 WITH RECURSIVE wanted (id, rest) AS (

@@ -350,7 +350,7 @@ class Runs:
         wanted = replace(wanted, **nouns)
         search = asked(wanted)
         self.bury_lost()
-        return [run_of(row) for row in find(self._database, RUNS, search, RUN_COLUMNS, now_us()).rows]
+        return [run_of(row) for row in find(self._database, RUNS, search, RUN_COLUMNS, now_us()).found]
 
 
 def _param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Queries, Source
@@ -10,7 +13,7 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Space
 from mlwright.kernel.grammar import parse_filter, parse_order
 from mlwright.kernel.pages import Page
-from mlwright.kernel.search import Found, View, Wanted, find
+from mlwright.kernel.search import Row, View, Wanted, find
 from mlwright.tracking.experiments import Experiment
 from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
 from mlwright.tracking.run import Run, run_of
@@ -49,24 +52,32 @@ def search(source: Source, wanted: Search) -> Page[Run]:
         Invalid: a word of it cannot be understood, the limit is not from 1 to 50,000, or the token belongs to
             another search.
     """
-    found = _find(source, RUNS, wanted, RUN_COLUMNS)
-    return Page([run_of(row) for row in found.rows], found.token)
+    page = _find(source, RUNS, wanted, RUN_COLUMNS)
+    return Page([run_of(row) for row in page.found], page.token, page.ending)
 
 
 def search_experiments(source: Source, wanted: Search) -> Page[Experiment]:
     """Search experiments; without an order the newest come first.
 
+    Returns:
+        Experiments without their tags, which `tagged` adds.
+
     Raises:
         Invalid: as for runs.
     """
-    found = _find(source, EXPERIMENTS, wanted, _EXPERIMENT_COLUMNS)
-    tags: dict[int, dict[str, str]] = {row["id"]: {} for row in found.rows}
-    # Ids of one length, one behind the other: all their tags are one query.
+    page = _find(source, EXPERIMENTS, wanted, _EXPERIMENT_COLUMNS)
+    return Page([Experiment(**row, tags={}) for row in page.found], page.token, page.ending)
+
+
+def tagged(source: Source, experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Experiments with their tags, in one query."""
+    tags: dict[int, dict[str, str]] = {each.id: {} for each in experiments}
+    # Ids of one length, one behind the other.
     ids = "".join(f"{identity:0{_DIGITS}}" for identity in tags)
     if ids:
         for row in source.read(_SQL["tags_of_experiments"], ids=ids):
             tags[row["experiment_id"]][row["name"]] = row["value"]
-    return Page([Experiment(**row, tags=tags[row["id"]]) for row in found.rows], found.token)
+    return [replace(each, tags=tags[each.id]) for each in experiments]
 
 
 def search_logged_models(source: Source, wanted: Search) -> Page[str]:
@@ -78,11 +89,11 @@ def search_logged_models(source: Source, wanted: Search) -> Page[str]:
     Raises:
         Invalid: as for runs.
     """
-    found = _find(source, LOGGED_MODELS, wanted, ("id",))
-    return Page([row["id"] for row in found.rows], found.token)
+    page = _find(source, LOGGED_MODELS, wanted, ("id",))
+    return Page([row["id"] for row in page.found], page.token, page.ending)
 
 
-def _find(source: Source, space: Space, wanted: Search, columns: tuple[str, ...]) -> Found:
+def _find(source: Source, space: Space, wanted: Search, columns: tuple[str, ...]) -> Page[Row]:
     if not 1 <= wanted.limit <= MOST_ROWS:
         raise Invalid(f"a page has 1 to {MOST_ROWS} rows, not {wanted.limit}")
     asked = Wanted(

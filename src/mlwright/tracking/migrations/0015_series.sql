@@ -108,7 +108,7 @@ CREATE TABLE input (
     tags TEXT NOT NULL,
     context TEXT,
     PRIMARY KEY (run_id, name, hash)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX input_found ON input (name, hash);
 

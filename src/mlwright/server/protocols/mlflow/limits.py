@@ -40,6 +40,8 @@ INPUT_TAGS = 100
 INPUT_TAG_NAME_LENGTH = 255
 INPUT_TAG_LENGTH = 500
 RESULTS = 50_000
+PAGE_BYTES = 16 << 20
+"""A page of more than one result is not longer than this: it ends early, with the token of the next."""
 HISTORY_RESULTS = 25_000
 HISTORY_RUNS = 100
 

@@ -10,10 +10,11 @@ from msgspec import Meta
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
-from mlwright.server.call import Call
+from mlwright.server.call import Call, Encoded
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.artifacts import page_below
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, missing_value
+from mlwright.server.protocols.mlflow.pages import in_blocks, told_page
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message, number
 from mlwright.server.routes import Permission, Route
@@ -256,14 +257,14 @@ async def _search(call: Call) -> Any:
         limit=limits.results(asked.max_results or _FEW, _MOST_PER_PAGE),
         token=asked.page_token or "",
     )
-    found, token = await call.read(_found, call.tracker.logged_models, wanted)
-    answer: dict[str, Any] = {"models": [model(each) for each in found]} if found else {}
-    return answer | ({"next_page_token": token} if token else {})
+    return await call.told(_found, call.tracker.logged_models, wanted)
 
 
-def _found(source: Source, logged: LoggedModels, wanted: Search) -> tuple[list[LoggedModel], str]:
+def _found(source: Source, logged: LoggedModels, wanted: Search) -> Encoded:
     page = search_logged_models(source, wanted)
-    return logged.many(source, page.found), page.token
+    return told_page(
+        "models", page, in_blocks(page.found, lambda some: map(model, logged.many(source, some)))
+    )
 
 
 def _on(datasets: Sequence[_Dataset]) -> list[str]:
