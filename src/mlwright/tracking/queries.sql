@@ -134,9 +134,10 @@ SELECT number, first_us, first_step, last_us, last_step FROM chunk
 WHERE run_id = :run_id AND name = :name AND last_us >= :from_us ORDER BY first_us, first_step, number;
 
 -- name: chunks_of
--- What is known of all chunks of a metric.
-SELECT number, points, lowest, lowest_step, lowest_us, highest, highest_step, highest_us FROM chunk
-WHERE run_id = :run_id AND name = :name ORDER BY first_us, number;
+-- What is known of the chunks of a metric in which points of some steps can be.
+SELECT number, points, first_step, last_step, lowest, lowest_step, lowest_us, highest, highest_step, highest_us
+FROM chunk WHERE run_id = :run_id AND name = :name AND last_step >= :from_step AND first_step <= :to_step
+ORDER BY first_us, number;
 
 -- name: chunk_data_of
 -- The points of a chunk.
