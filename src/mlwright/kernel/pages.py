@@ -26,7 +26,7 @@ class Page(Struct, Generic[T], frozen=True):
     """What was found, and the token of the next page; empty when there is none.
 
     Args:
-        ending: the token of the page that has only so many of these, 1 or more.
+        ending: the token of the page that has only so many of these.
     """
 
     found: list[T]

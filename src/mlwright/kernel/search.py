@@ -162,7 +162,8 @@ class _Search:
         keys = [tuple(row.pop(name) for name in names) for row in rows]
 
         def ending(count: int) -> str:
-            return write_mark(Mark(self._mark.now_us, keys[count - 1]), self._identity)
+            keys_there = keys[count - 1] if count else self._mark.keys
+            return write_mark(Mark(self._mark.now_us, keys_there), self._identity)
 
         return Page(rows[:limit], ending(limit) if len(rows) > limit else "", ending)
 
@@ -172,8 +173,10 @@ def _check(wanted: Wanted) -> None:
         raise Invalid(f"a page cannot have {wanted.limit} rows")
     if len(wanted.order) > MOST_ORDERS:
         raise Invalid(f"a search has at most {MOST_ORDERS} orders, not {len(wanted.order)}")
-    names = [(each.entity, each.key) for each in wanted.order]
-    if twice := next((each for each in wanted.order if names.count((each.entity, each.key)) > 1), None):
+    names = [(each.entity, each.key, each.among) for each in wanted.order]
+    if twice := next(
+        (each for each, name in zip(wanted.order, names, strict=True) if names.count(name) > 1), None
+    ):
         raise Invalid(f"{twice.name} is in the order twice")
     if wanted.scope is not None and len(wanted.scope) > MOST_SCOPES:
         raise Invalid(f"a search is in at most {MOST_SCOPES} experiments, not {len(wanted.scope)}")

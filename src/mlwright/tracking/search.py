@@ -11,7 +11,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Queries, Source
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Space
-from mlwright.kernel.grammar import parse_filter, parse_order
+from mlwright.kernel.grammar import Among, Comparison, parse_filter, parse_order
 from mlwright.kernel.pages import Page
 from mlwright.kernel.search import Row, View, Wanted, find
 from mlwright.tracking.experiments import Experiment
@@ -80,8 +80,15 @@ def tagged(source: Source, experiments: Sequence[Experiment]) -> list[Experiment
     return [replace(each, tags=tags[each.id]) for each in experiments]
 
 
-def search_logged_models(source: Source, wanted: Search) -> Page[str]:
+def search_logged_models(
+    source: Source, wanted: Search, *, datasets: Among = (), ordered_on: Sequence[Among] = ()
+) -> Page[str]:
     """Search logged models; among equals the newest comes first.
+
+    Args:
+        datasets: only what was measured on these counts for the filter; and something was, of each model. A
+            dataset is told by `name`, `digest` or both.
+        ordered_on: for each of the orders, on which datasets was measured what it looks at.
 
     Returns:
         Their ids.
@@ -89,14 +96,28 @@ def search_logged_models(source: Source, wanted: Search) -> Page[str]:
     Raises:
         Invalid: as for runs.
     """
-    page = _find(source, LOGGED_MODELS, wanted, ("id",))
+    asked = _asked(wanted)
+    order = asked.order
+    if ordered_on:
+        pairs = zip(order, ordered_on, strict=True)
+        order = tuple(replace(each, among=among) for each, among in pairs)
+    where = asked.where
+    if datasets:
+        where = tuple(replace(each, among=datasets) if each.entity == "metric" else each for each in where)
+        if where == asked.where:
+            where += (Comparison("dataset", "name", "IS NOT NULL", among=datasets),)
+    page = find(source, LOGGED_MODELS, replace(asked, where=where, order=order), ("id",), now_us())
     return Page([row["id"] for row in page.found], page.token, page.ending)
 
 
 def _find(source: Source, space: Space, wanted: Search, columns: tuple[str, ...]) -> Page[Row]:
+    return find(source, space, _asked(wanted), columns, now_us())
+
+
+def _asked(wanted: Search) -> Wanted:
     if not 1 <= wanted.limit <= MOST_ROWS:
         raise Invalid(f"a page has 1 to {MOST_ROWS} rows, not {wanted.limit}")
-    asked = Wanted(
+    return Wanted(
         where=parse_filter(wanted.filter),
         order=tuple(parse_order(each) for each in wanted.order_by),
         scope=wanted.experiments,
@@ -104,4 +125,3 @@ def _find(source: Source, space: Space, wanted: Search, columns: tuple[str, ...]
         limit=wanted.limit,
         token=wanted.token,
     )
-    return find(source, space, asked, columns, now_us())

@@ -10,6 +10,7 @@ import msgspec
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import Busy, Conflict
 from mlwright.kernel.grammar import Comparison, parse_filter
+from mlwright.kernel.pages import Page
 from mlwright.server.call import Call, Encoded
 from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
@@ -157,7 +158,9 @@ async def _delete(call: Call) -> Any:
 async def _search(call: Call) -> Any:
     """Search registered models, page by page."""
     asked = await message(call, _Search)
-    limit = _FEW_MODELS if asked.max_results is None else limits.results(asked.max_results, MODELS_PER_PAGE)
+    limit = _FEW_MODELS if asked.max_results is None else asked.max_results
+    if limit:
+        limits.results(limit, MODELS_PER_PAGE)
     if (where := _where(asked.filter)) is None:
         return EMPTY
     return await call.told(_found, call.tracker.versions, where, asked, limit)
@@ -166,7 +169,10 @@ async def _search(call: Call) -> Any:
 def _found(
     source: Source, versions: ReportedVersions, where: Sequence[Comparison], asked: _Search, limit: int
 ) -> Encoded:
-    page = search_models(source, where, asked.order_by or (), limit=limit, token=asked.page_token or "")
+    order, token = asked.order_by or (), asked.page_token or ""
+    page = search_models(source, where, order, limit=max(limit, 1), token=token)
+    if not limit:  # as MLflow: nothing, and where to begin if there is something
+        page = Page([], page.ending(0) if page.found else "", page.ending)
     return told_page("registered_models", page, (_one(source, versions, name) for name in page.found))
 
 
