@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlwright.kernel.pages import Page
+from mlwright.kernel.pages import Found
 from mlwright.server.protocols.mlflow.pages import in_blocks, told_page
 from tests.server.conftest import Up
 
 PROFILE = "x" * 7_000_000
 
 
-def page_of(names: list[str], token: str = "") -> Page[str]:
-    return Page(names, token, lambda count: f"after {names[count - 1]}")
+def page_of(names: list[str], token: str = "") -> Found[str]:
+    return Found(names, token, ending=lambda count: f"after {names[count - 1]}")
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,19 @@ T = TypeVar("T")
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """What was found, and the token of the next page; empty when there is none.
+    """What was found, and the token of the next page; empty when there is none."""
+
+    found: list[T]
+    token: str = ""
+
+
+class Found(Page[T], Generic[T], frozen=True, kw_only=True):
+    """A page that may still end early.
 
     Args:
         ending: the token of the page that has only so many of these.
     """
 
-    found: list[T]
-    token: str
     ending: Callable[[int], str]
 
 

@@ -16,7 +16,7 @@ from mlwright.kernel.drafts import PARTS, Draft, Part, Statement, View, Wanted, 
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Side, Space
 from mlwright.kernel.grammar import Comparison
-from mlwright.kernel.pages import Mark, Page, read_mark, write_mark
+from mlwright.kernel.pages import Found, Mark, read_mark, write_mark
 
 __all__ = ["Row", "View", "Wanted", "find", "plan"]
 
@@ -31,7 +31,7 @@ _LARGEST = 2**63 - 1
 Row = dict[str, Any]
 
 
-def find(source: Source, space: Space, wanted: Wanted, columns: Sequence[str], now_us: int) -> Page[Row]:
+def find(source: Source, space: Space, wanted: Wanted, columns: Sequence[str], now_us: int) -> Found[Row]:
     """Search.
 
     Args:
@@ -155,7 +155,7 @@ class _Search:
         draft.go_on(part)
         return draft.finished(self._columns, limit, in_order=newest or part != "all")
 
-    def page(self, rows: list[Row]) -> Page[Row]:
+    def page(self, rows: list[Row]) -> Found[Row]:
         """The rows of a page, and where the next begins."""
         limit = self._wanted.limit
         names = [name for name in rows[0] if name.startswith("key_")] if rows else []
@@ -165,7 +165,7 @@ class _Search:
             keys_there = keys[count - 1] if count else self._mark.keys
             return write_mark(Mark(self._mark.now_us, keys_there), self._identity)
 
-        return Page(rows[:limit], ending(limit) if len(rows) > limit else "", ending)
+        return Found(rows[:limit], ending(limit) if len(rows) > limit else "", ending=ending)
 
 
 def _check(wanted: Wanted) -> None:

@@ -12,7 +12,7 @@ from mlwright.kernel.database import Queries, Source
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Space
 from mlwright.kernel.grammar import Among, Comparison, parse_filter, parse_order
-from mlwright.kernel.pages import Page
+from mlwright.kernel.pages import Found
 from mlwright.kernel.search import Row, View, Wanted, find
 from mlwright.tracking.experiments import Experiment
 from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
@@ -45,7 +45,7 @@ class Search(Struct, frozen=True):
     token: str = ""
 
 
-def search(source: Source, wanted: Search) -> Page[Run]:
+def search(source: Source, wanted: Search) -> Found[Run]:
     """Search runs; among equals the newest comes first.
 
     Raises:
@@ -53,10 +53,10 @@ def search(source: Source, wanted: Search) -> Page[Run]:
             another search.
     """
     page = _find(source, RUNS, wanted, RUN_COLUMNS)
-    return Page([run_of(row) for row in page.found], page.token, page.ending)
+    return Found([run_of(row) for row in page.found], page.token, ending=page.ending)
 
 
-def search_experiments(source: Source, wanted: Search) -> Page[Experiment]:
+def search_experiments(source: Source, wanted: Search) -> Found[Experiment]:
     """Search experiments; without an order the newest come first.
 
     Returns:
@@ -66,7 +66,7 @@ def search_experiments(source: Source, wanted: Search) -> Page[Experiment]:
         Invalid: as for runs.
     """
     page = _find(source, EXPERIMENTS, wanted, _EXPERIMENT_COLUMNS)
-    return Page([Experiment(**row, tags={}) for row in page.found], page.token, page.ending)
+    return Found([Experiment(**row, tags={}) for row in page.found], page.token, ending=page.ending)
 
 
 def tagged(source: Source, experiments: Sequence[Experiment]) -> list[Experiment]:
@@ -82,7 +82,7 @@ def tagged(source: Source, experiments: Sequence[Experiment]) -> list[Experiment
 
 def search_logged_models(
     source: Source, wanted: Search, *, datasets: Among = (), ordered_on: Sequence[Among] = ()
-) -> Page[str]:
+) -> Found[str]:
     """Search logged models; among equals the newest comes first.
 
     Args:
@@ -107,10 +107,10 @@ def search_logged_models(
         if where == asked.where:
             where += (Comparison("dataset", "name", "IS NOT NULL", among=datasets),)
     page = find(source, LOGGED_MODELS, replace(asked, where=where, order=order), ("id",), now_us())
-    return Page([row["id"] for row in page.found], page.token, page.ending)
+    return Found([row["id"] for row in page.found], page.token, ending=page.ending)
 
 
-def _find(source: Source, space: Space, wanted: Search, columns: tuple[str, ...]) -> Page[Row]:
+def _find(source: Source, space: Space, wanted: Search, columns: tuple[str, ...]) -> Found[Row]:
     return find(source, space, _asked(wanted), columns, now_us())
 
 

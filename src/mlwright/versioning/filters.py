@@ -8,7 +8,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Source
 from mlwright.kernel.fields import Field, Side, Space
 from mlwright.kernel.grammar import Comparison, parse_order
-from mlwright.kernel.pages import Page
+from mlwright.kernel.pages import Found
 from mlwright.kernel.search import Row, Wanted, find
 
 _NAME_CHANGED = Field("registered_model.updated_us", "moment")
@@ -60,7 +60,7 @@ _NEWS = ("last_updated_timestamp DESC",)
 
 def search_models(
     source: Source, where: Sequence[Comparison], order: Sequence[str], *, limit: int, token: str
-) -> Page[str]:
+) -> Found[str]:
     """Search registered models; among equals by name.
 
     Args:
@@ -76,12 +76,12 @@ def search_models(
         Invalid: a word of it cannot be understood, or the token belongs to another search.
     """
     page = _find(source, MODELS, where, order, ("name",), limit, token)
-    return Page([row["name"] for row in page.found], page.token, page.ending)
+    return Found([row["name"] for row in page.found], page.token, ending=page.ending)
 
 
 def search_versions(
     source: Source, where: Sequence[Comparison], order: Sequence[str], *, limit: int, token: str
-) -> Page[str]:
+) -> Found[str]:
     """Search versions of models; among equals by name and then the newest first; without an
     order, what changed last comes first.
 
@@ -95,7 +95,7 @@ def search_versions(
         Invalid: as for models.
     """
     page = _find(source, VERSIONS, where, order or _NEWS, ("id",), limit, token)
-    return Page([row["id"] for row in page.found], page.token, page.ending)
+    return Found([row["id"] for row in page.found], page.token, ending=page.ending)
 
 
 def _find(
@@ -106,6 +106,6 @@ def _find(
     columns: tuple[str, ...],
     limit: int,
     token: str,
-) -> Page[Row]:
+) -> Found[Row]:
     wanted = Wanted(tuple(where), tuple(parse_order(each) for each in order), limit=limit, token=token)
     return find(source, space, wanted, columns, now_us())

@@ -7,11 +7,12 @@ from typing import Any
 from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Busy, Conflict
 from mlwright.server.call import Call, Encoded
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused, invalid
 from mlwright.server.protocols.mlflow.pages import in_blocks, told_page
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.tracking.search import Search, search_experiments, tagged
 
 

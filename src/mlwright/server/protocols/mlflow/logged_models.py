@@ -12,13 +12,14 @@ from mlwright.kernel.errors import NotFound
 from mlwright.kernel.grammar import Among
 from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call, Encoded
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.artifacts import page_below
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, missing_value
 from mlwright.server.protocols.mlflow.pages import in_blocks, told_page
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message, number
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.tracking.logged_models import LoggedModel, LoggedModels, ModelLink, ModelMetric, ModelState
 from mlwright.tracking.search import Search, search_logged_models
 

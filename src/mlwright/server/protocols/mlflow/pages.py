@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from mlwright.kernel.pages import Page
+from mlwright.kernel.pages import Found
 from mlwright.server.call import Encoded, encode
 from mlwright.server.protocols.mlflow import limits
 
@@ -13,7 +13,7 @@ _AT_ONCE = 50
 T = TypeVar("T")
 
 
-def told_page(name: str, page: Page[Any], told: Iterable[Any]) -> Encoded:
+def told_page(name: str, page: Found[Any], told: Iterable[Any]) -> Encoded:
     """A page of a search, with the token of the next; what there is none of is left out.
 
     Args:

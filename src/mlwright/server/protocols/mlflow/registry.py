@@ -10,13 +10,14 @@ import msgspec
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import Busy, Conflict
 from mlwright.kernel.grammar import Comparison, parse_filter
-from mlwright.kernel.pages import Page
+from mlwright.kernel.pages import Found
 from mlwright.server.call import Call, Encoded
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
 from mlwright.server.protocols.mlflow.pages import told_page
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.server.tracker import Tracker
 from mlwright.tracking.texts import held
 from mlwright.versioning.filters import search_models, search_versions
@@ -172,7 +173,7 @@ def _found(
     order, token = asked.order_by or (), asked.page_token or ""
     page = search_models(source, where, order, limit=max(limit, 1), token=token)
     if not limit:  # as MLflow: nothing, and where to begin if there is something
-        page = Page([], page.ending(0) if page.found else "", page.ending)
+        page = Found([], page.ending(0) if page.found else "", ending=page.ending)
     return told_page("registered_models", page, (_one(source, versions, name) for name in page.found))
 
 
