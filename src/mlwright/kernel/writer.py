@@ -53,6 +53,20 @@ class Writer:
         """How many of them, from the first one on, are on disk."""
         return self._durable
 
+    @property
+    def broken(self) -> bool:
+        """Whether a change has failed, and no more are taken."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Return if no change has failed so far.
+
+        Raises:
+            MlwrightError: what the first change that failed raised (or whatever it raised, as it was).
+        """
+        with self._lock:
+            self._refuse()
+
     def write(self, change: Change) -> int:
         """Take a change; it is written soon, after all that were taken before it.
 

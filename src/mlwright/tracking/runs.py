@@ -45,6 +45,7 @@ class Runs:
     Args:
         on_lost: told, inside the transaction, of a run whose owner died.
         on_gone: told before of that owner, perhaps more than once: to end what it has left running.
+        on_looked: called after each look at who lives, when what is left of the others may go.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Runs:
         database: Database,
         on_lost: Callable[[Transaction, RunId], None] = lambda tx, run: None,
         on_gone: Callable[[leases.Lease], None] = lambda owner: None,
+        on_looked: Callable[[Runs], None] = lambda runs: None,
     ) -> None:
         self._database = database
         self._experiments = Experiments()
         self._on_lost = on_lost
         self._on_gone = on_gone
+        self._on_looked = on_looked
 
     def begin(
         self,
@@ -212,6 +215,10 @@ class Runs:
         """The run with a whole id, as it stands in the database."""
         return run_of(self._database.read(_SQL["runs_by_prefix"], prefix=identity)[0])
 
+    def knows(self, run: RunId) -> bool:
+        """Whether a run is on record here."""
+        return bool(self._database.read(_SQL["runs_by_prefix"], prefix=run))
+
     def newest_success(self, pipeline: str) -> Run | None:
         """The newest run of a pipeline that succeeded."""
         rows = self._database.read(_SQL["newest_success"], pipeline=pipeline)
@@ -320,6 +327,7 @@ class Runs:
                     self._on_lost(tx, RunId(row["id"]))
                 if owner is not None:
                     leases.release(tx, owner)
+        self._on_looked(self)
 
     def _move(
         self, tx: Transaction, run: RunId, was: RunState, state: RunState, error: dict[str, Any] | None
