@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mlwright.compute import Executor
@@ -29,7 +30,7 @@ from mlwright.workflow.heard import reported
 from mlwright.workflow.judge import Judge, read_value
 from mlwright.workflow.known import Known
 from mlwright.workflow.orders import Orders
-from mlwright.workflow.records import Records
+from mlwright.workflow.records import Records, beat
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Shown, Watcher, unsafe_note
 
@@ -60,7 +61,7 @@ class Execution:
         self._orders = orders
         self._durations = durations
         self._lease = lease
-        self._writer = Writer(rooms.database)
+        self._writer = Writer(rooms.database, pulse=partial(beat, run=run, lease=lease))
         self._records = Records(rooms.attempts, self._writer, run, lease)
         self._known: Known = orders.known()
         self._scratch = rooms.workspace.scratch / run.id

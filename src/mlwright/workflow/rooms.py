@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from mlwright.compute.tree import end_marked, engine_mark
 from mlwright.environments import Environments
-from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import Database
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import ProjectFolder
@@ -118,7 +117,7 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
 
 def _end_left_behind(owner: Lease) -> None:
     """End what steps have started and their workers could not take with them when all were killed."""
-    if owner.boot == boot_id():
+    if owner.here:
         end_marked(engine_mark(owner.pid, owner.started))
 
 
