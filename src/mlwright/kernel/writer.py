@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from types import TracebackType
 
 from mlwright.kernel.database import Database, Transaction
@@ -101,7 +102,8 @@ class Writer:
                 self._start()
             # In this order: an interrupt comes at the end of a call, never between these two.
             self._written += 1
-            self._waiting.append(change)
+            context = copy_context()  # who acts: the thread that writes knows nothing of that
+            self._waiting.append(lambda tx: context.run(change, tx))
             return self._written
 
     def flush(self) -> None:
