@@ -99,17 +99,52 @@ SELECT last FROM counter WHERE name = 'event';
 DELETE FROM lease WHERE subject = :subject;
 
 -- name: take_lease
--- Become the owner of a thing; the fencing token grows with every owner.
-INSERT INTO lease (subject, host, boot, pid, started) VALUES (:subject, :host, :boot, :pid, :started)
+-- Become the owner of a thing, as of now by the clock of the database; the fencing token grows with every owner.
+INSERT INTO lease (subject, host, boot, space, pid, started, awake_us, beat_us)
+VALUES (:subject, :host, :boot, :space, :pid, :started, :awake_us,
+    CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER))
 RETURNING token;
 
 -- name: lease_of
--- Who owns a thing.
-SELECT subject, host, boot, pid, started, token FROM lease WHERE subject = :subject;
+-- Who owns a thing, and whether the database has not heard of that owner for too long.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER) - :expires_us AS expired
+FROM lease WHERE subject = :subject;
 
 -- name: all_leases
--- Who owns what.
-SELECT subject, host, boot, pid, started, token FROM lease ORDER BY token;
+-- Who owns what, and of whom the database has not heard for too long.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER) - :expires_us AS expired
+FROM lease ORDER BY token;
+
+-- name: beat
+-- Say that an owner lives, when it still is the owner.
+UPDATE lease SET awake_us = :awake_us, beat_us = CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)
+WHERE subject = :subject AND token = :token;
+
+-- name: take_lease (postgres)
+-- The same, by the clock of the server.
+INSERT INTO lease (subject, host, boot, space, pid, started, awake_us, beat_us)
+VALUES (:subject, :host, :boot, :space, :pid, :started, :awake_us,
+    CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))
+RETURNING token;
+
+-- name: lease_of (postgres)
+-- The same, by the clock of the server.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - :expires_us AS expired
+FROM lease WHERE subject = :subject;
+
+-- name: all_leases (postgres)
+-- The same, by the clock of the server.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - :expires_us AS expired
+FROM lease ORDER BY token;
+
+-- name: beat (postgres)
+-- The same, by the clock of the server.
+UPDATE lease SET awake_us = :awake_us, beat_us = CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
+WHERE subject = :subject AND token = :token;
 
 -- name: end_all_leases
 -- Nobody owns anything any more.
