@@ -120,6 +120,10 @@ def lineage(walk: Walk) -> tuple[Picture, dict[str, str], dict[str, str]] | None
         if edge.earlier in things and edge.later in things:
             role = edge.role.partition(":")
             into.setdefault(edge.later, {}).setdefault(edge.earlier, set()).add(role[2] or role[0])
+    for later, taken in into.items():
+        # That a step is of a run shows where it took nothing else; elsewhere it is one more line.
+        if later.kind == "attempt" and len(taken) > 1:
+            into[later] = {earlier: roles for earlier, roles in taken.items() if roles != {"of"}}
     order = list(TopologicalSorter({each: into.get(each, {}).keys() for each in things}).static_order())
     places = {end: place for place, end in enumerate(order)}
     boxes = tuple(_thing(end, names[end], things[end]) for end in order)
