@@ -79,7 +79,7 @@ def described() -> dict[str, Any]:
 
 
 def _described(name: str, summary: str, variables: list[str]) -> dict[str, Any]:
-    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    content = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
     refused = {"$ref": "#/components/schemas/Problem"}
     told = {
         "operationId": name,

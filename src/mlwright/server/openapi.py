@@ -18,6 +18,12 @@ from mlwright.server.operations import PREFIX, Operation
 from mlwright.server.problems import MEDIA_TYPE, Problem
 
 _REF = "#/components/schemas/{name}"
+_EVENT = {
+    "type": "object",
+    "description": "Events: `data` is JSON; `end` comes last, or `error` with a problem document.",
+    "properties": {"event": {"enum": ["message", "end", "error"]}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 _ARGUMENT = re.compile(r"^( {4,8})(\w+): (.*)$")
 
 
@@ -68,7 +74,7 @@ def _operation(
     noun = operation.path.split("/")[1]
     refused = {"description": "Why it was not done.", "content": {MEDIA_TYPE: {"schema": problem}}}
     media = "text/event-stream" if operation.streams else "application/json"
-    shown = {"type": "string"} if operation.streams else answer
+    shown = _EVENT if operation.streams else answer
     answers: dict[str, Any] = {
         str(operation.status): {"description": said or summary, "content": {media: {"schema": shown}}},
         "default": refused,
