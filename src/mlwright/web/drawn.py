@@ -85,7 +85,11 @@ def spread(column: ColumnSummary) -> Markup:
     """What the values of a column are: of numbers how dense they lie, of others the most frequent."""
     if column.deciles and isinstance(column.minimum, int | float) and isinstance(column.maximum, int | float):
         return histogram(_density(column.minimum, column.deciles, column.maximum), column.name)
-    return histogram([count for _, count in column.frequent[:_BINS]], column.name) if column.frequent else Markup("")
+    return (
+        histogram([count for _, count in column.frequent[:_BINS]], column.name)
+        if column.frequent
+        else Markup("")
+    )
 
 
 def _density(lowest: float, deciles: Sequence[float], highest: float) -> list[float]:
@@ -132,7 +136,7 @@ def lineage(walk: Walk) -> tuple[Picture, dict[str, str], dict[str, str]] | None
         for later in order
         for earlier, roles in into.get(later, {}).items()
     )
-    links = {names[end]: link for end in order if (link := _link(end, things[end]))}
+    links = {names[end]: link for end in order if (link := leads_to(end, things[end]))}
     return Picture("lineage", boxes, lines), {names.get(walk.start, ""): "here"}, links
 
 
@@ -159,7 +163,13 @@ def _thing(end: End, name: str, label: str) -> Box:
     return Box(name, kind, about=(label.partition(" ")[0],))
 
 
-def _link(end: End, label: str) -> str:
+def leads_to(end: End, label: str) -> str:
+    """The page of a thing; empty for what has none.
+
+    Args:
+        end: the thing.
+        label: how it is named to people.
+    """
     word, _, reference = label.partition(" ")
     if end.kind == "run":
         return f"/runs/{quote(end.id, safe='')}"

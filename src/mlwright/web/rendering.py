@@ -57,6 +57,7 @@ def environment(language: str) -> Environment:
         step_links=drawn.step_links,
         spread=drawn.spread,
         lineage=drawn.lineage,
+        leads_to=drawn.leads_to,
         written=written,
     )
     made.tests["refused"] = lambda thing: isinstance(thing, MlwrightError)
