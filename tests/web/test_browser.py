@@ -89,6 +89,7 @@ def test_a_page_is_whole_for_everybody(browser: Browser, site: Up, places: dict[
 
 def test_a_text_that_looks_like_markup_is_a_text(browser: Browser, site: Up, places: dict[str, str]) -> None:
     """Names, parameters, tags, metrics, logs, errors and the echo of a filter never execute."""
+    site.hang_up()
     reported = site.ask("GET", "/api/v1/runs?kind=reported&state=failed&limit=20").json["found"]
     paths = [f"/runs/{each['run']['id']}" for each in reported]
     paths += [f"/runs?filter={quote(payload)}" for payload in PAYLOADS]
@@ -186,6 +187,7 @@ def test_a_page_that_is_not_there_is_told_in_the_shell(browser: Browser, site: U
 
 def test_a_run_is_watched_while_it_goes(browser: Browser, site: Up, workspace: Path, tmp_path: Path) -> None:
     """Lines come as they are printed, and the page shows by itself that the run has ended."""
+    site.hang_up()
     door = tmp_path / "door"
     run = subprocess.Popen(
         [str(COMMAND), "run", "slow", "-p", f"until={door}"], cwd=workspace, stdout=subprocess.DEVNULL
