@@ -38,6 +38,7 @@ from mlwright.server.app import ROUTES as UP_ROUTES
 from mlwright.server.protocols.mlflow import limits
 from mlwright.server.protocols.mlflow.routes import PLACES as MLFLOW_PLACES
 from mlwright.server.routes import MIB, STREAMED, Route
+from mlwright.server.tokens import TokenKind
 from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import ReplicaSpec
@@ -539,6 +540,7 @@ class Verb(NamedTuple):
 _PLACEHOLDERS = {
     "self.kind": typing.get_args(Kind),
     "version.kind": typing.get_args(Kind),
+    "token.kind": tuple(TokenKind),
     "state": tuple(state for state in RunState if state is not RunState.RUNNING),
 }
 """What stands in the braces of a verb that is put together."""
@@ -549,6 +551,12 @@ _MEANINGS = {
     "dataset.added": "A dataset has a new version.",
     "dataset.pushed": "A version of a dataset was sent to a remote.",
     "dataset.removed": "A version of a dataset was taken away.",
+    "link.created": "A link was made that lets a browser in once.",
+    "link.revoked": "Such a link was taken back before it was used.",
+    "session.created": "A browser was let in.",
+    "session.revoked": "A browser logged out, or its session was taken back.",
+    "token.created": "A token was made.",
+    "token.revoked": "A token was taken back.",
     "model.added": "A model has a new version.",
     "experiment.created": "A client, or the first run of a pipeline, made an experiment.",
     "experiment.deleted": "A client deleted an experiment with its runs.",
@@ -593,6 +601,8 @@ _SUBJECTS = {
     "alias": "version",
     "card": "version",
     "dataset": "version",
+    "link": "token",
+    "session": "token",
     "model.added": "version",
     "model.removed": "version",
 }

@@ -92,12 +92,15 @@ def command(
 def opened(folder: Path) -> Iterator[Project]:
     """The project that a folder lies in, or that the server at `MLWRIGHT_URL` answers for.
 
+    A server is sent `MLWRIGHT_TOKEN`, or, if it is this project's own on this machine, the workspace's.
     With `--debug` it is told how often its bucket was asked.
     """
     if url := os.environ.get("MLWRIGHT_URL", ""):
         from mlwright.server.remote import RemoteProject
+        from mlwright.server.running import own_token
 
-        with RemoteProject(url, os.environ.get("MLWRIGHT_TOKEN", "")) as remote:
+        token = os.environ.get("MLWRIGHT_TOKEN", "") or own_token(folder, url)
+        with RemoteProject(url, token) as remote:
             yield cast("Project", remote)
         return
     from mlwright.app import Project

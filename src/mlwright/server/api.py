@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from mlwright.environments import api as environments_api
-from mlwright.server import content
+from mlwright.server import content, tokens_api
 from mlwright.server.call import Call
 from mlwright.server.openapi import openapi
 from mlwright.server.operations import PREFIX, Operation
@@ -27,6 +27,7 @@ OPERATIONS: tuple[Operation[..., Any], ...] = (
     *models_api.OPERATIONS,
     *environments_api.OPERATIONS,
     *workspace_api.OPERATIONS,
+    *tokens_api.OPERATIONS,
 )
 """What the REST API answers, noun by noun."""
 

@@ -6,8 +6,9 @@ from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """What a route does to the workspace."""
+    """What a route does to the workspace; `anyone` is for what tells nothing of it."""
 
+    ANYONE = "anyone"
     READ = "read"
     WRITE = "write"
     DEPLOY = "deploy"
@@ -24,4 +25,8 @@ class Role(StrEnum):
 
     def may(self, permission: Permission) -> bool:
         """Whether who has this role may do what needs this permission."""
-        return list(Role).index(self) >= list(Permission).index(permission)
+        return permission in _ALLOWED[self]
+
+
+_STEPS = tuple(Permission)
+_ALLOWED = {role: frozenset(_STEPS[: 2 + number]) for number, role in enumerate(Role)}

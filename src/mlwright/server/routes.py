@@ -31,6 +31,8 @@ class Route(Struct, frozen=True):
         handler: what answers.
         permission: what it needs; there is no default.
         body_bytes: how large a body may be; a handler that streams it looks itself.
+        tokenless: on this machine it may be asked without a token, by a setting that is on: MLflow's clients
+            have none.
     """
 
     method: str
@@ -38,6 +40,7 @@ class Route(Struct, frozen=True):
     handler: Handler
     permission: Permission
     body_bytes: int = MIB
+    tokenless: bool = False
 
 
 class Table:

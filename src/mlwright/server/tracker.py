@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from mlwright.server.bodies import Bodies
 from mlwright.server.commits import Commits
+from mlwright.server.guard import Guard
+from mlwright.server.identity import Admission, Identities
 from mlwright.server.readers import Readers
 from mlwright.server.threads import Threads
 from mlwright.tracking.experiments import Experiments
@@ -38,12 +40,15 @@ class Tracker(Struct, frozen=True):
     readers: Readers
     bodies: Bodies
     threads: Threads
+    guard: Guard
+    identities: Identities
 
     @classmethod
-    def begin(cls, project: Project) -> Tracker:
+    def begin(cls, project: Project, admission: Admission, guard: Guard) -> Tracker:
         """Start the threads that write and read; called inside the event loop."""
         rooms = project.rooms
         database = rooms.database
+        commits = Commits(database, asyncio.get_running_loop())
         return cls(
             project,
             rooms,
@@ -53,14 +58,17 @@ class Tracker(Struct, frozen=True):
             LoggedModels(),
             ReportedVersions(database),
             ModelFiles(rooms),
-            Commits(database, asyncio.get_running_loop()),
+            commits,
             Readers(database),
             Bodies(),
             Threads(),
+            guard,
+            Identities(admission, Readers(database, 1), commits),
         )
 
     def end(self) -> None:
         """Commit what was taken, and end the threads."""
         self.threads.close()
         self.commits.close()
+        self.identities.close()
         self.readers.close()

@@ -75,7 +75,7 @@ def told(error: Exception) -> Response:
     if code == "INTERNAL_ERROR":
         traceback.print_exception(error, file=sys.stderr)
     body = msgspec.json.encode({"error_code": code, "message": message})
-    headers = _RETRY_AFTER if status == 503 else None
+    headers = _RETRY_AFTER if status == 503 else error.headers if isinstance(error, Refusal) else None
     return Response(body, status, headers, "application/json")
 
 
@@ -83,6 +83,8 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
     match error:
         case Refused():
             return error.http_status, error.error_code
+        case Refusal(http_status=401):
+            return 401, "UNAUTHENTICATED"
         case Refusal():
             return error.http_status, "PERMISSION_DENIED"
         case TooLarge():

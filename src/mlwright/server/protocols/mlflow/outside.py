@@ -18,7 +18,7 @@ _SERVICES = frozenset(
 """Traces, gateway, prompts, judges and what goes with them: the paths they begin with."""
 _PATH = re.compile(r"/(?:ajax-)?api/[23]\.0/?mlflow/((?P<first>[^/]+)(?:/[^/]+)?).*", re.DOTALL)
 
-_SPACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/")
+_SPACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/get-artifact")
 
 
 def is_mlflow(path: str) -> bool:
