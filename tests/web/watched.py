@@ -44,7 +44,8 @@ class Watched:
     def quiet(self) -> None:
         """Wait for what the page still fetches: curves, and parts that come later."""
         self.page.wait_for_function(
-            "() => !document.querySelector('.htmx-request, [hx-trigger=load]:empty')"
+            "() => !document.querySelector('.htmx-request, [hx-trigger=load]:empty,"
+            " [hx-trigger=load][hx-swap=outerHTML]')"
             " && [...document.querySelectorAll('figure[data-series]')].every((each) => each.dataset.drawn)",
             timeout=15_000,
         )
