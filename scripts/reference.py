@@ -586,7 +586,7 @@ _MEANINGS = {
     "run.cancelled": "A run was ended: by Ctrl-C, by a signal, or because that was asked for.",
     "run.lost": "The process of a run was found to be gone without a word.",
     "run.reported": "A client told of a run that it executes itself.",
-    "run.scheduled": "A client said that its run waits to be executed.",
+    "run.scheduled": "A run was accepted that is to begin later; or a client said so of its own.",
     "run.imported": "A run that was made in another workspace was taken over from a bundle.",
     "version.described": "A client said what a version of a model is.",
     "version.staged": "A client moved a version of a model to another stage.",
@@ -658,8 +658,8 @@ def events_page() -> str:
         [
             "# Events",
             "An event is a row of the table [`event`](tables.md#event), written in the transaction of the"
-            " change it tells of: verb, subject, who acted, when, and a detail in JSON. Of what was there,"
-            " the detail has `before` and `after`; of a text over 1,000 letters it has the beginning."
+            " change it tells of: verb, subject, who acted, when, and a detail in JSON. Of what was there"
+            " before, the detail has `before` and `after`; of a text over 1,000 letters it has the beginning."
             " `mlwright events` and `Project.events` read them. Each has a digest over itself and the event"
             " before it, which `mlwright events --verify` compares.",
             "Points, parameters, tags and inputs of runs, and what stands with logged models, are records of"

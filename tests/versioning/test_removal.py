@@ -63,7 +63,12 @@ def test_what_nothing_refers_to_goes_with_its_edges(
     assert [found.version.number for found in datasets.search("bb", limit=9)] == []
     event = happened(workspace.database)[-1]
     assert (event.verb, event.subject) == ("dataset.removed", patients[1].end)
-    assert event.detail == {"reference": "patients@2", "reason": "wrong units"}
+    assert event.detail == {
+        "reference": "patients@2",
+        "before": {"digest": patients[1].digest, "message": patients[1].message},
+        "after": None,
+        "reason": "wrong units",
+    }
 
 
 def test_afterwards_it_is_said_what_became_of_it(datasets: Datasets, patients: list[Version]) -> None:

@@ -8,7 +8,18 @@ from mlwright.tracking.run import RunState
 KINDS = ("pipeline", "script", "notebook", "comparison", "reported")
 RUN_COLUMNS = (
     *("id", "project", "pipeline", "state", "seed", "created_us", "finished_us"),
-    *("error", "pins", "kind", "wanted", "machine", "about", "experiment_id", "name", "deleted_us"),
+    *(
+        "error",
+        "pins",
+        "kind",
+        "wanted",
+        "machine",
+        "about",
+        "experiment_id",
+        "name",
+        "deleted_us",
+        "started_us",
+    ),
 )
 STATES = tuple(str(state) for state in RunState)
 
@@ -45,7 +56,9 @@ RUNS = Space(
         "started": _RUN_BEGAN,
         "end_time": _RUN_ENDED,
         "finished": _RUN_ENDED,
-        "took": Field("coalesce(run.finished_us, :now_us) - run.created_us", "duration"),
+        "took": Field(
+            "coalesce(run.finished_us, :now_us) - coalesce(run.started_us, run.created_us)", "duration"
+        ),
         "pipeline": Field("run.pipeline"),
         "project": Field("run.project"),
         "seed": Field("run.seed", "number"),

@@ -140,8 +140,8 @@ class Reports:
             Conflict: mlwright is executing it.
         """
         known = self.get(tx, run)
-        if known.kind != REPORTED and known.state is RunState.RUNNING:
-            raise Conflict(f"run {run} is running", hint=f"end it first: mlwright runs cancel {run}")
+        if known.kind != REPORTED and not known.state.ended:
+            raise Conflict(f"run {run} is {known.state}", hint=f"end it first: mlwright runs cancel {run}")
         if known.deleted_us is None:
             tx.execute(_SQL["mark_run"], id=run, deleted_us=now_us())
             events.record(tx, "run.deleted", known.end, before="active", after="deleted")
@@ -174,7 +174,9 @@ class Reports:
             Invalid: a parameter has another value already; or no database can hold a text or a number.
         """
         known = self._active(tx, run)
-        if known.kind != REPORTED and known.state is not RunState.RUNNING and (points or params):
+        if known.kind != REPORTED and known.state is RunState.SCHEDULED and (points or params):
+            raise Conflict(f"run {run} has not begun: nothing can be measured yet")
+        if known.kind != REPORTED and known.state.ended and (points or params):
             raise Conflict(f"run {run} has ended: what it measured and was given no longer changes")
         if params:
             _add_params(tx, run, params)

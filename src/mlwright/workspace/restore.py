@@ -354,6 +354,7 @@ def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
     try:
         if told := records.check():
             raise Corrupt(f"the records of the backup are damaged: {told[0]}", where=str(source))
+        records.migrate(all_migrations())  # what is recorded now, an older schema has no room for
         with records.transaction() as tx:
             # No process works on this copy: what has no owner is found lost, and nobody is ended for it.
             leases.forget_all(tx)
