@@ -111,7 +111,7 @@ class App:
             identities.check(identity, Permission.READ)
             raise _unknown(method, path, methods)
         identities.check(identity, route.permission, tokenless=route.tokenless)
-        call = Call(self._tracker, route, names, headers, scope, receive)
+        call = Call(self._tracker, route, names, headers, scope, receive, identity)
         try:
             with acting_as(identity.name):
                 return await route.handler(call)

@@ -16,6 +16,7 @@ from mlwright.web import assets, drawn, words
 from mlwright.web.catalogue import LANGUAGES, words_of
 from mlwright.web.declared import PACKAGE, Page
 from mlwright.web.reader import Reader
+from mlwright.web.written import written
 
 SHELL, ERROR = "web/shell/layout.html", "web/shell/error.html"
 
@@ -54,6 +55,10 @@ def environment(language: str) -> Environment:
         segment=_segment,
         gantt=drawn.bars,
         step_links=drawn.step_links,
+        spread=drawn.spread,
+        lineage=drawn.lineage,
+        leads_to=drawn.leads_to,
+        written=written,
     )
     made.tests["refused"] = lambda thing: isinstance(thing, MlwrightError)
     return made
