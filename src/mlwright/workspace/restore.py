@@ -28,7 +28,7 @@ from mlwright.storage import LocalObjects, check_out, load_tree
 from mlwright.storage.named import beneath
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.disk import said
-from mlwright.workspace.workspace import (
+from mlwright.workspace.layout import (
     DATABASE,
     LOCAL,
     OBJECTS,
@@ -38,9 +38,9 @@ from mlwright.workspace.workspace import (
     identity_of,
     keep_in_folder,
     kept_in_folder,
-    layered,
     owner_of,
 )
+from mlwright.workspace.workspace import layered
 
 _MAKING = f"{LOCAL_FOLDER}.restoring"
 

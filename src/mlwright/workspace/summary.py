@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from mlwright.kernel.database import all_migrations
 from mlwright.storage.inline import rows_of
-from mlwright.workspace.workspace import DATABASE, Workspace
+from mlwright.workspace.layout import DATABASE
+from mlwright.workspace.workspace import Workspace
 
 
 class Part(Struct, frozen=True):
