@@ -83,6 +83,28 @@ def test_every_query_prepares_on_postgresql(file: Path, connection: PostgresConn
         connection.run(f"PREPARE q{number} AS {text} DEALLOCATE q{number}")
 
 
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [
+        ("kernel", "walk_up"),
+        ("kernel", "walk_down"),
+        ("versioning", "remove_version"),
+        ("versioning", "remove_artifact"),
+    ],
+)
+def test_what_is_asked_of_one_thing_reads_no_whole_table(
+    room: str, name: str, database: SqliteDatabase
+) -> None:
+    """A walk over edges, and what is done for each version that is removed, find their rows by indexes."""
+    sql = Queries(HOUSE / room / "queries.sql")[name]
+    parameters = dict.fromkeys(re.findall(r":(\w+)", sql))
+
+    steps = [row["detail"] for row in database.read(f"EXPLAIN QUERY PLAN {sql}", **parameters)]
+
+    assert {step for step in steps if step.startswith("SCAN")} <= {"SCAN CONSTANT ROW", "SCAN reached"}
+    assert any(step.startswith("SEARCH") for step in steps)
+
+
 def test_every_query_of_the_engines_own_is_used() -> None:
     """What only one engine is asked is asked by its module."""
     for engine in ("postgres", "sqlite"):
