@@ -36,18 +36,21 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
     return kept | _QUIET | {"HOME": str(folder)} | variables
 
 
-def run_client(code: str, uri: str, folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def run_client(
+    code: str, uri: str, folder: Path, *arguments: object, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run Python text that uses the unmodified client.
 
     Args:
         code: it may read `sys.argv[1:]`.
         uri: its tracking server.
         folder: where it works.
+        variables: what it gets beside.
     """
     return subprocess.run(
         [str(PYTHON), "-c", textwrap.dedent(code), *map(str, arguments)],
         cwd=folder,
-        env=environment(folder, MLFLOW_TRACKING_URI=uri),
+        env=environment(folder, MLFLOW_TRACKING_URI=uri, **variables),
         capture_output=True,
         text=True,
         timeout=300,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -90,7 +90,19 @@ def command(
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Project]:
-    """The project that a folder lies in; with `--debug` it is told how often its bucket was asked."""
+    """The project that a folder lies in, or that the server at `MLWRIGHT_URL` answers for.
+
+    A server is sent `MLWRIGHT_TOKEN`, or, if it is this project's own on this machine, the workspace's.
+    With `--debug` it is told how often its bucket was asked.
+    """
+    if url := os.environ.get("MLWRIGHT_URL", ""):
+        from mlwright.server.remote import RemoteProject
+        from mlwright.server.running import own_token
+
+        token = os.environ.get("MLWRIGHT_TOKEN", "") or own_token(folder, url)
+        with RemoteProject(url, token) as remote:
+            yield cast("Project", remote)
+        return
     from mlwright.app import Project
 
     with Project.open(folder) as project:
@@ -110,6 +122,13 @@ def say_json(value: Any) -> None:
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2))
+
+
+def say_json_line(value: Any) -> None:
+    """Print a value of ours as one line of JSON: one of many that come one after the other."""
+    import msgspec
+
+    click.echo(msgspec.json.encode(value, enc_hook=_plain))
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from mlwright.server.app import ROUTES
-from mlwright.server.routes import Permission, Route, Table
+from mlwright.server.permissions import Permission
+from mlwright.server.routes import Route, Table
 
 
 async def answer(_: Any) -> None:
@@ -58,3 +59,9 @@ def test_paths_with_variables_are_found_by_their_parts() -> None:
     assert table.find("/f/")[1] == {"path": ""}
     assert table.find("/m/x")[1] == {}
     assert [table.find(path)[0] for path in ("/m/", "/m/7/", "/m", "/mx7", "/f")] == [{}] * 5
+
+
+def test_two_paths_differ_in_more_than_the_names_of_their_variables() -> None:
+    """Which of them were meant could not be told."""
+    with pytest.raises(AssertionError, match="only in the names"):
+        Table([route("/m/{id}/tags"), route("/m/{name}/tags", "PUT")])

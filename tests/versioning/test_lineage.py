@@ -357,7 +357,7 @@ def test_kinds_of_later_rooms_are_walked_without_knowing_them(project: Project, 
 
     assert impact.others == ("deployment wards", "image sha256")
     assert [(child.role, child.label) for child in tree.children] == [("model", "image sha256")]
-    assert "deployment wards" in project.lineage.mermaid("patients@1", down=True)
+    assert "deployment wards" in project.lineage.walk("patients@1", down=True).mermaid()
 
 
 def test_impact_says_what_to_make_again(project: Project, run: Run) -> None:
@@ -441,7 +441,7 @@ def test_mermaid_draws_each_thing_and_each_edge_once(project: Project, run: Run)
             if not {edge.later.kind, edge.earlier.kind} & {"object", "tree"}
         ]
 
-        nodes, arrows = read_mermaid(project.lineage.mermaid(reference, down=down))
+        nodes, arrows = read_mermaid(project.lineage.walk(reference, down=down).mermaid())
 
         drawn = {(nodes[source], role, nodes[target]) for source, role, target in arrows}
         label = project.lineage.label

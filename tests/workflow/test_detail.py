@@ -16,6 +16,7 @@ from mlwright.kernel.errors import NotFound, WorkFailed
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.detail import AttemptDetail, logs, run_detail
 from mlwright.workflow.group import attempts_at, element_of, groups_of
+from mlwright.workflow.runs_api import show_run
 from mlwright.workflow.sections import detail_sections
 from mlwright.workflow.why import why
 from tests.conftest import COMMAND, Maker, mlwright
@@ -51,7 +52,7 @@ FAN = """
 
 def rows(project: Project, title: str, **options: bool) -> list[tuple[str, ...]]:
     """The table of the newest run under a title, with its head."""
-    found = detail_sections(run_detail(project.rooms, "latest"), project.lineage.label, **options)
+    found = detail_sections(show_run(project, "latest"), **options)
     section = next(each for each in found if each.title == title)
     return [section.head, *section.rows]
 

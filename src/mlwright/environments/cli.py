@@ -48,16 +48,17 @@ def environments() -> None:
 @click.argument("environment", default="", metavar="[NAME|RUN[/STEP]|DIGEST]")
 def show(project: Project, environment: str, as_json: bool) -> None:
     """Show an environment, by default the project's own: interpreter, platform, packages."""
+    from mlwright.environments.api import show_environment as operation
+
     _tell_mended(project)
-    lock = project.environment(environment)
-    built = project.environments.built(lock)
-    pins = project.environments.build(lock).inventory.pins if built else {}
+    found = operation(project, environment or "default")
+    lock, pins = found.lock, found.packages
     if as_json:
-        say_json({"lock": lock, "built": built, "packages": pins})
+        say_json(found)
         return
     say(lock.label)
     name = f" {environment}" if environment else ""
-    state = "built" if built else f"not built yet: mlwright environments sync{name}"
+    state = "built" if found.built else f"not built yet: mlwright environments sync{name}"
     say(f"locks {counted(lock.packages, 'package')}; {state}")
     say_table([(name, pin.partition(" ")[0]) for name, pin in pins.items()], indent="  ")
 
@@ -66,8 +67,10 @@ def show(project: Project, environment: str, as_json: bool) -> None:
 @command("list", example="mlwright environments list")
 def list_environments(project: Project, as_json: bool) -> None:
     """Show the environments that the project names, and those that are recorded or built on this machine."""
+    from mlwright.environments.api import list_environments as operation
+
     _tell_mended(project)
-    found = project.environments.list()
+    found = operation(project)
     if as_json:
         say_json(found)
         return
@@ -192,8 +195,10 @@ def sync(project: Project, environment: str, again: bool, as_json: bool, dry_run
 @click.argument("now", metavar="NAME|RUN[/STEP]|DIGEST")
 def diff(project: Project, then: str, now: str, as_json: bool) -> None:
     """Show what differs between two environments: Python, platform, and package by package."""
+    from mlwright.environments.api import diff_environments as operation
+
     _tell_mended(project)
-    found = project.environments.difference(project.environment(then), project.environment(now))
+    found = operation(project, then, now)
     if as_json:
         say_json(found)
         return
@@ -236,7 +241,7 @@ def _apply(
 
 def _tell_mended(project: Project) -> None:
     """Say it when an interrupted change is finished first."""
-    if told := project.environments.changes.mend():
+    if project.is_here and (told := project.environments.changes.mend()):
         click.echo(told, err=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from msgspec import Struct
 from mlwright.kernel.errors import Invalid, NotFound, Unavailable
 
 LOCAL_FOLDER = ".mlwright"
+_ADDRESS = re.compile(r"https?://[^\s/?#@\\]+/?")
 
 
 class Settings(Struct, frozen=True):
@@ -33,6 +35,9 @@ class Settings(Struct, frozen=True):
         environments: further environments for steps by name, each a file as above.
         openlineage: who is told of runs in OpenLineage's words: `file`, for JSON lines, or `url` of a server,
             with `api_key` (`env:NAME` or `file:PATH`); and the `namespace` of jobs.
+        url: where others reach `mlwright up`, through a proxy or a name: `https://mlwright.example.com`. Then
+            every request needs a token or a session, also one that comes from this machine.
+        mlflow_without_token: on a machine's own address, MLflow's clients may also write without a token.
     """
 
     pipelines: str = "pipelines"
@@ -45,6 +50,8 @@ class Settings(Struct, frozen=True):
     environment: str = ""
     environments: dict[str, str] = {}
     openlineage: dict[str, str] = {}
+    url: str = ""
+    mlflow_without_token: bool = True
 
 
 class ProjectFolder(Struct, frozen=True):
@@ -119,4 +126,10 @@ def _settings(section: Any, folder: Path) -> Settings:
         raise Invalid(f"a setting has the wrong type: {error}", where=where) from error
     if settings.workers < 0:
         raise Invalid(f"`workers` cannot be {settings.workers}", where=where, hint="0 for one per processor")
+    if settings.url and not _ADDRESS.fullmatch(settings.url):
+        raise Invalid(
+            f"`url` cannot be {settings.url!r}",
+            where=where,
+            hint='write "https://HOST" or "https://HOST:PORT"',
+        )
     return settings

@@ -61,6 +61,11 @@ class Call:
         return str(self._scope["method"])
 
     @property
+    def path(self) -> str:
+        """What is asked for, decoded."""
+        return str(self._scope["path"])
+
+    @property
     def query(self) -> bytes:
         """What stands behind the question mark, as it was sent."""
         return bytes(self._scope["query_string"])

@@ -8,10 +8,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from mlwright.kernel.errors import Invalid
+
+if TYPE_CHECKING:
+    from mlwright.server.listening import Certificate
 
 DRAIN_S = 30
 """How long requests that are being answered have when the server is told to end."""
@@ -64,11 +70,17 @@ class _Server(uvicorn.Server):
             yield
 
 
-def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
+def serve(
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], certificate: Certificate | None = None
+) -> None:
     """Answer until SIGTERM or Ctrl-C: then what was taken is still answered; a second one ends it at once.
 
     Args:
         ready: called as soon as it answers.
+        certificate: for `https`.
+
+    Raises:
+        Invalid: the certificate or its key cannot be used.
     """
     config = uvicorn.Config(
         app,
@@ -85,7 +97,19 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> N
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_S,
+        ssl_certfile=None if certificate is None else certificate.chain,
+        ssl_keyfile=None if certificate is None else certificate.key,
+        ssl_keyfile_password=None if certificate is None else "",  # without one OpenSSL asks the terminal
     )
+    try:
+        config.load()
+    except OSError as error:  # also of ssl: not those two, not of each other, encrypted
+        assert certificate is not None, error
+        raise Invalid(
+            f"the certificate and its key cannot be used: {error.strerror or error}",
+            where=str(certificate.chain),
+            hint="PEM files, the key not encrypted: --tls-cert FILE --tls-key FILE",
+        ) from error
     sys.setswitchinterval(_SWITCH_S)
     _Server(config, ready).run(sockets=[listener])
 

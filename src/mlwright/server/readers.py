@@ -16,11 +16,16 @@ T = TypeVar("T")
 
 
 class Readers:
-    """Runs functions that only read; a read sees all that was committed before it began."""
+    """Runs functions that only read; a read sees all that was committed before it began.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: what they read.
+        threads: how many at once.
+    """
+
+    def __init__(self, database: Database, threads: int = _THREADS) -> None:
         self._database = database
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlwright-read")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="mlwright-read")
         self._own = threading.local()
         self._views: list[View] = []
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+
+from mlwright.server.permissions import Permission
 
 if TYPE_CHECKING:
     from mlwright.server.call import Call
@@ -21,13 +22,6 @@ STREAMED = 1 << 62
 """How large a body may be that goes to the disk while it comes."""
 
 
-class Permission(StrEnum):
-    """What a route does to the workspace."""
-
-    READ = "read"
-    WRITE = "write"
-
-
 class Route(Struct, frozen=True):
     """One method of one path.
 
@@ -37,6 +31,8 @@ class Route(Struct, frozen=True):
         handler: what answers.
         permission: what it needs; there is no default.
         body_bytes: how large a body may be; a handler that streams it looks itself.
+        tokenless: on this machine it may be asked without a token, by a setting that is on: MLflow's clients
+            have none.
     """
 
     method: str
@@ -44,6 +40,7 @@ class Route(Struct, frozen=True):
     handler: Handler
     permission: Permission
     body_bytes: int = MIB
+    tokenless: bool = False
 
 
 class Table:
@@ -61,6 +58,8 @@ class Table:
             methods = known.setdefault(route.path, {})
             assert route.method not in methods, f"{route.method} {route.path} has two handlers"
             methods[route.method] = route
+        shapes = [_NAME.sub(r"{\2}", path) for path in patterns]
+        assert len(set(shapes)) == len(shapes), "two paths differ only in the names of their variables"
         self._patterns = [(_pattern(path), methods) for path, methods in patterns.items()]
 
     def find(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mlwright.tracking.journal import Metric
 from mlwright.tracking.points import Point
 
 _DOT, _PLAIN_DOT = "•", "*"
@@ -13,7 +14,7 @@ _NARROWEST = 10
 
 
 def curve(
-    points: Sequence[Point], *, width: int = 80, height: int = 12, encoding: str = "utf-8"
+    points: Sequence[Point | Metric], *, width: int = 80, height: int = 12, encoding: str = "utf-8"
 ) -> list[str]:
     """Lines that show how a metric went over its steps, or over time where all have one step.
 

@@ -50,6 +50,7 @@ class RunFilter(Struct, frozen=True):
             have it).
         reverse: the other way round.
         limit: at most so many.
+        token: of the page before; empty for the first.
     """
 
     pipeline: str | None = None
@@ -64,6 +65,7 @@ class RunFilter(Struct, frozen=True):
     sort: str = "created"
     reverse: bool = False
     limit: int = 20
+    token: str = ""
 
     def __post_init__(self) -> None:
         for name in ("params", "metrics", "order_by"):
@@ -110,6 +112,7 @@ class Nouns(TypedDict, total=False):
     sort: str
     reverse: bool
     limit: int
+    token: str
 
 
 def asked(wanted: RunFilter) -> Wanted:
@@ -142,7 +145,7 @@ def asked(wanted: RunFilter) -> Wanted:
     order, present = _order(wanted)
     largest = not wanted.reverse
     ties = () if wanted.order_by else (("run.created_us", largest), ("run.id", largest))
-    return Wanted((*where, *present), order, limit=wanted.limit, ties=ties)
+    return Wanted((*where, *present), order, limit=wanted.limit, token=wanted.token, ties=ties)
 
 
 def parse_comparison(text: str, what: str) -> Comparison:

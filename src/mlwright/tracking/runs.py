@@ -16,6 +16,7 @@ from mlwright.kernel.database import Database, Queries, Transaction
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import RunId, new_id, short
+from mlwright.kernel.pages import Page
 from mlwright.kernel.search import find
 from mlwright.tracking import series
 from mlwright.tracking.experiments import Experiments
@@ -103,7 +104,7 @@ class Runs:
             name=run.name,
         )
         tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
-        events.record(tx, "run.started", run.end, pipeline=pipeline)
+        events.record(tx, "run.started", run.end, pipeline=pipeline, kind=kind)
         return run, leases.take(tx, _subject(run.id))
 
     def adopt(
@@ -154,7 +155,8 @@ class Runs:
                 for name, value, step, at_us in metrics
             },
         )
-        events.record(tx, "run.imported", run.end, pipeline=run.pipeline)
+        from_where = run.about.get("imported", {}).get("workspace")
+        events.record(tx, "run.imported", run.end, pipeline=run.pipeline, workspace=from_where)
         return True
 
     def finish(
@@ -335,7 +337,7 @@ class Runs:
         )
         if not moved:
             raise Conflict(f"run {short(run)} has ended already")
-        events.record(tx, f"run.{state}", End("run", run))
+        events.record(tx, f"run.{state}", End("run", run), before=was, after=state)
 
     def list(self, wanted: RunFilter = _NEWEST, **nouns: Unpack[Nouns]) -> list[Run]:
         """Those runs that are wanted; by default the newest 20, newest first.
@@ -347,10 +349,18 @@ class Runs:
         Raises:
             Invalid: no such state, kind or order, or a word that cannot be understood.
         """
-        wanted = replace(wanted, **nouns)
+        return self.page(replace(wanted, **nouns)).found
+
+    def page(self, wanted: RunFilter) -> Page[Run]:
+        """The same, with the token of the next page.
+
+        Raises:
+            Invalid: likewise, or the token belongs to another search.
+        """
         search = asked(wanted)
         self.bury_lost()
-        return [run_of(row) for row in find(self._database, RUNS, search, RUN_COLUMNS, now_us()).rows]
+        found = find(self._database, RUNS, search, RUN_COLUMNS, now_us())
+        return Page([run_of(row) for row in found.rows], found.token)
 
 
 def _param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Raw
 from msgspec.structs import asdict
 
 from mlwright.kernel.clock import show as show_time
-from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.ids import short
 from mlwright.kernel.words import counted
@@ -36,7 +36,9 @@ def artifacts() -> None:
 @click.argument("run", default="latest")
 def list_artifacts(project: Project, run: str, as_json: bool) -> None:
     """Show what the steps of RUN made, reuse and logged; by default of the latest run."""
-    found = project.artifacts.list(run)
+    from mlwright.versioning.api import list_artifacts as operation
+
+    found = operation(project, run=run)
     if as_json:
         say_json(found)
         return
@@ -64,10 +66,12 @@ def show_artifact(project: Project, reference: str, as_json: bool) -> None:
     REF is RUN/STEP/NAME, b3:DIGEST, or an artifact's id. NAME is an output's, or what was logged; it may be
     left out where a step has one output.
     """
-    found = project.artifacts.get(reference)
-    value = project.artifacts.value(found)
+    from mlwright.versioning.api import show_artifact as operation
+
+    detail = operation(project, reference)
+    found = detail.artifact
     if as_json:
-        say_json(asdict(found) | ({"value": value.json} if value else {}))
+        say_json(asdict(found) | ({} if detail.value is None else {"value": Raw(detail.value.encode())}))
         return
     artifact = found.artifact
     say(f"artifact {found.reference}")
@@ -79,14 +83,14 @@ def show_artifact(project: Project, reference: str, as_json: bool) -> None:
         say(f"unsafe     loading it runs what its bytes say; {loaded}")
     say(f"size       {show_size(artifact.size_bytes)}")
     say(f"made       {show_time(artifact.created_us)}")
-    if found.made_by:
-        say(f"made by    {project.lineage.label(End('attempt', found.made_by))}")
+    if detail.maker:
+        say(f"made by    {detail.maker}")
     if artifact.about:
         say("about")
         say_table([(name, _told(each)) for name, each in artifact.about.items()], indent="  ")
-    if value:
+    if detail.value is not None:
         say("value")
-        for line in value.lines:
+        for line in detail.lines:
             say(f"  {line}")
 
 
@@ -134,26 +138,29 @@ def lineage(
     data, code or an environment, a Git commit, or a file or folder on disk, which is found by its bytes. One
     that fits several things says which it is: `dataset:NAME`, `model:NAME`, `file:PATH`.
     """
+    from mlwright.versioning import api
+
     if as_json and form not in {None, "json"}:
         raise Invalid(f"--json and --format {form} are two answers", hint="leave out one of them")
     down = direction == "down"
     if impact:
         if form not in {None, "json"}:
             raise Invalid(f"--impact cannot be told as {form}", hint="leave out --format, or write --json")
-        told = project.impact(reference)
+        told = api.show_impact(project, reference)
         say_json(told) if as_json or form else _say_impact(told)
     elif as_json or form == "json":
-        say_json(project.lineage.edges(reference, down=down))
+        say_json(api.show_lineage(project, reference, down=down, with_bytes=True).edges)
     elif form == "openlineage":
-        for event in project.openlineage(reference, down=down):
+        for event in api.show_openlineage(project, reference, down=down):
             say(json.dumps(event, ensure_ascii=False))
     elif form == "mermaid":
-        click.echo(project.lineage.mermaid(reference, down=down, with_bytes=with_bytes), nl=False)
+        walk = api.show_lineage(project, reference, down=down, with_bytes=with_bytes)
+        click.echo(walk.mermaid(), nl=False)
     else:
-        _say_lineage(project.lineage.tree(reference, down=down, with_bytes=with_bytes))
+        _say_lineage(api.show_lineage(project, reference, down=down, with_bytes=with_bytes).tree())
         if down:
             say()
-            _say_impact(project.impact(reference))
+            _say_impact(api.show_impact(project, reference))
 
 
 def _say_impact(impact: Impact) -> None:

@@ -8,13 +8,7 @@ import click
 
 from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table, show_size
 from mlwright.versioning.datasets_printed import say_detail, say_difference, say_found, say_list, say_statuses
-from mlwright.versioning.printed import (
-    alias_options,
-    change_alias,
-    removal_options,
-    remove_versions,
-    say_version,
-)
+from mlwright.versioning.printed import alias_options, removal_options, say_version
 from mlwright.versioning.tags import parse_tags
 
 if TYPE_CHECKING:
@@ -162,7 +156,9 @@ def list_datasets(project: Project, name: str, as_json: bool) -> None:
 
     Rows are shown where they were counted before, by `show` or `diff`.
     """
-    found = project.datasets.list(name)
+    from mlwright.versioning.datasets_api import list_datasets as operation
+
+    found = operation(project, name=name)
     if as_json:
         say_json(found)
     else:
@@ -181,12 +177,14 @@ def show_dataset(
 
     Tables are CSV, TSV, Parquet, Arrow and JSON Lines. They are read by pyarrow in the project's environment.
     """
+    from mlwright.versioning.datasets_api import show_dataset as operation
+
     with progress() as bar:
-        detail = project.datasets.show(reference, tables=tables, progress=bar)
+        detail = operation(project, reference, tables=tables, progress=bar)
     if as_json:
         say_json(detail)
         return
-    say_version(detail.version, project.datasets.versions)
+    say_version(detail.version, detail.aliases)
     say_detail(detail, every_file=every_file)
 
 
@@ -197,8 +195,10 @@ def show_dataset(
 @click.option("--files", "every_file", is_flag=True, help="List every file.")
 def diff_datasets(project: Project, before: str, after: str, every_file: bool, as_json: bool) -> None:
     """Show what differs between two versions: files; of tables rows, columns, and how far each has moved."""
+    from mlwright.versioning.datasets_api import diff_datasets as operation
+
     with progress() as bar:
-        difference = project.datasets.diff(before, after, progress=bar)
+        difference = operation(project, before, after, progress=bar)
     if as_json:
         say_json(difference)
     else:
@@ -214,12 +214,13 @@ def search_datasets(project: Project, words: tuple[str, ...], limit: int, as_jso
 
     The last word may be the beginning of one.
     """
-    asked = " ".join(words)
-    found = project.datasets.search(asked, limit=limit)
+    from mlwright.versioning.datasets_api import search_datasets as operation
+
+    answer = operation(project, " ".join(words), limit=limit)
     if as_json:
-        say_json(found)
+        say_json(answer.found)
     else:
-        say_found(found, project.datasets.nearest_names(asked))
+        say_found(answer.found, answer.near)
 
 
 @datasets.add_command
@@ -235,7 +236,10 @@ def alias_dataset(
     dry_run: bool,
 ) -> None:
     """Point ALIAS at a version; the move is kept with who, when, from, to and why."""
-    plan = change_alias(project.datasets.versions, reference, alias, message, delete=delete, dry_run=dry_run)
+    from mlwright.versioning.datasets_api import alias_dataset, unalias_dataset
+
+    operation = unalias_dataset if delete else alias_dataset
+    plan = operation(project, reference, alias, reason=message, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)
 
 
@@ -249,5 +253,7 @@ def remove_datasets(
 
     The bytes go with the next garbage collection.
     """
-    plan = remove_versions(project.datasets, references, message, every=every, dry_run=dry_run)
+    from mlwright.versioning.datasets_api import remove_datasets as operation
+
+    plan = operation(project, references, every=every, reason=message, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)

@@ -76,6 +76,38 @@ class LineageNode(Struct, frozen=True):
     again: bool = False
 
 
+class Named(Struct, frozen=True):
+    """A thing, and how it is named to people."""
+
+    end: End
+    label: str
+
+
+class Walk(Struct, frozen=True):
+    """A walk from a thing: the edges that were passed, and every thing on the way."""
+
+    start: End
+    edges: list[Edge]
+    things: list[Named]
+    down: bool
+
+    def tree(self) -> LineageNode:
+        """What the thing was made from, or what came of it, each thing spelled out once."""
+        steps: dict[End, list[tuple[str, End]]] = {}
+        for edge in self.edges:
+            here, there = (edge.earlier, edge.later) if self.down else (edge.later, edge.earlier)
+            steps.setdefault(here, []).append((edge.role, there))
+        return _unfold(self.start, steps, self._labels)
+
+    def mermaid(self) -> str:
+        """The walk as a flowchart for Mermaid, each thing drawn once."""
+        return mermaid(self.start, self.edges, self._labels.__getitem__)
+
+    @property
+    def _labels(self) -> dict[End, str]:
+        return {each.end: each.label for each in self.things}
+
+
 class Lineage:
     """Walks over the edges of every room.
 
@@ -125,23 +157,27 @@ class Lineage:
             )
         return found[0][1]
 
-    def tree(self, text: str, *, down: bool = False, with_bytes: bool = False) -> LineageNode:
-        """What a thing was made from, or what came of it, each thing spelled out once."""
-        start = self.start(text)
-        steps: dict[End, list[tuple[str, End]]] = {}
-        for edge in self._walk(start, down=down):
-            here, there = (edge.earlier, edge.later) if down else (edge.later, edge.earlier)
-            if with_bytes or there.kind not in BYTES:
-                steps.setdefault(here, []).append((edge.role, there))
-        return self._unfold(start.end, steps)
+    def walk(self, text: str, *, down: bool = False, with_bytes: bool = False) -> Walk:
+        """The way from a thing to what it was made from, or to what came of it.
 
-    def mermaid(self, text: str, *, down: bool = False, with_bytes: bool = False) -> str:
-        """The same walk as a flowchart for Mermaid, each thing drawn once."""
+        Args:
+            text: what it is called.
+            down: what came of it.
+            with_bytes: objects and trees too.
+
+        Raises:
+            NotFound, Invalid: as `find`.
+        """
         start = self.start(text)
         walked = self._walk(start, down=down)
         if not with_bytes:
-            walked = [edge for edge in walked if BYTES.isdisjoint({edge.later.kind, edge.earlier.kind})]
-        return mermaid(start.end, walked, self.label)
+            walked = [edge for edge in walked if not _is_bytes(edge, start.end, down=down)]
+        ends = dict.fromkeys([start.end, *(end for edge in walked for end in (edge.later, edge.earlier))])
+        return Walk(start.end, walked, [Named(end, self.label(end)) for end in ends], down)
+
+    def tree(self, text: str, *, down: bool = False, with_bytes: bool = False) -> LineageNode:
+        """The same, each thing spelled out once."""
+        return self.walk(text, down=down, with_bytes=with_bytes).tree()
 
     def edges(self, text: str, *, down: bool = False) -> list[Edge]:
         """The same walk as a list of edges, bytes included."""
@@ -182,31 +218,31 @@ class Lineage:
         ]
         return [*before, *found]
 
-    def _unfold(self, start: End, steps: Mapping[End, list[tuple[str, End]]]) -> LineageNode:
-        """Depth first, with a stack of our own: what a year of nightly runs made is thousands deep."""
-        labels: dict[End, str] = {}
-        seen = {start}
-        open_nodes = [_Open(start, "", iter(steps.get(start, ())))]
-        while True:
-            top = open_nodes[-1]
-            role, end = next(top.waiting, ("", None))
-            if end is None:
-                open_nodes.pop()
-                node = LineageNode(top.end, self._label_once(labels, top.end), top.role, tuple(top.children))
-                if not open_nodes:
-                    return node
-                open_nodes[-1].children.append(node)
-            elif end in seen and steps.get(end):
-                again = LineageNode(end, self._label_once(labels, end), role, (), again=True)
-                top.children.append(again)
-            else:
-                seen.add(end)
-                open_nodes.append(_Open(end, role, iter(steps.get(end, ()))))
 
-    def _label_once(self, labels: dict[End, str], end: End) -> str:
-        if end not in labels:
-            labels[end] = self.label(end)
-        return labels[end]
+def _unfold(start: End, steps: Mapping[End, list[tuple[str, End]]], labels: Mapping[End, str]) -> LineageNode:
+    """Depth first, with a stack of our own: what a year of nightly runs made is thousands deep."""
+    seen = {start}
+    open_nodes = [_Open(start, "", iter(steps.get(start, ())))]
+    while True:
+        top = open_nodes[-1]
+        role, end = next(top.waiting, ("", None))
+        if end is None:
+            open_nodes.pop()
+            node = LineageNode(top.end, labels[top.end], top.role, tuple(top.children))
+            if not open_nodes:
+                return node
+            open_nodes[-1].children.append(node)
+        elif end in seen and steps.get(end):
+            top.children.append(LineageNode(end, labels[end], role, (), again=True))
+        else:
+            seen.add(end)
+            open_nodes.append(_Open(end, role, iter(steps.get(end, ()))))
+
+
+def _is_bytes(edge: Edge, start: End, *, down: bool) -> bool:
+    """Whether an edge leads to bytes, or from bytes that nobody started from."""
+    here, there = (edge.earlier, edge.later) if down else (edge.later, edge.earlier)
+    return there.kind in BYTES or (here.kind in BYTES and here != start)
 
 
 class _Open(Struct):

@@ -35,6 +35,7 @@ class ModelDetail(Struct, frozen=True):
         licence: as the project says, or whoever registered it; empty if nobody did.
         source: of a file that was brought in: its name and format.
         registered_by: who made it a version.
+        labels: how code (`snapshot`), environment (`lock`) and run are named to people.
     """
 
     version: Version
@@ -51,6 +52,7 @@ class ModelDetail(Struct, frozen=True):
     licence: str
     source: dict[str, str]
     registered_by: str
+    labels: dict[str, str] = {}
 
 
 class Models:

@@ -15,15 +15,10 @@ from mlwright.versioning.models_printed import (
     say_comparison,
     say_model,
     say_models,
+    say_newest,
     say_verified,
 )
-from mlwright.versioning.printed import (
-    alias_options,
-    change_alias,
-    removal_options,
-    remove_versions,
-    say_newest,
-)
+from mlwright.versioning.printed import alias_options, removal_options
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -39,12 +34,15 @@ def models() -> None:
 @click.argument("name", default="")
 def list_models(project: Project, name: str, as_json: bool) -> None:
     """Show the newest version of each model, or every version of NAME."""
-    if not name:
-        say_newest(project.models.versions, as_json)
-    elif as_json:
-        say_json(project.models.list(name))
+    from mlwright.versioning.models_api import list_models as operation
+
+    found = operation(project, name=name)
+    if as_json:
+        say_json([each.version for each in found])
+    elif name:
+        say_models(found)
     else:
-        say_models(project.models.list(name), project.models.versions)
+        say_newest(found)
 
 
 @models.add_command
@@ -52,12 +50,13 @@ def list_models(project: Project, name: str, as_json: bool) -> None:
 @click.argument("reference", metavar="REF")
 def show_model(project: Project, reference: str, as_json: bool) -> None:
     """Show one version: metrics, signature, what it was made from, and where aliases have pointed."""
-    detail = project.models.detail(reference)
-    history = project.models.card_history(detail.version.reference)
+    from mlwright.versioning.models_api import show_model as operation
+
+    shown = operation(project, reference)
     if as_json:
-        say_json({**msgspec.structs.asdict(detail), "card": history})
+        say_json({**msgspec.structs.asdict(shown.detail), "card": shown.card})
     else:
-        say_model(detail, history, project.models.versions, project.lineage.label)
+        say_model(shown.detail, shown.card)
 
 
 @models.add_command
@@ -129,7 +128,10 @@ def alias_model(
     dry_run: bool,
 ) -> None:
     """Point ALIAS at a version; the move is kept with who, when, from, to and why."""
-    plan = change_alias(project.models.versions, reference, alias, message, delete=delete, dry_run=dry_run)
+    from mlwright.versioning.models_api import alias_model, unalias_model
+
+    operation = unalias_model if delete else alias_model
+    plan = operation(project, reference, alias, reason=message, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)
 
 
@@ -145,10 +147,14 @@ def compare_models(project: Project, first: str, second: str, on: str, every: bo
     With --on, the step that evaluated A (or B, if no pipeline made A) evaluates both on the same data, each
     in its own environment; what was evaluated before is reused.
     """
+    from mlwright.versioning.models_api import compare_models as operation
     from mlwright.workflow.screen import watching
 
-    with watching(quiet=as_json or not on) as watcher:
-        found = project.models.compare(first, second, on=on, watcher=watcher)
+    if on:
+        with watching(quiet=as_json) as watcher:
+            found = project.models.compare(first, second, on=on, watcher=watcher)
+    else:
+        found = operation(project, first, second)
     if as_json:
         say_json(found)
     else:
@@ -215,18 +221,16 @@ def card(
     dry_run: bool,
 ) -> None:
     """Print the model card, in Markdown; or write it: the texts before stay, with who, when and why."""
+    from mlwright.versioning.models_api import model_card, write_model_card
+
     if edit_from is None:
-        text = project.models.card(reference, written=not generated)
+        found = model_card(project, reference, written=not generated)
         if as_json:
-            say_json({"card": text, "history": project.models.card_history(reference)})
+            say_json(found)
         else:
-            say(text.rstrip("\n"))
+            say(found.card.rstrip("\n"))
         return
-    text = _read(edit_from)
-    if dry_run:
-        plan = project.models.plan_write_card(reference, text)
-    else:
-        plan = project.models.write_card(reference, text, reason=message)
+    plan = write_model_card(project, reference, _read(edit_from), reason=message, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)
 
 
@@ -240,7 +244,9 @@ def remove_models(
 
     The bytes go with the next garbage collection, unless the run that made them still names them.
     """
-    plan = remove_versions(project.models, references, message, every=every, dry_run=dry_run)
+    from mlwright.versioning.models_api import remove_models as operation
+
+    plan = operation(project, references, every=every, reason=message, dry_run=dry_run)
     say_plan(plan, as_json, done=not dry_run)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlwright.kernel.clock import show as show_time
-from mlwright.kernel.edges import End
 from mlwright.kernel.words import counted, printable
 from mlwright.terminal import say, say_table, show_size
 from mlwright.versioning.printed import say_version
@@ -14,8 +13,8 @@ from mlwright.versioning.printed import say_version
 if TYPE_CHECKING:
     from mlwright.versioning.cards import CardChange
     from mlwright.versioning.models import ModelDetail
+    from mlwright.versioning.models_api import ListedModel
     from mlwright.versioning.signatures import Column, Signature
-    from mlwright.versioning.versions import Version, Versions
     from mlwright.workflow.compare import Changed, MetricChange
     from mlwright.workflow.model_compare import ModelComparison
     from mlwright.workflow.model_verify import VerifiedModel
@@ -26,11 +25,26 @@ _LISTED = 8
 """Of a column's categories."""
 
 
-def say_models(found: Sequence[Version], versions: Versions) -> None:
+def say_newest(found: Sequence[ListedModel]) -> None:
+    """The newest version under each name, with where its aliases point."""
+    rows = [
+        (
+            each.version.reference,
+            f"b3:{each.version.digest[:12]}",
+            show_size(each.version.size_bytes),
+            ", ".join(f"{alias}=@{number}" for alias, number in each.moving.items()) or "-",
+            show_time(each.version.created_us),
+            each.version.message,
+        )
+        for each in found
+    ]
+    say_table(rows, ["newest", "digest", "size", "aliases", "made", "message"])
+
+
+def say_models(found: Sequence[ListedModel]) -> None:
     """Versions, one in a line, with their aliases and the first of their metrics."""
     rows = []
-    for version in found:
-        aliases = versions.aliases_of(version)
+    for version, aliases in ((each.version, each.aliases) for each in found):
         metrics = [f"{name}={value:.4g}" for name, value in version.about.get("metrics", {}).items()]
         rows.append(
             (
@@ -46,11 +60,9 @@ def say_models(found: Sequence[Version], versions: Versions) -> None:
     say_table(rows, ["version", "digest", "size", "aliases", "metrics", "made", "message"])
 
 
-def say_model(
-    detail: ModelDetail, cards: Sequence[CardChange], versions: Versions, label: Callable[[End], str]
-) -> None:
+def say_model(detail: ModelDetail, cards: Sequence[CardChange]) -> None:
     """One version: metrics, signature, the four versions behind it, aliases and card with their history."""
-    say_version(detail.version, versions)
+    say_version(detail.version, detail.aliases)
     say(f"type       {detail.artifact.type}, by the codec {detail.artifact.codec}")
     if detail.artifact.unsafe:
         loaded = "only steps and servers here load it" if detail.artifact.ours else "it is never loaded"
@@ -61,15 +73,15 @@ def say_model(
     _say_signature(detail.signature)
     say("made from")
     made_from = [
-        *([("code", label(End("snapshot", detail.code)))] if detail.code else []),
+        *([("code", detail.labels["snapshot"])] if detail.code else []),
         *(("data", f"{reference} as `{name}`") for name, reference in detail.data.items()),
-        *([("environment", label(End("lock", detail.environment)))] if detail.environment else []),
+        *([("environment", detail.labels["lock"])] if detail.environment else []),
         *(
             [("parameters", ", ".join(f"{n}={v}" for n, v in detail.parameters.items()))]
             if detail.run
             else []
         ),
-        *([("run", label(End("run", detail.run)))] if detail.run else []),
+        *([("run", detail.labels["run"])] if detail.run else []),
         *_known(detail.version.about.get("known") or {}),
         *([("file", printable(detail.source.get("name", "")))] if detail.source else []),
         *([("by", detail.registered_by)] if detail.registered_by else []),

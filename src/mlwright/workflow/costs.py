@@ -94,7 +94,7 @@ def cost_of(
         elements=len(group.latest),
         ran=len(spans),
         reused=group.counts.get(AttemptState.REUSED, 0),
-        failed_s=sum(span.wall_s for span in spans if span.state is AttemptState.FAILED),
+        failed_s=sum((span.wall_s for span in spans if span.state is AttemptState.FAILED), 0.0),
         ready_s=min((span.ready_s for span in spans), default=None),
         began_s=min((span.began_s for span in spans), default=None),
         ended_s=max((span.ended_s for span in spans), default=None),
@@ -108,7 +108,7 @@ def cost_of(
         memory_bytes=max((attempt.detail.get("memory_bytes", 0) for attempt in group.attempts), default=0)
         or None,
         gpus=any(attempt.gpus for attempt in group.attempts),
-        saved_s=sum(reused[each.id].wall_s for each in group.attempts if each.id in reused),
+        saved_s=sum((reused[each.id].wall_s for each in group.attempts if each.id in reused), 0.0),
         cached=any(attempt.fingerprint for attempt in group.attempts),
         earlier_runs=len(earlier),
         earlier_mean_s=earlier_mean_s,

@@ -41,6 +41,7 @@ class RunDetail(Struct, frozen=True):
     Args:
         made_with: by role: code, environment, data:NAME, ...
         tags, inputs: keys and values, and datasets, that a client told of it.
+        labels: how what it was made with is named to people, by role.
     """
 
     run: Run
@@ -51,6 +52,7 @@ class RunDetail(Struct, frozen=True):
     made_with: dict[str, End]
     tags: dict[str, str]
     inputs: tuple[Input, ...]
+    labels: dict[str, str] = {}
 
 
 def run_detail(rooms: Rooms, reference: str) -> RunDetail:

@@ -138,7 +138,7 @@ def profile_of(
         slots=slots,
         efficiency=min(1.0, busy_s / (wall_s * slots)) if wall_s and slots else None,
         waited_s=sum(cost.waited_s for cost in costs),
-        saved_s=sum(cost.saved_s for cost in costs),
+        saved_s=sum((cost.saved_s for cost in costs), 0.0),
         steps=costs,
         spans=tuple(spans),
         suggestions=(),

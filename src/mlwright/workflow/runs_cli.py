@@ -60,27 +60,25 @@ def runs() -> None:
 def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
     """Show the runs that fit all that is asked for, by default the newest."""
     from mlwright.tracking import RunFilter
+    from mlwright.workflow.runs_api import list_runs as operation
 
     wanted = RunFilter(**nouns)
-    found = project.runs.list(wanted)
+    found = operation(project, **nouns).found
     if as_json:
-        say_json(found)
+        say_json([each.run for each in found])
         return
-    rows = []
-    for each in found:
-        metrics = {metric.name: metric.value for metric in project.runs.metrics(each.id)}
-        parameters = project.runs.parameters(each.id) | project.runs.logged_parameters(each.id)
-        rows.append(
-            (
-                short(each.id),
-                each.title,
-                each.state,
-                show_time(each.created_us),
-                show_seconds(each.seconds),
-                *(parameters.get(name, "") for name in wanted.param_names),
-                *(f"{metrics[name]:.6g}" if name in metrics else "" for name in wanted.metric_names),
-            )
+    rows = [
+        (
+            short(each.run.id),
+            each.run.title,
+            each.run.state,
+            show_time(each.run.created_us),
+            show_seconds(each.run.seconds),
+            *(each.parameters.get(name, "") for name in wanted.param_names),
+            *(f"{each.metrics[name]:.6g}" if name in each.metrics else "" for name in wanted.metric_names),
         )
+        for each in found
+    ]
     head = ["run", "pipeline", "state", "began", "took", *wanted.param_names, *wanted.metric_names]
     say_table(rows, head)
 
@@ -91,10 +89,10 @@ def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
 @click.option("--all", "every", is_flag=True, help="Show each element of a mapped step.")
 def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
     """Show one run: parameters, steps, metrics, and what it was made with."""
-    from mlwright.workflow.detail import run_detail
+    from mlwright.workflow.runs_api import show_run as operation
     from mlwright.workflow.sections import detail_sections
 
-    detail = run_detail(project.rooms, run_id)
+    detail = operation(project, run_id)
     if as_json:
         say_json(detail)
         return
@@ -104,7 +102,7 @@ def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
     say(f"run {found.id} of {kind}{found.title}: {found.state}, {took}")
     if found.wanted and found.state == "running":
         say(f"it is wanted {found.wanted}")
-    _say_sections(detail_sections(detail, project.lineage.label, every=every))
+    _say_sections(detail_sections(detail, every=every))
     if imported := found.about.get("imported"):
         say(f"imported   from workspace {imported['workspace']}, {show_time(imported['at_us'])}")
     if found.error:
@@ -122,23 +120,23 @@ def show_metrics(project: Project, run_id: str, name: str | None, points: int, a
     Of a long one, the lowest and highest values of each stretch are shown, and the last one.
     """
     from mlwright.tracking.curve import curve
+    from mlwright.workflow.runs_api import last_metrics, metric_points
 
-    found = project.runs.get(run_id)
+    last = last_metrics(project, run_id)
     if name is None:
-        last = project.runs.metrics(found.id)
         if as_json:
             say_json(last)
         else:
             rows = [(each.name, f"{each.value:.6g}", each.step, show_time(each.at_us)) for each in last]
             say_table(rows, ["metric", "last", "step", "reported"])
         return
-    sampled = project.runs.sample(found.id, name, points)
+    sampled = metric_points(project, run_id, name, points=points)
     if as_json:
-        say_json([point._asdict() for point in sampled])
+        say_json(sampled)
         return
     for line in curve(sampled, width=shutil.get_terminal_size().columns, encoding=sys.stdout.encoding):
         say(line)
-    (last_one,) = (each for each in project.runs.metrics(found.id) if each.name == name)
+    (last_one,) = (each for each in last if each.name == name)
     say(f"last {last_one.value:.6g}, step {last_one.step}, {show_time(last_one.at_us)}")
 
 
@@ -150,10 +148,10 @@ def show_metrics(project: Project, run_id: str, name: str | None, points: int, a
 @click.option("--all", "every", is_flag=True, help="Show each output, also of each element of a mapped step.")
 def diff_runs(project: Project, then: str, now: str, with_diff: bool, every: bool, as_json: bool) -> None:
     """Show what differs between two runs: code, data, parameters, environment, machine, metrics, outputs."""
-    from mlwright.workflow.compare import compare_runs
+    from mlwright.workflow.runs_api import diff_runs as operation
     from mlwright.workflow.sections import comparison_sections
 
-    compared = compare_runs(project.rooms, then, now, with_diff=with_diff)
+    compared = operation(project, then, now, with_diff=with_diff)
     if as_json:
         say_json(compared)
         return
@@ -168,10 +166,10 @@ def diff_runs(project: Project, then: str, now: str, with_diff: bool, every: boo
 def profile_run(project: Project, run_id: str, as_json: bool) -> None:
     """Show where the time of a run went: what took longest, how busy the workers were, what would help."""
     from mlwright.workflow.gantt import gantt, legend
-    from mlwright.workflow.profile import profile
+    from mlwright.workflow.runs_api import profile_run as operation
     from mlwright.workflow.sections import profile_sections
 
-    made = profile(project.rooms, run_id)
+    made = operation(project, run_id)
     if as_json:
         say_json(made)
         return
@@ -215,22 +213,24 @@ def cancel_run(project: Project, run_id: str, wait: bool, as_json: bool, dry_run
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on until the run has ended.")
 def show_logs(project: Project, run_id: str, step: str | None, following: bool, as_json: bool) -> None:
     """Show what the steps of a run printed, so far; STEP is one, or one element of a mapped one: fit[3]."""
-    from mlwright.workflow.detail import logs
+    from mlwright.workflow.runs_api import logs_of, show_run
     from mlwright.workflow.sections import attempt_label
 
     if following:
         _follow(project, run_id, step, as_json)
         return
-    told = logs(project.rooms, run_id, step)
+    told = logs_of(project, run_id, step=step)
     if as_json:
-        say_json([{"step": attempt.node, "number": attempt.number, "text": text} for attempt, text in told])
+        say_json(
+            [{"step": each.attempt.node, "number": each.attempt.number, "text": each.text} for each in told]
+        )
         return
     if not told:
-        goes_on = project.runs.get(run_id).state == "running"
+        goes_on = show_run(project, run_id).run.state == "running"
         say("nothing was printed" + " yet" * goes_on)
-    for attempt, text in told:
-        source = attempt_label(attempt)
-        for line in text.splitlines():
+    for each in told:
+        source = attempt_label(each.attempt)
+        for line in each.text.splitlines():
             say(f"{source} | {line}")
 
 
@@ -238,15 +238,15 @@ def _follow(project: Project, run_id: str, step: str | None, as_json: bool) -> N
     """Say lines as they come; in JSON each is a value of its own, in one line."""
     import msgspec
 
-    from mlwright.workflow.follow import follow
+    from mlwright.workflow.runs_api import follow_logs
     from mlwright.workflow.sections import attempt_label
 
-    for attempt, line in follow(project.rooms, run_id, step):
+    for each in follow_logs(project, run_id, step=step):
         if as_json:
-            told = {"step": attempt.node, "number": attempt.number, "line": line}
+            told = {"step": each.attempt.node, "number": each.attempt.number, "line": each.text}
             click.echo(msgspec.json.encode(told))
         else:
-            say(f"{attempt_label(attempt)} | {line}")
+            say(f"{attempt_label(each.attempt)} | {each.text}")
 
 
 @runs.add_command
@@ -259,9 +259,9 @@ def show_why(project: Project, run_id: str, step: str, with_diff: bool, as_json:
 
     STEP may be one element of a mapped one, fit[3]; of all together, the first that ran is explained.
     """
-    from mlwright.workflow.why import why
+    from mlwright.workflow.runs_api import why_step
 
-    found = why(project.rooms, run_id, step)
+    found = why_step(project, run_id, step)
     if as_json:
         say_json(found)
         return

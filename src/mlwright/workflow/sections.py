@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from mlwright.kernel.clock import show_seconds
-from mlwright.kernel.edges import End
 from mlwright.kernel.ids import short
 from mlwright.kernel.words import counted, cut, is_or_are, printable
 from mlwright.tracking.run import REPORTED
@@ -39,12 +38,11 @@ class Section(Struct, frozen=True):
     more: tuple[str, ...] = ()
 
 
-def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bool = False) -> list[Section]:
+def detail_sections(detail: RunDetail, *, every: bool = False) -> list[Section]:
     """A run in full.
 
     Args:
         detail: of the run.
-        label: how a thing is named to people.
         every: each element of a mapped step in a row of its own.
     """
     found = detail.run
@@ -56,7 +54,10 @@ def detail_sections(detail: RunDetail, label: Callable[[End], str], *, every: bo
         given = [(*each, "") for each in given]
     sections = [
         Section("parameters", (*given, *set_by_steps)),
-        Section("made with", tuple((role, label(end)) for role, end in detail.made_with.items())),
+        Section(
+            "made with",
+            tuple((role, detail.labels.get(role, end.id)) for role, end in detail.made_with.items()),
+        ),
     ]
     if found.machine:
         sections.append(Section("machine", tuple(_machine_rows(found.machine))))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from mlwright.kernel import events
 from mlwright.kernel.clock import iso
 from mlwright.kernel.database import all_migrations
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, FateUnknown, MlwrightError
+from mlwright.kernel.history import EventFilter, history
 from mlwright.kernel.postgres_place import PostgresPlace, parse_place
 from mlwright.workspace.backup import Manifest
 from mlwright.workspace.layout import DATABASE, RECORDS, server_of
@@ -39,10 +39,10 @@ def server_for(
     with closing(server.open_server(place)) as database:
         if database.blank():
             return place, False
-        newest = events.history(database, limit=1)
+        begun = server_of(making) == place.url
+        newest = history(database, EventFilter(limit=1)).found if begun else []
     of_this = (End("workspace", manifest.workspace), "workspace.restored", iso(manifest.made_us))
-    told = [(each.subject, each.verb, each.detail.get("of")) for each in newest]
-    if told == [of_this] and server_of(making) == place.url:
+    if [(each.subject, each.verb, each.detail.get("of")) for each in newest] == [of_this]:
         return place, True
     raise Conflict(
         "the database has records already",

@@ -13,11 +13,12 @@ from starlette.responses import Response
 
 from mlwright.kernel.errors import Invalid
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import places
 from mlwright.server.protocols.mlflow.errors import missing_value
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, message
 from mlwright.server.receiving import receive
-from mlwright.server.routes import MIB, STREAMED, Permission, Route
+from mlwright.server.routes import MIB, STREAMED, Route
 from mlwright.storage.uploads import IncomingFile
 from mlwright.tracking.files import place_of
 

@@ -19,12 +19,13 @@ from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.sdk.ranges import Range
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import places, told
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, missing_value
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import EMPTY, Message, message
 from mlwright.server.receiving import receive
-from mlwright.server.routes import STREAMED, Permission, Route
+from mlwright.server.routes import STREAMED, Route
 from mlwright.server.sending import send
 from mlwright.tracking.files import ARTIFACTS, Listed
 from mlwright.workflow.run_files import RunFiles

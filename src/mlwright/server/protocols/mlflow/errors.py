@@ -25,6 +25,7 @@ from mlwright.kernel.errors import (
     Unavailable,
 )
 from mlwright.server.bodies import TooLarge
+from mlwright.server.problems import Refusal
 
 INVALID = "INVALID_PARAMETER_VALUE"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
@@ -74,7 +75,7 @@ def told(error: Exception) -> Response:
     if code == "INTERNAL_ERROR":
         traceback.print_exception(error, file=sys.stderr)
     body = msgspec.json.encode({"error_code": code, "message": message})
-    headers = _RETRY_AFTER if status == 503 else None
+    headers = _RETRY_AFTER if status == 503 else error.headers if isinstance(error, Refusal) else None
     return Response(body, status, headers, "application/json")
 
 
@@ -82,6 +83,10 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
     match error:
         case Refused():
             return error.http_status, error.error_code
+        case Refusal(http_status=401):
+            return 401, "UNAUTHENTICATED"
+        case Refusal():
+            return error.http_status, "PERMISSION_DENIED"
         case TooLarge():
             return 413, INVALID
         case NotFound():

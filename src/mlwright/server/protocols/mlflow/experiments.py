@@ -7,10 +7,11 @@ from typing import Any
 from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Busy, Conflict
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused, invalid
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.tracking.search import Search, search_experiments
 
 

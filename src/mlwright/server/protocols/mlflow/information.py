@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mlwright.server.call import Call
-from mlwright.server.routes import Permission, Route
+from mlwright.server.permissions import Permission
+from mlwright.server.routes import Route
 
 _INFORMATION = {
     "store_type": "SqlStore",

@@ -9,12 +9,13 @@ from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.artifacts import page_below
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, missing_value
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message, number
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.tracking.logged_models import LoggedModel, LoggedModels, ModelLink, ModelMetric, ModelState
 from mlwright.tracking.search import Search, search_logged_models
 

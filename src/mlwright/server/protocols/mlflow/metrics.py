@@ -10,11 +10,12 @@ import msgspec
 from mlwright.kernel.database import Source
 from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import invalid
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import Int32, Int64, Message, message
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.tracking.points import Point
 from mlwright.tracking.series import Cursor, history, sample
 

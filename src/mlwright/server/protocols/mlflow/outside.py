@@ -18,6 +18,13 @@ _SERVICES = frozenset(
 """Traces, gateway, prompts, judges and what goes with them: the paths they begin with."""
 _PATH = re.compile(r"/(?:ajax-)?api/[23]\.0/?mlflow/((?P<first>[^/]+)(?:/[^/]+)?).*", re.DOTALL)
 
+_SPACES = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/get-artifact")
+
+
+def is_mlflow(path: str) -> bool:
+    """Whether a path is where MLflow's clients ask."""
+    return path.startswith(_SPACES)
+
 
 def refusal(method: str, path: str, known: Iterable[str]) -> Refused:
     """What is told of a path that nothing answers.

@@ -12,10 +12,11 @@ from mlwright.kernel.errors import Busy, Conflict
 from mlwright.kernel.grammar import Comparison, parse_filter
 from mlwright.kernel.pages import Page
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.server.tracker import Tracker
 from mlwright.tracking.texts import held
 from mlwright.versioning.filters import search_models, search_versions

@@ -10,12 +10,13 @@ import msgspec
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits
 from mlwright.server.protocols.mlflow.errors import invalid, missing_value
 from mlwright.server.protocols.mlflow.runs import OfRun, whole_id
 from mlwright.server.protocols.mlflow.told import RUN_NAME, InputMessage
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
-from mlwright.server.routes import MIB, Permission, Route
+from mlwright.server.routes import MIB, Route
 from mlwright.tracking.logged_models import ModelLink, ModelMetric
 from mlwright.tracking.points import Point
 from mlwright.tracking.reports import Input, Reports, tags_of

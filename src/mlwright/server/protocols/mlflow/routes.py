@@ -28,10 +28,17 @@ def placed(routes: Iterable[Route]) -> list[Route]:
     return [replace(route, path=place + route.path) for route in routes for place in PLACES]
 
 
-ROUTES = (
-    *placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES, *information.ROUTES)),
-    *placed((*artifacts.ROUTES, *artifact_parts.ROUTES)),
-    *placed((*registry.ROUTES, *logged_models.ROUTES)),
-    *artifacts.OLD_ROUTES,
+def _of_clients(routes: Iterable[Route]) -> list[Route]:
+    """Routes that MLflow's clients ask without a token, where that is allowed."""
+    return [replace(route, tokenless=True) for route in routes]
+
+
+ROUTES = _of_clients(
+    (
+        *placed((*experiments.ROUTES, *runs.ROUTES, *reporting.ROUTES, *metrics.ROUTES, *information.ROUTES)),
+        *placed((*artifacts.ROUTES, *artifact_parts.ROUTES)),
+        *placed((*registry.ROUTES, *logged_models.ROUTES)),
+        *artifacts.OLD_ROUTES,
+    )
 )
 """All of them."""

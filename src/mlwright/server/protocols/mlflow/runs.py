@@ -7,11 +7,12 @@ from typing import Any, Literal
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.ids import RunId
 from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import invalid, missing_value
 from mlwright.server.protocols.mlflow.told import CLIENTS_USER, RUN_NAME, USER
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message
-from mlwright.server.routes import Permission, Route
+from mlwright.server.routes import Route
 from mlwright.tracking.reports import Reports, RunData, tags_of
 from mlwright.tracking.run import Run, RunState
 from mlwright.tracking.search import Search, search

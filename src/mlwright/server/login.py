@@ -1,0 +1,152 @@
+"""How a browser is let in, by a link or a token, and how it leaves."""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import parse_qs, quote, urlsplit
+
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from mlwright.kernel.database import Transaction
+from mlwright.kernel.errors import Invalid
+from mlwright.server.call import Call
+from mlwright.server.permissions import Permission
+from mlwright.server.problems import Refusal
+from mlwright.server.routes import Route
+from mlwright.server.tokens import (
+    LONGEST_SECRET,
+    SESSION_US,
+    Issued,
+    TokenKind,
+    begin_session,
+    find,
+    revoke,
+)
+
+LOGIN, LOGOUT = "/login", "/logout"
+_FORM = b"application/x-www-form-urlencoded"
+_FORM_BYTES = 4096
+_MOST_FIELDS = 10
+_PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>mlwright: log in</title></head>
+<body>
+<h1>mlwright</h1>
+<p>{said}</p>
+<form method="post" action="{action}">
+<p><label>Token <input type="password" name="token" autocomplete="off" required maxlength="{longest}"></label>
+<button>Log in</button></p>
+</form>
+<p>On the machine of the workspace, <code>mlwright login</code> prints a link that needs no token.</p>
+</body>
+</html>
+"""
+
+
+def path_of_ours(text: str) -> str:
+    """A path on this server to which a browser may be sent.
+
+    Raises:
+        Invalid: it leads, or may be read to lead, elsewhere.
+    """
+    parts = urlsplit(text) if text.isascii() and text.isprintable() else None
+    # Browsers read a backslash as a slash, and two slashes as the beginning of another host.
+    if parts is None or parts.scheme or parts.netloc or not text.startswith("/") or text[1:2] in {"/", "\\"}:
+        raise Invalid("`next` is no path of this server", where="next", hint="write /runs")
+    return text
+
+
+def login_path(wanted: str) -> str:
+    """Where who is nobody is sent from a page."""
+    return f"{LOGIN}?next={quote(wanted, safe='/')}"
+
+
+async def _login(call: Call) -> Response:
+    """Let a browser in that comes with a link, or show how."""
+    asked = _fields(call.query)
+    target = path_of_ours(asked.get("next", "/"))
+    key = asked.get("key")
+    if key is None:
+        return _page("You are not logged in.", target)
+    # What only looks ahead must not use up the link.
+    if call.method == "HEAD" or b"sec-purpose" in call.headers:
+        return Response(None, 204)
+    issued = await _begin(call, key, TokenKind.LINK)
+    if issued is None:
+        return _page("This link is too old, or was used already.", target, 403)
+    return _let_in(call, issued, target)
+
+
+async def _login_by_token(call: Call) -> Response:
+    """Let a browser in by a token that somebody typed."""
+    if b"origin" not in call.headers:
+        raise Refusal(403, "a change by a page must name it: the header Origin is missing")
+    if call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _FORM:
+        raise Refusal(415, "the body must be a form", hint=f"content-type: {_FORM.decode()}")
+    target = path_of_ours(_fields(call.query).get("next", "/"))
+    secret = _fields(await call.body()).get("token", "").strip()
+    issued = await _begin(call, secret, TokenKind.TOKEN)
+    if issued is None:
+        return _page("The token is unknown here, has expired, or was taken back.", target, 403)
+    return _let_in(call, issued, target)
+
+
+async def _logout(call: Call) -> Response:
+    """End the session of a browser."""
+    identities = call.tracker.identities
+    secret = identities.session_of(call.headers)
+    if secret is not None:
+
+        def end(tx: Transaction) -> None:
+            if (found := find(tx, secret, TokenKind.SESSION)) is not None:
+                revoke(tx, found.id)
+
+        await call.write(end)
+    answer = RedirectResponse(LOGIN, 303)
+    answer.delete_cookie(identities.admission.cookie, httponly=True, samesite="strict")
+    return answer
+
+
+ROUTES = (
+    Route("GET", LOGIN, _login, Permission.ANYONE),
+    Route("POST", LOGIN, _login_by_token, Permission.ANYONE, body_bytes=_FORM_BYTES),
+    Route("POST", LOGOUT, _logout, Permission.ANYONE),
+)
+"""Coming and going."""
+
+
+async def _begin(call: Call, secret: str, kind: TokenKind) -> Issued | None:
+    if len(secret) > LONGEST_SECRET:
+        return None
+    # Looked at first, so that what is wrong costs no commit.
+    if not await call.tracker.identities.knows(secret, kind):
+        return None
+    return await call.write(lambda tx: begin_session(tx, secret, kind))
+
+
+def _let_in(call: Call, issued: Issued, target: str) -> Response:
+    answer = RedirectResponse(target, 303, headers={"cache-control": "no-store"})
+    answer.set_cookie(
+        call.tracker.identities.admission.cookie,
+        issued.secret,
+        max_age=SESSION_US // 1_000_000,
+        httponly=True,
+        samesite="strict",
+        secure=call.tracker.guard.is_secure(call.request.scope, call.headers),
+    )
+    return answer
+
+
+def _page(said: str, target: str, status: int = 200) -> Response:
+    page = _PAGE.format(said=said, action=escape(login_path(target)), longest=LONGEST_SECRET)
+    return HTMLResponse(page, status, headers={"cache-control": "no-store"})
+
+
+def _fields(text: bytes) -> dict[str, str]:
+    """The fields of a query or a form; of one that is given twice the first."""
+    try:
+        found = parse_qs(text.decode("ascii"), errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise Refusal(400, "the fields cannot be read") from None
+    return {name: values[0] for name, values in found.items()}

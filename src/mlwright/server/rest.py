@@ -1,0 +1,206 @@
+"""Operations over HTTP: what is asked is read from path, query and body, and done in a thread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.responses import Response
+
+from mlwright.kernel.digest import digest_of
+from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.server.answered import Answer, once
+from mlwright.server.call import Call
+from mlwright.server.operations import MSGPACK, PREFIX, Operation
+from mlwright.server.problems import Refusal
+from mlwright.server.routes import Route
+from mlwright.server.streams import stream
+
+_MOST_IN_QUERY = 1000
+_PLACE = re.compile(r"(?P<why>.*) - at `(?:key in )?\$\.?(?P<place>.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
+_TAG_LETTERS = 32
+
+
+def routes_of(operations: Iterable[Operation[..., Any]]) -> list[Route]:
+    """The routes at which operations are answered."""
+    return [
+        Route(each.method, PREFIX + each.path, partial(_answer, each), each.permission) for each in operations
+    ]
+
+
+async def _answer(operation: Operation[..., Any], call: Call) -> Response:
+    asked = await _asked(operation, call)
+    if operation.streams:
+        return stream(call, operation, asked)
+    return await call.tracker.threads.run(_done, operation, call.tracker.project, asked, call.headers)
+
+
+def _done(
+    operation: Operation[..., Any], project: Any, asked: dict[str, Any], headers: dict[bytes, bytes]
+) -> Response:
+    """Do it, and write the answer, all in one thread."""
+    packed = headers.get(b"accept") == MSGPACK.encode()
+
+    def do() -> Answer:
+        answer = project.perform(operation, **asked)
+        body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+        made = operation.location.format_map(_Fields(answer))
+        return Answer(operation.status, PREFIX + made if made else "", body)
+
+    key = headers.get(b"idempotency-key") if operation.method == "POST" else None
+    if key is None:
+        answer = do()
+    elif operation.secret:
+        raise Invalid("an answer with a secret is not kept", where="idempotency-key", hint="leave it out")
+    else:
+        request = encoded([operation.name, packed, asked])
+        answer = once(project.rooms.database, key.decode("latin-1"), request, do)
+    body = answer.body
+    told = {"cache-control": "no-cache", "vary": "accept"}
+    if answer.location:
+        told["location"] = answer.location
+    if operation.method == "GET":
+        told["etag"] = tag = f'"{digest_of(body)[:_TAG_LETTERS]}"'
+        if tag in _tags(headers.get(b"if-none-match", b"")):
+            return Response(None, 304, told)
+    return Response(body, answer.status, told, MSGPACK if packed else "application/json")
+
+
+def encoded(value: Any) -> bytes:
+    """A value as JSON, as the command line writes it too."""
+    return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: a path is its text, an error what it would say."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, MlwrightError):
+        return {"message": value.message, "where": value.where, "hint": value.hint}
+    raise TypeError(f"{type(value).__name__} cannot be told in JSON")
+
+
+class _Fields(dict[str, str]):
+    """The fields of an answer by name."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def __missing__(self, name: str) -> str:
+        return str(getattr(self._answer, name))
+
+
+def _tags(header: bytes) -> list[str]:
+    return [each.strip().removeprefix("W/") for each in header.decode("latin-1").split(",")]
+
+
+async def _asked(operation: Operation[..., Any], call: Call) -> dict[str, Any]:
+    """The arguments of an operation as a request tells them.
+
+    Raises:
+        Invalid: one is missing, unknown or wrong; it is named.
+        Refusal: the body is no JSON.
+    """
+    found = converted(dict(call.names), operation.in_path, strict=False)
+    if not operation.has_body:
+        return found | converted(_query(call.query, operation.lists), operation.beside, strict=False)
+    if call.query:
+        raise Invalid("this is asked in the body, and the query must be empty", where="query")
+    return found | converted(await _body(call), operation.beside, strict=True)
+
+
+async def _body(call: Call) -> Any:
+    body = await call.body()
+    kind = call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    # Anything else a page of another site may send unasked.
+    if kind != b"application/json" and (body or kind):
+        raise Refusal(415, "the body must be application/json", hint="content-type: application/json")
+    try:
+        return msgspec.json.decode(body) if body else {}
+    except RecursionError:
+        raise Refusal(400, "the body is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise Refusal(400, f"the body is not valid JSON: {error}") from None
+
+
+def pairs_of(query: bytes) -> list[tuple[str, str]]:
+    """Names and values of a query.
+
+    Raises:
+        Refusal: it is none.
+    """
+    try:
+        return parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_IN_QUERY
+        )
+    except UnicodeDecodeError:
+        raise Refusal(400, "the query is not UTF-8, percent-encoded") from None
+    except ValueError:
+        raise Refusal(400, f"the query has more than {_MOST_IN_QUERY:,} fields") from None
+
+
+def _query(query: bytes, lists: frozenset[str]) -> dict[str, Any]:
+    """The fields of a query; a list has its name once for each item."""
+    found: dict[str, Any] = {}
+    for name, value in pairs_of(query):
+        if name in lists:
+            found.setdefault(name, []).append(value)
+        elif name in found:
+            raise Invalid(f"`{name}` is given twice", where=name)
+        else:
+            found[name] = value
+    return found
+
+
+def converted(value: Any, kind: type[msgspec.Struct], *, strict: bool) -> dict[str, Any]:
+    """Values as the arguments of a function; what was not told is left out.
+
+    Args:
+        value: by name.
+        kind: what they must be.
+        strict: numbers are no texts.
+
+    Raises:
+        Invalid: one is missing, unknown or wrong; it is named.
+    """
+    try:
+        _refuse_nul(value)
+        made = msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _named(error) from None
+    except RecursionError:
+        raise Refusal(400, "the request is nested too deeply") from None
+    return {name: getattr(made, name) for name in value}
+
+
+def _named(error: msgspec.ValidationError) -> Invalid:
+    """A mismatch, by the name of what is wrong."""
+    text = str(error)
+    if found := _UNKNOWN.match(text):
+        return Invalid(f"there is no `{found['name']}` to be asked", where=found["name"])
+    if found := _MISSING.match(text):
+        return Invalid(f"`{found['name']}` is missing", where=found["name"])
+    if found := _PLACE.fullmatch(text):
+        return Invalid(f"`{found['place']}` is wrong: {found['why']}", where=found["place"])
+    return Invalid(f"the request is wrong: {text}")
+
+
+def _refuse_nul(value: Any) -> None:
+    """Refuse the one letter that no name, filter or text here may have."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise Invalid("a text has a NUL in it, which nothing here may have")
+    elif isinstance(value, dict):
+        for each in (*value, *value.values()):
+            _refuse_nul(each)
+    elif isinstance(value, list):
+        for each in value:
+            _refuse_nul(each)

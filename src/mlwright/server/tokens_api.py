@@ -1,0 +1,130 @@
+"""Doors: the operations on tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlwright.kernel.clock import iso, now_us, parse_duration
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.events import actor
+from mlwright.kernel.ids import short
+from mlwright.kernel.pages import Page
+from mlwright.kernel.plan import Change, Plan
+from mlwright.server import tokens
+from mlwright.server.operations import operation
+from mlwright.server.permissions import Permission, Role
+from mlwright.server.tokens import Issued, Token, TokenKind, check_name, living, meant
+
+if TYPE_CHECKING:
+    from mlwright.app import Project
+
+_LONGEST_US = 100 * 365 * 86_400_000_000
+
+
+@operation("GET", "/tokens", Permission.ADMIN)
+def list_tokens(project: Project, *, every: bool = False) -> Page[Token]:
+    """The tokens, sessions and links that are in use, oldest first; never their secrets.
+
+    Args:
+        every: also those that have expired or were taken back; of sessions and links those of this week.
+    """
+    found = tokens.tokens if every else living
+    return Page(found(project.rooms.database))
+
+
+@operation("POST", "/tokens", Permission.ADMIN, status=201, secret=True)
+def create_token(project: Project, *, name: str, role: Role, expires: str | None = None) -> Issued:
+    """Make a token. Its secret is in this answer only.
+
+    Args:
+        name: who will act by it, as events tell.
+        role: `viewer` reads, `contributor` writes, `deployer` deploys, `admin` does everything.
+        expires: when it ends: `12h`, `30d`; without, it has no end.
+
+    Raises:
+        Invalid: the name or the length of time cannot be one.
+        Conflict: a token that is in use has the name.
+    """
+    end = end_after(expires)
+    with project.rooms.database.transaction() as tx:
+        return tokens.issue(tx, TokenKind.TOKEN, name, role, end)
+
+
+@operation("POST", "/tokens/links", Permission.ADMIN, status=201, secret=True)
+def create_link(project: Project, *, role: Role = Role.ADMIN) -> Issued:
+    """Make a link that lets a browser in, once, within 10 minutes: `/login?key=` and the secret.
+
+    Args:
+        role: of the session, which has the name of who asks.
+    """
+    with project.rooms.database.transaction() as tx:
+        return tokens.issue_link(tx, actor(), role)
+
+
+@operation("DELETE", "/tokens/{token}", Permission.ADMIN)
+def revoke_token(project: Project, token: str) -> list[Token]:
+    """Take back a token, a session or a link, and the sessions that were begun with it, at once.
+
+    Args:
+        token: its id, the beginning of it; or a name: all that goes by it.
+
+    Returns:
+        What was taken back.
+
+    Raises:
+        NotFound: nothing that is in use is called so.
+        Invalid: the beginning of several ids.
+    """
+    with project.rooms.database.transaction() as tx:
+        return tokens.revoke(tx, token)
+
+
+OPERATIONS = (list_tokens, create_token, create_link, revoke_token)
+"""All of them."""
+
+
+def end_after(expires: str | None) -> int | None:
+    """When a token ends that is made now.
+
+    Raises:
+        Invalid: it is no length of time, or none that ends.
+    """
+    if expires is None:
+        return None
+    length_us = parse_duration(expires)
+    if not 0 < length_us <= _LONGEST_US:
+        raise Invalid(f"a token cannot end after {expires}", where="expires", hint="write 12h, 30d, 52w")
+    return now_us() + length_us
+
+
+def plan_create(known: list[Token], name: str, role: Role, expires: str | None) -> Plan:
+    """What `create_token` will do.
+
+    Raises:
+        Invalid, Conflict: as it does.
+    """
+    check_name(name)
+    tokens.refuse_taken(name, (each.name for each in known if each.kind is TokenKind.TOKEN))
+    end_us = end_after(expires)
+    until = "without an end" if end_us is None else f"until {iso(end_us)}"
+    return Plan(f"make the token {name}", (Change("add", f"token {name}", f"{role}, {until}"),))
+
+
+def plan_link() -> Plan:
+    """What `create_link` will do."""
+    return Plan(
+        "make a link that lets a browser in", (Change("add", f"link of {actor()}", "for 10 minutes"),)
+    )
+
+
+def plan_revoke(known: list[Token], reference: str) -> Plan:
+    """What `revoke_token` will do.
+
+    Raises:
+        NotFound, Invalid: as it does.
+    """
+    changes = tuple(
+        Change("remove", f"{each.kind} {short(each.id)}", f"{each.name}, {each.role}")
+        for each in meant(reference, known)
+    )
+    return Plan(f"take back {reference}", changes)

@@ -1,0 +1,273 @@
+"""Doors: the operations on runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from mlwright.kernel.pages import Page
+from mlwright.server.operations import operation
+from mlwright.server.permissions import Permission
+from mlwright.tracking import Metric, Run, RunFilter, data_of
+from mlwright.workflow.attempts import Attempt
+from mlwright.workflow.compare import RunComparison
+from mlwright.workflow.detail import RunDetail
+from mlwright.workflow.profile import Profile
+from mlwright.workflow.run_graph import RunGraph
+from mlwright.workflow.why import Explanation
+
+if TYPE_CHECKING:
+    from mlwright.app import Project
+
+Limit = Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class ListedRun(Struct, frozen=True):
+    """A run, and the last values of what was reported of it.
+
+    Args:
+        parameters: as texts.
+    """
+
+    run: Run
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+
+
+class Printed(Struct, frozen=True):
+    """What an attempt has printed."""
+
+    attempt: Attempt
+    text: str
+
+
+@operation("GET", "/runs", Permission.READ)
+def list_runs(
+    project: Project,
+    *,
+    pipeline: str | None = None,
+    state: str | None = None,
+    kind: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    params: tuple[str, ...] = (),
+    metrics: tuple[str, ...] = (),
+    filter: str = "",  # noqa: A002  # the word of the command line
+    order_by: tuple[str, ...] = (),
+    sort: str = "created",
+    reverse: bool = False,
+    limit: Limit = 20,
+    token: str = "",
+) -> Page[ListedRun]:
+    """The runs that fit all that is asked for, by default the newest, a page of them.
+
+    Args:
+        pipeline: only of this pipeline, script or notebook.
+        state: only in this state.
+        kind: `pipeline`, `script`, `notebook`, `comparison` or `reported`.
+        since: none that began before: `2h` (ago), `2026-11-20`, `2026-11-20T15:30`.
+        until: none that began then or later.
+        params: what parameters were: `trees=200`.
+        metrics: what the last values of metrics were: `auc>0.9`.
+        filter: what must hold: `metrics.auc > 0.9 and tags.team = 'a'`.
+        order_by: in which order: `metrics.auc desc`.
+        sort: `created`, `took` or `metric:NAME`, most first.
+        reverse: least first.
+        limit: at most so many on a page.
+        token: of the page before; empty for the first.
+
+    Raises:
+        Invalid: a word of it cannot be understood, or the token belongs to another search.
+    """
+    wanted = RunFilter(
+        pipeline=pipeline,
+        state=state,
+        kind=kind,
+        since=since,
+        until=until,
+        params=params,
+        metrics=metrics,
+        filter=filter,
+        order_by=order_by,
+        sort=sort,
+        reverse=reverse,
+        limit=limit,
+        token=token,
+    )
+    page = project.runs.page(wanted)
+    told = data_of(project.rooms.database, [run.id for run in page.found], inputs=False)
+    listed = [
+        ListedRun(run, told[run.id].params, {each.name: each.value for each in told[run.id].metrics})
+        for run in page.found
+    ]
+    return Page(listed, page.token)
+
+
+@operation("GET", "/runs/{run}", Permission.READ)
+def show_run(project: Project, run: str) -> RunDetail:
+    """Everything that is known of a run.
+
+    Args:
+        run: its id, the beginning of it, or `latest`.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    from mlwright.workflow.detail import run_detail
+
+    detail = run_detail(project.rooms, run)
+    labels = {role: project.lineage.label(end) for role, end in detail.made_with.items()}
+    return replace(detail, labels=labels)
+
+
+@operation("GET", "/runs/{run}/metrics", Permission.READ)
+def last_metrics(project: Project, run: str) -> list[Metric]:
+    """The last value of each metric of a run.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    return project.runs.metrics(project.runs.get(run).id)
+
+
+@operation("GET", "/runs/{run}/metrics/{name:path}", Permission.READ)
+def metric_points(
+    project: Project, run: str, name: str, *, points: Annotated[int, Meta(ge=3, le=100_000)] = 1000
+) -> list[Metric]:
+    """How a metric of a run went; of a long one the extremes of each stretch, and the last point.
+
+    Args:
+        run: which.
+        name: of the metric.
+        points: at most so many.
+
+    Raises:
+        NotFound: there is no such run, or it has no such metric.
+    """
+    return [Metric(*each) for each in project.runs.sample(project.runs.get(run).id, name, points)]
+
+
+@operation("GET", "/runs/{then}/diff/{now}", Permission.READ)
+def diff_runs(project: Project, then: str, now: str, *, with_diff: bool = False) -> RunComparison:
+    """What differs between two runs: code, data, parameters, environment, machine, metrics, outputs.
+
+    Args:
+        then: the first run.
+        now: the second.
+        with_diff: also how the code differs, line by line.
+
+    Raises:
+        NotFound: one of them is not there.
+    """
+    from mlwright.workflow.compare import compare_runs
+
+    return compare_runs(project.rooms, then, now, with_diff=with_diff)
+
+
+@operation("GET", "/runs/{run}/graph", Permission.READ)
+def graph_of_run(project: Project, run: str) -> RunGraph:
+    """The graph of a run as far as it has come: what each step took of which, and where each stands.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    from mlwright.workflow.run_graph import run_graph
+
+    return run_graph(project.rooms, run)
+
+
+@operation("GET", "/runs/{run}/profile", Permission.READ)
+def profile_run(project: Project, run: str) -> Profile:
+    """Where the time of a run went: what took longest, how busy the workers were, what would help.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    from mlwright.workflow.profile import profile
+
+    return profile(project.rooms, run)
+
+
+@operation("GET", "/runs/{run}/why/{step:path}", Permission.READ)
+def why_step(project: Project, run: str, step: str) -> Explanation:
+    """Why a step of a run ran or was reused: what differs from the closest earlier success.
+
+    Args:
+        run: which.
+        step: its name; of a mapped one also one element: `fit[3]`.
+
+    Raises:
+        NotFound: there is no such run or step.
+    """
+    from mlwright.workflow.why import why
+
+    return why(project.rooms, run, step)
+
+
+@operation("GET", "/runs/{run}/logs", Permission.READ)
+def logs_of(project: Project, run: str, *, step: str | None = None) -> list[Printed]:
+    """What the steps of a run have printed, so far.
+
+    Args:
+        run: which.
+        step: only of this one; of a mapped one also one element: `fit[3]`.
+
+    Raises:
+        NotFound: there is no such run or step.
+    """
+    from mlwright.workflow.detail import logs
+
+    return [Printed(attempt, text) for attempt, text in logs(project.rooms, run, step)]
+
+
+@operation("GET", "/runs/{run}/logs/follow", Permission.READ)
+def follow_logs(
+    project: Project, run: str, *, step: str | None = None, pause: Callable[[float], object] = time.sleep
+) -> Iterator[Printed]:
+    """The lines that the steps of a run print, as they come, until the run has ended.
+
+    Args:
+        run: which.
+        step: only of this one; of a mapped one also one element: `fit[3]`.
+
+    Raises:
+        NotFound: there is no such run or step.
+    """
+    from mlwright.workflow.follow import follow
+
+    for attempt, line in follow(project.rooms, run, step, pause):
+        yield Printed(attempt, line)
+
+
+@operation("POST", "/runs/{run}/cancel", Permission.WRITE)
+def cancel_run(project: Project, run: str) -> Run:
+    """Ask for the end of a run that is running: its steps are stopped, and it can be resumed.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it has ended.
+        Invalid: it was reported from outside.
+    """
+    from mlwright.workflow.cancel import cancel
+
+    return cancel(project.rooms, run, within_s=None)
+
+
+OPERATIONS = (
+    list_runs,
+    show_run,
+    last_metrics,
+    metric_points,
+    diff_runs,
+    graph_of_run,
+    profile_run,
+    why_step,
+    logs_of,
+    follow_logs,
+    cancel_run,
+)
+"""All of them."""
