@@ -15,9 +15,7 @@ from mlwright.kernel.dialect import placed
 from mlwright.kernel.postgres_connection import PostgresConnection
 from mlwright.kernel.postgres_place import parse_place
 from mlwright.kernel.sqlite import SqliteDatabase
-from tests.postgres import Postgres, postgres
-
-__all__ = ["postgres"]
+from tests.postgres import Postgres
 
 HOUSE = Path(mlwright.__file__).parent
 FILES = sorted(HOUSE.glob("*/queries.sql"))

@@ -12,9 +12,7 @@ from mlwright.kernel.settings import find_project
 from mlwright.workspace import Workspace, open_workspace
 from mlwright.workspace.layout import keep_in_folder
 from tests.processes import run_python
-from tests.s3 import KEY, SECRET, Place, s3, s3_server
-
-__all__ = ["s3", "s3_server"]
+from tests.s3 import KEY, SECRET, Place
 
 
 def project(folder: Path, objects: str = "") -> Path:

@@ -16,11 +16,8 @@ from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.workspace import Workspace, open_workspace
 from mlwright.workspace.restore import plan_restore, restore
 from tests.happened import happened
-from tests.postgres import Postgres, postgres
+from tests.postgres import Postgres
 from tests.processes import run_python
-
-__all__ = ["postgres"]
-
 
 RESTORE_AND_DIE = """
 import os, signal, sys
