@@ -13,10 +13,10 @@ from mlwright.kernel.progress import Progress
 from mlwright.storage import Places
 from mlwright.versioning.imports import add_from
 from tests.conftest import PYPROJECT, mlwright, write
-from tests.s3 import SECRET, Place, s3, s3_server
+from tests.s3 import SECRET, Place
 from tests.storage.test_fetch import Web, web
 
-__all__ = ["s3", "s3_server", "web"]
+__all__ = ["web"]
 
 TABLE = b"id,age\n1,40\n2,50\n"
 

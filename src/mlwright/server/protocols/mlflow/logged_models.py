@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta
 
@@ -36,6 +36,7 @@ _MOST_PER_PAGE = 1000
 _FEW = 100
 _MOST_DATASETS = 100
 
+T = TypeVar("T")
 Status = Literal[
     "LOGGED_MODEL_STATUS_UNSPECIFIED",
     "LOGGED_MODEL_PENDING",
@@ -206,13 +207,7 @@ async def _finalize(call: Call) -> Any:
     if status is None:
         raise missing_value("status")
     state = STATES[status] if isinstance(status, str) else list(STATES.values())[status]
-    logged, identity = call.tracker.logged_models, call.names["model"]
-
-    def finalize(tx: Transaction) -> LoggedModel:
-        _one(tx, logged, identity)
-        return logged.finish(tx, identity, state)
-
-    return {"model": model(await call.write(finalize))}
+    return {"model": model(await _change(call, lambda tx, logged, it: logged.finish(tx, it.id, state)))}
 
 
 async def _delete(call: Call) -> Any:
@@ -226,8 +221,7 @@ async def _log_params(call: Call) -> Any:
     """Give a logged model parameters, which never change."""
     asked = await message(call, _Params)
     params = dict(limits.pairs(asked.params, "params"))
-    logged, identity = call.tracker.logged_models, call.names["model"]
-    await call.write(lambda tx: logged.log_params(tx, _one(tx, logged, identity).id, params))
+    await _change(call, lambda tx, logged, it: logged.log_params(tx, it.id, params))
     return EMPTY
 
 
@@ -235,16 +229,20 @@ async def _set_tags(call: Call) -> Any:
     """Give a logged model tags."""
     asked = await message(call, _Tags)
     tags = dict(limits.pairs(asked.tags, "tags"))
-    logged, identity = call.tracker.logged_models, call.names["model"]
-    await call.write(lambda tx: logged.set_tags(tx, _one(tx, logged, identity).id, tags))
+    await _change(call, lambda tx, logged, it: logged.set_tags(tx, it.id, tags))
     return EMPTY
 
 
 async def _delete_tag(call: Call) -> Any:
     """Take a tag from a logged model."""
-    logged, identity, key = call.tracker.logged_models, call.names["model"], call.names["key"]
-    await call.write(lambda tx: logged.remove_tag(tx, _one(tx, logged, identity).id, key))
+    await _change(call, lambda tx, logged, it: logged.remove_tag(tx, it.id, call.names["key"]))
     return EMPTY
+
+
+async def _change(call: Call, change: Callable[[Transaction, LoggedModels, LoggedModel], T]) -> T:
+    """Change the logged model that a request names, which must be there, in one transaction."""
+    logged, identity = call.tracker.logged_models, call.names["model"]
+    return await call.write(lambda tx: change(tx, logged, _one(tx, logged, identity)))
 
 
 async def _search(call: Call) -> Any:
