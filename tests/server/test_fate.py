@@ -8,21 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from mlwright.kernel.database import Transaction, all_migrations
+from mlwright.app import Project
+from mlwright.kernel.database import Transaction
 from mlwright.kernel.errors import FateUnknown
-from mlwright.kernel.ids import new_id
-from mlwright.kernel.settings import ProjectFolder, Settings
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.server.app import App
-from mlwright.storage.memory import MemoryObjects
-from mlwright.workflow import open_rooms
-from mlwright.workspace import Workspace
+from mlwright.server.identity import Admission
+from mlwright.server.tokens import digest_of_secret, new_secret
+from tests.conftest import PYPROJECT, write
 from tests.mlflow import run_client
 from tests.processes import until
-from tests.storage.conftest import over
 
 BEGIN = """
 import json
@@ -39,24 +38,10 @@ print(json.dumps(told | {"runs": [run.info.run_name for run in client.search_run
 """
 
 
-class Losing(SqliteDatabase):
-    """A database that commits what clients report, and then loses the answer."""
-
-    losing = False
-
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        with super().transaction() as tx:
-            yield tx
-        if self.losing:
-            raise FateUnknown("the answer is lost", hint="look whether it is there")
-
-
 @contextmanager
-def answered(database: SqliteDatabase, folder: Path, paths: list[str]) -> Iterator[str]:
-    """A server on a database; yields its address, and notes the path of each request."""
-    workspace = Workspace(new_id(), database, over(MemoryObjects(), database), folder / "local")
-    app = App(open_rooms(ProjectFolder(folder, "small", Settings()), workspace))
+def answered(project: Project, paths: list[str]) -> Iterator[str]:
+    """A server on a project; yields its address, and notes the path of each request."""
+    app = App(project, Admission("owner", digest_of_secret(new_secret()), False, True, "mlwright_fate"))
 
     async def noted(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -74,14 +59,23 @@ def answered(database: SqliteDatabase, folder: Path, paths: list[str]) -> Iterat
         thread.join(30)
 
 
-def test_a_run_whose_fate_is_unknown_is_not_begun_twice(tmp_path: Path) -> None:
+def test_a_run_whose_fate_is_unknown_is_not_begun_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """MLflow's client asks once, and its user is told to look whether the run is there."""
-    database, paths = Losing(tmp_path / "records.db"), list[str]()
-    database.migrate(all_migrations())
+    committed, paths = SqliteDatabase.transaction, list[str]()
 
-    with answered(database, tmp_path, paths) as url:
-        database.losing = True
+    @contextmanager
+    def transaction(database: SqliteDatabase) -> Iterator[Transaction]:
+        with committed(database) as tx:
+            yield tx
+        raise FateUnknown("the answer is lost", hint="look whether it is there")
+
+    root = write(tmp_path / "small", {"pyproject.toml": PYPROJECT})
+    with Project.open(root) as project, answered(project, paths) as url:
+        monkeypatch.setattr(SqliteDatabase, "transaction", transaction)
         done = run_client(BEGIN, url, tmp_path)
+        monkeypatch.undo()
 
     assert done.returncode == 0, done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
