@@ -549,6 +549,7 @@ _MEANINGS = {
     "alias.removed": "An alias was taken away.",
     "card.changed": "Somebody wrote the card of a model.",
     "dataset.added": "A dataset has a new version.",
+    "dataset.pushed": "A version of a dataset was sent to a remote.",
     "dataset.removed": "A version of a dataset was taken away.",
     "link.created": "A link was made that lets a browser in once.",
     "link.revoked": "Such a link was taken back before it was used.",
@@ -557,11 +558,28 @@ _MEANINGS = {
     "token.created": "A token was made.",
     "token.revoked": "A token was taken back.",
     "model.added": "A model has a new version.",
+    "experiment.created": "A client, or the first run of a pipeline, made an experiment.",
+    "experiment.deleted": "A client deleted an experiment with its runs.",
+    "experiment.renamed": "A client gave an experiment another name.",
+    "experiment.restored": "A client, or a run, brought a deleted experiment back with its runs.",
+    "experiment.tagged": "A client gave an experiment a tag, or another value to one that it has.",
+    "experiment.untagged": "A client took a tag from an experiment.",
+    "file.removed": "A client deleted a file that it had stored with a run or a logged model.",
+    "file.replaced": "A client stored another file in the place of one.",
+    "logged-model.deleted": "A client deleted a logged model.",
+    "logged-model.finished": "A client said that the files of a logged model are complete, or never will be.",
+    "logged-model.reported": "A client told of a model that a run of its own makes.",
+    "model.described": "A client said what a registered model is.",
+    "model.tagged": "A client gave a registered model a tag, or another value to one that it has.",
+    "model.untagged": "A client took a tag from a registered model.",
     "model.registered": "A client registered a model's name, before any version of it.",
     "model.removed": "A version of a model was taken away.",
     "model.renamed": "A client gave a model another name.",
     "model.unregistered": "A client took a model's name away, with all its versions.",
-    "run.started": "A run began; it is recorded as running.",
+    "run.started": "A run began, or its client said that it goes on; it is recorded as running.",
+    "run.deleted": "A client deleted a run; it can be restored.",
+    "run.renamed": "A client gave a run another name.",
+    "run.restored": "A client brought a deleted run back.",
     "run.succeeded": "A run ended: every step succeeded, was reused or checked.",
     "run.failed": "A run ended: a step failed, a gate was closed, or the engine could not go on.",
     "run.cancel-asked": "Somebody asked for the end of a run that another process executes.",
@@ -570,21 +588,25 @@ _MEANINGS = {
     "run.reported": "A client told of a run that it executes itself.",
     "run.scheduled": "A client said that its run waits to be executed.",
     "run.imported": "A run that was made in another workspace was taken over from a bundle.",
+    "version.described": "A client said what a version of a model is.",
+    "version.staged": "A client moved a version of a model to another stage.",
+    "version.tagged": "A client gave a version of a model a tag, or another value to one that it has.",
+    "version.untagged": "A client took a tag from a version of a model.",
+    "workspace.collected": "What nothing names any more was taken away.",
     "workspace.backed-up": "A backup was finished.",
     "workspace.restored": "The workspace was restored from a backup: what follows happened after it.",
 }
 """A verb without a sentence here stops the script: whoever adds one says what it means."""
 _SUBJECTS = {
-    "run.end": "run",
-    "End('run', run)": "run",
-    "made.end": "version",
-    "version.end": "version",
-    "target.end": "version",
-    "it": "workspace",
-    "End('token', token.id)": "token",
-    "_end(name)": "model",
-    "_end(new)": "model",
+    "link": "token",
+    "session": "token",
+    "alias": "version",
+    "card": "version",
+    "dataset": "version",
+    "model.added": "version",
+    "model.removed": "version",
 }
+"""What an event happened to, by its verb or the noun of that, where it is not that noun."""
 
 
 def events() -> list[Verb]:
@@ -599,9 +621,10 @@ def events() -> list[Verb]:
 
 
 def _events(call: ast.Call, path: Path) -> Iterator[Verb]:
-    subject = _SUBJECTS[ast.unparse(call.args[2])]
     detail = tuple(keyword.arg or "" for keyword in call.keywords)
     for verb in _verbs(call.args[1]):
+        noun = verb.partition(".")[0]
+        subject = _SUBJECTS.get(verb) or _SUBJECTS.get(noun) or noun.replace("-", "_")
         yield Verb(verb, subject, detail, path.relative_to(SOURCE).as_posix())
 
 
@@ -635,8 +658,13 @@ def events_page() -> str:
         [
             "# Events",
             "An event is a row of the table [`event`](tables.md#event), written in the transaction of the"
-            " change it tells of: verb, subject, who acted, when, and a detail in JSON. `mlwright events` and"
-            " `Project.events` read them, oldest first.",
+            " change it tells of: verb, subject, who acted, when, and a detail in JSON. Of what was there,"
+            " the detail has `before` and `after`; of a text over 1,000 letters it has the beginning."
+            " `mlwright events` and `Project.events` read them. Each has a digest over itself and the event"
+            " before it, which `mlwright events --verify` compares.",
+            "Points, parameters, tags and inputs of runs, and what stands with logged models, are records of"
+            " their own, and no events; neither is what changes files of the project (as `environments add`),"
+            " of this machine (as `environments sync`) or elsewhere (as `runs export`) alone.",
             _table(["verb", "meaning", "subject", "detail", "recorded in"], rows),
         ]
     )

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from mlwright.kernel.events import Event, history
+from msgspec.structs import replace
+
+from mlwright.kernel import chain
+from mlwright.kernel.chain import Chain
+from mlwright.kernel.edges import End
+from mlwright.kernel.errors import MlwrightError, NotFound
+from mlwright.kernel.events import Event
+from mlwright.kernel.history import EventFilter, follow, history, newest_id
+from mlwright.kernel.pages import Page
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.kernel.words import printable
 from mlwright.server.operations import Operation
 from mlwright.versioning import Lineage
 from mlwright.workflow import Rooms
@@ -17,6 +27,7 @@ from mlwright.workspace.backup import Manifest
 from mlwright.workspace.summary import Summary
 from mlwright.workspace.verify import Verified
 
+_ALL = EventFilter()
 T = TypeVar("T")
 
 
@@ -88,6 +99,63 @@ class OpenWorkspace:
         """
         return collect(self.rooms, progress)
 
-    def events(self, *, after: int | None = None, limit: int = 100) -> list[Event]:
-        """The newest `limit` events, or the next ones after the id `after`; oldest first."""
-        return history(self.rooms.database, after=after, limit=limit)
+    def events(self, wanted: EventFilter = _ALL, *, subject: str = "") -> Page[Event]:
+        """What happened; by default the newest 100 events, newest first.
+
+        Args:
+            wanted: which events.
+            subject: what they happened to, as lineage takes it, or `KIND:ID`; empty for anything.
+
+        Raises:
+            Invalid: a word of the filter cannot be understood.
+            NotFound: nothing is named so.
+        """
+        return history(self.rooms.database, self._about(wanted, subject))
+
+    def follow_events(
+        self, pause: Callable[[], object], wanted: EventFilter = _ALL, *, subject: str = ""
+    ) -> Iterator[Event]:
+        """Events as they come, oldest first, without an end.
+
+        Args:
+            pause: is called when there is nothing new; whatever it raises ends this.
+            wanted: which events; first those after its `after`, or its `limit` newest.
+            subject: as for `events`.
+
+        Raises:
+            Invalid, NotFound: as `events`.
+        """
+        wanted, after = self._about(wanted, subject), wanted.after
+        if after is None:
+            after = newest_id(self.rooms.database)
+            yield from reversed(history(self.rooms.database, wanted, up_to=after).found)
+        yield from follow(self.rooms.database, after, pause, wanted)
+
+    def verify_events(self, head: str = "") -> Chain:
+        """Whether the events are those that were recorded.
+
+        Args:
+            head: a digest that was told earlier: all events up to it must still be there.
+
+        Raises:
+            Invalid: `head` is no digest.
+        """
+        return chain.verify(self.rooms.database, head)
+
+    def named(self, end: End) -> str:
+        """How a thing is named to people, also one that is gone."""
+        try:
+            return self.lineage.label(end)
+        except (MlwrightError, LookupError, ValueError):
+            return printable(f"{end.kind} {end.id}")
+
+    def _about(self, wanted: EventFilter, subject: str) -> EventFilter:
+        if not subject:
+            return wanted
+        try:
+            return replace(wanted, subject=self.lineage.find(subject))
+        except NotFound:
+            kind, colon, identity = subject.partition(":")  # what is gone is in no room, and its events are
+            if not colon:
+                raise
+            return replace(wanted, subject=End(kind, identity))

@@ -124,6 +124,13 @@ def say_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2))
 
 
+def say_json_line(value: Any) -> None:
+    """Print a value of ours as one line of JSON: one of many that come one after the other."""
+    import msgspec
+
+    click.echo(msgspec.json.encode(value, enc_hook=_plain))
+
+
 def _plain(value: Any) -> Any:
     """What JSON has no word for: a path is its text, an error what it would say."""
     if isinstance(value, Path):

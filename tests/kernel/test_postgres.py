@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 
+from mlwright.kernel.chain import verify
 from mlwright.kernel.database import Database, Transaction, all_migrations
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Busy, Cancelled, Conflict, DiskFull, FateUnknown, Invalid, Unavailable
@@ -158,6 +159,7 @@ def test_restarts_of_the_server_lose_and_double_nothing(
         mine = [int(row["subject_id"]) for row in rows if row["verb"] == str(writer)]
         assert mine == list(range(acknowledged[writer]))
     assert max(row["token"] for row in database.read("SELECT token FROM lease")) == len(rows)
+    assert (verify(database).covered, verify(database).fault) == (len(rows), "")
 
 
 def test_a_transaction_that_is_cut_off_goes_on(database: PostgresDatabase) -> None:
@@ -177,6 +179,23 @@ def test_a_transaction_that_is_cut_off_goes_on(database: PostgresDatabase) -> No
     assert verbs(database) == ["before", "one"]
     assert database.read("SELECT token FROM lease") == [{"token": token}]
     assert database.read("SELECT name FROM project ORDER BY name") == [{"name": "a"}, {"name": "b"}]
+
+
+def test_an_event_that_is_recorded_again_goes_on_from_what_others_recorded(
+    database: PostgresDatabase,
+) -> None:
+    """Others may record something before a transaction that was cut off is done again: the chain fits."""
+    other = open_database(database.place.url)
+
+    with database.transaction() as tx:
+        record(tx, "mine", End("test", "1"))
+        end_connections(database.place.url)
+        event(other, "theirs")
+        record(tx, "mine", End("test", "2"))
+
+    assert verbs(database) == ["theirs", "mine", "mine"]
+    assert (verify(database).covered, verify(database).fault) == (3, "")
+    other.close()
 
 
 def test_a_transaction_whose_ground_is_gone_is_given_up(database: PostgresDatabase) -> None:

@@ -23,8 +23,8 @@ CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
     "response_schema_conformance,negative_data_rejection,unsupported_method,allow_header_conformance"
 )
-"""All that say something of one answer, but for `positive_data_acceptance`: a schema cannot tell the grammars of
-references and filters, so that a text that fits it may still be refused."""
+"""All that say something of one answer, but for `positive_data_acceptance`: a schema cannot tell the grammars
+of references and filters, so that a text that fits it may still be refused."""
 NAMES = """
 [parameters]
 "path.run" = "latest"
@@ -87,7 +87,7 @@ def test_every_parameter_is_documented() -> None:
 def test_whatever_is_asked_the_answer_is_as_described(
     up: Up, tmp_path: Path, requests: int, named: bool
 ) -> None:
-    """Thousands of requests, by the document and against it, meet no 5xx and no answer that it does not tell."""
+    """Thousands of requests, by the document and against it, meet no 5xx and no answer that is not told."""
     known = NAMES if named else ""
     (tmp_path / "schemathesis.toml").write_text(known)
 

@@ -483,7 +483,7 @@ def test_every_answer_has_the_headers_of_a_shield(start: Start) -> None:
         headers = up.ask("GET", path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cross-origin-resource-policy"] == "same-origin"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         policy = headers["content-security-policy"]
         assert (
             "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy

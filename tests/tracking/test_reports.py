@@ -9,7 +9,6 @@ import pytest
 
 from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
-from mlwright.kernel.events import history
 from mlwright.kernel.ids import RunId
 from mlwright.tracking import (
     Input,
@@ -23,6 +22,7 @@ from mlwright.tracking import (
     data_of,
     tags_of,
 )
+from tests.happened import happened
 from tests.tracking.conftest import begin
 
 
@@ -52,7 +52,7 @@ def test_a_run_begins_elsewhere(database: Database, reports: Reports) -> None:
     assert (run.kind, run.state, run.name, run.title) == ("reported", RunState.RUNNING, "first", "first")
     assert (run.experiment_id, run.created_us, run.finished_us) == (0, 5, None)
     assert data_of(database, [run.id])[run.id] == RunData(tags={"source": "notebook"})
-    assert [event.verb for event in history(database)] == ["run.reported"]
+    assert [event.verb for event in happened(database)] == ["run.reported"]
 
 
 def test_tags_are_told_without_all_else(database: Database) -> None:

@@ -24,12 +24,12 @@ from hypothesis.stateful import (
 from mlwright.kernel import leases
 from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
-from mlwright.kernel.events import history
 from mlwright.kernel.ids import RunId
 from mlwright.kernel.settings import find_project
 from mlwright.tracking import Run, Runs, RunState
 from mlwright.tracking.runs import MOVES
 from mlwright.workspace import open_workspace
+from tests.happened import happened
 from tests.tracking.conftest import begin
 
 TERMINAL = sorted(MOVES[RunState.RUNNING])
@@ -69,7 +69,7 @@ def test_ending_frees_the_lease_and_is_an_event(state: RunState, database: Datab
         runs.finish(tx, run, state, lease)
 
     assert leases.owner(database, f"run {run.id}") is None
-    assert [event.verb for event in history(database)] == ["run.started", f"run.{state}"]
+    assert [event.verb for event in happened(database)] == ["run.started", f"run.{state}"]
     ended = runs.get(run.id)
     assert ended.finished_us is not None
     assert ended.seconds == (ended.finished_us - ended.created_us) / 1e6
@@ -172,7 +172,7 @@ def test_a_killed_owner_leaves_a_lost_run(tmp_path: Path) -> None:
     assert "ended without a word" in lost.error["message"]
     assert "mlwright runs resume" in lost.error["hint"]
     assert leases.owner(workspace.database, f"run {identity}") is None
-    assert [event.verb for event in history(workspace.database)] == ["run.started", "run.lost"]
+    assert [event.verb for event in happened(workspace.database)] == ["run.started", "run.lost"]
     assert runs.list() == [lost]
     workspace.close()
 

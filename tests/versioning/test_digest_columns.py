@@ -21,6 +21,8 @@ BYTES = {"object", "tree"}
 NO_EDGE = {
     ("edge", "from_id"): "an edge is one",
     ("edge", "to_id"): "an edge is one",
+    ("event", "digest"): "the row's own name, made of what it tells and of the event before",
+    ("event", "detail"): "tells what was then, and keeps nothing",
     ("inline", "digest"): "the row holds the bytes itself",
     ("packed", "digest"): "says where bytes lie that edges and trees lead to",
     ("packed", "pack"): "says where bytes lie; collecting follows it from what edges lead to",

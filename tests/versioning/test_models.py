@@ -9,9 +9,9 @@ import pytest
 from mlwright.kernel import edges
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Corrupt, Invalid, NotFound
-from mlwright.kernel.events import history
 from mlwright.versioning import Datasets, Models, Version, artifact
 from mlwright.workspace import Workspace
+from tests.happened import happened
 from tests.versioning.conftest import SIGNATURE, digest, made
 
 RUN = End("run", "01RUN")
@@ -78,14 +78,14 @@ def test_registering_twice_is_registering_once(again: str, workspace: Workspace,
     register(workspace, models, "aa")
     register(workspace, models, "bb")
     known = {"aa": "diagnosis@1", "bb": "diagnosis@2"}[again]
-    events_before = history(workspace.database)
+    events_before = happened(workspace.database)
 
     version, told = register(workspace, models, again)
 
     assert (version.reference, told) == (known, f"{known} holds these bytes already")
     assert len(models.versions.named("diagnosis")) == 2
     assert len(edges.made_into(workspace.database, RUN)) == 2
-    assert history(workspace.database) == events_before
+    assert happened(workspace.database) == events_before
 
 
 def test_a_version_leads_to_its_run_signature_and_metrics(workspace: Workspace, models: Models) -> None:
@@ -105,7 +105,7 @@ def test_a_signature_that_is_none_registers_nothing(workspace: Workspace, models
         register(workspace, models, "aa", signature={"inputs": "age"})
 
     assert models.versions.newest() == []
-    assert history(workspace.database) == []
+    assert happened(workspace.database) == []
 
 
 def test_the_detail_names_what_is_behind_a_version(

@@ -11,13 +11,13 @@ from mlwright.kernel.database import Database
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
-from mlwright.kernel.events import history
 from mlwright.kernel.grammar import parse_filter
 from mlwright.versioning import Models, parse_reference, search
 from mlwright.versioning.filters import search_models, search_versions
 from mlwright.versioning.references import is_reported_alias, is_reported_name
 from mlwright.versioning.reported import Reported, ReportedVersion, ReportedVersions
 from mlwright.workspace import Workspace
+from tests.happened import happened
 from tests.versioning.conftest import digest, made
 
 
@@ -107,7 +107,7 @@ def test_an_alias_that_a_client_moves_keeps_its_history(
     moves = Models(database).versions.alias_moves("m")
 
     assert [(each.from_number, each.to_number) for each in moves] == [(2, None), (1, 2), (None, 1)]
-    verbs = [event.verb for event in history(database)]
+    verbs = [event.verb for event in happened(database)]
     assert verbs.count("alias.moved") == 2 and verbs.count("alias.removed") == 1
 
 

@@ -13,12 +13,13 @@ from mlwright.app import Project
 from mlwright.kernel import edges
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
-from mlwright.kernel.events import actor, history
+from mlwright.kernel.events import actor
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.plan import Change, Plan
 from mlwright.versioning import Datasets, Version
 from mlwright.workspace import Workspace
 from tests.conftest import mlwright
+from tests.happened import happened
 from tests.versioning.conftest import counted, digest, made
 
 
@@ -60,7 +61,7 @@ def test_what_nothing_refers_to_goes_with_its_edges(
     assert edges.made_from(workspace.database, patients[1].end) == []
     assert edges.made_into(workspace.database, End("tree", digest("bb"))) == []
     assert [found.version.number for found in datasets.search("bb", limit=9)] == []
-    event = history(workspace.database)[-1]
+    event = happened(workspace.database)[-1]
     assert (event.verb, event.subject) == ("dataset.removed", patients[1].end)
     assert event.detail == {"reference": "patients@2", "reason": "wrong units"}
 

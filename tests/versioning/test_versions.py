@@ -8,10 +8,11 @@ import pytest
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.errors import Invalid, NotFound
-from mlwright.kernel.events import actor, history
+from mlwright.kernel.events import actor
 from mlwright.kernel.plan import Change, Plan
 from mlwright.versioning import Datasets, Models, Version
 from mlwright.workspace import Workspace
+from tests.happened import happened
 from tests.versioning.conftest import digest, made
 
 
@@ -138,12 +139,12 @@ def test_a_move_keeps_who_when_from_to_and_why(
     assert (newest.from_number, newest.to_number, newest.reason) == (1, 3, "more rows")
     assert newest.actor == actor()
     assert began <= oldest.at_us <= newest.at_us <= now_us()
-    event = history(workspace.database)[-1]
+    event = happened(workspace.database)[-1]
     assert (event.verb, event.subject) == ("alias.moved", patients[2].end)
     assert event.detail == {
         "alias": "patients@trusted",
-        "was": "patients@1",
-        "to": "patients@3",
+        "before": "patients@1",
+        "after": "patients@3",
         "reason": "more rows",
     }
 

@@ -11,10 +11,10 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel.errors import Conflict, TimedOut
-from mlwright.kernel.events import history
 from mlwright.tracking import RunState
 from mlwright.workflow.cancel import cancel, plan_cancel
 from tests.conftest import COMMAND, Maker, mlwright
+from tests.happened import happened
 from tests.processes import until
 
 Opener = Callable[[dict[str, str]], Project]
@@ -119,7 +119,7 @@ def test_without_waiting_it_is_only_asked_for(opened: Opener) -> None:
     run = cancel(project.rooms, identity, within_s=None)
 
     assert (run.state, run.wanted) == (RunState.RUNNING, "cancelled")
-    assert history(project.rooms.database)[-1].verb == "run.cancel-asked"
+    assert happened(project.rooms.database)[-1].verb == "run.cancel-asked"
     assert plan_cancel(project.rooms, identity).changes[0].why == "asked for already"
 
 

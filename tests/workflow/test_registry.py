@@ -13,11 +13,12 @@ import pytest
 from mlwright.app import Project
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
-from mlwright.kernel.events import actor, history
+from mlwright.kernel.events import actor
 from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change
 from mlwright.versioning import Version
 from tests.conftest import PYPROJECT, mlwright, write
+from tests.happened import happened
 from tests.workflow.lent import lend
 
 PIPELINE = """
@@ -397,7 +398,7 @@ def test_a_card_is_written_by_hand_and_keeps_its_history(project: Project) -> No
         (1, actor(), "intended use"),
         (2, actor(), "limits"),
     ]
-    event = [each for each in history(project.rooms.database) if each.verb == "card.changed"][-1]
+    event = [each for each in happened(project.rooms.database) if each.verb == "card.changed"][-1]
     assert (event.subject, event.actor, event.detail["number"]) == (version.end, actor(), 2)
     assert models.versions.resolve("ills@1") == version
     assert models.verify(["ills@1"])[0].sound

@@ -78,7 +78,7 @@ def test_a_backup_has_all_that_the_records_name_and_says_so(project: Project, ta
     assert made.database_digest == digest_of_file(target / made.database)
     assert (made.workspace, made.project) == (project.rooms.workspace.id, "small")
     assert {path.name for path in target.iterdir()} == {"backup.json", made.database, "objects"}
-    assert project.events()[-1].verb == "workspace.backed-up"
+    assert project.events().found[0].verb == "workspace.backed-up"
     assert leases.owner(project.rooms.database, COLLECT) is None
     assert not (project.rooms.workspace.local / "backup").exists()
 

@@ -14,6 +14,7 @@ from mlwright.kernel.settings import find_project
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.workspace import Workspace, open_workspace
 from mlwright.workspace.restore import plan_restore, restore
+from tests.happened import happened
 from tests.postgres import Postgres, postgres
 
 __all__ = ["postgres"]
@@ -48,7 +49,7 @@ def test_records_go_to_the_server_and_come_from_there(postgres: Postgres, tmp_pa
     again = opened(tmp_path / "one")
 
     assert again.id == workspace.id
-    assert [event.verb for event in events.history(again.database)] == ["noted"]
+    assert [event.verb for event in happened(again.database)] == ["noted"]
     assert again.records_at == url
     assert not (tmp_path / "one" / ".mlwright" / "metadata.db").exists()
     again.close()

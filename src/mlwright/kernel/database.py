@@ -8,7 +8,7 @@ of a migration is marked for one: `kernel/dialect.py` reads those marks.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from mlwright.kernel.dialect import Engine, statements
 
 
-class Transaction(Protocol):
-    """One unit of change: all of it becomes visible and durable, or nothing."""
+class Steps(Protocol):
+    """What reads and changes rows, one statement after the other."""
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """Rows as dictionaries by column name, this transaction's own changes included."""
@@ -25,8 +25,19 @@ class Transaction(Protocol):
     def execute(self, sql: str, **parameters: Any) -> int:
         """Change rows; returns how many changed."""
 
+
+class Transaction(Steps, Protocol):
+    """One unit of change: all of it becomes visible and durable, or nothing."""
+
     def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run one statement for each row of parameters."""
+
+    def together(self, work: Callable[[Steps], None]) -> None:
+        """Change what hangs on what is read, where nothing else does.
+
+        An engine that is cut off, and begins the transaction anew, does all of `work` again: it may read
+        something else then. What is read otherwise must be the same again.
+        """
 
 
 class Source(Protocol):

@@ -146,7 +146,7 @@ class Draft(Parameters):
         space, wanted = self._space, self._wanted
         if space.scope and wanted.scope is not None:
             self._where.append(f"{'' if by_scope else '+'}{space.scope} = :scope")
-        elif newest:
+        elif newest and not any(map(self._bounds_newest, wanted.where)):
             # True of every row: SQLite then takes the index that has the order, and sorts nothing.
             self._where.append(f"{space.newest} >= {self.place(-(2**63))}")
         if space.deleted and wanted.view != "all":
@@ -226,6 +226,11 @@ class Draft(Parameters):
 
     def _condition(self, asked: Comparison) -> str:
         return condition(self._space, asked, self, self._mark.now_us, owner=self._owner)
+
+    def _bounds_newest(self, asked: Comparison) -> bool:
+        """Whether a comparison says from where on, or up to where, the index of the newest is read."""
+        of_newest = asked.entity == "attribute" and self._space.field(asked.key).sql == self._space.newest
+        return of_newest and asked.sign in ("<", "<=", ">", ">=")
 
     def _found_by(self, owner: str) -> None:
         """Whose rows they are. What stands beside is looked at first: most are out by that."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Migration, Queries
+from mlwright.kernel.database import Migration, Queries, Steps
 from mlwright.kernel.errors import Cancelled, FateUnknown, Incompatible, Unavailable
 from mlwright.kernel.events import nothing_yet
 from mlwright.kernel.ids import new_id
@@ -249,6 +249,10 @@ class PostgresTransaction:
         if kept := [dict(row) for row in rows]:
             self._do(lambda connection: connection.change_many(sql, kept), len(kept))
 
+    def together(self, work: Callable[[Steps], None]) -> None:
+        """Change what hangs on what is read; done again, it may read something else."""
+        self._do(lambda connection: work(_Direct(connection)), 1)
+
     def run(self, script: str) -> list[Row]:
         """Run statements that have no parameters."""
         rows: list[Row] = self._do(lambda connection: connection.run(script), 1)
@@ -396,6 +400,19 @@ class PostgresTransaction:
             where=self._database.place.url,
             hint="run the same command again",
         )
+
+
+class _Direct:
+    """What reads and changes through one connection, and remembers nothing."""
+
+    def __init__(self, connection: PostgresConnection) -> None:
+        self._connection = connection
+
+    def read(self, sql: str, **parameters: Any) -> list[Row]:
+        return self._connection.rows(sql, parameters)
+
+    def execute(self, sql: str, **parameters: Any) -> int:
+        return self._connection.change(sql, parameters)
 
 
 class PostgresView:

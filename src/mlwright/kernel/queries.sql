@@ -60,23 +60,39 @@ SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
 FROM edge JOIN reached ON edge.to_kind = reached.kind AND edge.to_id = reached.id
 ORDER BY edge.to_kind, edge.to_id, edge.role, edge.from_kind, edge.from_id;
 
+-- name: newest_digest
+-- The digest of the newest event, which the next one goes on from.
+SELECT digest FROM event ORDER BY id DESC LIMIT 1;
+
 -- name: add_event
 -- Append what happened.
-INSERT INTO event (at_us, verb, subject_kind, subject_id, actor, detail)
-VALUES (:at_us, :verb, :subject_kind, :subject_id, :actor, :detail);
+INSERT INTO event (at_us, verb, subject_kind, subject_id, actor, detail, digest)
+VALUES (:at_us, :verb, :subject_kind, :subject_id, :actor, :detail, :digest);
 
 -- name: last_event
 -- When something happened last.
 SELECT at_us FROM event WHERE verb = :verb ORDER BY id DESC LIMIT 1;
 
--- name: newest_events
--- The newest events, newest first.
-SELECT id, at_us, verb, subject_kind, subject_id, actor, detail FROM event ORDER BY id DESC LIMIT :limit;
+-- name: newest_event
+-- The number of the newest event.
+SELECT coalesce(max(id), 0) AS id FROM event;
 
--- name: events_after
--- The next events after a cursor, oldest first.
-SELECT id, at_us, verb, subject_kind, subject_id, actor, detail FROM event
+-- name: events_in_a_row
+-- The next events after one, as they are stored.
+SELECT id, at_us, verb, subject_kind, subject_id, actor, detail, digest FROM event
 WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: event_chain
+-- The last event that was recorded before there were digests.
+SELECT begins_after FROM event_chain;
+
+-- name: events_given
+-- The last number that was given to an event.
+SELECT seq AS last FROM sqlite_sequence WHERE name = 'event';
+
+-- name: events_given (postgres)
+-- The same, where the numbers are a table of our own.
+SELECT last FROM counter WHERE name = 'event';
 
 -- name: end_lease
 -- Make room for a new owner.

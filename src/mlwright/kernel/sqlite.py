@@ -10,7 +10,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import apsw
 
 from mlwright.kernel.clock import now_us
-from mlwright.kernel.database import Migration, Queries
+from mlwright.kernel.database import Migration, Queries, Steps
 from mlwright.kernel.dialect import placed
 from mlwright.kernel.errors import Busy, Conflict, Corrupt, Incompatible, Unavailable, disk_full
 from mlwright.kernel.ids import new_id
@@ -267,6 +267,10 @@ class SqliteConnection:
         except BaseException as error:
             self._end(error)
             raise
+
+    def together(self, work: Callable[[Steps], None]) -> None:
+        """Change what hangs on what is read."""
+        work(self)
 
     def copy(self, target: Path) -> None:
         """Write all that this connection sees into a file that stands alone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from types import TracebackType
 
 from mlwright.kernel.database import Database, Transaction
@@ -76,7 +77,8 @@ class Writer:
                 self._start()
             # In this order: an interrupt comes at the end of a call, never between these two.
             self._written += 1
-            self._waiting.append(change)
+            context = copy_context()  # who acts: the thread that writes knows nothing of that
+            self._waiting.append(lambda tx: context.run(change, tx))
             return self._written
 
     def flush(self) -> None:

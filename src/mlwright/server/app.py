@@ -28,6 +28,8 @@ from mlwright.server.routes import Route, Table
 from mlwright.server.shield import OF_JSON, shield
 from mlwright.server.tracker import Tracker
 from mlwright.server.upkeep import look_after
+from mlwright.web.routes import ROUTES as PAGES
+from mlwright.web.routes import error_page
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -51,6 +53,7 @@ ROUTES = (
     *LOGIN,
     *REST,
     *MLFLOW,
+    *PAGES,
 )
 """Everything that is answered."""
 
@@ -82,7 +85,11 @@ class App:
             if outside.is_mlflow(scope["path"]):
                 answer = mlflow_errors.told(error)
             else:
-                answer = _sent_to_login(error, scope) or Response(*problems.told(error))
+                answer = (
+                    _sent_to_login(error, scope)
+                    or error_page(error, scope)
+                    or Response(*problems.told(error))
+                )
         if isinstance(answer, Response):
             shield(answer)
             await answer(scope, receive, send)
@@ -106,7 +113,7 @@ class App:
             identities.check(identity, Permission.READ)
             raise _unknown(method, path, methods)
         identities.check(identity, route.permission, tokenless=route.tokenless)
-        call = Call(self._tracker, route, names, headers, scope, receive)
+        call = Call(self._tracker, route, names, headers, scope, receive, identity)
         try:
             with acting_as(identity.name):
                 return await route.handler(call)

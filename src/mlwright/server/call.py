@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from mlwright.kernel.database import Source, Transaction
+from mlwright.server.identity import NOBODY, Identity
 from mlwright.server.routes import Route
 from mlwright.server.tracker import Tracker
 
@@ -34,9 +35,20 @@ class Call:
         route: that it asks for.
         names: the variables of the route's path.
         headers: by name, in small letters.
+        identity: who asks.
     """
 
-    __slots__ = ("__dict__", "_body_bytes", "_receive", "_scope", "headers", "names", "route", "tracker")
+    __slots__ = (
+        "__dict__",
+        "_body_bytes",
+        "_receive",
+        "_scope",
+        "headers",
+        "identity",
+        "names",
+        "route",
+        "tracker",
+    )
 
     def __init__(
         self,
@@ -46,11 +58,13 @@ class Call:
         headers: dict[bytes, bytes],
         scope: Scope,
         receive: Receive,
+        identity: Identity = NOBODY,
     ) -> None:
         self.tracker = tracker
         self.route = route
         self.names = names
         self.headers = headers
+        self.identity = identity
         self._scope = scope
         self._receive = receive
         self._body_bytes = 0
@@ -59,6 +73,11 @@ class Call:
     def method(self) -> str:
         """`GET`, `POST`, ..."""
         return str(self._scope["method"])
+
+    @property
+    def path(self) -> str:
+        """What is asked for, decoded."""
+        return str(self._scope["path"])
 
     @property
     def query(self) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from typing import Any, NamedTuple, TypeVar
 
 from mlwright.kernel.database import Database, Transaction
@@ -21,10 +22,15 @@ T = TypeVar("T")
 
 
 class _Waiting(NamedTuple):
-    """A change, and who waits for it."""
+    """A change, who waits for it, and what it was asked in: the thread that writes knows of no request."""
 
     change: Callable[[Transaction], Any]
     done: asyncio.Future[Any]
+    context: Context
+
+    def make(self, tx: Transaction) -> Any:
+        """Make the change as whoever asked for it."""
+        return self.context.run(self.change, tx)
 
 
 class _Result(NamedTuple):
@@ -77,7 +83,7 @@ class Commits:
                 raise Unavailable(
                     f"{MOST_WAITING:,} changes wait to be written already", hint="try again soon"
                 )
-            self._waiting.append(_Waiting(change, done))
+            self._waiting.append(_Waiting(change, done, copy_context()))
             self._news.notify()
         return await done
 
@@ -105,7 +111,7 @@ class Commits:
         """Commit a batch: all at once if nothing raises, else each change apart within one transaction."""
         try:
             with self._database.transaction() as tx:
-                return [_Result(each.done, each.change(tx), None) for each in batch]
+                return [_Result(each.done, each.make(tx), None) for each in batch]
         except Exception as error:
             if len(batch) == 1 or isinstance(error, FateUnknown):  # it may be there: once more would be twice
                 return [_Result(each.done, None, error) for each in batch]
@@ -120,7 +126,7 @@ def _apart(tx: Transaction, waiting: _Waiting) -> _Result:
     """Make a change that can be taken back alone."""
     tx.execute("SAVEPOINT apart")
     try:
-        result = _Result(waiting.done, waiting.change(tx), None)
+        result = _Result(waiting.done, waiting.make(tx), None)
     except Exception as error:
         try:
             tx.execute("ROLLBACK TO SAVEPOINT apart")

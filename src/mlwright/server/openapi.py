@@ -20,7 +20,7 @@ from mlwright.server.problems import MEDIA_TYPE, Problem
 _REF = "#/components/schemas/{name}"
 _EVENT = {
     "type": "object",
-    "description": "Server-sent events: `data` is JSON; `end` comes last, or `error` with a problem document.",
+    "description": "Events: `data` is JSON; `end` comes last, or `error` with a problem document.",
     "properties": {"event": {"enum": ["message", "end", "error"]}, "data": {"type": "string"}},
     "required": ["data"],
 }

@@ -83,6 +83,16 @@ class Operation(Generic[P, T]):
         return _VARIABLE.findall(self.path)
 
     @property
+    def parameters(self) -> tuple[str, ...]:
+        """All that can be asked, by name."""
+        return tuple(self._fields)
+
+    @cached_property
+    def lists(self) -> frozenset[str]:
+        """The parameters that may be given several times in a query."""
+        return frozenset(name for name in self._fields if _is_list(self._hints[name]))
+
+    @property
     def has_body(self) -> bool:
         """Whether what is asked is sent as JSON, and not in the query."""
         return self.method in {"POST", "PUT", "PATCH"}
@@ -140,6 +150,11 @@ class Operation(Generic[P, T]):
             kind = self._hints[each]
             declared.append((each, kind) if default is inspect.Parameter.empty else (each, kind, default))
         return msgspec.defstruct(name, declared, kw_only=True, frozen=True, forbid_unknown_fields=True)
+
+
+def _is_list(annotation: Any) -> bool:
+    origin = getattr(annotation, "__origin__", None)
+    return origin in {tuple, list} or any(map(_is_list, getattr(annotation, "__args__", ())))
 
 
 def operation(

@@ -94,12 +94,12 @@ async def _asked(operation: Operation[..., Any], call: Call) -> dict[str, Any]:
         Invalid: one is missing, unknown or wrong; it is named.
         Refusal: the body is no JSON.
     """
-    found = _converted(dict(call.names), operation.in_path, strict=False)
+    found = converted(dict(call.names), operation.in_path, strict=False)
     if not operation.has_body:
-        return found | _converted(_query(call.query, operation.beside), operation.beside, strict=False)
+        return found | converted(_query(call.query, operation.lists), operation.beside, strict=False)
     if call.query:
         raise Invalid("this is asked in the body, and the query must be empty", where="query")
-    return found | _converted(await _body(call), operation.beside, strict=True)
+    return found | converted(await _body(call), operation.beside, strict=True)
 
 
 async def _body(call: Call) -> Any:
@@ -116,19 +116,26 @@ async def _body(call: Call) -> Any:
         raise Refusal(400, f"the body is not valid JSON: {error}") from None
 
 
-def _query(query: bytes, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The fields of a query; a list has its name once for each item."""
-    lists = {each.name for each in msgspec.structs.fields(kind) if _is_list(each.type)}
+def pairs_of(query: bytes) -> list[tuple[str, str]]:
+    """Names and values of a query.
+
+    Raises:
+        Refusal: it is none.
+    """
     try:
-        pairs = parse_qsl(
+        return parse_qsl(
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_IN_QUERY
         )
     except UnicodeDecodeError:
         raise Refusal(400, "the query is not UTF-8, percent-encoded") from None
     except ValueError:
         raise Refusal(400, f"the query has more than {_MOST_IN_QUERY:,} fields") from None
+
+
+def _query(query: bytes, lists: frozenset[str]) -> dict[str, Any]:
+    """The fields of a query; a list has its name once for each item."""
     found: dict[str, Any] = {}
-    for name, value in pairs:
+    for name, value in pairs_of(query):
         if name in lists:
             found.setdefault(name, []).append(value)
         elif name in found:
@@ -138,13 +145,17 @@ def _query(query: bytes, kind: type[msgspec.Struct]) -> dict[str, Any]:
     return found
 
 
-def _is_list(annotation: Any) -> bool:
-    origin = getattr(annotation, "__origin__", None)
-    return origin in {tuple, list} or any(map(_is_list, getattr(annotation, "__args__", ())))
+def converted(value: Any, kind: type[msgspec.Struct], *, strict: bool) -> dict[str, Any]:
+    """Values as the arguments of a function; what was not told is left out.
 
+    Args:
+        value: by name.
+        kind: what they must be.
+        strict: numbers are no texts.
 
-def _converted(value: Any, kind: type[msgspec.Struct], *, strict: bool) -> dict[str, Any]:
-    """Values as the arguments of a function; what was not told is left out."""
+    Raises:
+        Invalid: one is missing, unknown or wrong; it is named.
+    """
     try:
         _refuse_nul(value)
         made = msgspec.convert(value, kind, strict=strict)

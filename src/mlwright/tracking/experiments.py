@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from mlwright.kernel import events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Queries, Source, Transaction
+from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.tracking.texts import held, held_tags
 
@@ -30,6 +32,11 @@ class Experiment(Struct, frozen=True):
     deleted_us: int | None
     tags: dict[str, str]
 
+    @property
+    def end(self) -> End:
+        """The experiment as the subject of events."""
+        return End("experiment", str(self.id))
+
 
 class Experiments:
     """The experiments of a workspace."""
@@ -49,7 +56,9 @@ class Experiments:
             _SQL["set_experiment_tag"],
             [{"experiment_id": made.id, "name": key, "value": value} for key, value in tags.items()],
         )
-        return self.get(tx, made.id)
+        made = self.get(tx, made.id)
+        events.record(tx, "experiment.created", made.end, name=name, tags=made.tags)
+        return made
 
     def ensure(self, tx: Transaction, name: str) -> int:
         """The id of the experiment with a name; it is made when missing, and restored when deleted."""
@@ -58,6 +67,7 @@ class Experiments:
             return self.create(tx, name).id
         if found[0]["deleted_us"] is not None:
             tx.execute(_SQL["mark_experiment"], id=found[0]["id"], at_us=now_us(), deleted_us=None)
+            _record_restored(tx, self.get(tx, found[0]["id"]))
         return int(found[0]["id"])
 
     def get(self, source: Source, identity: int) -> Experiment:
@@ -93,6 +103,7 @@ class Experiments:
         _refuse_deleted(known)
         if known.name != name:
             self._refuse_taken(tx, name)
+            events.record(tx, "experiment.renamed", known.end, before=known.name, after=name)
         tx.execute(_SQL["rename_experiment"], id=identity, name=name, at_us=now_us())
 
     def delete(self, tx: Transaction, identity: int) -> None:
@@ -101,9 +112,11 @@ class Experiments:
         Raises:
             NotFound: there is none, or it is deleted already.
         """
-        if self.get(tx, identity).deleted_us is not None:
+        known = self.get(tx, identity)
+        if known.deleted_us is not None:
             raise NotFound(f"experiment {identity} is deleted already")
         at_us = now_us()
+        events.record(tx, "experiment.deleted", known.end, name=known.name, before="active", after="deleted")
         tx.execute(_SQL["mark_experiment"], id=identity, at_us=at_us, deleted_us=at_us)
         tx.execute(_SQL["mark_runs_of_experiment"], id=identity, deleted_us=at_us)
 
@@ -113,8 +126,10 @@ class Experiments:
         Raises:
             NotFound: there is none, or it is not deleted.
         """
-        if self.get(tx, identity).deleted_us is None:
+        known = self.get(tx, identity)
+        if known.deleted_us is None:
             raise NotFound(f"experiment {identity} is not deleted")
+        _record_restored(tx, known)
         tx.execute(_SQL["mark_experiment"], id=identity, at_us=now_us(), deleted_us=None)
         tx.execute(_SQL["mark_runs_of_experiment"], id=identity, deleted_us=None)
 
@@ -125,9 +140,12 @@ class Experiments:
             NotFound: there is no such experiment.
             Conflict: it is deleted.
         """
-        _refuse_deleted(self.get(tx, identity))
+        known = self.get(tx, identity)
+        _refuse_deleted(known)
         for key, text in held_tags({name: value}).items():
             tx.execute(_SQL["set_experiment_tag"], experiment_id=identity, name=key, value=text)
+            if (before := known.tags.get(key)) != text:
+                events.record(tx, "experiment.tagged", known.end, tag=key, before=before, after=text)
         tx.execute(_SQL["touch_experiment"], id=identity, at_us=now_us())
 
     def remove_tag(self, tx: Transaction, identity: int, name: str) -> None:
@@ -137,9 +155,11 @@ class Experiments:
             NotFound: there is no such experiment, or it has no such tag.
             Conflict: it is deleted.
         """
-        _refuse_deleted(self.get(tx, identity))
+        known = self.get(tx, identity)
+        _refuse_deleted(known)
         if not tx.execute(_SQL["drop_experiment_tag"], experiment_id=identity, name=held(name, "a tag")):
             raise NotFound(f"experiment {identity} has no tag {name!r}")
+        events.record(tx, "experiment.untagged", known.end, tag=name, before=known.tags.get(name), after=None)
         tx.execute(_SQL["touch_experiment"], id=identity, at_us=now_us())
 
     def _refuse_taken(self, tx: Transaction, name: str) -> None:
@@ -151,6 +171,12 @@ class Experiments:
                 f"there is {'a deleted' if deleted else 'an'} experiment {name!r} already",
                 hint=f"restore experiment {taken[0]['id']}, or take another name" if deleted else None,
             )
+
+
+def _record_restored(tx: Transaction, experiment: Experiment) -> None:
+    events.record(
+        tx, "experiment.restored", experiment.end, name=experiment.name, before="deleted", after="active"
+    )
 
 
 def _refuse_deleted(experiment: Experiment) -> None:

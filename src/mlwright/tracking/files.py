@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from mlwright.kernel import edges
+from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
@@ -142,8 +142,10 @@ class Files:
             put_inline(tx, received.small)
         row = {"place": place, "digest": received.digest, "size_bytes": received.size_bytes}
         made = File(place, received.digest, received.size_bytes, now_us())
-        tx.execute(_SQL["set_file"], **row, created_us=made.created_us)
         end = End("file", place)
+        if (known := tx.read(_SQL["file_at"], place=place)) and known[0]["digest"] != received.digest:
+            events.record(tx, "file.replaced", end, before=known[0]["digest"], after=received.digest)
+        tx.execute(_SQL["set_file"], **row, created_us=made.created_us)
         edges.remove(tx, end)
         edges.add(tx, [Edge(end, "bytes", End("object", received.digest))])
         return made
@@ -278,6 +280,7 @@ class Files:
         for row in rows:
             tx.execute(_SQL["remove_file"], place=row["place"])
             edges.remove(tx, End("file", row["place"]))
+            events.record(tx, "file.removed", End("file", row["place"]), before=row["digest"], after=None)
         return len(rows)
 
 

@@ -11,8 +11,10 @@ from uuid import uuid4
 
 from msgspec import Struct, field
 
+from mlwright.kernel import events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Queries, Source, Transaction
+from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.kernel.words import cut
@@ -75,6 +77,11 @@ class LoggedModel(Struct, frozen=True):
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[ModelMetric] = field(default_factory=list)
 
+    @property
+    def end(self) -> End:
+        """The model as an end of edges."""
+        return End("logged_model", self.id)
+
 
 class ModelLink(Struct, frozen=True):
     """A model that a run has read or made, and at which step."""
@@ -130,7 +137,9 @@ class LoggedModels:
         )
         self.log_params(tx, identity, params or {})
         self.set_tags(tx, identity, tags or {})
-        return self.get(tx, identity)
+        made = self.get(tx, identity)
+        events.record(tx, "logged-model.reported", made.end, experiment=experiment, run=run, name=made.name)
+        return made
 
     def get(self, source: Source, identity: str) -> LoggedModel:
         """The model with an id, deleted or not.
@@ -171,9 +180,11 @@ class LoggedModels:
         Raises:
             NotFound: there is no such model.
         """
-        self.get(tx, identity)
+        known = self.get(tx, identity)
         message = held(message, "what is said of a model")
         tx.execute(_SQL["move_logged_model"], id=identity, state=state, message=message, at_us=now_us())
+        if state is not known.state:
+            events.record(tx, "logged-model.finished", known.end, before=known.state, after=state)
         return self.get(tx, identity)
 
     def delete(self, tx: Transaction, identity: str) -> None:
@@ -182,8 +193,10 @@ class LoggedModels:
         Raises:
             NotFound: there is no such model.
         """
-        if self.get(tx, identity).deleted_us is None:
+        known = self.get(tx, identity)
+        if known.deleted_us is None:
             tx.execute(_SQL["mark_logged_model"], id=identity, at_us=now_us())
+            events.record(tx, "logged-model.deleted", known.end, before="active", after="deleted")
 
     def log_params(self, tx: Transaction, identity: str, params: Mapping[str, str]) -> None:
         """Record what it was made with; the same again changes nothing.

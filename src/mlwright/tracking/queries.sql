@@ -359,7 +359,7 @@ SELECT place, digest, size_bytes, created_us FROM file WHERE place = :place;
 
 -- name: files_in
 -- The next files in a range of places.
-SELECT place, size_bytes FROM file WHERE place >= :first AND place < :end ORDER BY place LIMIT :limit;
+SELECT place, digest, size_bytes FROM file WHERE place >= :first AND place < :end ORDER BY place LIMIT :limit;
 
 -- name: remove_file
 -- Forget a file.

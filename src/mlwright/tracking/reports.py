@@ -13,7 +13,6 @@ from msgspec import Struct, field
 from mlwright.kernel import events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Queries, Source, Transaction
-from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound
 from mlwright.kernel.ids import RunId, new_id
 from mlwright.kernel.words import cut
@@ -89,7 +88,7 @@ class Reports:
         tx.execute(_SQL["add_reported_run"], id=identity, **row)
         _set_tags(tx, identity, tags.items())
         run = self.get(tx, identity)
-        events.record(tx, "run.reported", run.end, experiment=experiment)
+        events.record(tx, "run.reported", run.end, experiment=experiment, name=name)
         return run
 
     def get(self, source: Source, run: RunId) -> Run:
@@ -125,8 +124,12 @@ class Reports:
         finished_us = known.finished_us if finished_us is None else _moment(finished_us)
         name = known.name if name is None else held(name, "the name of a run")
         tx.execute(_SQL["report_run"], id=run, state=state, finished_us=finished_us, name=name)
-        if state is not known.state and state is not RunState.RUNNING:
-            events.record(tx, f"run.{state}", End("run", run))
+        if name != known.name:
+            events.record(tx, "run.renamed", known.end, before=known.name, after=name)
+        if state is RunState.RUNNING is not known.state:
+            events.record(tx, "run.started", known.end, before=known.state, after=state)
+        elif state is not known.state:
+            events.record(tx, f"run.{state}", known.end, before=known.state, after=state)
         return self.get(tx, run)
 
     def delete(self, tx: Transaction, run: RunId) -> None:
@@ -141,6 +144,7 @@ class Reports:
             raise Conflict(f"run {run} is running", hint=f"end it first: mlwright runs cancel {run}")
         if known.deleted_us is None:
             tx.execute(_SQL["mark_run"], id=run, deleted_us=now_us())
+            events.record(tx, "run.deleted", known.end, before="active", after="deleted")
 
     def restore(self, tx: Transaction, run: RunId) -> None:
         """Take the mark away; a run that has none stays as it is.
@@ -148,8 +152,10 @@ class Reports:
         Raises:
             NotFound: there is none.
         """
-        self.get(tx, run)
+        known = self.get(tx, run)
         tx.execute(_SQL["mark_run"], id=run, deleted_us=None)
+        if known.deleted_us is not None:
+            events.record(tx, "run.restored", known.end, before="deleted", after="active")
 
     def log(
         self,

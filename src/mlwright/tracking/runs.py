@@ -104,7 +104,7 @@ class Runs:
             name=run.name,
         )
         tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
-        events.record(tx, "run.started", run.end, pipeline=pipeline)
+        events.record(tx, "run.started", run.end, pipeline=pipeline, kind=kind)
         return run, leases.take(tx, _subject(run.id))
 
     def adopt(
@@ -155,7 +155,8 @@ class Runs:
                 for name, value, step, at_us in metrics
             },
         )
-        events.record(tx, "run.imported", run.end, pipeline=run.pipeline)
+        from_where = run.about.get("imported", {}).get("workspace")
+        events.record(tx, "run.imported", run.end, pipeline=run.pipeline, workspace=from_where)
         return True
 
     def finish(
@@ -336,7 +337,7 @@ class Runs:
         )
         if not moved:
             raise Conflict(f"run {short(run)} has ended already")
-        events.record(tx, f"run.{state}", End("run", run))
+        events.record(tx, f"run.{state}", End("run", run), before=was, after=state)
 
     def list(self, wanted: RunFilter = _NEWEST, **nouns: Unpack[Nouns]) -> list[Run]:
         """Those runs that are wanted; by default the newest 20, newest first.

@@ -112,9 +112,8 @@ class Cards:
             return plan
         stored = self._objects.put(text.encode())
         with self._database.transaction() as tx:
-            number = 1 + len(
-                [edge for edge in edges.made_from(tx, version.end) if edge.role.startswith(_ROLE)]
-            )
+            texts = _numbered(edges.made_from(tx, version.end))
+            number = 1 + len(texts)
             edges.add(tx, [Edge(version.end, f"card:{number}", End("object", stored.digest))])
             events.record(
                 tx,
@@ -122,16 +121,21 @@ class Cards:
                 version.end,
                 reference=version.reference,
                 number=number,
+                before=texts.get(len(texts)),
+                after=stored.digest,
                 reason=reason,
             )
         return plan
 
     def _texts(self, version: Version) -> dict[int, str]:
-        return {
-            int(edge.role.removeprefix(_ROLE)): edge.earlier.id
-            for edge in edges.made_from(self._database, version.end)
-            if edge.role.startswith(_ROLE)
-        }
+        return _numbered(edges.made_from(self._database, version.end))
+
+
+def _numbered(found: Iterable[Edge]) -> dict[int, str]:
+    """The digests of the texts among the edges of a version, by their numbers."""
+    return {
+        int(edge.role.removeprefix(_ROLE)): edge.earlier.id for edge in found if edge.role.startswith(_ROLE)
+    }
 
 
 def generated(detail: ModelDetail, facts: CardFacts) -> str:

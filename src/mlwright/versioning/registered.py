@@ -60,7 +60,7 @@ class Registered:
         tx.execute(_SQL["add_registered"], name=name, description=description, at_us=now_us())
         for tag, value in (tags or {}).items():
             tx.execute(_SQL["set_registered_tag"], model=name, name=tag, value=value)
-        events.record(tx, "model.registered", _end(name))
+        events.record(tx, "model.registered", _end(name), description=description, tags=dict(tags or {}))
         return self.get(tx, name)
 
     def get(self, source: Source, name: str) -> RegisteredModel:
@@ -80,8 +80,10 @@ class Registered:
         Raises:
             NotFound: it is not registered.
         """
-        self.get(tx, name)
+        known = self.get(tx, name)
         tx.execute(_SQL["describe_registered"], name=name, description=description, at_us=now_us())
+        if known.description != description:
+            events.record(tx, "model.described", _end(name), before=known.description, after=description)
         return self.get(tx, name)
 
     def rename(self, tx: Transaction, name: str, new: str) -> RegisteredModel:
@@ -113,7 +115,7 @@ class Registered:
             _SQL["rename_in_search"],
         ):
             tx.execute(query, name=name, new=new)
-        events.record(tx, "model.renamed", _end(new), was=name)
+        events.record(tx, "model.renamed", _end(new), before=name, after=new)
         return self.get(tx, new)
 
     def delete(self, tx: Transaction, name: str, *, reason: str = "") -> None:
@@ -123,10 +125,11 @@ class Registered:
             NotFound: it is not registered.
             Conflict: something refers to one of its versions.
         """
-        self.get(tx, name)
+        known = self.get(tx, name)
         self.removal.remove_all_reported(tx, name, reason)
         tx.execute(_SQL["remove_registered"], name=name)
-        events.record(tx, "model.unregistered", _end(name))
+        before = {"description": known.description, "tags": known.tags}
+        events.record(tx, "model.unregistered", _end(name), before=before, after=None, reason=reason)
 
     def set_tag(self, tx: Transaction, name: str, tag: str, value: str) -> None:
         """Give it a tag, or another value to one that it has.
@@ -134,8 +137,10 @@ class Registered:
         Raises:
             NotFound: it is not registered.
         """
-        self.get(tx, name)
+        before = self.get(tx, name).tags.get(tag)
         tx.execute(_SQL["set_registered_tag"], model=name, name=tag, value=value)
+        if before != value:
+            events.record(tx, "model.tagged", _end(name), tag=tag, before=before, after=value)
 
     def remove_tag(self, tx: Transaction, name: str, tag: str) -> None:
         """Take a tag from it; one that it has not is none.
@@ -143,8 +148,9 @@ class Registered:
         Raises:
             NotFound: it is not registered.
         """
-        self.get(tx, name)
-        tx.execute(_SQL["drop_registered_tag"], model=name, name=tag)
+        before = self.get(tx, name).tags.get(tag)
+        if tx.execute(_SQL["drop_registered_tag"], model=name, name=tag):
+            events.record(tx, "model.untagged", _end(name), tag=tag, before=before, after=None)
 
     def _refuse_taken(self, tx: Transaction, name: str) -> None:
         if not is_reported_name(name):

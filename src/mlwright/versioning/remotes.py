@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from mlwright.kernel import edges
+from mlwright.kernel import edges, events
 from mlwright.kernel.database import Database
 from mlwright.kernel.digest import Digest, digest_of_blocks
 from mlwright.kernel.edges import End
@@ -118,6 +118,12 @@ class Exchange:
             there = find_record(self._remote, found.record.name, found.record.number)
             if there is None or there.digest != found.record.digest:
                 raise _conflict(found.record, there, self._remote.where)
+        if found.missing or not found.known:
+            with self._database.transaction() as tx:
+                sent = self._versions.resolve(found.record.reference)
+                events.record(
+                    tx, "dataset.pushed", sent.end, reference=sent.reference, remote=self._remote.where
+                )
         return found
 
     def plan_pull(self, reference: str) -> Transfer:

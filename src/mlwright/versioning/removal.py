@@ -201,4 +201,12 @@ class Removal:
             unused = made_by_nobody and not edges.made_into(tx, artifact)
             if unused and tx.execute(_SQL["remove_artifact"], id=artifact.id):
                 edges.remove(tx, artifact)
-        events.record(tx, f"{version.kind}.removed", version.end, reference=version.reference, reason=reason)
+        events.record(
+            tx,
+            f"{version.kind}.removed",
+            version.end,
+            reference=version.reference,
+            before={"digest": version.digest, "message": version.message},
+            after=None,
+            reason=reason,
+        )

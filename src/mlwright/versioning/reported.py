@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from mlwright.kernel import edges
+from mlwright.kernel import edges, events
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
@@ -198,7 +198,17 @@ class ReportedVersions:
         Raises:
             NotFound: there is none.
         """
-        return self._say(tx, self.get(tx, name, number), description=description)
+        known = self.get(tx, name, number)
+        if known.description != description:
+            events.record(
+                tx,
+                "version.described",
+                known.end,
+                reference=f"{name}@{number}",
+                before=known.description,
+                after=description,
+            )
+        return self._say(tx, known, description=description)
 
     def move(
         self, tx: Transaction, name: str, number: int, stage: str, *, archive: bool = False
@@ -218,9 +228,9 @@ class ReportedVersions:
         known = self.get(tx, name, number)
         for row in tx.read(_SQL["reported_by_number"], name=name, number=None) if archive else []:
             if row["stage"] == wanted and row["number"] != number:
-                self._say(tx, _version(tx, row), stage="Archived")
+                self._put(tx, _version(tx, row), "Archived")
         tx.execute(_SQL["touch_registered"], name=name, at_us=now_us())
-        return self._say(tx, known, stage=wanted)
+        return self._put(tx, known, wanted)
 
     def remove(self, tx: Transaction, name: str, number: int, *, reason: str = "") -> None:
         """Take a version away with the aliases that mean it; its number is not given again.
@@ -240,7 +250,18 @@ class ReportedVersions:
             NotFound: there is no such version.
         """
         version = self.get(tx, name, number)
+        before = version.tags.get(tag)
         tx.execute(_SQL["set_version_tag"], version_id=version.id, name=tag, value=value)
+        if before != value:
+            events.record(
+                tx,
+                "version.tagged",
+                version.end,
+                reference=f"{name}@{number}",
+                tag=tag,
+                before=before,
+                after=value,
+            )
 
     def remove_tag(self, tx: Transaction, name: str, number: int, tag: str) -> None:
         """Take a tag from a version; one that it has not is none.
@@ -249,7 +270,16 @@ class ReportedVersions:
             NotFound: there is no such version.
         """
         version = self.get(tx, name, number)
-        tx.execute(_SQL["drop_version_tag"], version_id=version.id, name=tag)
+        if tx.execute(_SQL["drop_version_tag"], version_id=version.id, name=tag):
+            events.record(
+                tx,
+                "version.untagged",
+                version.end,
+                reference=f"{name}@{number}",
+                tag=tag,
+                before=version.tags.get(tag),
+                after=None,
+            )
 
     def set_alias(self, tx: Transaction, name: str, alias: str, number: int) -> None:
         """Point an alias at a version; the move is kept with who, when, from and to.
@@ -282,6 +312,14 @@ class ReportedVersions:
 
     def _known(self, tx: Transaction, name: str, number: int) -> Version:
         return self._versions.by_id(self.get(tx, name, number).id, tx)
+
+    def _put(self, tx: Transaction, version: ReportedVersion, stage: str) -> ReportedVersion:
+        if version.stage != stage:
+            reference = f"{version.name}@{version.number}"
+            events.record(
+                tx, "version.staged", version.end, reference=reference, before=version.stage, after=stage
+            )
+        return self._say(tx, version, stage=stage)
 
     def _say(self, tx: Transaction, version: ReportedVersion, **said: str | None) -> ReportedVersion:
         row: Mapping[str, Any] = {"description": version.description, "stage": version.stage} | said

@@ -123,7 +123,14 @@ class Versions:
             tx.execute(_SQL["ensure_registered"], name=name, at_us=made.created_us)
         edges.add(tx, [Edge(made.end, "artifact", End("artifact", artifact_id))])
         search.add(tx, made.id, self.kind, name, message, about)
-        events.record(tx, f"{self.kind}.added", made.end, reference=made.reference, message=message)
+        events.record(
+            tx,
+            f"{self.kind}.added",
+            made.end,
+            reference=made.reference,
+            digest=made.digest,
+            message=message,
+        )
         return made
 
     def next_number(self, name: str) -> int:
@@ -279,8 +286,8 @@ class Versions:
             "alias.moved",
             version.end,
             alias=f"{version.name}@{alias}",
-            was=before.reference if before else "",
-            to=version.reference,
+            before=before.reference if before else None,
+            after=version.reference,
             reason=reason,
         )
 
@@ -313,7 +320,8 @@ class Versions:
             "alias.removed",
             target.end,
             alias=f"{target.name}@{alias}",
-            was=target.reference,
+            before=target.reference,
+            after=None,
             reason=reason,
         )
 

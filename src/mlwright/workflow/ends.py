@@ -12,6 +12,7 @@ from mlwright.kernel.errors import Invalid, NotFound, nearest
 from mlwright.kernel.ids import id_of, looks_like_id, short
 from mlwright.kernel.words import counted, printable
 from mlwright.storage import Places
+from mlwright.tracking.experiments import Experiments
 from mlwright.tracking.logged_models import LoggedModels
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Finder, Labeller, Start, Versions, artifact, parse_reference
@@ -55,7 +56,8 @@ def labellers(rooms: Rooms) -> dict[str, Labeller]:
         "run": lambda identity: _label_run(rooms, identity),
         "snapshot": lambda digest: _label_snapshot(rooms, digest),
         "logged_model": lambda identity: _label_logged_model(rooms, identity),
-        "model": lambda name: f"model {name}",
+        "model": lambda name: f"model {printable(name)}",
+        "experiment": lambda identity: _label_experiment(rooms, identity),
         "lock": lambda digest: rooms.environments.get(digest).label,
         "commit": lambda commit: f"commit {commit[:10]}",
         "file": lambda path: f"file {printable(path)}",
@@ -178,6 +180,10 @@ def _label_attempt(rooms: Rooms, identity: str) -> str:
 def _label_logged_model(rooms: Rooms, identity: str) -> str:
     found = LoggedModels().get(rooms.database, identity)
     return f"logged model {printable(found.name)} ({identity[:10]})"
+
+
+def _label_experiment(rooms: Rooms, identity: str) -> str:
+    return f"experiment {printable(Experiments().get(rooms.database, int(identity)).name)}"
 
 
 def _label_run(rooms: Rooms, identity: str) -> str:

@@ -122,6 +122,18 @@ WHERE attempt.run_id = :run_id
     AND made.from_kind = 'artifact' AND made.from_id = taken.to_id AND made.to_kind = 'attempt'
     AND maker.id = made.to_id;
 
+-- name: taken_in_run
+-- What the tries of a run took, each as what it became, with the node and the output it is of, if it is of one.
+SELECT DISTINCT attempt.node AS node, taken.role AS role, taken.to_id AS source, maker.node AS maker,
+    made.role AS output
+FROM attempt
+LEFT JOIN edge AS reuse ON reuse.from_kind = 'attempt' AND reuse.from_id = attempt.id AND reuse.role = 'reuses'
+JOIN edge AS taken ON taken.from_kind = 'attempt' AND taken.from_id = coalesce(reuse.to_id, attempt.id)
+    AND taken.to_kind IN ('artifact', 'version')
+LEFT JOIN edge AS made ON made.from_kind = 'artifact' AND made.from_id = taken.to_id AND made.to_kind = 'attempt'
+LEFT JOIN attempt AS maker ON maker.id = made.to_id
+WHERE attempt.run_id = :run_id;
+
 -- name: successes_in_run
 -- How many tries at the nodes of a range succeeded in a run, and how long they took together.
 SELECT count(*) AS attempts, sum(wall_s) AS wall_s FROM attempt

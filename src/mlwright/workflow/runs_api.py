@@ -17,6 +17,7 @@ from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.compare import RunComparison
 from mlwright.workflow.detail import RunDetail
 from mlwright.workflow.profile import Profile
+from mlwright.workflow.run_graph import RunGraph
 from mlwright.workflow.why import Explanation
 
 if TYPE_CHECKING:
@@ -167,6 +168,18 @@ def diff_runs(project: Project, then: str, now: str, *, with_diff: bool = False)
     return compare_runs(project.rooms, then, now, with_diff=with_diff)
 
 
+@operation("GET", "/runs/{run}/graph", Permission.READ)
+def graph_of_run(project: Project, run: str) -> RunGraph:
+    """The graph of a run as far as it has come: what each step took of which, and where each stands.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    from mlwright.workflow.run_graph import run_graph
+
+    return run_graph(project.rooms, run)
+
+
 @operation("GET", "/runs/{run}/profile", Permission.READ)
 def profile_run(project: Project, run: str) -> Profile:
     """Where the time of a run went: what took longest, how busy the workers were, what would help.
@@ -250,6 +263,7 @@ OPERATIONS = (
     last_metrics,
     metric_points,
     diff_runs,
+    graph_of_run,
     profile_run,
     why_step,
     logs_of,

@@ -11,12 +11,12 @@ from tempfile import mkdtemp
 from msgspec import Struct
 from msgspec.structs import replace
 
-from mlwright.kernel import edges, leases
+from mlwright.kernel import edges, events, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import all_migrations
 from mlwright.kernel.digest import Digest, is_digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.events import history, last, record
+from mlwright.kernel.history import EventFilter, history
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import are_counted
 from mlwright.storage.collect import SPARED_US, Sweep, plan_sweep, sweep
@@ -150,7 +150,7 @@ def collect(rooms: Rooms, progress: Progress = SILENT) -> Collected:
             _remove(rooms, name, plan.before_us)
         with rooms.database.transaction() as tx:
             it = End("workspace", rooms.workspace.id)
-            record(tx, "workspace.collected", it, objects=len(done.sweep.dead), bytes=done.bytes)
+            events.record(tx, "workspace.collected", it, objects=len(done.sweep.dead), bytes=done.bytes)
     return done
 
 
@@ -199,8 +199,8 @@ def _remove(rooms: Rooms, name: str, before_us: int) -> None:
 
 def project_checks(rooms: Rooms) -> dict[str, Check]:
     """What the doctor looks at in a project and its workspace."""
-    newest = history(rooms.database, limit=1)
-    newest_us = newest[-1].at_us if newest else None
+    newest = history(rooms.database, EventFilter(limit=1)).found
+    newest_us = newest[0].at_us if newest else None
     objects = rooms.workspace.root / OBJECTS
     return {
         "project": lambda: Finding("project", "ok", f"{rooms.project.name} in {rooms.project.root}"),
@@ -210,7 +210,7 @@ def project_checks(rooms: Rooms) -> dict[str, Check]:
         "clock": lambda: check_clock(now_us(), newest_us),
         "runs": lambda: check_left_over_runs(len(rooms.runs.left_over())),
         "left files": lambda: check_incoming(objects / "incoming", now_us()),
-        "backup": lambda: check_backup(last(rooms.database, "workspace.backed-up"), now_us()),
+        "backup": lambda: check_backup(events.last(rooms.database, "workspace.backed-up"), now_us()),
     }
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from mlwright.kernel import events, leases
+from mlwright.kernel import chain, events, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.digest import Digest, digest_of_file
@@ -58,6 +58,7 @@ class Manifest(Struct, frozen=True):
         objects: how many objects the records name that are here, and their bytes.
         code: the tree of the project's files at that moment.
         lacking: what the records name and was missing or damaged already when the backup was made.
+        head: the digest of the newest event in the records, for all of them.
     """
 
     workspace: str
@@ -73,14 +74,16 @@ class Manifest(Struct, frozen=True):
     code: Digest
     lacking: tuple[Digest, ...] = ()
     format: int = 1
+    head: Digest | None = None
 
 
 class _Wanted(Struct):
-    """What the records name that is no row: all of it, and by kind what the backup has not yet."""
+    """What the records name that is no row: all of it, and by kind what the backup has not yet; its head."""
 
     all: set[bytes]
     new: dict[bytes, str | None]
     lacking: list[Digest]
+    head: Digest | None = None
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -263,6 +266,7 @@ def _copy_objects(workspace: Workspace, database: Path, store: LocalObjects, pro
             )
         source = workspace.objects.seen_in(records)
         wanted = _wanted(records, source, store)
+        wanted.head = chain.head(records)
     finally:
         records.close()
     with progress.work("backing up", _size_of(workspace.objects, wanted.new)):
@@ -325,6 +329,7 @@ def _finish(
         object_bytes=sum(held),
         code=code,
         lacking=tuple(sorted(wanted.lacking)),
+        head=wanted.head,
     )
     own = workspace.root / (DATABASE if server_of(workspace.root) is None else RECORDS)
     with _appearing(target / name, own) as making:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlwright.kernel.words import are_counted, counted
-from mlwright.terminal import HELP, command, opened, progress, say, say_json, say_plan, say_table, show_size
+from mlwright.kernel.words import are_counted, counted, printable
+from mlwright.terminal import (
+    HELP,
+    command,
+    opened,
+    progress,
+    say,
+    say_json,
+    say_json_line,
+    say_plan,
+    say_table,
+    show_size,
+)
 
 if TYPE_CHECKING:
     from mlwright.app import Project
+    from mlwright.kernel.chain import Chain
+    from mlwright.workspace.api import ToldEvent
     from mlwright.workspace.verify import Verified
 
 
@@ -72,27 +85,72 @@ def gc(project: Project, as_json: bool, dry_run: bool) -> None:
     say_table([(kind, counted(count, "reference")) for kind, count in found.kept.items()], indent="  ")
 
 
-@command("events", example="mlwright events --limit 10")
-@click.option("--after", type=int, help="The next ones after this number, instead of the newest.")
+@command("events", example="mlwright events --verb alias --since 7d")
+@click.option("--verb", default="", help="Only these: alias.moved; or a noun for all of its verbs, alias.")
+@click.option("--subject", default="", metavar="REF", help="Only of this: NAME@3, a run, KIND:ID.")
+@click.option("--actor", default="", metavar="NAME", help="Only of who did it.")
+@click.option("--since", metavar="WHEN", help="None that happened before: 30m, 2h, 3d, 2026-11-20.")
+@click.option("--until", metavar="WHEN", help="None that happened then or later; a date is its beginning.")
+@click.option("--after", type=click.IntRange(0), help="The next ones after this number, not the newest.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many.")
-def events(project: Project, after: int | None, limit: int, as_json: bool) -> None:
-    """Show what happened in the workspace, oldest first."""
+@click.option("--follow", "-f", "following", is_flag=True, help="Go on as new ones come, until Ctrl-C.")
+@click.option("--verify", "verifying", is_flag=True, help="Say whether all are as they were recorded.")
+@click.option("--head", default="", metavar="DIGEST", help="A head that --verify told, to compare with.")
+def events(
+    project: Project,
+    subject: str,
+    following: bool,
+    verifying: bool,
+    head: str,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """Show what happened in the workspace, oldest first; or whether anybody has tampered with that."""
+    from mlwright.workspace.api import follow_events, list_events, verify_events
+
+    if verifying or head:
+        _say_chain(verify_events(project, head=head), as_json)
+    elif following:
+        for each in follow_events(project, subject=subject, **wanted):
+            if as_json:
+                say_json_line(each.event)
+            else:
+                say("  ".join(map(str, _in_cells(each))))
+    else:
+        found = list_events(project, subject=subject, **wanted).found
+        found = found if wanted["after"] is not None else found[::-1]
+        if as_json:
+            say_json([each.event for each in found])
+        else:
+            say_table([_in_cells(each) for each in found], _HEAD)
+
+
+def _in_cells(told: ToldEvent) -> tuple[object, ...]:
     from mlwright.kernel.clock import show
 
-    found = project.events(after=after, limit=limit)
+    event = told.event
+    return (event.id, show(event.at_us), event.verb, told.label, printable(event.actor))
+
+
+def _say_chain(found: Chain, as_json: bool) -> None:
     if as_json:
         say_json(found)
-        return
-    say_table(
-        [
-            (event.id, show(event.at_us), event.verb, project.lineage.label(event.subject), event.actor)
-            for event in found
-        ],
-        ["number", "at", "event", "subject", "by"],
-    )
+    else:
+        if found.uncovered:
+            before = f"{counted(found.uncovered, 'event')} from before events had digests"
+            say(f"{before}: nothing tells whether they were changed")
+        if found.fault:
+            say(found.fault)
+        else:
+            verdict = f"{are_counted(found.covered, 'event')} as recorded"
+            say(f"{verdict}, {found.noted} of them up to the head that was noted" if found.noted else verdict)
+        say(f"head {found.head or 'none: nothing was recorded'}")
+    if found.fault:
+        raise click.exceptions.Exit(5)
 
 
 _SHOWN_FAULTS = 20
+_HEAD = ("number", "at", "event", "subject", "by")
 
 
 @click.group(epilog="Example: mlwright workspace show", context_settings=HELP)
@@ -115,6 +173,7 @@ def show_workspace(project: Project, as_json: bool) -> None:
     say_table([*places, ("local state", found.local)], indent="  ")
     say("recorded")
     say_table([(name, f"{count:,}") for name, count in found.counts.items()], indent="  ")
+    say_table([("head of the events", found.head or "none")], indent="  ")
     say("room")
     parts = [
         (name, counted(part.count, "file"), show_size(part.size_bytes)) for name, part in found.parts.items()
@@ -151,7 +210,7 @@ def verify_workspace(base: Path, source: Path | None, as_json: bool) -> None:
 
 def _say_verified(found: Verified) -> None:
     for fault in found.faults[:_SHOWN_FAULTS]:
-        name = fault.subject if fault.kind in {"records", "edge"} else f"b3:{fault.subject[:12]}"
+        name = fault.subject if fault.kind in {"records", "events", "edge"} else f"b3:{fault.subject[:12]}"
         say(f"{fault.kind} {name}: {fault.fault}")
         for owner in fault.named_by:
             say(f"  {owner}")
@@ -162,6 +221,7 @@ def _say_verified(found: Verified) -> None:
     rows = f"{counted(found.rows, 'small value')} ({show_size(found.row_bytes)})"
     verdict = f"{counted(len(found.faults), 'fault')} found" if found.faults else "all is well"
     say(f"{verdict}: read {objects}, {rows} and {counted(found.edges, 'edge')}")
+    say(f"{counted(found.events, 'event')}, head {found.head or 'none'}")
 
 
 @workspace.add_command

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from mlwright.kernel import chain
 from mlwright.kernel.database import all_migrations
+from mlwright.kernel.digest import Digest
 from mlwright.storage.inline import rows_of
 from mlwright.workspace.workspace import DATABASE, Workspace
 
@@ -32,6 +34,7 @@ class Summary(Struct, frozen=True):
         counts: of what is recorded.
         parts: objects, rows (small values in the records), the database's files, and each folder of the local
             state, as `local/environments`.
+        head: the digest of the newest event, for all of them; None when there is none.
         free_bytes: on the disk of the records; of `disk_bytes`.
     """
 
@@ -44,6 +47,7 @@ class Summary(Struct, frozen=True):
     parts: dict[str, Part]
     free_bytes: int
     disk_bytes: int
+    head: Digest | None = None
 
 
 def summarise(workspace: Workspace, counts: Mapping[str, int]) -> Summary:
@@ -77,6 +81,7 @@ def summarise(workspace: Workspace, counts: Mapping[str, int]) -> Summary:
         parts,
         disk.free,
         disk.total,
+        chain.head(workspace.database),
     )
 
 

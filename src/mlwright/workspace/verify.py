@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from mlwright.kernel import edges
+from mlwright.kernel import chain, edges
 from mlwright.kernel.database import Database
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
@@ -22,15 +22,17 @@ from mlwright.storage.reading import verify_object
 
 BACKUP = "bring it back from a backup: mlwright workspace restore BACKUP DIR"
 
+_TAMPERED = "compare with a backup from before: somebody else than mlwright wrote to the records"
 
-Sort = Literal["records", "edge", "row", "object", "tree"]
+Sort = Literal["records", "events", "edge", "row", "object", "tree"]
 
 
 class Fault(Struct, frozen=True):
     """Something that is not as it should be.
 
     Args:
-        kind: what it is: the records themselves, an edge, a small value that is a row, an object, a tree.
+        kind: what it is: the records themselves, the events, an edge, a small value that is a row, an object,
+            a tree.
         subject: its digest, the edge, or the part of the records.
         fault: what is wrong: `missing`, `damaged`, or a sentence.
         named_by: what refers to it, as people know it.
@@ -45,7 +47,12 @@ class Fault(Struct, frozen=True):
 
 
 class Verified(Struct, frozen=True):
-    """What was looked at, and all that is wrong with it."""
+    """What was looked at, and all that is wrong with it.
+
+    Args:
+        events: how many fit, from the first one that has a digest on.
+        head: the digest of the last of them, for all of them.
+    """
 
     edges: int
     rows: int
@@ -53,6 +60,8 @@ class Verified(Struct, frozen=True):
     objects: int
     object_bytes: int
     faults: tuple[Fault, ...]
+    events: int = 0
+    head: Digest | None = None
 
 
 class Words(Struct, frozen=True):
@@ -81,6 +90,10 @@ def verify(
     faults = [Fault("records", "the database", told, (), BACKUP) for told in database.check()]
     # Of records that are damaged themselves, what can still be read is looked at.
     spared = (Corrupt,) if faults else ()
+    told = chain.Chain()
+    with suppress(*spared):
+        told = chain.verify(database)
+        faults += [Fault("events", f"event {told.at}", told.fault, (), _TAMPERED)] if told.fault else []
     with suppress(*spared):
         faults += [_loose(edge, words) for edge in loose()]
     look = _Look(database, objects, progress)
@@ -97,7 +110,16 @@ def verify(
     ties = 0
     with suppress(*spared):
         ties = edges.count(database)
-    return Verified(ties, look.rows, look.row_bytes, look.objects, look.object_bytes, tuple(faults))
+    return Verified(
+        ties,
+        look.rows,
+        look.row_bytes,
+        look.objects,
+        look.object_bytes,
+        tuple(faults),
+        told.covered,
+        told.head,
+    )
 
 
 class _Look:

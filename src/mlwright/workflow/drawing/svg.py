@@ -79,6 +79,42 @@ class _Placed(Struct, frozen=True):
 
 def svg(picture: Picture) -> str:
     """An image as large as the graph needs, in ASCII."""
+    width, height, shapes = _laid_out(picture, {}, {})
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
+        f' viewBox="0 0 {width:.0f} {height:.0f}" role="img">',
+        f"<title>{escape(picture.pipeline)}</title>",
+        f"<style>{_STYLE}</style>",
+        '<rect class="ground" width="100%" height="100%"/>',
+        *shapes,
+        "</svg>",
+        "",
+    ]
+    return "\n".join(parts).encode("ascii", "xmlcharrefreplace").decode()
+
+
+def inline_svg(picture: Picture, states: Mapping[str, str] = {}, links: Mapping[str, str] = {}) -> str:
+    """The same for a page, whose own style colours it.
+
+    Args:
+        picture: what is drawn.
+        states: of the boxes, by name: a class each, that the page's style knows.
+        links: where a box leads to, by name.
+    """
+    width, height, shapes = _laid_out(picture, states, links)
+    parts = [
+        f'<svg class="graph" width="{width:.0f}" height="{height:.0f}"'
+        f' viewBox="0 0 {width:.0f} {height:.0f}" role="group" aria-label="{escape(picture.pipeline)}">',
+        *shapes,
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+def _laid_out(
+    picture: Picture, states: Mapping[str, str], links: Mapping[str, str]
+) -> tuple[float, float, list[str]]:
+    """How large the drawing is, and its shapes."""
     incoming: list[list[int]] = [[] for _ in picture.boxes]
     for number, line in enumerate(picture.lines):
         incoming[line.target].append(number)
@@ -113,19 +149,12 @@ def svg(picture: Picture) -> str:
                 labels.append(_text("label", at, top - 12, ", ".join(line.labels)))
     width = max((each.x + each.frame.width for each in placed), default=0.0) + _MARGIN
     height = max((each.floor for each in placed), default=0.0) + _MARGIN
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}"'
-        f' viewBox="0 0 {width:.0f} {height:.0f}" role="img">',
-        f"<title>{escape(picture.pipeline)}</title>",
-        f"<style>{_STYLE}</style>",
-        '<rect class="ground" width="100%" height="100%"/>',
-        *strokes,
-        *(part for box, each in zip(picture.boxes, placed, strict=True) for part in _drawn(box, each)),
-        *labels,
-        "</svg>",
-        "",
-    ]
-    return "\n".join(parts).encode("ascii", "xmlcharrefreplace").decode()
+    boxes = (
+        part
+        for box, each in zip(picture.boxes, placed, strict=True)
+        for part in _drawn(box, each, states.get(box.name, ""), links.get(box.name, ""))
+    )
+    return width, height, [*strokes, *boxes, *labels]
 
 
 def _lanes(
@@ -227,17 +256,20 @@ def _bend(x: float, y: float, to_x: float, to_y: float) -> str:
     return f"C{x:.1f} {half:.1f} {to_x:.1f} {half:.1f} {to_x:.1f} {to_y:.1f}"
 
 
-def _drawn(box: Box, placed: _Placed) -> Iterator[str]:
+def _drawn(box: Box, placed: _Placed, state: str, link: str) -> Iterator[str]:
     stack = _STACK if box.count else 0.0
     width, height = placed.frame.width - stack, placed.frame.height - stack
-    yield f'<g transform="translate({placed.x:.1f} {placed.y:.1f})">'
+    if link:
+        yield f'<a href="{escape(link)}">'
+    stands = f' class="state-{escape(state)}"' if state else ""
+    yield f'<g{stands} transform="translate({placed.x:.1f} {placed.y:.1f})">'
     yield f"<title>{escape(', '.join([box.title, *box.about, *box.options]))}</title>"
     for behind in (stack, stack / 2, 0.0) if stack else (0.0,):
         yield _shape(box.kind, behind, width, height)
     lowest = height - (15 if box.kind in _ROUND else 13)
     for number, (style, text) in enumerate(reversed(placed.frame.words)):
         yield _text(style, width / 2, lowest - 15 * number, text)
-    yield "</g>"
+    yield "</g></a>" if link else "</g>"
 
 
 def _shape(kind: Kind, behind: float, width: float, height: float) -> str:
