@@ -598,11 +598,11 @@ _MEANINGS = {
 }
 """A verb without a sentence here stops the script: whoever adds one says what it means."""
 _SUBJECTS = {
-    "link": "token",
-    "session": "token",
     "alias": "version",
     "card": "version",
     "dataset": "version",
+    "link": "token",
+    "session": "token",
     "model.added": "version",
     "model.removed": "version",
 }

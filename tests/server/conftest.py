@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from mlwright.server.running import running
 from tests.conftest import COMMAND, PYPROJECT, write
 
 DEADLINE_S = 30
@@ -65,6 +66,8 @@ class Up:
         self.login = str(json.loads(told)["login"])
         parts = urlsplit(self.url)
         self.host, self.port = parts.hostname or "", parts.port or 0
+        left = running(project / ".mlwright" / "local")
+        self.token = left.token if left else ""
         self._connection: HTTPConnection | None = None
 
     def connect(self) -> HTTPConnection:

@@ -96,6 +96,7 @@ def test_whatever_is_asked_the_answer_is_as_described(
             str(Path(sys.executable).with_name("schemathesis")),
             *("run", f"{up.url}/api/v1/openapi.json", "--phases", "coverage,fuzzing", "--no-color"),
             *("--checks", CHECKS, "--continue-on-failure", "-n", str(requests // len(OPERATIONS) + 1)),
+            *("--header", f"authorization: Bearer {up.token}"),
             *([] if SOAK else ["--generation-deterministic"]),
         ],
         cwd=tmp_path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,13 @@ def ask(up: Up, path: str, **headers: str) -> Answered:
 
 def send(up: Up, method: str, path: str, body: Any) -> Answered:
     """Send JSON."""
-    import json
+    return up.ask(method, V1 + path, json.dumps(body), changing(up))
 
-    return up.ask(method, V1 + path, json.dumps(body), {"content-type": "application/json"})
+
+def changing(up: Up, **headers: str) -> dict[str, str]:
+    """The headers of a change."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return {"content-type": "application/json", "authorization": f"Bearer {up.token}", **named}
 
 
 def test_runs_are_listed_a_page_at_a_time(up: Up, project: Path) -> None:
@@ -140,12 +145,23 @@ def test_an_alias_moves_and_goes(up: Up) -> None:
     missing = ask(up, "datasets/people@golden")
     moved = send(up, "PUT", "datasets/people@1/aliases/golden", {"reason": "checked"})
     there = ask(up, "datasets/people@golden")
-    gone = up.ask("DELETE", f"{V1}datasets/people/aliases/golden")
+    gone = up.ask("DELETE", f"{V1}datasets/people/aliases/golden", headers=changing(up))
 
     assert tried.json["changes"][0]["action"] == moved.json["changes"][0]["action"]
     assert (tried.status, missing.status, moved.status, gone.status) == (200, 404, 200, 200)
     assert there.json["version"]["number"] == 1
     assert there.json["moves"][0]["reason"] == "checked"
+
+
+def test_a_key_that_was_refused_is_free(up: Up) -> None:
+    """A refusal lets go of the key, and what is no key is refused."""
+    path, keyed = f"{V1}runs/latest/cancel", changing(up, idempotency_key="k-1")
+
+    refused = [up.ask("POST", path, "{}", keyed).status for _ in range(2)]
+    bad = up.ask("POST", path, "{}", {**keyed, "idempotency-key": "x" * 256})
+
+    assert refused == [409, 409]
+    assert (bad.status, bad.json["where"]) == (422, "idempotency-key")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +191,9 @@ def test_what_cannot_be_done_is_a_problem_document(
     up: Up, method: str, path: str, body: Any, status: int, where: str | None
 ) -> None:
     """A refusal says what is wrong and where, as RFC 9457 has it."""
-    answered = up.ask(method, V1 + path) if body is None else send(up, method, path, body)
+    answered = (
+        up.ask(method, V1 + path, headers=changing(up)) if body is None else send(up, method, path, body)
+    )
 
     assert answered.status == status
     assert answered.headers["content-type"] == "application/problem+json"
@@ -188,10 +206,10 @@ def test_what_cannot_be_done_is_a_problem_document(
 def test_a_body_must_be_json_and_say_so(up: Up) -> None:
     """What a form of another site could send is refused, as is JSON that is none or too deep."""
     path = f"{V1}runs/latest/cancel"
-    form = up.ask("POST", path, "a=b", {"content-type": "application/x-www-form-urlencoded"})
-    plain = up.ask("POST", path, "{}", {"content-type": "text/plain"})
-    broken = up.ask("POST", path, "{", {"content-type": "application/json"})
-    deep = up.ask("POST", path, "[" * 100_000, {"content-type": "application/json"})
+    form = up.ask("POST", path, "a=b", changing(up, content_type="application/x-www-form-urlencoded"))
+    plain = up.ask("POST", path, "{}", changing(up, content_type="text/plain"))
+    broken = up.ask("POST", path, "{", changing(up, content_type="application/json"))
+    deep = up.ask("POST", path, "[" * 100_000, changing(up, content_type="application/json"))
 
     assert [each.status for each in (form, plain, broken, deep)] == [415, 415, 400, 400]
 
@@ -212,7 +230,7 @@ def told(up: Up, project: Path) -> Iterator[Any]:
 
     def run(*arguments: str) -> tuple[Any, Any]:
         here = mlwright(*arguments, cwd=project)
-        there = mlwright(*arguments, cwd=project.parent, MLWRIGHT_URL=up.url)
+        there = mlwright(*arguments, cwd=project.parent, MLWRIGHT_URL=up.url, MLWRIGHT_TOKEN=up.token)
         return tuple((each.returncode, each.stdout, each.stderr) for each in (here, there))
 
     yield run

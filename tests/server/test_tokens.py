@@ -164,6 +164,7 @@ def test_a_token_has_one_name(start: Start) -> None:
     [
         ("create", "", "--role", "viewer"),
         ("create", "a/b", "--role", "viewer"),
+        ("create", "anonymous", "--role", "viewer"),
         ("create", "a" * 101, "--role", "viewer"),
         ("create", "ana", "--role", "owner"),
         ("create", "ana", "--role", "viewer", "--expires", "soon"),

@@ -85,11 +85,8 @@ class App:
             if outside.is_mlflow(scope["path"]):
                 answer = mlflow_errors.told(error)
             else:
-                answer = (
-                    _sent_to_login(error, scope)
-                    or error_page(error, scope)
-                    or Response(*problems.told(error))
-                )
+                page = _sent_to_login(error, scope) or error_page(error, scope)
+                answer = page or Response(*problems.told(error))
         if isinstance(answer, Response):
             shield(answer)
             await answer(scope, receive, send)

@@ -24,6 +24,13 @@ _EVENT = {
     "properties": {"event": {"enum": ["message", "end", "error"]}, "data": {"type": "string"}},
     "required": ["data"],
 }
+_KEY = {
+    "name": "idempotency-key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "Sent again within a day, the same request with the same key has the first answer.",
+}
 _ARGUMENT = re.compile(r"^( {4,8})(\w+): (.*)$")
 
 
@@ -98,6 +105,8 @@ def _operation(
                 each["description"] = arguments[name]
     else:
         told["parameters"] += _parameters(beside, "query", arguments)
+    if operation.method == "POST" and not operation.secret:
+        told["parameters"].append(_KEY)
     return told
 
 

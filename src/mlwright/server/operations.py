@@ -55,6 +55,7 @@ class Operation(Generic[P, T]):
             an iterator is a stream.
         status: of the HTTP answer.
         location: where what was made is found, with its fields in braces: `/runs/{id}`.
+        secret: whether the answer is told once and kept nowhere.
     """
 
     def __init__(
@@ -66,10 +67,11 @@ class Operation(Generic[P, T]):
         *,
         status: int = 200,
         location: str = "",
+        secret: bool = False,
     ) -> None:
         self.method, self.path, self.permission = method, path, permission
         self.function = function
-        self.status, self.location = status, location
+        self.status, self.location, self.secret = status, location, secret
         self.name = function.__name__
         self.__doc__ = function.__doc__
 
@@ -158,11 +160,17 @@ def _is_list(annotation: Any) -> bool:
 
 
 def operation(
-    method: str, path: str, permission: Permission, *, status: int = 200, location: str = ""
+    method: str,
+    path: str,
+    permission: Permission,
+    *,
+    status: int = 200,
+    location: str = "",
+    secret: bool = False,
 ) -> Callable[[Callable[Concatenate[Project, P], T]], Operation[P, T]]:
     """Declare what a function does as an operation; the arguments are those of `Operation`."""
 
     def declare(function: Callable[Concatenate[Project, P], T]) -> Operation[P, T]:
-        return Operation(method, path, permission, function, status=status, location=location)
+        return Operation(method, path, permission, function, status=status, location=location, secret=secret)
 
     return declare

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.server.answered import Answer, once
 from mlwright.server.call import Call
 from mlwright.server.operations import MSGPACK, PREFIX, Operation
 from mlwright.server.problems import Refusal
@@ -45,17 +46,31 @@ def _done(
     operation: Operation[..., Any], project: Any, asked: dict[str, Any], headers: dict[bytes, bytes]
 ) -> Response:
     """Do it, and write the answer, all in one thread."""
-    answer = project.perform(operation, **asked)
     packed = headers.get(b"accept") == MSGPACK.encode()
-    body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+
+    def do() -> Answer:
+        answer = project.perform(operation, **asked)
+        body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+        made = operation.location.format_map(_Fields(answer))
+        return Answer(operation.status, PREFIX + made if made else "", body)
+
+    key = headers.get(b"idempotency-key") if operation.method == "POST" else None
+    if key is None:
+        answer = do()
+    elif operation.secret:
+        raise Invalid("an answer with a secret is not kept", where="idempotency-key", hint="leave it out")
+    else:
+        request = encoded([operation.name, packed, asked])
+        answer = once(project.rooms.database, key.decode("latin-1"), request, do)
+    body = answer.body
     told = {"cache-control": "no-cache", "vary": "accept"}
-    if operation.location:
-        told["location"] = PREFIX + operation.location.format_map(_Fields(answer))
+    if answer.location:
+        told["location"] = answer.location
     if operation.method == "GET":
         told["etag"] = tag = f'"{digest_of(body)[:_TAG_LETTERS]}"'
         if tag in _tags(headers.get(b"if-none-match", b"")):
             return Response(None, 304, told)
-    return Response(body, operation.status, told, MSGPACK if packed else "application/json")
+    return Response(body, answer.status, told, MSGPACK if packed else "application/json")
 
 
 def encoded(value: Any) -> bytes:

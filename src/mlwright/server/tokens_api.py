@@ -32,7 +32,7 @@ def list_tokens(project: Project, *, every: bool = False) -> Page[Token]:
     return Page(found(project.rooms.database))
 
 
-@operation("POST", "/tokens", Permission.ADMIN, status=201)
+@operation("POST", "/tokens", Permission.ADMIN, status=201, secret=True)
 def create_token(project: Project, *, name: str, role: Role, expires: str | None = None) -> Issued:
     """Make a token. Its secret is in this answer only.
 
@@ -50,7 +50,7 @@ def create_token(project: Project, *, name: str, role: Role, expires: str | None
         return tokens.issue(tx, TokenKind.TOKEN, name, role, end)
 
 
-@operation("POST", "/tokens/links", Permission.ADMIN, status=201)
+@operation("POST", "/tokens/links", Permission.ADMIN, status=201, secret=True)
 def create_link(project: Project, *, role: Role = Role.ADMIN) -> Issued:
     """Make a link that lets a browser in, once, within 10 minutes: `/login?key=` and the secret.
 
