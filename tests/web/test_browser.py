@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import COMMAND
+from tests.conftest import COMMAND, mlwright
 from tests.processes import until
 from tests.server.conftest import Up
 from tests.web.filled import PAYLOADS
@@ -33,6 +34,8 @@ PAGES = {
     "run-step": "/runs/{ills}/steps/evaluate",
     "run-step-failed": "/runs/{hostile}/steps/break_",
     "runs-diff": "/runs/{first}/diff/{ills}",
+    "pipelines": "/pipelines",
+    "pipeline": "/pipelines/ills",
     "datasets": "/datasets",
     "datasets-found": "/datasets?words=people",
     "dataset": "/datasets/people",
@@ -183,6 +186,40 @@ def test_a_page_that_is_not_there_is_told_in_the_shell(browser: Browser, site: U
         assert answer.status == 404
         assert "nothing" in seen.page.inner_text("main")
         assert seen.page.locator("nav a[href='/runs']").count()
+
+
+def test_who_may_cancels_and_resumes_a_run(
+    browser: Browser, site: Up, workspace: Path, tmp_path: Path
+) -> None:
+    """Who is logged in ends a run that goes, and lets it go on; who is not sees no such button."""
+    site.hang_up()
+    door = tmp_path / "door"
+    run = subprocess.Popen(
+        [str(COMMAND), "run", "slow", "-p", f"until={door}"],
+        cwd=workspace,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: site.ask("GET", "/api/v1/runs?pipeline=slow&state=running").json["found"])
+        with watched(browser, site.url) as stranger, watched(browser, site.url) as seen:
+            stranger.page.goto(f"{site.url}/runs/latest")
+            assert not stranger.page.locator("[data-do]").count()
+
+            link = json.loads(mlwright("login", "--json", cwd=workspace).stdout)["login"]
+            seen.page.on("dialog", lambda dialog: dialog.accept())
+            seen.page.goto(link)
+            seen.page.goto(f"{site.url}/runs/latest")
+            seen.page.click("button.danger")
+            seen.page.wait_for_selector("h1 + .state-cancelled")
+            cancelled = seen.page.url
+            door.touch()
+            seen.page.click("[data-do$=resume]")
+            seen.page.wait_for_url(lambda url: "/runs/01" in url and url != cancelled)
+            seen.page.wait_for_selector("h1 + .state-succeeded", timeout=60_000)
+    finally:
+        run.terminate()
+        run.wait(30)
 
 
 def test_a_run_is_watched_while_it_goes(browser: Browser, site: Up, workspace: Path, tmp_path: Path) -> None:

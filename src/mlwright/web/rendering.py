@@ -17,6 +17,7 @@ from mlwright.web.catalogue import LANGUAGES, words_of
 from mlwright.web.declared import PACKAGE, Page
 from mlwright.web.reader import Reader
 from mlwright.web.written import written
+from mlwright.workflow.drawing import picture_of
 
 SHELL, ERROR = "web/shell/layout.html", "web/shell/error.html"
 
@@ -54,6 +55,7 @@ def environment(language: str) -> Environment:
         column_name=words.column_name,
         segment=_segment,
         gantt=drawn.bars,
+        picture=picture_of,
         step_links=drawn.step_links,
         spread=drawn.spread,
         lineage=drawn.lineage,
