@@ -13,10 +13,8 @@ import psycopg
 import pytest
 
 from tests.conftest import COMMAND, Maker, mlwright
-from tests.postgres import Postgres, postgres
+from tests.postgres import Postgres
 from tests.processes import environment, until
-
-__all__ = ["postgres"]
 
 PIPELINE = """
     from mlwright import Dataset, log_metric, pipeline, step

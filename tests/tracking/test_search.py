@@ -22,7 +22,7 @@ from mlwright.kernel.search import Wanted, plan
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.tracking import Experiments, Input, Point, Reports, Runs, RunState, Search
 from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
-from mlwright.tracking.search import search, search_experiments, search_logged_models
+from mlwright.tracking.search import search, search_experiments, search_logged_models, tagged
 from tests.postgres import Postgres, open_database
 from tests.tracking.conftest import begin
 
@@ -527,7 +527,8 @@ def test_experiments_are_searched(database: Database) -> None:
 
     def found(text: str = "", **more: Any) -> list[int]:
         page = search_experiments(database, Search(filter=text, **more))
-        assert all(each.tags == experiments.get(database, each.id).tags for each in page.found)
+        told = tagged(database, page.found)
+        assert told == [experiments.get(database, each.id) for each in page.found]
         return [each.id for each in page.found]
 
     assert found() == [ids[1], ids[0], 0]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mlwright.kernel.conditions import Parameters, beside, condition, looked_up
+from mlwright.kernel.conditions import Parameters, beside, condition, looked_up, marked
 from mlwright.kernel.database import Query
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Side, Space
@@ -247,7 +247,8 @@ class Draft(Parameters):
         if not side.alone:
             unique, first = side.latest
             own = ", ".join(f"{table}.{column}" for column in unique.split(", "))
-            rows = f"s.{side.owner} = {self._space.id} AND s.name = {self.place(order.key)}"
+            those = [f"s.{side.owner} = {self._space.id}", f"s.name = {self.place(order.key)}"]
+            rows = " AND ".join([*those, *marked(side, order.among, "s", self)])
             newest = f"SELECT {unique} FROM {side.table} AS s WHERE {rows} ORDER BY {first} LIMIT 1"  # noqa: S608
             tests.append(f"({own}) = ({newest})")
         self._tables.append(f"LEFT JOIN {side.table} AS {table} ON {' AND '.join(tests)}")

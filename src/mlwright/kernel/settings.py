@@ -22,6 +22,7 @@ class Settings(Struct, frozen=True):
     Args:
         pipelines: the folder whose modules hold the pipelines, relative to the project.
         workers: how many steps may run at once; 0 for one per processor.
+        runs_at_once: how many runs `mlwright up` executes at once that it was asked for; the others wait.
         executor: where steps run: `local` for worker processes, `inline` for the process that asks.
         ignore: patterns, in Git's grammar, of files that no code snapshot takes.
         database: where the records are: `postgresql://USER@HOST/DATABASE`, of a server that several machines
@@ -37,11 +38,13 @@ class Settings(Struct, frozen=True):
             with `api_key` (`env:NAME` or `file:PATH`); and the `namespace` of jobs.
         url: where others reach `mlwright up`, through a proxy or a name: `https://mlwright.example.com`. Then
             every request needs a token or a session, also one that comes from this machine.
+        private_imports: datasets may also be fetched from this machine and from private networks.
         mlflow_without_token: on a machine's own address, MLflow's clients may also write without a token.
     """
 
     pipelines: str = "pipelines"
     workers: int = 0
+    runs_at_once: int = 1
     executor: str = "local"
     ignore: tuple[str, ...] = ()
     database: str = ""
@@ -51,6 +54,7 @@ class Settings(Struct, frozen=True):
     environments: dict[str, str] = {}
     openlineage: dict[str, str] = {}
     url: str = ""
+    private_imports: bool = False
     mlflow_without_token: bool = True
 
 
@@ -126,6 +130,10 @@ def _settings(section: Any, folder: Path) -> Settings:
         raise Invalid(f"a setting has the wrong type: {error}", where=where) from error
     if settings.workers < 0:
         raise Invalid(f"`workers` cannot be {settings.workers}", where=where, hint="0 for one per processor")
+    if settings.runs_at_once < 1:
+        raise Invalid(
+            f"`runs_at_once` cannot be {settings.runs_at_once}", where=where, hint="1 for one after the other"
+        )
     if settings.url and not _ADDRESS.fullmatch(settings.url):
         raise Invalid(
             f"`url` cannot be {settings.url!r}",

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from mlwright.kernel.database import Source, Transaction
+from mlwright.server.identity import NOBODY, Identity
 from mlwright.server.routes import Route
 from mlwright.server.tracker import Tracker
 
@@ -34,9 +35,20 @@ class Call:
         route: that it asks for.
         names: the variables of the route's path.
         headers: by name, in small letters.
+        identity: of who asks.
     """
 
-    __slots__ = ("__dict__", "_body_bytes", "_receive", "_scope", "headers", "names", "route", "tracker")
+    __slots__ = (
+        "__dict__",
+        "_body_bytes",
+        "_receive",
+        "_scope",
+        "headers",
+        "identity",
+        "names",
+        "route",
+        "tracker",
+    )
 
     def __init__(
         self,
@@ -46,11 +58,13 @@ class Call:
         headers: dict[bytes, bytes],
         scope: Scope,
         receive: Receive,
+        identity: Identity = NOBODY,
     ) -> None:
         self.tracker = tracker
         self.route = route
         self.names = names
         self.headers = headers
+        self.identity = identity
         self._scope = scope
         self._receive = receive
         self._body_bytes = 0
@@ -75,7 +89,7 @@ class Call:
         """The same for handlers that stream."""
         return Request(self._scope, self._receive)
 
-    async def body(self) -> bytes:
+    async def body(self) -> bytes | bytearray:
         """The whole body.
 
         Raises:
@@ -109,4 +123,5 @@ class Call:
 
 
 def _encoded(source: Source, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Encoded:
-    return Encoded(encode(function(source, *args, **kwargs)))
+    answer = function(source, *args, **kwargs)
+    return answer if isinstance(answer, Encoded) else Encoded(encode(answer))

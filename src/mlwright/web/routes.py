@@ -14,7 +14,7 @@ from starlette.types import Scope
 from mlwright.kernel.digest import digest_of
 from mlwright.server.api import OPERATIONS
 from mlwright.server.call import Call
-from mlwright.server.permissions import Permission, Role
+from mlwright.server.permissions import Permission
 from mlwright.server.problems import problem_of, told
 from mlwright.server.routes import Route
 from mlwright.web import assets
@@ -23,11 +23,6 @@ from mlwright.web.declared import Page, find_pages
 from mlwright.web.reader import Reader, reader_of
 from mlwright.web.rendering import rendered, rendered_error
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
-    " font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""What a page may load and do: nothing that stands in it, and nothing of another place."""
 _TAG_LETTERS = 32
 _WORTH_COMPRESSING = 1024
 
@@ -37,7 +32,7 @@ PAGES = find_pages(OPERATIONS)
 
 async def _answer(page: Page, call: Call) -> Response:
     query = query_of(page, call.query)
-    reader = reader_of(call.headers, _role(call))
+    reader = reader_of(call.headers, call.identity)
     return await call.tracker.threads.run(_shown, page, call, query, reader)
 
 
@@ -45,11 +40,6 @@ def _shown(page: Page, call: Call, query: Any, reader: Reader) -> Response:
     """Ask, render and compress, all in one thread."""
     told = {**call.names, **answers(page, call.tracker.project, call.names, query)}
     return _sent(rendered(page, PAGES, reader, call.path, told, query), 200, reader, call.headers)
-
-
-def _role(_: Call) -> Role:
-    """What who asks may."""
-    return Role.ADMIN
 
 
 def error_page(error: Exception, scope: Scope) -> Response | None:
@@ -69,10 +59,7 @@ def _sent(body: bytes, status: int, reader: Reader, headers: Mapping[bytes, byte
     told = {
         "cache-control": "private, no-cache",
         "content-language": reader.language,
-        "content-security-policy": POLICY,
-        "referrer-policy": "same-origin",
         "vary": "accept-encoding, accept-language, cookie",
-        "x-content-type-options": "nosniff",
     }
     if status == 200:
         told["etag"] = tag = f'W/"{digest_of(body)[:_TAG_LETTERS]}"'
@@ -86,6 +73,6 @@ def _sent(body: bytes, status: int, reader: Reader, headers: Mapping[bytes, byte
 
 ROUTES = (
     *(Route("GET", page.path, partial(_answer, page), page.permission) for page in PAGES),
-    Route("GET", "/static/{version}/{name:path}", assets.send, Permission.READ),
+    Route("GET", "/static/{version}/{name:path}", assets.send, Permission.ANYONE),
 )
 """The pages."""
