@@ -43,6 +43,7 @@ from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.tracking import RunState
+from mlwright.tracking.reports import INPUTS_BYTES
 from mlwright.versioning.signatures import Column, Example, Output, Signature
 from mlwright.versioning.versions import Kind
 from mlwright.web.routes import PAGES
@@ -67,9 +68,11 @@ _LIMITS = {
     "DATASET_SOURCE_LENGTH": "source of a dataset",
     "DATASET_SCHEMA_LENGTH": "schema of a dataset",
     "DATASET_PROFILE_LENGTH": "profile of a dataset",
+    "INPUT_TAGS": "tags of a dataset",
     "INPUT_TAG_NAME_LENGTH": "name of a dataset's tag",
     "INPUT_TAG_LENGTH": "value of a dataset's tag",
     "RESULTS": "results on a page",
+    "PAGE_BYTES": "bytes of a page of more than one result",
     "HISTORY_RESULTS": "values of a metric on a page",
     "HISTORY_RUNS": "runs in one request for their metrics",
 }
@@ -759,6 +762,7 @@ def mlflow_page() -> str:
         for route in routes
     ]
     known = [(what, f"{getattr(limits, name):,}") for name, what in _LIMITS.items()]
+    known.append(("bytes that all datasets of a run take", f"{INPUTS_BYTES:,}"))
     places = ", ".join(f"`{place}`" for place in MLFLOW_PLACES)
     return "\n\n".join(
         [
@@ -770,8 +774,9 @@ def mlflow_page() -> str:
             " the infinities are texts. Errors have MLflow's `error_code`, a `message` that names the field"
             " or the limit, and its status. No request that is itself wrong has a status after"
             " which MLflow's clients ask again (408, 429, 5xx but 501): 503 is for what soon helps itself,"
-            " 500 for damaged bytes and for mistakes of the server's. Methods for traces, gateway, prompts"
-            " and judges answer 501, `NOT_IMPLEMENTED`.",
+            " 500 for damaged bytes and for mistakes of the server's. 409, `ABORTED`, is told of a change"
+            " of which nobody knows whether PostgreSQL has committed it: look whether it is there. Methods"
+            " for traces, gateway, prompts and judges answer 501, `NOT_IMPLEMENTED`.",
             "## Limits",
             "Letters are counted, not bytes. Where MLflow's server cuts the value of a parameter or a tag"
             " silently, ours keeps it whole up to the limit, and refuses a longer one.",

@@ -14,6 +14,11 @@ import pytest
 from hypothesis import settings
 
 from mlwright.app import Project
+from tests.postgres import postgres
+from tests.s3 import s3, s3_server
+
+# One server for each process of tests: a file that imported the fixture itself would have one of its own.
+__all__ = ["postgres", "s3", "s3_server"]
 
 PYPROJECT = """
 [project]
@@ -33,6 +38,8 @@ package = false
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONUNBUFFERED", None)
+# Else every command that is run here compiles all that it imports anew, and takes twice the time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A timing is never asserted in a test: not by Hypothesis either.
 settings.register_profile("house", deadline=None)

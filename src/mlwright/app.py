@@ -34,7 +34,7 @@ from mlwright.workflow.scripts import asked_for
 from mlwright.workflow.trials import Trial
 from mlwright.workflow.watch import Unwatched
 from mlwright.workspace import open_workspace
-from mlwright.workspace.workspace import keep_in_folder
+from mlwright.workspace.layout import keep_in_folder
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:

@@ -16,10 +16,8 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.postgres_copy import copy_into_file, filling
 from mlwright.kernel.sqlite import SqliteDatabase
 from tests.happened import happened
-from tests.postgres import Postgres, open_database, postgres
+from tests.postgres import Postgres, open_database
 from tests.processes import run_python
-
-__all__ = ["postgres"]
 
 Opener = Callable[[], Database]
 RUN = End("run", "01JD8")

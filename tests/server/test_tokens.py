@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import ssl
 import stat
+import subprocess
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import mlwright
+from tests.conftest import mlwright, write
 from tests.mlflow import run_client
 from tests.processes import until
 from tests.server.conftest import Answered, Up
@@ -161,6 +164,7 @@ def test_a_token_has_one_name(start: Start) -> None:
     [
         ("create", "", "--role", "viewer"),
         ("create", "a/b", "--role", "viewer"),
+        ("create", "anonymous", "--role", "viewer"),
         ("create", "a" * 101, "--role", "viewer"),
         ("create", "ana", "--role", "owner"),
         ("create", "ana", "--role", "viewer", "--expires", "soon"),
@@ -483,7 +487,7 @@ def test_every_answer_has_the_headers_of_a_shield(start: Start) -> None:
         headers = up.ask("GET", path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cross-origin-resource-policy"] == "same-origin"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         policy = headers["content-security-policy"]
         assert (
             "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "unsafe" not in policy
@@ -544,3 +548,64 @@ def test_mlflows_own_client_sends_tokens(start: Start, tmp_path: Path) -> None:
     assert "done" in by_token.stdout, by_token.stderr
     assert "done" in by_password.stdout, by_password.stderr
     assert without.returncode == 1 and "the request has no token" in without.stderr
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for this machine that vouches for itself, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    chain, key = folder / "chain.pem", folder / "key.pem"
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+            ),
+            *("-keyout", str(key), "-out", str(chain), "-days", "1", "-subj", "/CN=localhost"),
+            *("-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return chain, key
+
+
+def test_with_a_certificate_it_speaks_https(start: Start, certificate: tuple[Path, Path]) -> None:
+    """Tokens and sessions are encrypted on their way; the session's cookie is for https alone."""
+    chain, key = certificate
+    up = start("--port", "0", "--tls-cert", str(chain), "--tls-key", str(key))
+    context = ssl.create_default_context(cafile=str(chain))
+    connection = HTTPSConnection(up.host, up.port, context=context, timeout=30)
+
+    connection.request("GET", up.login.removeprefix(up.url))
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    listed = mlwright("tokens", "list", cwd=root_of(up), MLWRIGHT_URL=up.url, SSL_CERT_FILE=str(chain))
+
+    assert up.url.startswith("https://127.0.0.1:") and up.login.startswith(up.url)
+    assert (answer.status, "; Secure" in (answer.getheader("set-cookie") or "")) == (303, True)
+    assert listed.returncode == 0, listed.stderr
+    assert "session" in listed.stdout
+
+
+def test_a_certificate_that_is_none_is_said(
+    project: Path, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A file that is no certificate, another's key, one of the two alone: one message."""
+    chain, key = certificate
+    nothing = write(tmp_path, {"nothing.pem": "nothing"}) / "nothing.pem"
+
+    wrong = mlwright("up", "--port", "0", "--tls-cert", str(nothing), "--tls-key", str(key), cwd=project)
+    swapped = mlwright("up", "--port", "0", "--tls-cert", str(key), "--tls-key", str(chain), cwd=project)
+    alone = mlwright("up", "--port", "0", "--tls-cert", str(chain), cwd=project)
+
+    assert [each.returncode for each in (wrong, swapped, alone)] == [2, 2, 2]
+    assert wrong.stderr.startswith("error: the certificate and its key cannot be used")
+    assert "a certificate needs its key" in alone.stderr

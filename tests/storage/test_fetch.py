@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError, NotFound, Unavailable
+from mlwright.storage import fetch
 from mlwright.storage.bucket import PART_BYTES
-from mlwright.storage.fetch import clean, fetched, is_url, look
+from mlwright.storage.fetch import clean, is_url
+from mlwright.storage.reach import Reach, is_public
 from mlwright.storage.retrying import Transient
 from tests.s3 import SECRET, Place
 from tests.storage.faulty import FaultyProxy
 
 DATA = os.urandom(3 * 2**20)
+HERE = Reach(private=True, redirects=True)
+"""The tests' own servers are on this machine."""
+look, fetched = partial(fetch.look, reach=HERE), partial(fetch.fetched, reach=HERE)
 
 
 class Web(ThreadingHTTPServer):
@@ -199,6 +207,95 @@ def test_redirects_are_followed_and_counted(web: Web, tmp_path: Path) -> None:
     with pytest.raises(MlwrightError) as raised, fetched(f"{root}/to/file:///etc/passwd", tmp_path):
         pass
     assert raised.value.exit_code in {2, 6}
+
+
+def test_a_redirect_is_followed_only_when_that_is_asked(web: Web) -> None:
+    """Where it leads is told, and nothing is sent there."""
+    url = f"http://127.0.0.1:{web.server_port}/to/{web.url}"
+
+    with pytest.raises(Unavailable, match=r"leads to another address, on 127\.0\.0\.1") as raised:
+        fetch.look(url, reach=Reach(private=True))
+
+    assert "--follow" in (raised.value.hint or "")
+    assert len(web.asked) == 1
+
+
+PRIVATE = [
+    *("127.0.0.1", "127.1", "0x7f.1", "0x7f000001", "2130706433", "0", "0.0.0.0", "localhost"),
+    *("[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"),
+    *(
+        "169.254.169.254",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+    ),
+    *("224.0.0.1", "255.255.255.255", "user:password@127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize("host", PRIVATE)
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9"])
+def test_private_addresses_are_not_fetched_from_unasked(
+    web: Web, host: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However they are written, through a proxy or not: nothing is connected to, and no password is told."""
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+
+    with pytest.raises(Invalid, match="nothing is fetched there unasked") as raised:
+        fetch.look(f"http://{host}:{web.server_port}/data/table.bin")
+
+    assert "--private" in (raised.value.hint or "") and "password" not in raised.value.render()
+    assert web.asked == []
+
+
+def test_a_name_that_leads_to_a_private_address_is_refused(web: Web) -> None:
+    """Each of a name's addresses is looked at, and connected to without asking again."""
+    answers = [["8.8.8.8", "127.0.0.1"], ["127.0.0.1"], ["127.0.0.1"]]
+
+    def resolve(*_: Any) -> list[tuple[Any, ...]]:
+        found = answers.pop(0)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, web.server_port)) for each in found]
+
+    url = f"http://data.example:{web.server_port}/data/table.bin"
+    for _ in range(2):
+        with pytest.raises(Invalid, match=r"data\.example is a machine of a private network"):
+            fetch.look(url, reach=Reach(resolve=resolve))
+    assert web.asked == []
+    assert fetch.look(url, reach=Reach(private=True, resolve=resolve)).size_bytes == len(DATA)
+    assert web.asked[0]["Host"] == f"data.example:{web.server_port}"
+    assert answers == []
+
+
+def test_a_public_server_leads_nowhere_private(web: Web) -> None:
+    """Where redirects are followed, each address on the way is looked at."""
+    root = f"http://127.0.0.1:{web.server_port}"
+    looked_at: list[str] = []
+
+    def resolve(host: str, *_: Any) -> list[tuple[Any, ...]]:
+        looked_at.append(host)
+        address = "127.0.0.1" if host == "127.0.0.1" else "10.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, web.server_port))]
+
+    class Lenient(Reach, frozen=True):
+        """The test's server stands for a public one."""
+
+        def check(self, host: str, address: str) -> None:
+            if address != "127.0.0.1":
+                super().check(host, address)
+
+    with pytest.raises(Invalid, match="inside is a machine of a private network"):
+        fetch.look(f"{root}/to/http://inside/x", reach=Lenient(redirects=True, resolve=resolve))
+    assert looked_at == ["127.0.0.1", "inside"]
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "64:ff9b::808:808", "::ffff:8.8.8.8"])
+def test_public_addresses_are_public(address: str) -> None:
+    """Also one that stands in another."""
+    assert is_public(address)
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,8 @@ def test_a_live_owner_is_never_buried(database: Database, runs: Runs) -> None:
     ("column", "value", "state"),
     [
         ("host", "another-host", RunState.RUNNING),
-        ("boot", "another-boot", RunState.LOST),
+        ("boot", "another-boot", RunState.RUNNING),
+        ("space", "another container", RunState.RUNNING),
         ("started", "1", RunState.LOST),
         ("pid", 2**22 + 1, RunState.LOST),
     ],
@@ -209,7 +210,7 @@ def test_a_live_owner_is_never_buried(database: Database, runs: Runs) -> None:
 def test_who_counts_as_gone(
     column: str, value: object, state: RunState, database: Database, runs: Runs
 ) -> None:
-    """Another boot, a reused process id and a process that is gone lose the run; another host is believed."""
+    """A reused process id and a process that is gone lose the run; who cannot be looked at is believed."""
     run, _ = begin(database)
     with database.transaction() as tx:
         tx.execute(f"UPDATE lease SET {column} = :value", value=value)

@@ -11,13 +11,16 @@ from mlwright.app import Project
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.progress import Progress
 from mlwright.storage import Places
+from mlwright.storage.reach import Reach
 from mlwright.versioning.imports import add_from
 from tests.conftest import PYPROJECT, mlwright, write
-from tests.s3 import SECRET, Place, s3, s3_server
+from tests.s3 import SECRET, Place
 from tests.storage.test_fetch import Web, web
 
-__all__ = ["s3", "s3_server", "web"]
+__all__ = ["web"]
 
+HERE = Reach(private=True)
+"""The tests' own servers are on this machine."""
 TABLE = b"id,age\n1,40\n2,50\n"
 
 
@@ -32,7 +35,7 @@ def test_what_was_read_of_the_web_is_pinned_and_shown(root: Path, web: Web) -> N
     web.data = TABLE
     url = web.url.replace("table.bin", "table.csv") + f"?token={SECRET}"
 
-    added = mlwright("datasets", "add", url, "--name", "table", cwd=root)
+    added = mlwright("datasets", "add", url, "--name", "table", "--private", cwd=root)
 
     assert added.returncode == 0, added.stderr
     shown = mlwright("datasets", "show", "table@1", cwd=root)
@@ -53,10 +56,10 @@ def test_what_was_read_of_the_web_is_pinned_and_shown(root: Path, web: Web) -> N
 def test_the_same_bytes_again_are_the_same_version(root: Path, web: Web) -> None:
     """An import is repeated as often as one likes; other bytes are the next version."""
     with Project.open(root) as project:
-        first = add_from(project.datasets, web.url, "table")
-        again = add_from(project.datasets, web.url, "table")
+        first = add_from(project.datasets, web.url, "table", reach=HERE)
+        again = add_from(project.datasets, web.url, "table", reach=HERE)
         web.data, web.etag = b"other", '"second"'
-        other = add_from(project.datasets, web.url, "table")
+        other = add_from(project.datasets, web.url, "table", reach=HERE)
 
     assert (first[1], again[1], other[1]) == (True, False, True)
     assert again[0] == first[0]
@@ -81,10 +84,10 @@ def test_what_an_interruption_left_of_an_import_is_forgotten_with_the_next(root:
     with Project.open(root) as project:
         places = Places(project.rooms.workspace.local / "places")
         with pytest.raises(KeyboardInterrupt):
-            add_from(project.datasets, web.url, "table", progress=Interrupts())
+            add_from(project.datasets, web.url, "table", reach=HERE, progress=Interrupts())
         between = list(places)
 
-        add_from(project.datasets, web.url, "table")
+        add_from(project.datasets, web.url, "table", reach=HERE)
 
         assert len(between) == 1
         assert list(places) == []
@@ -92,7 +95,7 @@ def test_what_an_interruption_left_of_an_import_is_forgotten_with_the_next(root:
 
 def test_a_dry_run_brings_nothing(root: Path, web: Web) -> None:
     """The plan names what would be fetched, and the number it would get."""
-    done = mlwright("datasets", "add", web.url, "--name", "table", "--dry-run", cwd=root)
+    done = mlwright("datasets", "add", web.url, "--name", "table", "--dry-run", "--private", cwd=root)
 
     assert done.returncode == 0, done.stderr
     assert web.url in done.stdout
@@ -122,7 +125,7 @@ def test_a_folder_of_a_bucket_is_a_dataset(root: Path, s3: Place) -> None:
 )
 def test_what_cannot_be_fetched_is_one_message(root: Path, url: str, code: int, message: str) -> None:
     """With a hint, and its exit code."""
-    done = mlwright("datasets", "add", url, "--name", "table", cwd=root)
+    done = mlwright("datasets", "add", url, "--name", "table", "--private", cwd=root)
 
     assert (done.returncode, done.stderr.count("error: ")) == (code, 1)
     assert message in done.stderr

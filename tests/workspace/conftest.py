@@ -17,7 +17,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import LocalObjects
 from mlwright.workspace.backup import Manifest
-from mlwright.workspace.workspace import claim
+from mlwright.workspace.layout import claim
 from tests.versioning.conftest import counted
 
 BIG = bytes(range(256)) * 1024

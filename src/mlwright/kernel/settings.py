@@ -38,6 +38,7 @@ class Settings(Struct, frozen=True):
             with `api_key` (`env:NAME` or `file:PATH`); and the `namespace` of jobs.
         url: where others reach `mlwright up`, through a proxy or a name: `https://mlwright.example.com`. Then
             every request needs a token or a session, also one that comes from this machine.
+        private_imports: datasets may also be fetched from this machine and from private networks.
         mlflow_without_token: on a machine's own address, MLflow's clients may also write without a token.
     """
 
@@ -53,6 +54,7 @@ class Settings(Struct, frozen=True):
     environments: dict[str, str] = {}
     openlineage: dict[str, str] = {}
     url: str = ""
+    private_imports: bool = False
     mlflow_without_token: bool = True
 
 

@@ -38,7 +38,9 @@ class Bodies:
         self._held_bytes = 0
         self._coming: dict[asyncio.Timeout, float] = {}
 
-    async def read(self, receive: Receive, headers: dict[bytes, bytes], limit_bytes: int) -> bytes:
+    async def read(
+        self, receive: Receive, headers: dict[bytes, bytes], limit_bytes: int
+    ) -> bytes | bytearray:
         """The whole body; it counts until it is let go of.
 
         What is not read is read and thrown away by the server, so that the client gets to the answer.
@@ -57,8 +59,8 @@ class Bodies:
         async with self.coming():
             return await self._read(receive, limit_bytes)
 
-    async def _read(self, receive: Receive, limit_bytes: int) -> bytes:
-        chunks: list[bytes] = []
+    async def _read(self, receive: Receive, limit_bytes: int) -> bytes | bytearray:
+        whole = bytearray()
         size = 0
         try:
             more = True
@@ -71,12 +73,14 @@ class Bodies:
                     raise _too_large(limit_bytes)
                 await self._take(_counted(size + len(chunk)) - _counted(size))
                 size += len(chunk)
-                chunks.append(chunk)
                 more = message.get("more_body", False)
+                if not more and not whole:
+                    return bytes(chunk)
+                whole += chunk
         except BaseException:
             self.let_go(size)
             raise
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return whole
 
     @asynccontextmanager
     async def coming(self) -> AsyncIterator[None]:

@@ -20,6 +20,7 @@ from mlwright.server.permissions import Permission, Role
 from mlwright.server.problems import Refusal
 from mlwright.server.readers import Readers
 from mlwright.server.tokens import (
+    ANONYMOUS,
     LONGEST_SECRET,
     TOUCH_US,
     Token,
@@ -52,7 +53,7 @@ class Identity(Struct, frozen=True):
     browser: bool = False
 
 
-NOBODY = Identity("anonymous")
+NOBODY = Identity(ANONYMOUS)
 
 
 class Admission(Struct, frozen=True):

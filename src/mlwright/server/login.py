@@ -90,7 +90,7 @@ async def _login_by_token(call: Call) -> Response:
     if call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _FORM:
         raise Refusal(415, "the body must be a form", hint=f"content-type: {_FORM.decode()}")
     target = path_of_ours(_fields(call.query).get("next", "/"))
-    secret = _fields(await call.body()).get("token", "").strip()
+    secret = _fields(bytes(await call.body())).get("token", "").strip()
     issued = await _begin(call, secret, TokenKind.TOKEN)
     if issued is None:
         return _page("The token is unknown here, has expired, or was taken back.", target, 403)

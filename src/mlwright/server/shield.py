@@ -18,7 +18,7 @@ OF_PAGES = (
     *OF_JSON,
     (b"content-security-policy", POLICY.encode()),
     (b"cross-origin-opener-policy", b"same-origin"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # with `no-referrer`, a form of ours would have the origin `null`
 )
 """Of all others."""
 

@@ -27,6 +27,8 @@ from mlwright.server.permissions import Role
 _SQL = Queries.beside(__file__)
 PREFIX = "mlw_"
 """How every secret begins, so that who finds one knows what it opens."""
+ANONYMOUS = "anonymous"
+"""How events name who has no token."""
 LONGEST_SECRET = 64
 SESSION_US = 12 * 3_600_000_000
 LINK_US = 10 * 60_000_000
@@ -135,7 +137,7 @@ def check_name(name: str) -> None:
     Raises:
         Invalid: it is empty, too long, or has signs that no name has.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name == ANONYMOUS:
         raise Invalid(
             f"{name[:100]!r} cannot be a token's name",
             where="name",

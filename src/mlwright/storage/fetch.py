@@ -22,6 +22,7 @@ from mlwright.kernel.files import locked
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.address import parse_address
 from mlwright.storage.bucket import Bucket, Seen
+from mlwright.storage.reach import Reach
 from mlwright.storage.retrying import Transient, retrying
 from mlwright.storage.trees import is_safe
 
@@ -29,6 +30,7 @@ _REMOTE = re.compile(r"(?i)(https?|s3)://")
 _OTHER = re.compile(r"(?i)[a-z][a-z0-9+.-]+://")
 _SECRET = re.compile(r"(?i)sig|token|key|secret|pass|credential|auth|expires|policy|session")
 _AT_ONCE = 8
+_PUBLIC = Reach()
 
 
 class Remote(Struct, frozen=True):
@@ -80,30 +82,37 @@ def clean(url: str) -> str:
     return urlunsplit((parts.scheme.lower(), host, parts.path, query, ""))
 
 
-def look(url: str) -> Remote:
+def look(url: str, *, reach: Reach = _PUBLIC) -> Remote:
     """What lies behind a URL, without bringing it.
+
+    Args:
+        url: of the web, or of a bucket.
+        reach: how far one of the web may lead.
 
     Raises:
         NotFound: nothing.
-        Invalid: it is no URL that can be used.
+        Invalid: it is no URL that can be used, or leads where nothing may be fetched from.
         Unavailable: the other side cannot be reached, or refuses.
     """
     if url.lower().startswith("s3://"):
         return _remote(url, _in_bucket(url))
     from mlwright.storage.web import look_at
 
-    size, etag = retrying(lambda: look_at(url, clean(url)))
+    size, etag = retrying(lambda: look_at(url, clean(url), reach))
     return Remote(clean(url), size, etag)
 
 
 @contextlib.contextmanager
-def fetched(url: str, incoming: Path, *, progress: Progress = SILENT) -> Iterator[Fetched]:
+def fetched(
+    url: str, incoming: Path, *, progress: Progress = SILENT, reach: Reach = _PUBLIC
+) -> Iterator[Fetched]:
     """Have what lies behind a URL on this disk while the block runs; what fails may be tried again.
 
     Args:
         url: where from.
         incoming: a folder in which what is on its way is kept.
         progress: hears of every byte.
+        reach: how far a URL of the web may lead.
 
     Raises:
         NotFound, Invalid, Unavailable: as `look`.
@@ -116,7 +125,7 @@ def fetched(url: str, incoming: Path, *, progress: Progress = SILENT) -> Iterato
             if url.lower().startswith("s3://"):
                 brought = _from_bucket(url, place, progress)
             else:
-                brought = _from_web(url, place, progress)
+                brought = _from_web(url, place, progress, reach)
         except OSError as error:
             if is_disk_full(error):
                 raise disk_full(place) from error
@@ -127,13 +136,13 @@ def fetched(url: str, incoming: Path, *, progress: Progress = SILENT) -> Iterato
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _from_web(url: str, place: Path, progress: Progress) -> Fetched:
+def _from_web(url: str, place: Path, progress: Progress, reach: Reach) -> Fetched:
     from mlwright.storage.web import bring
 
     name = _file_name(PurePosixPath(unquote(urlsplit(url).path)).name)
     target = place / "files" / name
     part = place / "part"
-    told = retrying(lambda: bring(url, clean(url), part, progress))
+    told = retrying(lambda: bring(url, clean(url), part, progress, reach))
     part.replace(target)
     return Fetched(target, Remote(clean(url), target.stat().st_size, told))
 

@@ -110,6 +110,8 @@ EXPERIMENTS = Space(
 _MODEL_BEGAN = Field("logged_model.created_us", "moment")
 _MODEL_CHANGED = Field("logged_model.updated_us", "moment")
 
+_ON_DATASET = {"name": "{0}.dataset_name", "digest": "{0}.dataset_hash"}
+
 LOGGED_MODELS = Space(
     noun="logged model",
     table="logged_model",
@@ -136,6 +138,7 @@ LOGGED_MODELS = Space(
             numeric=True,
             alone=False,
             latest=("run_id, dataset_name, dataset_hash", "s.at_us DESC, s.step DESC, s.run_id"),
+            marks=_ON_DATASET,
         ),
         "dataset": Side(
             "logged_model_metric",
@@ -143,6 +146,7 @@ LOGGED_MODELS = Space(
             columns={"name": "{0}.dataset_name", "digest": "{0}.dataset_hash"},
             indexed=False,
             alone=False,
+            marks=_ON_DATASET,
         ),
         "param": Side("logged_model_text", "model_id", indexed=False, also="{0}.kind = 'param'"),
         "tag": Side("logged_model_text", "model_id", indexed=False, also="{0}.kind = 'tag'"),

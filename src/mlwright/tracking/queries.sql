@@ -153,9 +153,10 @@ SELECT number, first_us, first_step, last_us, last_step FROM chunk
 WHERE run_id = :run_id AND name = :name AND last_us >= :from_us ORDER BY first_us, first_step, number;
 
 -- name: chunks_of
--- What is known of all chunks of a metric.
-SELECT number, points, lowest, lowest_step, lowest_us, highest, highest_step, highest_us FROM chunk
-WHERE run_id = :run_id AND name = :name ORDER BY first_us, number;
+-- What is known of the chunks of a metric in which points of some steps can be.
+SELECT number, points, first_step, last_step, lowest, lowest_step, lowest_us, highest, highest_step, highest_us
+FROM chunk WHERE run_id = :run_id AND name = :name AND last_step >= :from_step AND first_step <= :to_step
+ORDER BY first_us, number;
 
 -- name: chunk_data_of
 -- The points of a chunk.
@@ -279,6 +280,25 @@ WITH RECURSIVE wanted (id, rest) AS (
 SELECT input.run_id, input.name, input.hash, input.source_type, input.source, input.schema, input.profile,
     input.tags
 FROM wanted JOIN input ON input.run_id = wanted.id ORDER BY input.run_id, input.name, input.hash;
+
+-- name: sizes_of_runs
+-- How many bytes of text were reported of runs, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT id, coalesce((SELECT sum(octet_length(param.text)) FROM param WHERE run_id = id), 0)
+    + coalesce((SELECT sum(octet_length(tag.value)) FROM tag WHERE run_id = id), 0)
+    + coalesce((
+        SELECT sum(octet_length(source) + octet_length(schema) + octet_length(profile) + octet_length(input.tags))
+        FROM input WHERE run_id = id
+    ), 0) AS bytes
+FROM wanted;
+
+-- name: input_bytes
+-- How many bytes the datasets take that a run has read.
+SELECT coalesce(sum(octet_length(name) + octet_length(hash) + octet_length(source) + octet_length(schema)
+    + octet_length(profile) + octet_length(tags)), 0) AS bytes FROM input WHERE run_id = :run_id;
 
 -- name: tags_of_experiments
 -- The tags of experiments, whose ids stand one behind the other, each in 20 digits.

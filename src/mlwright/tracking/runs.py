@@ -47,6 +47,7 @@ class Runs:
     Args:
         on_lost: told, inside the transaction, of a run whose owner died.
         on_gone: told before of that owner, perhaps more than once: to end what it has left running.
+        on_looked: called after each look at who lives, when what is left of the others may go.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Runs:
         database: Database,
         on_lost: Callable[[Transaction, RunId], None] = lambda tx, run: None,
         on_gone: Callable[[leases.Lease], None] = lambda owner: None,
+        on_looked: Callable[[Runs], None] = lambda runs: None,
     ) -> None:
         self._database = database
         self._experiments = Experiments()
         self._on_lost = on_lost
         self._on_gone = on_gone
+        self._on_looked = on_looked
 
     def begin(
         self,
@@ -203,6 +206,10 @@ class Runs:
         """The run with a whole id, as it stands in the database."""
         return run_of(self._database.read(_SQL["runs_by_prefix"], prefix=identity)[0])
 
+    def knows(self, run: RunId) -> bool:
+        """Whether a run is on record here."""
+        return bool(self._database.read(_SQL["runs_by_prefix"], prefix=run))
+
     def newest_success(self, pipeline: str) -> Run | None:
         """The newest run of a pipeline that succeeded."""
         rows = self._database.read(_SQL["newest_success"], pipeline=pipeline)
@@ -311,6 +318,7 @@ class Runs:
                     self._on_lost(tx, RunId(row["id"]))
                 if owner is not None:
                     leases.release(tx, owner)
+        self._on_looked(self)
 
     def list(self, wanted: RunFilter = _NEWEST, **nouns: Unpack[Nouns]) -> list[Run]:
         """Those runs that are wanted; by default the newest 20, newest first.
@@ -333,4 +341,4 @@ class Runs:
         search = asked(wanted)
         self.bury_lost()
         found = find(self._database, RUNS, search, RUN_COLUMNS, now_us())
-        return Page([run_of(row) for row in found.rows], found.token)
+        return Page([run_of(row) for row in found.found], found.token)

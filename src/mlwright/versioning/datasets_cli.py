@@ -29,6 +29,8 @@ def datasets() -> None:
 @click.option("-m", "--message", default="", help="Why this version exists.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Keep a tag with it; repeatable.")
 @click.option("--verify", is_flag=True, help="Read unchanged files too, and what is stored of them.")
+@click.option("--follow", is_flag=True, help="Follow a URL of the web to where it leads.")
+@click.option("--private", is_flag=True, help="Fetch from this machine and private networks, too.")
 def add(
     project: Project,
     path: str,
@@ -36,6 +38,8 @@ def add(
     message: str,
     tags: tuple[str, ...],
     verify: bool,
+    follow: bool,
+    private: bool,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -43,15 +47,24 @@ def add(
 
     URL is https://..., s3://BUCKET/KEY, or s3://BUCKET/FOLDER/; what was read there is recorded.
     """
+    from mlwright.storage.reach import Reach
     from mlwright.versioning.imports import add_from, plan_add_from
 
     given = parse_tags(tags)
+    reach = Reach(private or project.rooms.project.settings.private_imports, follow)
     with progress() as bar:
         if dry_run:
-            say_plan(plan_add_from(project.datasets, path, name, progress=bar), as_json)
+            say_plan(plan_add_from(project.datasets, path, name, progress=bar, reach=reach), as_json)
             return
         version, new = add_from(
-            project.datasets, path, name, message=message, tags=given, verify=verify, progress=bar
+            project.datasets,
+            path,
+            name,
+            message=message,
+            tags=given,
+            verify=verify,
+            progress=bar,
+            reach=reach,
         )
     if as_json:
         say_json({"version": version, "new": new})

@@ -10,13 +10,25 @@ from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 from mlwright.storage.fetch import fetched, is_url, look
+from mlwright.storage.reach import Reach
 from mlwright.versioning.datasets import Datasets
 from mlwright.versioning.references import check_name
 from mlwright.versioning.versions import Version
 
+_PUBLIC = Reach()
 
-def plan_add_from(datasets: Datasets, text: str, name: str, *, progress: Progress = SILENT) -> Plan:
+
+def plan_add_from(
+    datasets: Datasets, text: str, name: str, *, progress: Progress = SILENT, reach: Reach = _PUBLIC
+) -> Plan:
     """What `add_from` would do; what lies elsewhere is not brought.
+
+    Args:
+        datasets: of which one.
+        text: a path or a URL.
+        name: the dataset's.
+        progress: hears of every byte.
+        reach: how far a URL of the web may lead.
 
     Raises:
         NotFound, Invalid, Unavailable: as `add_from`.
@@ -24,7 +36,7 @@ def plan_add_from(datasets: Datasets, text: str, name: str, *, progress: Progres
     if not is_url(text):
         return datasets.plan_add(Path(text), name, progress=progress)
     check_name(name, "dataset")
-    remote = look(text)
+    remote = look(text, reach=reach)
     size = "size unknown" if remote.size_bytes is None else counted(remote.size_bytes, "byte")
     what = f"{counted(remote.files, 'file')}, {size}, if they differ from the newest"
     number = datasets.versions.next_number(name)
@@ -41,6 +53,7 @@ def add_from(
     tags: Mapping[str, str] | None = None,
     verify: bool = False,
     progress: Progress = SILENT,
+    reach: Reach = _PUBLIC,
 ) -> tuple[Version, bool]:
     """Make what a path or a URL means the next version; where it came from stands in its `about`.
 
@@ -52,6 +65,7 @@ def add_from(
         tags: as `Datasets.add`.
         verify: as `Datasets.add`.
         progress: hears of every byte.
+        reach: how far a URL of the web may lead.
 
     Returns:
         As `Datasets.add`.
@@ -63,7 +77,7 @@ def add_from(
     if not is_url(text):
         return datasets.add(Path(text), name, message=message, tags=tags, verify=verify, progress=progress)
     check_name(name, "dataset")
-    with fetched(text, datasets.incoming, progress=progress) as found:
+    with fetched(text, datasets.incoming, progress=progress, reach=reach) as found:
         remote = found.remote
         source = {"url": remote.url, "size_bytes": remote.size_bytes, "etag": remote.etag}
         if found.path.is_file():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,7 +17,7 @@ from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError
-from mlwright.kernel.ids import looks_like_id, short
+from mlwright.kernel.ids import short
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.plan import Plan
 from mlwright.storage import check_out
@@ -111,7 +110,7 @@ class Pipelines:
             made = prepared(opened)
             # A run that is made again in a workspace of its own is told to nobody.
             receiver = None if made.request.replay else receiver_of(self._rooms.project, os.environ)
-            self._clear_lost()
+            self._rooms.runs.bury_lost()
             with Interrupts() as interrupts:
                 return self._execute(made, opened, watcher, interrupts, receiver)
 
@@ -226,17 +225,6 @@ class Pipelines:
             made_with.append(Edge(run.end, "continues", continued.end))
         edges.add(tx, made_with)
         return run, lease
-
-    def _clear_lost(self) -> None:
-        """Declare dead runs lost, and take away where their attempts worked."""
-        self._rooms.runs.bury_lost()
-        scratch = self._rooms.workspace.scratch
-        # The folders first: a run is recorded before it makes its own.
-        folders = list(scratch.iterdir()) if scratch.exists() else []
-        alive = self._rooms.runs.unfinished()
-        for folder in folders:
-            if looks_like_id(folder.name) and folder.name not in alive:
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_second(rooms: Rooms, continued: Run, but: Run | None = None) -> None:
