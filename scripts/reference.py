@@ -46,6 +46,8 @@ from mlwright.tracking import RunState
 from mlwright.tracking.reports import INPUTS_BYTES
 from mlwright.versioning.signatures import Column, Example, Output, Signature
 from mlwright.versioning.versions import Kind
+from mlwright.web.routes import PAGES
+from mlwright.web.routes import ROUTES as PAGE_ROUTES
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "mlwright"
@@ -99,6 +101,7 @@ def pages() -> dict[str, str]:
         "http.md": http_page(),
         "mlflow.md": mlflow_page(),
         "conformance.md": conformance_page(),
+        "pages.md": pages_page(),
     }
     return {name: f"{_MADE}\n\n{_wrapped(text.strip())}\n" for name, text in made.items()}
 
@@ -744,7 +747,11 @@ def _body(route: Route) -> str:
 
 def mlflow_page() -> str:
     """Every route of `mlwright up`, what it may do, and the limits."""
-    routes = [route for route in UP_ROUTES if not route.path.startswith(MLFLOW_PLACES[1:])]
+    routes = [
+        route
+        for route in UP_ROUTES
+        if not route.path.startswith(MLFLOW_PLACES[1:]) and route not in PAGE_ROUTES
+    ]
     rows = [
         (
             f"{route.method} `{route.path.removeprefix(MLFLOW_PLACES[0])}`",
@@ -774,6 +781,31 @@ def mlflow_page() -> str:
             "Letters are counted, not bytes. Where MLflow's server cuts the value of a parameter or a tag"
             " silently, ours keeps it whole up to the limit, and refuses a longer one.",
             _table(["what", "at most"], known),
+        ]
+    )
+
+
+def pages_page() -> str:
+    """Every page, and which operations it shows."""
+    rows = [
+        (
+            f"`{page.path}`",
+            page.title,
+            ", ".join(dict.fromkeys(f"`{ask.operation.name}`" for ask in page.asks)),
+            ", ".join(f"`{name}`" for name in sorted(page.singles | page.lists)),
+            page.permission,
+        )
+        for page in PAGES
+    ]
+    return "\n\n".join(
+        [
+            "# Pages",
+            "What a browser shows at the address that `mlwright up` prints. A page shows what operations"
+            " of the REST API answer, and has no other way to data. It takes these names in its query and"
+            " refuses others. Pages are in English and Korean, by `Accept-Language` or by what was"
+            " chosen there, which the cookies `language` and `theme` keep.",
+            _table(["path", "page", "operations", "query", "permission"], rows),
+            "What stands still is below `/static/`, and may be kept for a year: its path changes with it.",
         ]
     )
 

@@ -207,7 +207,7 @@ def test_who_may_cancels_and_resumes_a_run(
             assert not stranger.page.locator("[data-do]").count()
 
             link = json.loads(mlwright("login", "--json", cwd=workspace).stdout)["login"]
-            seen.page.on("dialog", lambda dialog: dialog.accept())
+            seen.agrees = True
             seen.page.goto(link)
             seen.page.goto(f"{site.url}/runs/latest")
             seen.page.click("button.danger")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 _AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 _SERIOUS = ("serious", "critical")
@@ -30,11 +30,20 @@ class Watched:
         page.on(
             "request", lambda asked: self._note(not asked.url.startswith((url, "data:")), "left", asked.url)
         )
-        page.on("dialog", lambda dialog: (self._note(True, "asked", dialog.message), dialog.dismiss()))
+        page.on("dialog", self._answer)
+        self.agrees = False
+        """Whether the reader says yes when they are asked; else nothing may ask."""
 
     def _note(self, wrong: bool, how: str, what: str) -> None:
         if wrong:
             self.wrong.append(f"{how}: {what}")
+
+    def _answer(self, dialog: Dialog) -> None:
+        self._note(not self.agrees, "asked", dialog.message)
+        if self.agrees:
+            dialog.accept()
+        else:
+            dialog.dismiss()
 
     def go(self, path: str) -> None:
         """Open a page of the site, and wait until it is quiet."""
