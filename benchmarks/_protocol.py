@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from _figures import Figure, medians
 from _filled import fill_ours, fill_theirs
+from _postgres import bare, ours_in, postgres
 from _recorded import Asked, Load, ask, ask_all, found_in, recording
 from _servers import PEER, Served, make_project, ours, theirs
 
@@ -24,6 +26,14 @@ _ASKED = {
     "a run with 10 parameters and 5 metrics (ms)": "",
 }
 """What is asked over HTTP, and what is to be reached."""
+_BEST = {
+    "experiment_ids": ["0"],
+    "filter": "metrics.m4 > 0.1",
+    "run_view_type": "ACTIVE_ONLY",
+    "max_results": 100,
+    "order_by": ["metrics.m4 DESC"],
+}
+"""The client's request for the best 100."""
 _CLIENTS = 8
 _POINTS = 1000
 _CLIENT = """
@@ -104,6 +114,28 @@ def search() -> Iterator[Figure]:
     with _mine(filled=100_000) as mine:
         many = medians(lambda _: _best("ours", mine, best, 50))
         yield Figure("best 100 of 100,000 runs (ms)", many["ours"], took["theirs"], "of 10,000 runs", "15")
+
+
+def search_postgres() -> Iterator[Figure]:
+    """The same request, of a server with its records in PostgreSQL; beside it one bare query for the runs."""
+    headers = {"Content-Type": "application/json"}
+    asked = Asked("POST", "/api/2.0/mlflow/runs/search", headers, json.dumps(_BEST).encode(), b"")
+    with postgres() as make:
+        for runs, reach in ((10_000, "10"), (100_000, "30")):
+            url = make(f"runs_{runs}")
+            with ours_in(url, runs) as served, bare(url) as ask_bare:
+                took = medians(lambda _: _best("ours", served, asked, 50), lambda _: _bare_ms(ask_bare))
+            what = f"PostgreSQL: best 100 of {runs:,} runs (ms)"
+            yield Figure(what, took["ours"], took["bare"], "the bare query", reach)
+
+
+def _bare_ms(ask_bare: Callable[[], int]) -> dict[str, float]:
+    seconds = []
+    for _ in range(50):
+        began = time.perf_counter()
+        assert ask_bare() == 100
+        seconds.append(time.perf_counter() - began)
+    return {"bare": statistics.median(seconds) * 1000}
 
 
 def _best(who: str, served: Served, search: Asked, times: int) -> dict[str, float]:

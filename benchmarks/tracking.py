@@ -1,6 +1,6 @@
 """Claim: what a step measures costs it next to nothing, is safe at once, and every value of it is kept.
 
-    python benchmarks/tracking.py [in_process ingestion protocol search]      every figure, or those named
+    python benchmarks/tracking.py [in_process ingestion protocol search search_postgres]   all, or those named
 
 Unit: microseconds of a call, unless the line says otherwise; medians of five rounds, in which ours and the
 baseline take turns.
@@ -20,6 +20,10 @@ asks: its requests are recorded once, and sent to both by one light load generat
 of the client itself stand beside. Both are up, and one is asked at a time; MLflow's less often, as it takes
 so long: its 99th percentile is of 40 requests a round. `search` is for the best
 100 runs by a metric, of runs with 10 parameters and 5 metrics that were written into both databases before.
+
+`search_postgres` asks the same of `mlwright up` with its records in a PostgreSQL of its own, on a socket of
+the same machine. Its baseline is one prepared query for these runs, without their parameters and other
+metrics.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from _figures import Figure, medians, say_figures
-from _protocol import protocol, search
+from _protocol import protocol, search, search_postgres
 
 from mlwright import log_metric
 from mlwright.kernel.database import all_migrations
@@ -159,4 +163,4 @@ def _busy_thread() -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    say_figures(in_process, ingestion, protocol, search)
+    say_figures(in_process, ingestion, protocol, search, search_postgres)

@@ -43,6 +43,7 @@ from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.tracking import RunState
+from mlwright.tracking.reports import INPUTS_BYTES
 from mlwright.versioning.signatures import Column, Example, Output, Signature
 from mlwright.versioning.versions import Kind
 
@@ -65,9 +66,11 @@ _LIMITS = {
     "DATASET_SOURCE_LENGTH": "source of a dataset",
     "DATASET_SCHEMA_LENGTH": "schema of a dataset",
     "DATASET_PROFILE_LENGTH": "profile of a dataset",
+    "INPUT_TAGS": "tags of a dataset",
     "INPUT_TAG_NAME_LENGTH": "name of a dataset's tag",
     "INPUT_TAG_LENGTH": "value of a dataset's tag",
     "RESULTS": "results on a page",
+    "PAGE_BYTES": "bytes of a page of more than one result",
     "HISTORY_RESULTS": "values of a metric on a page",
     "HISTORY_RUNS": "runs in one request for their metrics",
 }
@@ -586,7 +589,7 @@ _MEANINGS = {
     "run.cancelled": "A run was ended: by Ctrl-C, by a signal, or because that was asked for.",
     "run.lost": "The process of a run was found to be gone without a word.",
     "run.reported": "A client told of a run that it executes itself.",
-    "run.scheduled": "A client said that its run waits to be executed.",
+    "run.scheduled": "A run was accepted that is to begin later; or a client said so of its own.",
     "run.imported": "A run that was made in another workspace was taken over from a bundle.",
     "version.described": "A client said what a version of a model is.",
     "version.staged": "A client moved a version of a model to another stage.",
@@ -658,8 +661,8 @@ def events_page() -> str:
         [
             "# Events",
             "An event is a row of the table [`event`](tables.md#event), written in the transaction of the"
-            " change it tells of: verb, subject, who acted, when, and a detail in JSON. Of what was there,"
-            " the detail has `before` and `after`; of a text over 1,000 letters it has the beginning."
+            " change it tells of: verb, subject, who acted, when, and a detail in JSON. Of what was there"
+            " before, the detail has `before` and `after`; of a text over 1,000 letters it has the beginning."
             " `mlwright events` and `Project.events` read them. Each has a digest over itself and the event"
             " before it, which `mlwright events --verify` compares.",
             "Points, parameters, tags and inputs of runs, and what stands with logged models, are records of"
@@ -752,6 +755,7 @@ def mlflow_page() -> str:
         for route in routes
     ]
     known = [(what, f"{getattr(limits, name):,}") for name, what in _LIMITS.items()]
+    known.append(("bytes that all datasets of a run take", f"{INPUTS_BYTES:,}"))
     places = ", ".join(f"`{place}`" for place in MLFLOW_PLACES)
     return "\n\n".join(
         [
@@ -763,8 +767,9 @@ def mlflow_page() -> str:
             " the infinities are texts. Errors have MLflow's `error_code`, a `message` that names the field"
             " or the limit, and its status. No request that is itself wrong has a status after"
             " which MLflow's clients ask again (408, 429, 5xx but 501): 503 is for what soon helps itself,"
-            " 500 for damaged bytes and for mistakes of the server's. Methods for traces, gateway, prompts"
-            " and judges answer 501, `NOT_IMPLEMENTED`.",
+            " 500 for damaged bytes and for mistakes of the server's. 409, `ABORTED`, is told of a change"
+            " of which nobody knows whether PostgreSQL has committed it: look whether it is there. Methods"
+            " for traces, gateway, prompts and judges answer 501, `NOT_IMPLEMENTED`.",
             "## Limits",
             "Letters are counted, not bytes. Where MLflow's server cuts the value of a parameter or a tag"
             " silently, ours keeps it whole up to the limit, and refuses a longer one.",

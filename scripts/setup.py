@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = ("demo", "test")  # each holds the one before it
-TOOLS = {"strace": "strace", "mkfs.xfs": "xfsprogs"}  # and the Debian packages that have them
+TOOLS = {
+    "chromium": "chromium",
+    "strace": "strace",
+    "mkfs.xfs": "xfsprogs",
+}  # and the Debian packages that have them
 AGAIN = "the same command again repairs what is half done"
 COMPARE = {
     ">=": operator.ge,

@@ -14,6 +14,11 @@ import pytest
 from hypothesis import settings
 
 from mlwright.app import Project
+from tests.postgres import postgres
+from tests.s3 import s3, s3_server
+
+# One server for each process of tests: a file that imported the fixture itself would have one of its own.
+__all__ = ["postgres", "s3", "s3_server"]
 
 PYPROJECT = """
 [project]
@@ -33,6 +38,8 @@ package = false
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONUNBUFFERED", None)
+# Else every command that is run here compiles all that it imports anew, and takes twice the time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A timing is never asserted in a test: not by Hypothesis either.
 settings.register_profile("house", deadline=None)
@@ -41,6 +48,23 @@ settings.load_profile("house")
 COMMAND = Path(sys.executable).with_name("mlwright")
 
 Maker = Callable[..., Path]
+
+_LONG = (
+    "tests/docs/test_readme",
+    "tests/stories/",
+    "tests/web/",
+    "tests/server/conformance/",
+    "tests/server/test_hostile",
+    "tests/server/test_openapi",
+    "tests/workflow/test_registry",
+    "tests/server/test_registry",
+)
+"""What takes minutes is begun first, so that nobody waits for it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; else as they were found."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

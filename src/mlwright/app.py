@@ -34,7 +34,7 @@ from mlwright.workflow.scripts import asked_for
 from mlwright.workflow.trials import Trial
 from mlwright.workflow.watch import Unwatched
 from mlwright.workspace import open_workspace
-from mlwright.workspace.workspace import keep_in_folder
+from mlwright.workspace.layout import keep_in_folder
 
 
 def open_dataset(reference: str) -> tuple[dict[str, Range], Path]:
@@ -183,15 +183,24 @@ class Project(OpenWorkspace):
         cache: bool = True,
         executor: str = "",
         verify: bool = False,
+        snapshot: str = "",
     ) -> Request:
         """What is to be run: a pipeline by its name, a script or a notebook by its path.
 
+        Args:
+            snapshot: recorded code: its digest, or a run that was made with it; empty for the files here.
+
         Raises:
-            NotFound: there is no such script.
+            NotFound: there is no such script, snapshot or run.
             Invalid: arguments are given to what is no script.
         """
         name, given = asked_for(self.rooms.project, name, parameters, arguments, Path.cwd())
-        return Request(name, given, seed, cache, executor=executor, verify=verify)
+        request = Request(name, given, seed, cache, executor=executor, verify=verify)
+        if not snapshot:
+            return request
+        from mlwright.workflow.accept import with_code
+
+        return with_code(self.rooms, request, snapshot)
 
     def run(
         self,

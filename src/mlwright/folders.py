@@ -18,9 +18,9 @@ from mlwright.workflow import open_rooms
 from mlwright.workflow.upkeep import project_checks
 from mlwright.workspace import create_project
 from mlwright.workspace.doctor import Finding, examine, machine_checks
+from mlwright.workspace.layout import DATABASE, RECORDS
 from mlwright.workspace.verify import Verified
 from mlwright.workspace.verify_backup import for_backup, opened_backup
-from mlwright.workspace.workspace import DATABASE, RECORDS
 
 
 def create(folder: Path, name: str | None = None) -> Plan:

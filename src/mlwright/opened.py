@@ -38,6 +38,7 @@ class OpenWorkspace:
     """
 
     is_here = True
+    """Its files and processes are this machine's: no server answers for it."""
 
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlwright.kernel.database import Database, Migration
+from mlwright.kernel.database import Database, Migration, Steps
 from mlwright.kernel.errors import Conflict, Incompatible, Invalid, MlwrightError
 from mlwright.kernel.sqlite import SqliteDatabase
 
@@ -68,6 +68,22 @@ class DatabaseExam:
         opened = open_database()
         opened.migrate(schema)
         return opened
+
+    def test_what_is_done_together_is_in_the_transaction(self, database: Database) -> None:
+        """Law 11: it reads what was changed before in the transaction, and goes with it when that fails."""
+
+        def count(steps: Steps) -> None:
+            steps.execute(ADD, name=f"{len(steps.read(NAMES))} before")
+
+        with database.transaction() as tx:
+            tx.execute(ADD, name="one")
+            tx.together(count)
+        with pytest.raises(RuntimeError), database.transaction() as tx:
+            tx.execute(ADD, name="two")
+            tx.together(count)
+            raise RuntimeError
+
+        assert names(database) == ["1 before", "one"]
 
     def test_a_transaction_that_ends_is_there(self, database: Database) -> None:
         """Law 1: all that a transaction changed is read after it, and by itself before."""

@@ -13,9 +13,7 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.events import acting_as
 from mlwright.kernel.history import EventFilter, follow, history
 from mlwright.kernel.sqlite import SqliteDatabase
-from tests.postgres import Postgres, open_database, postgres
-
-__all__ = ["postgres"]
+from tests.postgres import Postgres, open_database
 
 MODEL, OTHER = End("version", "01A"), End("run", "01A")
 

@@ -29,10 +29,8 @@ from mlwright.kernel.postgres_place import parse_place
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.kernel.writer import Writer
 from tests.exams.database import DatabaseExam, Opener
-from tests.postgres import Postgres, open_database, postgres
+from tests.postgres import Postgres, open_database
 from tests.processes import until
-
-__all__ = ["postgres"]
 
 DANGLING = "INSERT INTO thing (name, of) VALUES ('two', 'nobody')"
 

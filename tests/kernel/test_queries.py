@@ -15,9 +15,7 @@ from mlwright.kernel.dialect import placed
 from mlwright.kernel.postgres_connection import PostgresConnection
 from mlwright.kernel.postgres_place import parse_place
 from mlwright.kernel.sqlite import SqliteDatabase
-from tests.postgres import Postgres, postgres
-
-__all__ = ["postgres"]
+from tests.postgres import Postgres
 
 HOUSE = Path(mlwright.__file__).parent
 FILES = sorted(HOUSE.glob("*/queries.sql"))
@@ -81,6 +79,28 @@ def test_every_query_prepares_on_postgresql(file: Path, connection: PostgresConn
         text, _ = placed(sql.postgres if isinstance(sql, Query) else sql)
 
         connection.run(f"PREPARE q{number} AS {text} DEALLOCATE q{number}")
+
+
+@pytest.mark.parametrize(
+    ("room", "name"),
+    [
+        ("kernel", "walk_up"),
+        ("kernel", "walk_down"),
+        ("versioning", "remove_version"),
+        ("versioning", "remove_artifact"),
+    ],
+)
+def test_what_is_asked_of_one_thing_reads_no_whole_table(
+    room: str, name: str, database: SqliteDatabase
+) -> None:
+    """A walk over edges, and what is done for each version that is removed, find their rows by indexes."""
+    sql = Queries(HOUSE / room / "queries.sql")[name]
+    parameters = dict.fromkeys(re.findall(r":(\w+)", sql))
+
+    steps = [row["detail"] for row in database.read(f"EXPLAIN QUERY PLAN {sql}", **parameters)]
+
+    assert {step for step in steps if step.startswith("SCAN")} <= {"SCAN CONSTANT ROW", "SCAN reached"}
+    assert any(step.startswith("SEARCH") for step in steps)
 
 
 def test_every_query_of_the_engines_own_is_used() -> None:

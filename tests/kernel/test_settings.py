@@ -44,6 +44,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         [tool.mlwright]
         pipelines = "flows"
         workers = 2
+        runs_at_once = 3
         executor = "inline"
         ignore = ["*.csv", "/data"]
         database = "postgresql://host/records"
@@ -62,6 +63,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     assert settings == Settings(
         pipelines="flows",
         workers=2,
+        runs_at_once=3,
         executor="inline",
         ignore=("*.csv", "/data"),
         database="postgresql://host/records",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlwright.kernel.database import Database, Transaction
-from mlwright.kernel.errors import Busy, Conflict
+from mlwright.kernel.errors import Busy, Conflict, DiskFull, FateUnknown
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.kernel.writer import Writer
 from tests.processes import run_python, start_python, until
@@ -357,3 +357,73 @@ def test_closing_ends_the_thread_and_is_done_once(database: SqliteDatabase) -> N
     assert numbers(database) == [1]
     with pytest.raises(AssertionError):
         writer.write(add(2))
+
+
+class Pulses:
+    """A pulse that counts, and raises what it is told to."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.count = 0
+        self._errors = list(errors)
+
+    def __call__(self, tx: Transaction) -> None:
+        self.count += 1
+        if self._errors:
+            raise self._errors.pop(0)
+
+
+def test_a_pulse_goes_on_while_nothing_is_written(database: SqliteDatabase) -> None:
+    """It begins with the first change, is no change itself, and ends with the writer."""
+    pulses = Pulses()
+    writer = Writer(database, pulses, every_s=0.001)
+
+    writer.write(add(1))
+    until(lambda: pulses.count >= 3)
+    written, durable = writer.written, writer.durable
+    writer.write(add(2))
+    writer.close()
+    at_end = pulses.count
+
+    assert (written, durable) == (1, 1)
+    assert numbers(database) == [1, 2]
+    assert pulses.count == at_end
+
+
+def test_a_pulse_is_made_between_changes_too(database: SqliteDatabase) -> None:
+    """A writer that is never idle has one."""
+    pulses = Pulses()
+    writer = Writer(database, pulses, every_s=0.001)
+
+    number = 0
+    while pulses.count < 3:
+        number += 1
+        writer.write(add(number))
+    writer.close()
+
+    assert numbers(database) == list(range(1, number + 1))
+
+
+def test_a_pulse_that_cannot_be_made_now_is_made_again(database: SqliteDatabase) -> None:
+    """A full disk, or others that write, break no writer which has nothing to write."""
+    pulses = Pulses(Busy("others write"), DiskFull("no room"), FateUnknown("away"))
+    writer = Writer(database, pulses, every_s=0.001)
+
+    writer.write(add(1))
+    until(lambda: pulses.count >= 5)
+    writer.write(add(2))
+    writer.close()
+
+    assert numbers(database) == [1, 2]
+
+
+def test_a_pulse_that_is_refused_breaks_the_writer(database: SqliteDatabase) -> None:
+    """Who is told that the lease is another's writes nothing more."""
+    writer = Writer(database, Pulses(Conflict("declared lost")), every_s=0.001)
+
+    writer.write(add(1))
+    until(lambda: writer.broken)
+
+    for refused in (writer.check, writer.flush, lambda: writer.write(add(2))):
+        with pytest.raises(Conflict, match="declared lost"):
+            refused()
+    assert numbers(database) == [1]

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -45,11 +45,24 @@ class Answered:
 
 
 class Up:
-    """A running `mlwright up`, and one connection to it."""
+    """A running `mlwright up`, and one connection to it.
 
-    def __init__(self, project: Path, *arguments: str, **variables: str) -> None:
+    Args:
+        project: the folder that it is started in.
+        arguments: of `up`.
+        command: what is started.
+        variables: of its environment.
+    """
+
+    def __init__(
+        self,
+        project: Path,
+        *arguments: str,
+        command: Sequence[str] = (str(COMMAND),),
+        **variables: str,
+    ) -> None:
         self.process = subprocess.Popen(
-            [str(COMMAND), "up", "--json", *(arguments or ("--port", "0"))],
+            [*command, "up", "--json", *(arguments or ("--port", "0"))],
             cwd=project,
             env={**os.environ, **variables},
             stdout=subprocess.PIPE,

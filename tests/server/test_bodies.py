@@ -10,9 +10,10 @@ import pytest
 
 from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.server import bodies
-from mlwright.server.bodies import Bodies, TooLarge
+from mlwright.server.bodies import Bodies, TooLarge, TooSlow
 
-SMALL = 64 << 10
+SMALL = 8 << 10
+CHUNKED = {b"transfer-encoding": b"chunked"}
 
 
 def arriving(*chunks: bytes, gone: bool = False) -> Callable[[], Awaitable[Any]]:
@@ -73,7 +74,39 @@ def test_what_a_handler_keeps_counts_while_it_does(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(bodies, "MOST_BYTES", 4 * SMALL)
     made = Bodies()
 
-    with made.held(3 * SMALL), pytest.raises(Unavailable):
-        read(made, b"x" * (2 * SMALL))
+    async def beside() -> None:
+        async with made.held(3 * SMALL):
+            with pytest.raises(Unavailable):
+                await made.read(arriving(b"x" * (2 * SMALL)), {}, 1 << 20)
+
+    asyncio.run(beside())
 
     assert read(made, b"x" * (2 * SMALL))
+
+
+def test_a_slow_body_makes_place_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there is no place, the body that has been coming longest is given up, not the new one."""
+    monkeypatch.setattr(bodies, "MOST_BYTES", 4 * SMALL)
+    monkeypatch.setattr(bodies, "LONG_S", 0.0)
+    made = Bodies()
+
+    def stuck(size_bytes: int) -> Callable[[], Awaitable[Any]]:
+        messages = [{"type": "http.request", "body": b"x" * size_bytes, "more_body": True}]
+
+        async def receive() -> Any:
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        return receive
+
+    async def crowded() -> tuple[Any, ...]:
+        slow = [asyncio.ensure_future(made.read(stuck(2 * SMALL), CHUNKED, 1 << 20)) for _ in range(2)]
+        await asyncio.sleep(0)
+        taken = await made.read(arriving(b"y" * SMALL, b"y" * SMALL), CHUNKED, 1 << 20)
+        done, pending = await asyncio.wait(slow, timeout=0.1)
+        slow[1].cancel()
+        return taken, [type(each.exception()) for each in done], len(pending)
+
+    taken, given_up, left = asyncio.run(crowded())
+
+    assert taken == b"y" * 2 * SMALL
+    assert (given_up, left) == ([TooSlow], 1)

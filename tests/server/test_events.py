@@ -81,7 +81,8 @@ class Story:
     """One change after the other, each with what it recorded."""
 
     def __init__(self, up: Up, database: SqliteDatabase) -> None:
-        self._up, self._database, self._seen = up, database, 0
+        self._up, self._database = up, database
+        self._seen = len(happened(database))  # what the server records of its own
 
     def ask(self, method: str, path: str, asked: Any) -> Any:
         """Ask for a change; what is answered."""

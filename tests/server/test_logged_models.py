@@ -97,12 +97,30 @@ def test_many_files_are_told_page_by_page(up: Up, project: Path) -> None:
     assert "next_page_token" not in second
 
 
-@pytest.mark.parametrize("field", ["dataset_name", "dataset_digest"])
-def test_an_order_by_what_was_measured_on_a_dataset_is_refused(up: Up, field: str) -> None:
-    """It is said, rather than another order given."""
-    order = {"field_name": "metrics.auc", field: "d"}
+def test_what_was_measured_on_a_dataset_is_searched_apart(up: Up) -> None:
+    """A filter and an order that name a dataset look at what was measured on that alone."""
+    experiment = up.experiment("measured on data")
+    run, names = up.run(experiment), {}
+    for name, values in {"a": {"1": 0.9, "2": 0.1}, "b": {"1": 0.5, "2": 0.6}, "c": {"": 0.99}}.items():
+        made = up.post("logged-models", {"experiment_id": experiment, "name": name}).json["model"]["info"]
+        names[made["model_id"]] = name
+        for digest, value in values.items():
+            data = {"dataset_name": "d", "dataset_digest": digest} if digest else {}
+            metric = {"key": "auc", "value": value, "timestamp": 1, "model_id": made["model_id"], **data}
+            assert up.post("runs/log-metric", {"run_id": run, **metric}).status == 200
 
-    refused = up.post("logged-models/search", {"experiment_ids": ["0"], "order_by": [order]})
+    def found(text: str = "", digest: str = "", **order: object) -> str:
+        asked = {"experiment_ids": [experiment], "filter": text}
+        if digest:
+            asked["datasets"] = [{"dataset_name": "d", "dataset_digest": digest}]
+        asked["order_by"] = [{"field_name": "metrics.auc", **order}] if order else [{"field_name": "name"}]
+        models = up.post("logged-models/search", asked).json.get("models", [])
+        return "".join(names[each["info"]["model_id"]] for each in models)
 
-    assert refused.refused == (501, "NOT_IMPLEMENTED")
-    assert "dataset" in refused.message
+    assert found("metrics.auc > 0.55") == "abc"
+    assert (found("metrics.auc > 0.55", "1"), found("metrics.auc > 0.55", "2")) == ("a", "b")
+    assert (found("metrics.auc > 0.2 AND metrics.auc < 0.55", "1"), found(digest="1")) == ("b", "ab")
+    assert found(digest="3") == ""
+    assert found(ascending=False, dataset_digest="1") == "abc"
+    assert found(ascending=False, dataset_digest="2") == "bac"
+    assert found(ascending=True, dataset_digest="2", dataset_name="d") == "abc"

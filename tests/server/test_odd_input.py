@@ -118,9 +118,9 @@ def test_what_is_wrong_with_a_metric_is_named(up: Up, given: dict[str, Any], fie
         ({"metrics": [{"key": "a", "value": 1, "timestamp": 1}, {"key": "b"}]}, ["metrics[1].value"]),
         ({"metrics": [{"key": "a", "value": 1, "timestamp": 1, "step": "x"}]}, ["metrics[0].step"]),
         ({"metrics": {"key": "a"}}, ["metrics"]),
-        ({"metrics": [{"key": "a", "value": 1, "timestamp": 1}] * 1001}, ["1000 metrics", "1001"]),
-        ({"params": [{"key": f"p{n}"} for n in range(101)]}, ["100 params", "101"]),
-        ({"tags": [{"key": f"t{n}"} for n in range(101)]}, ["100 tags", "101"]),
+        ({"metrics": [{"key": "a", "value": 1, "timestamp": 1}] * 1001}, ["metrics", "1000 items"]),
+        ({"params": [{"key": f"p{n}"} for n in range(101)]}, ["params", "100 items"]),
+        ({"tags": [{"key": f"t{n}"} for n in range(101)]}, ["tags", "100 items"]),
         ({"params": [{"key": "p", "value": "1"}, {"key": "p", "value": "1"}]}, ["p", "Duplicate"]),
         ({"params": [{"key": "p", "value": 5}]}, ["params[0].value"]),
         ({"params": [{"key": "p", "value": "v" * 70_000}]}, ["Param value", "65536"]),
@@ -236,10 +236,30 @@ def test_a_million_metrics_in_one_call_are_refused(up: Up) -> None:
 
     refused(
         up.post("runs/log-batch", '{"run_id": "r", "metrics": [' + ",".join(["{}"] * 1_000_000) + "]}"),
-        "1000",
+        "metrics",
+        "1000 items",
     )
     assert up.post("runs/log-batch", body).status == 413
     assert memory_bytes(up) - before < 200 << 20
+
+
+@pytest.mark.parametrize(
+    ("begin", "field"),
+    [
+        ('{"run_id": "r", "datasets": [', "datasets"),
+        ('{"runId": "r", "datasets": [', "datasets"),
+        ('{"run_id": "r", "models": [', "models"),
+        ('{"run_id": "r", "datasets": [{"tags": [', "datasets[0].tags"),
+    ],
+)
+def test_a_body_of_empty_messages_costs_its_own_bytes(up: Up, begin: str, field: str) -> None:
+    """A list that is too long is refused where its limit is reached: nothing is made of what comes behind."""
+    before = memory_bytes(up)
+    body = begin + ",".join(["{}"] * 7_900_000) + "]}"
+
+    refused(up.post("runs/log-inputs", body), f"'{field}'", "items")
+
+    assert memory_bytes(up) - before < 100 << 20
 
 
 def memory_bytes(up: Up) -> int:

@@ -16,9 +16,6 @@ from mlwright.kernel.digest import Digest
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import InlineObjects, LocalObjects, MemoryObjects, Objects, PackedObjects, Place
 from tests.processes import until
-from tests.s3 import s3, s3_server
-
-__all__ = ["s3", "s3_server"]
 
 
 def file_of(objects: LocalObjects, digest: Digest) -> Path:

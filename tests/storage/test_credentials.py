@@ -14,9 +14,6 @@ from mlwright.storage import credentials
 from mlwright.storage.address import parse_address
 from mlwright.storage.bucket import Bucket
 from tests.s3 import KEY, SECRET, Place
-from tests.storage.conftest import s3_server
-
-__all__ = ["s3_server"]
 
 
 @pytest.fixture

@@ -12,10 +12,8 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import digest_of
 from tests.conftest import Maker, mlwright
 from tests.processes import until
-from tests.s3 import KEY, SECRET, Place, s3, s3_server
+from tests.s3 import KEY, SECRET, Place
 from tests.storage.conftest import two_days_old
-
-__all__ = ["s3", "s3_server"]
 
 PIPELINE = """
     from mlwright import Dataset, pipeline, step

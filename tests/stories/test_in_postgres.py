@@ -13,10 +13,8 @@ import psycopg
 import pytest
 
 from tests.conftest import COMMAND, Maker, mlwright
-from tests.postgres import Postgres, postgres
+from tests.postgres import Postgres
 from tests.processes import environment, until
-
-__all__ = ["postgres"]
 
 PIPELINE = """
     from mlwright import Dataset, log_metric, pipeline, step
@@ -37,18 +35,22 @@ PIPELINE = """
         count(load(data))
 """
 MANY = """
+    import time
+    from pathlib import Path
     from mlwright import log_metric, pipeline, step
 
     @step
-    def one(number: int, before: int) -> int:
+    def one(number: int, before: int, marks: str) -> int:
+        while not Path(marks, str(number // 3)).exists():
+            time.sleep(0.002)
         log_metric("number", number, step=number)
         return number + before
 
     @pipeline
-    def chain():
+    def chain(marks: str, restarts: int):
         value = 0
-        for number in range(60):
-            value = one(number, value)
+        for number in range(3 * restarts):
+            value = one(number, value, marks)
 """
 
 
@@ -114,8 +116,10 @@ def test_a_run_survives_restarts_of_the_server(postgres: Postgres, make_project:
     root = make_project({"pipelines/many.py": MANY})
     url = postgres.make()
     use(root, url)
+    marks = root.parent / "marks"
+    marks.mkdir()
     run = subprocess.Popen(
-        [str(COMMAND), "run", "chain"],
+        [str(COMMAND), "run", "chain", "-p", f"marks={marks}", "-p", f"restarts={TIMES}"],
         cwd=root,
         env=environment({"CI": "true"}),
         stdout=-1,
@@ -123,21 +127,18 @@ def test_a_run_survives_restarts_of_the_server(postgres: Postgres, make_project:
         text=True,
     )
 
-    restarts = 0
-    while run.poll() is None and restarts < TIMES:
-        with psycopg.connect(url) as look:
-            reached = _attempts(look)
-        until(lambda reached=reached: run.poll() is not None or _now(url) > reached + 1)
-        postgres.server.restart(signal.SIGQUIT if restarts % 2 else signal.SIGINT)
-        restarts += 1
+    # Three steps are let go for each restart: one is recorded before, and the others meanwhile.
+    for number in range(TIMES):
+        (marks / str(number)).touch()
+        until(lambda least=3 * number: run.poll() is not None or _now(url) > least)
+        postgres.server.restart(signal.SIGQUIT if number % 2 else signal.SIGINT)
     said, complained = run.communicate(timeout=120)
 
     assert run.returncode == 0, said + complained
-    assert restarts == TIMES
     (listed,) = json.loads(mlwright("runs", "list", "--json", cwd=root).stdout)
     assert listed["state"] == "succeeded"
     with psycopg.connect(url) as look:
-        assert _attempts(look) == 60
+        assert _attempts(look) == 3 * TIMES
     assert mlwright("workspace", "verify", cwd=root).returncode == 0
 
 

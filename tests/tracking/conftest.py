@@ -11,9 +11,9 @@ from mlwright.kernel.database import Database, all_migrations
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.tracking import Run, Runs
-from tests.postgres import open_database, postgres
+from tests.postgres import open_database
 
-__all__ = ["begin", "postgres"]
+__all__ = ["begin"]
 
 
 def begin(database: Database, *, pipeline: str = "p", **parameters: Any) -> tuple[Run, Lease]:

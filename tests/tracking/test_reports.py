@@ -22,6 +22,7 @@ from mlwright.tracking import (
     data_of,
     tags_of,
 )
+from mlwright.tracking.reports import portions
 from tests.happened import happened
 from tests.tracking.conftest import begin
 
@@ -280,3 +281,40 @@ def test_what_no_database_holds_is_refused(text: str, database: Database, report
         reports.begin(tx, experiment=0, name="", started_us=2**63, tags={})
 
     assert data_of(database, [run.id])[run.id] == RunData()
+
+
+def test_all_datasets_of_a_run_have_a_limit(
+    database: Database, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run has read is refused where it becomes too much, with the limit; what is known counts once."""
+    monkeypatch.setattr("mlwright.tracking.reports.INPUTS_BYTES", 1000)
+    run = reported(database)
+    first, second = (Input(name, "1", "local", "x", profile="가" * 150) for name in ("a", "b"))
+    with database.transaction() as tx:
+        reports.log_inputs(tx, run.id, [first, first, second])
+
+    with (
+        pytest.raises(Invalid, match=f"run {run.id} would take 1,.* at most 1,000"),
+        database.transaction() as tx,
+    ):
+        reports.log_inputs(tx, run.id, [second, Input("c", "1", "local", "x", schema="s" * 100)])
+
+    assert reports.inputs(database, run.id) == [first, second]
+
+
+def test_what_many_runs_hold_is_read_in_portions(
+    database: Database, reports: Reports, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A portion ends before it becomes too large; one run is never parted."""
+    monkeypatch.setattr("mlwright.tracking.reports._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("mlwright.tracking.reports._AT_ONCE", 4)
+    small, param, tag, data, last, other = (reported(database).id for _ in range(6))
+    with database.transaction() as tx:
+        reports.log(tx, param, params=[("p", "v" * 900)])
+        reports.log(tx, tag, tags=[("t", "v" * 900)])
+        reports.log_inputs(tx, data, [Input("wine", "1", "local", "x", profile="v" * 5000)])
+
+    found = [*portions(database, [small, param, tag, data, last, other])]
+
+    assert found == [[small, param], [tag], [data], [last, other]]
+    assert [*portions(database, [])] == []

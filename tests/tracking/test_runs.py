@@ -36,10 +36,11 @@ TERMINAL = sorted(MOVES[RunState.RUNNING])
 
 
 def test_the_moves_are_closed() -> None:
-    """Every state has its moves; only `running` has any, and it may end in every other of ours."""
+    """Every state has its moves; what goes on may end in every way, what waits may begin or end, no more."""
     assert set(MOVES) == set(RunState)
-    assert not any(moves for state, moves in MOVES.items() if state is not RunState.RUNNING)
-    assert MOVES[RunState.RUNNING] == set(RunState) - {RunState.RUNNING, RunState.SCHEDULED}
+    assert {state for state, moves in MOVES.items() if not moves} == {each for each in RunState if each.ended}
+    assert MOVES[RunState.RUNNING] == {each for each in RunState if each.ended}
+    assert MOVES[RunState.SCHEDULED] == {RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}
 
 
 @pytest.mark.parametrize("second", TERMINAL)
@@ -69,7 +70,11 @@ def test_ending_frees_the_lease_and_is_an_event(state: RunState, database: Datab
         runs.finish(tx, run, state, lease)
 
     assert leases.owner(database, f"run {run.id}") is None
-    assert [event.verb for event in happened(database)] == ["run.started", f"run.{state}"]
+    assert [event.verb for event in happened(database)] == [
+        "experiment.created",
+        "run.started",
+        f"run.{state}",
+    ]
     ended = runs.get(run.id)
     assert ended.finished_us is not None
     assert ended.seconds == (ended.finished_us - ended.created_us) / 1e6
@@ -172,7 +177,11 @@ def test_a_killed_owner_leaves_a_lost_run(tmp_path: Path) -> None:
     assert "ended without a word" in lost.error["message"]
     assert "mlwright runs resume" in lost.error["hint"]
     assert leases.owner(workspace.database, f"run {identity}") is None
-    assert [event.verb for event in happened(workspace.database)] == ["run.started", "run.lost"]
+    assert [event.verb for event in happened(workspace.database)] == [
+        "experiment.created",
+        "run.started",
+        "run.lost",
+    ]
     assert runs.list() == [lost]
     workspace.close()
 
@@ -192,7 +201,8 @@ def test_a_live_owner_is_never_buried(database: Database, runs: Runs) -> None:
     ("column", "value", "state"),
     [
         ("host", "another-host", RunState.RUNNING),
-        ("boot", "another-boot", RunState.LOST),
+        ("boot", "another-boot", RunState.RUNNING),
+        ("space", "another container", RunState.RUNNING),
         ("started", "1", RunState.LOST),
         ("pid", 2**22 + 1, RunState.LOST),
     ],
@@ -200,7 +210,7 @@ def test_a_live_owner_is_never_buried(database: Database, runs: Runs) -> None:
 def test_who_counts_as_gone(
     column: str, value: object, state: RunState, database: Database, runs: Runs
 ) -> None:
-    """Another boot, a reused process id and a process that is gone lose the run; another host is believed."""
+    """A reused process id and a process that is gone lose the run; who cannot be looked at is believed."""
     run, _ = begin(database)
     with database.transaction() as tx:
         tx.execute(f"UPDATE lease SET {column} = :value", value=value)

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlwright.kernel import search as searching
-from mlwright.kernel.database import Database, all_migrations
+from mlwright.kernel.database import Database, Query, all_migrations
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.grammar import parse_filter, parse_order
 from mlwright.kernel.ids import RunId
@@ -22,7 +22,8 @@ from mlwright.kernel.search import Wanted, plan
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.tracking import Experiments, Input, Point, Reports, Runs, RunState, Search
 from mlwright.tracking.fields import EXPERIMENTS, LOGGED_MODELS, RUN_COLUMNS, RUNS
-from mlwright.tracking.search import search, search_experiments, search_logged_models
+from mlwright.tracking.search import search, search_experiments, search_logged_models, tagged
+from tests.postgres import Postgres, open_database
 from tests.tracking.conftest import begin
 
 NOW_US = 1_800_000_000_000_000
@@ -370,6 +371,39 @@ def test_a_plan_that_reads_all_is_seen(schema: SqliteDatabase) -> None:
     assert any(SCANS.search(step["detail"]) for step in steps)
 
 
+MANY = """
+INSERT INTO run SELECT (jsonb_populate_record(run, jsonb_build_object(
+    'id', lpad(n::text, 26, '0'), 'created_us', n))).* FROM run, generate_series(1, 4000) AS n;
+INSERT INTO metric SELECT (jsonb_populate_record(metric, jsonb_build_object(
+    'run_id', lpad(n::text, 26, '0'), 'value', (n * 7919 % 4001) / 4001.0))).*
+    FROM metric, generate_series(1, 4000) AS n;
+ANALYZE run; ANALYZE metric
+"""
+"""One run becomes many, which differ in a metric; and the server has counted them."""
+
+
+@pytest.mark.parametrize("text", ["metrics.auc > 0.1", "metrics.auc <= 0.5 and metrics.auc != 0.25", ""])
+def test_postgresql_follows_the_order_of_a_metric_too(postgres: Postgres, text: str) -> None:
+    """The best 100 of many runs are read in their order from the index, and no others."""
+    database = open_database(postgres.make())
+    with database.transaction() as tx:
+        run = Reports().begin(tx, experiment=0, name="a", started_us=1, tags={}).id
+        Reports().log(tx, run, points=[Point("auc", 0.5, 0, 1)])
+        tx.run(MANY)
+    order = (parse_order("metrics.auc DESC"),)
+    wanted = Wanted(parse_filter(text), order, (0,), limit=100)
+
+    best = next(plan(database, RUNS, wanted, RUN_COLUMNS, NOW_US))
+    assert isinstance(best.sql, Query)
+    explain = f"EXPLAIN (ANALYZE, FORMAT TEXT) {best.sql.postgres}"
+    steps = [str(row["QUERY PLAN"]) for row in database.read(explain, **best.parameters)]
+    database.close()
+
+    assert any("Index Scan Backward using metric_best" in step for step in steps), steps
+    assert not any("Seq Scan" in step for step in steps), steps
+    assert max(int(rows) for rows in re.findall(r"rows=([0-9]+)\.", "\n".join(steps))) < 300, steps
+
+
 def test_datasets_are_found_by_name_digest_and_context(database: Database) -> None:
     """A run is found by what it has read, once however often it fits; one that has read nothing is not."""
     reports = Reports()
@@ -493,7 +527,8 @@ def test_experiments_are_searched(database: Database) -> None:
 
     def found(text: str = "", **more: Any) -> list[int]:
         page = search_experiments(database, Search(filter=text, **more))
-        assert all(each.tags == experiments.get(database, each.id).tags for each in page.found)
+        told = tagged(database, page.found)
+        assert told == [experiments.get(database, each.id) for each in page.found]
         return [each.id for each in page.found]
 
     assert found() == [ids[1], ids[0], 0]

@@ -365,3 +365,53 @@ def test_a_name_that_no_database_holds_is_refused(name: str, database: Database)
 
     with pytest.raises(Invalid, match="the name of a metric has"):
         keep(database, run.id, **{name: line(1)})
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(small, min_size=1, max_size=200),
+    st.integers(3, 40),
+    st.integers(1, 30),
+    st.integers(-5, 12),
+    st.integers(1, 12),
+)
+def test_a_sample_of_some_steps_is_as_if_there_were_no_others(
+    points: list[tuple[int, int, float]], wanted: int, chunk: int, first: int, count: int
+) -> None:
+    """All points of these steps when they are few; else their extremes and the last of them."""
+    steps = range(first, first + count)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlwright.tracking.series.CHUNK", chunk)
+        database = SqliteDatabase(":memory:")
+        database.migrate(all_migrations())
+        run, _ = begin(database)
+        for begins in range(0, len(points), 50):
+            keep(database, run.id, loss=Points.of(points[begins : begins + 50]))
+
+        found = sample(database, run.id, "loss", wanted, steps=steps)
+
+        every = [point for point in whole_history(database, run.id, "loss") if point.step in steps]
+        numbers = [point.value for point in every if not math.isnan(point.value)]
+        assert len(found) <= wanted
+        if len(every) <= wanted:
+            assert told_of(found) == told_of(every)
+        else:
+            places, of_all = ([(each.step, each.at_us) for each in these] for these in (found, every))
+            assert set(places) <= set(of_all)
+            assert max(places) == max(of_all)
+            assert {min(numbers), max(numbers)} <= {each.value for each in found} or not numbers
+        database.close()
+
+
+def test_of_some_steps_only_the_chunks_at_their_ends_are_opened(database: Database) -> None:
+    """What lies between is told by what is kept beside each chunk."""
+    run, _ = begin(database)
+    keep(database, run.id, loss=line(100_000))
+    counted = _Counting(database)
+
+    found = sample(counted, run.id, "loss", 50, steps=range(20_500, 80_500))
+
+    assert counted.opened <= 6
+    assert 40 <= len(found) <= 50
+    assert found[-1].step == 80_499
+    assert min(each.step for each in found) >= 20_500

@@ -14,10 +14,10 @@ from mlwright.storage import Places
 from mlwright.storage.reach import Reach
 from mlwright.versioning.imports import add_from
 from tests.conftest import PYPROJECT, mlwright, write
-from tests.s3 import SECRET, Place, s3, s3_server
+from tests.s3 import SECRET, Place
 from tests.storage.test_fetch import Web, web
 
-__all__ = ["s3", "s3_server", "web"]
+__all__ = ["web"]
 
 HERE = Reach(private=True)
 """The tests' own servers are on this machine."""

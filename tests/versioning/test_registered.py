@@ -248,13 +248,12 @@ def test_searches_know_names_tags_and_numbers(versions: ReportedVersions, databa
         versions.set_tag(tx, "beta", 2, "good", "yes")
 
     def names(text: str, *order: str) -> list[str]:
-        return [
-            each.name for each in search_models(database, parse_filter(text), order, limit=9, token="").found
-        ]
+        return search_models(database, parse_filter(text), order, limit=9, token="").found
 
     def numbers(text: str, *order: str) -> list[str]:
-        page = search_versions(database, versions, parse_filter(text), order, limit=9, token="")
-        return [f"{each.name}@{each.number}" for each in page.found]
+        page = search_versions(database, parse_filter(text), order, limit=9, token="")
+        found = [versions.by_id(database, each) for each in page.found]
+        return [f"{each.name}@{each.number}" for each in found]
 
     assert names("") == ["alpha", "beta"] and names("", "name DESC") == ["beta", "alpha"]
     assert names("tags.team = 'a'") == ["beta"] and names("name ILIKE 'AL%'") == ["alpha"]

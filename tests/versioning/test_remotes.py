@@ -15,10 +15,8 @@ from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, Unavail
 from mlwright.storage.remotes import Remote, open_remote
 from mlwright.versioning.remotes import remote_named
 from tests.conftest import PYPROJECT, mlwright, write
-from tests.s3 import SECRET, Place, s3, s3_server
+from tests.s3 import SECRET, Place
 from tests.storage.faulty import FaultyProxy
-
-__all__ = ["s3", "s3_server"]
 
 MANY = 300
 

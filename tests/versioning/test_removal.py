@@ -63,7 +63,12 @@ def test_what_nothing_refers_to_goes_with_its_edges(
     assert [found.version.number for found in datasets.search("bb", limit=9)] == []
     event = happened(workspace.database)[-1]
     assert (event.verb, event.subject) == ("dataset.removed", patients[1].end)
-    assert event.detail == {"reference": "patients@2", "reason": "wrong units"}
+    assert event.detail == {
+        "reference": "patients@2",
+        "before": {"digest": patients[1].digest, "message": patients[1].message},
+        "after": None,
+        "reason": "wrong units",
+    }
 
 
 def test_afterwards_it_is_said_what_became_of_it(datasets: Datasets, patients: list[Version]) -> None:
@@ -81,6 +86,27 @@ def test_afterwards_it_is_said_what_became_of_it(datasets: Datasets, patients: l
         one.value.message,
     )
     assert name.value.message.startswith("no version of dataset `patients` is left: patients@3 was removed")
+
+
+def test_all_of_a_name_go_and_none_of_another(
+    workspace: Workspace, datasets: Datasets, patients: list[Version]
+) -> None:
+    """Every version under a name is gone with its words; one of another name is found as before."""
+    with workspace.database.transaction() as tx:
+        other = datasets.versions.add(
+            tx, "patients_old", made(tx, digest("dd"), "tree").id, message="aa", about={}
+        )
+
+    datasets.remove("patients", every=True)
+
+    left = rows(workspace)
+    assert {name: left[name] for name in ("version", "artifact", "removed", "search")} == {
+        "version": 1,
+        "artifact": 1,
+        "removed": len(patients),
+        "search": 1,
+    }
+    assert [found.version for found in datasets.search("aa", limit=9)] == [other]
 
 
 def test_a_number_is_never_given_again(

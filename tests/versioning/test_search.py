@@ -13,10 +13,7 @@ from mlwright.versioning import Datasets, Models
 from mlwright.versioning.found import lexemes, marked, phrases, wanted
 from mlwright.workspace import Workspace
 from tests.conftest import write
-from tests.postgres import postgres
 from tests.versioning.conftest import PYPROJECT, SIGNATURE, digest, made
-
-__all__ = ["postgres"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

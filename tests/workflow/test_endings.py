@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import random
+import threading
+from functools import partial
 from typing import Any
 
 import pytest
 
-from mlwright.kernel.errors import Busy
+from mlwright.app import Project
+from mlwright.kernel import leases
+from mlwright.kernel.errors import Busy, Conflict
+from mlwright.kernel.writer import Writer
 from mlwright.tracking import RunState
+from mlwright.workflow import execution
 from mlwright.workflow.rooms import Rooms
+from tests.conftest import Maker
+from tests.processes import until
 from tests.workflow import test_scheduler_model as model
 
 rooms = model.rooms
@@ -53,3 +61,51 @@ def test_a_success_that_cannot_be_recorded_is_told(rooms: Rooms, monkeypatch: py
         executed(rooms)
 
     assert rooms.runs.list()[0].state is RunState.RUNNING
+
+
+WAITING = """
+    import time
+    from mlwright import pipeline, step
+
+    @step
+    def waits() -> int:
+        while True:
+            time.sleep(0.01)
+
+    @pipeline
+    def waiting():
+        waits()
+"""
+
+
+def test_a_run_that_others_gave_up_ends(make_project: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its engine is heard while a step says nothing; told that the run is lost, it ends, and that stays."""
+    root = make_project({"pipelines/p.py": WAITING})
+    monkeypatch.setattr(execution, "Writer", partial(Writer, every_s=0.01))
+    heard: list[int] = []
+
+    def give_up() -> None:
+        with Project.open(root) as other:
+            database = other.rooms.database
+
+            def beat_us() -> int:
+                return int(next((row["beat_us"] for row in database.read("SELECT beat_us FROM lease")), 0))
+
+            until(beat_us)
+            heard.append(beat_us())
+            until(lambda: beat_us() > heard[0])
+            with database.transaction() as tx:
+                tx.execute("UPDATE lease SET boot = 'of another machine', beat_us = 0")
+            until(lambda: other.runs.list()[0].state is RunState.LOST)
+
+    # Between the update and the look a heartbeat may come: then it is not lost yet.
+    monkeypatch.setattr(leases, "EXPIRES_US", -1)
+    observer = threading.Thread(target=give_up)
+    observer.start()
+    with Project.open(root) as project, pytest.raises(Conflict, match="was declared lost meanwhile"):
+        project.run("waiting")
+    observer.join()
+
+    with Project.open(root) as project:
+        assert project.runs.list()[0].state is RunState.LOST
+        assert list((root / ".mlwright/local/scratch").iterdir()) == []

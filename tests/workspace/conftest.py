@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from mlwright.app import Project
-from mlwright.kernel import edges, events
+from mlwright.kernel import edges
 from mlwright.kernel.database import all_migrations
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import LocalObjects
 from mlwright.workspace.backup import Manifest
-from mlwright.workspace.workspace import claim
+from mlwright.workspace.layout import claim
 from tests.versioning.conftest import counted
 
 BIG = bytes(range(256)) * 1024
@@ -95,7 +95,10 @@ def older(tmp_path: Path) -> Path:
             "INSERT INTO artifact VALUES ('a', 'bytes', 't', :digest, 5000, '{}', 0, 1)", digest=digest
         )
         edges.add(tx, [Edge(End("artifact", "a"), "bytes", End("object", digest))])
-        events.record(tx, "run.started", End("run", "r"))
+        tx.execute(
+            "INSERT INTO event (at_us, verb, subject_kind, subject_id, actor, detail)"
+            " VALUES (1, 'run.started', 'run', 'r', 'somebody', '{}')"
+        )
     database.close()
     records = source / "metadata-1.db"
     manifest = Manifest(

@@ -10,11 +10,9 @@ import pytest
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from mlwright.kernel.settings import find_project
 from mlwright.workspace import Workspace, open_workspace
-from mlwright.workspace.workspace import keep_in_folder
+from mlwright.workspace.layout import keep_in_folder
 from tests.processes import run_python
-from tests.s3 import KEY, SECRET, Place, s3, s3_server
-
-__all__ = ["s3", "s3_server"]
+from tests.s3 import KEY, SECRET, Place
 
 
 def project(folder: Path, objects: str = "") -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,17 @@ from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.workspace import Workspace, open_workspace
 from mlwright.workspace.restore import plan_restore, restore
 from tests.happened import happened
-from tests.postgres import Postgres, postgres
+from tests.postgres import Postgres
+from tests.processes import run_python
 
-__all__ = ["postgres"]
+RESTORE_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from mlwright.workspace import restore
+
+restore._put_in_place = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+restore.restore(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
 
 
 def project(folder: Path, database: str = "") -> Path:
@@ -148,7 +157,7 @@ def test_a_workspace_moves_to_a_server_by_its_backup(root: Path, postgres: Postg
 def test_a_restore_that_fails_leaves_the_database_empty(
     root: Path, backup: Path, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The records are committed after the folder is in place: what fails before leaves neither."""
+    """What fails before the records are committed leaves neither them nor a folder."""
     url = postgres.make(schema=False)
     target = project(tmp_path / "target", url)
 
@@ -156,10 +165,10 @@ def test_a_restore_that_fails_leaves_the_database_empty(
         raise OSError(5, "broken")
 
     with monkeypatch.context() as failing:
-        failing.setattr("mlwright.workspace.restore._put_in_place", broken)
+        failing.setattr("mlwright.workspace.server.remember", broken)
         with pytest.raises(Exception, match="broken"):
             restore(backup, target)
-    assert not (target / ".mlwright").exists()
+    assert {path.name for path in target.iterdir()} == {"pyproject.toml"}
 
     done = restore(backup, target)
 
@@ -167,3 +176,30 @@ def test_a_restore_that_fails_leaves_the_database_empty(
     workspace = opened(target)
     assert workspace.database.read("SELECT id FROM run")
     workspace.close()
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_restore_that_dies_behind_the_records_is_gone_on_with(
+    root: Path, backup: Path, postgres: Postgres, tmp_path: Path, looked: bool
+) -> None:
+    """Killed before the folder is in place, also if somebody looks then: the same command finishes it."""
+    url = postgres.make(schema=False)
+    target = project(tmp_path / "target", url)
+    killed = run_python(RESTORE_AND_DIE, backup, target)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (target / ".mlwright").exists()
+    if looked:
+        with pytest.raises(Conflict, match="lie in a folder elsewhere"):
+            opened(target)
+
+    planned = plan_restore(backup, target)
+    done = restore(backup, target)
+
+    assert [change.action for change in planned.changes if change.subject == "records"] == ["keep"]
+    assert done.filled
+    assert ".mlwright.restoring" not in {path.name for path in target.iterdir()}
+    with Project.open(target) as after, Project.open(root) as before:
+        assert after.runs.list() == before.runs.list()
+        assert after.verify().faults == ()
+    with pytest.raises(Conflict, match="records already"):
+        restore(backup, target)

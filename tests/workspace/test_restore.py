@@ -19,11 +19,9 @@ from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.restore import plan_restore, restore
 from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import run_python
-from tests.s3 import Place, s3, s3_server
+from tests.s3 import Place
 from tests.storage import test_full_disk as full_disk
 from tests.workspace.conftest import BIG, flip, rewrite, stored
-
-__all__ = ["s3", "s3_server"]
 
 MIB = 1 << 20
 

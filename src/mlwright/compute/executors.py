@@ -27,4 +27,18 @@ def open_executor(name: str, slots: int) -> Executor:
         from mlwright.compute.inline import InlineExecutor  # with what a worker needs, for who debugs
 
         return InlineExecutor()
-    raise Invalid(f"there is no executor `{name}`", hint=nearest(name, [LOCAL, INLINE]))
+    raise _unknown(name)
+
+
+def check_executor(name: str) -> None:
+    """Refuse what names no executor; empty is the one that the settings name.
+
+    Raises:
+        Invalid: there is none of that name.
+    """
+    if name not in {"", LOCAL, INLINE}:
+        raise _unknown(name)
+
+
+def _unknown(name: str) -> Invalid:
+    return Invalid(f"there is no executor `{name}`", hint=nearest(name, [LOCAL, INLINE]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -59,7 +60,15 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return "unknown-boot"
+        return f"unknown-boot of {socket.gethostname()}"
+
+
+def awake_us() -> int:
+    """Microseconds since this machine was started, without those in which it slept.
+
+    Nobody can set this clock; and who slept when all did is not thought to be late.
+    """
+    return time.monotonic_ns() // 1000
 
 
 def parse_moment(moment: Moment, now_us: int) -> int | None:

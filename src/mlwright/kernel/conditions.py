@@ -10,7 +10,7 @@ from typing import Any
 from mlwright.kernel.clock import parse_duration, parse_moment
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Field, Side, Space
-from mlwright.kernel.grammar import Comparison, Spelled, read_number
+from mlwright.kernel.grammar import Among, Comparison, Spelled, read_number
 
 START = 100
 """How many letters of a text are in an index."""
@@ -59,7 +59,7 @@ def condition(space: Space, asked: Comparison, draft: Parameters, now_us: int, *
         return _of_field(space.field(asked.key), asked, draft, now_us)
     side = space.side(asked.entity, asked.key)
     missing = asked.sign == "IS NULL"
-    there = Comparison(asked.entity, asked.key, "IS NOT NULL") if missing else asked
+    there = Comparison(asked.entity, asked.key, "IS NOT NULL", among=asked.among) if missing else asked
     test = f"s.{side.owner} = {owner} AND {beside(side, there, 's', draft)}"
     return f"{'NOT ' * missing}EXISTS (SELECT 1 FROM {side.table} AS s WHERE {test})"  # noqa: S608 - our words
 
@@ -72,6 +72,7 @@ def beside(side: Side, asked: Comparison, table: str, draft: Parameters) -> str:
     """
     column = f"{table}.{side.value}"
     tests = [side.also.format(table)] if side.also else []
+    tests += marked(side, asked.among, table, draft)
     if side.columns:
         column = side.columns[asked.key].format(table)
     else:
@@ -87,6 +88,21 @@ def beside(side: Side, asked: Comparison, table: str, draft: Parameters) -> str:
     else:
         tests.append(_of_text(column, asked, draft))
     return " AND ".join(tests)
+
+
+def marked(side: Side, among: Among, table: str, draft: Parameters) -> list[str]:
+    """A condition on the marks of the rows that stand beside; none when all of them count.
+
+    Args:
+        table: what their table is called.
+    """
+    if not among:
+        return []
+    each = (
+        " AND ".join(f"{side.marks[mark].format(table)} = {draft.place(value)}" for mark, value in marks)
+        for marks in among
+    )
+    return [f"({' OR '.join(each)})"]
 
 
 def looked_up(column: str, asked: Comparison, draft: Parameters, *, whole: bool) -> str | None:

@@ -75,6 +75,7 @@ class Database(Protocol):
            refer to what is not there; nothing when all is well
         10. `copy` makes a file that opens as a database with all that was committed at one moment, whoever
            writes meanwhile; under its name there is all of it or nothing
+        11. what `together` reads and changes is in its transaction, as all else that is read and changed
     """
 
     def read(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:

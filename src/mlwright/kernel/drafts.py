@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from mlwright.kernel.conditions import Parameters, beside, condition, looked_up
+from mlwright.kernel.conditions import Parameters, beside, condition, looked_up, marked
+from mlwright.kernel.database import Query
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Side, Space
 from mlwright.kernel.grammar import Comparison, Order
@@ -21,6 +22,8 @@ PARTS: tuple[Part, ...] = ("numbers", "nan", "missing")
 """What is ordered by a metric comes in this order; `all` is all of it at once, sorted."""
 
 _MOST_LANES = 32
+_UNINDEXED = "+"
+"""Before a column: SQLite takes no index for it. PostgreSQL would no longer know how many rows it leaves."""
 
 
 class Wanted(Struct, frozen=True):
@@ -145,7 +148,7 @@ class Draft(Parameters):
         """
         space, wanted = self._space, self._wanted
         if space.scope and wanted.scope is not None:
-            self._where.append(f"{'' if by_scope else '+'}{space.scope} = :scope")
+            self._where.append(f"{'' if by_scope else _UNINDEXED}{space.scope} = :scope")
         elif newest and not any(map(self._bounds_newest, wanted.where)):
             # True of every row: SQLite then takes the index that has the order, and sorts nothing.
             self._where.append(f"{space.newest} >= {self.place(-(2**63))}")
@@ -244,7 +247,8 @@ class Draft(Parameters):
         if not side.alone:
             unique, first = side.latest
             own = ", ".join(f"{table}.{column}" for column in unique.split(", "))
-            rows = f"s.{side.owner} = {self._space.id} AND s.name = {self.place(order.key)}"
+            those = [f"s.{side.owner} = {self._space.id}", f"s.name = {self.place(order.key)}"]
+            rows = " AND ".join([*those, *marked(side, order.among, "s", self)])
             newest = f"SELECT {unique} FROM {side.table} AS s WHERE {rows} ORDER BY {first} LIMIT 1"  # noqa: S608
             tests.append(f"({own}) = ({newest})")
         self._tables.append(f"LEFT JOIN {side.table} AS {table} ON {' AND '.join(tests)}")
@@ -260,7 +264,7 @@ class Draft(Parameters):
             else:
                 sql = sql.replace("= :scope", f"IN {self.places(scope)}")
         used = {name: value for name, value in self.values.items() if name != "now_us" or ":now_us" in sql}
-        return Statement(sql, used)
+        return Statement(Query(sql, sql.replace(f" {_UNINDEXED}", " ")), used)
 
 
 def is_of(asked: Comparison, order: Order) -> bool:

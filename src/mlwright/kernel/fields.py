@@ -52,6 +52,7 @@ class Side(Struct, frozen=True):
         alone: a row has at most one of a name.
         latest: where it has several: which counts in an order, as `column, column` and what comes first.
         also: what else holds of them, with `{0}` for the table.
+        marks: what tells those of one name apart, each an expression with `{0}` for the table.
     """
 
     table: str
@@ -65,6 +66,7 @@ class Side(Struct, frozen=True):
     alone: bool = True
     latest: tuple[str, str] = ("", "")
     also: str = ""
+    marks: Mapping[str, str] = field(default_factory=dict)
 
 
 class Space(Struct, frozen=True):

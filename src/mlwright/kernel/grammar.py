@@ -45,6 +45,10 @@ class Spelled(Struct, frozen=True):
     kept: tuple[str, ...]
 
 
+Among = tuple[tuple[tuple[str, str], ...], ...]
+"""Any of these, each some marks (`Side.marks`) with their values; none for all there are."""
+
+
 class Comparison(Struct, frozen=True):
     """One comparison of a filter.
 
@@ -54,6 +58,7 @@ class Comparison(Struct, frozen=True):
         sign: one of `SIGNS`.
         value: a text was quoted, a number was not; the values of a list; None where the sign takes none.
         raw: the value as it was written, without quotes.
+        among: of which it speaks, where there are several with that key.
     """
 
     entity: str
@@ -61,6 +66,7 @@ class Comparison(Struct, frozen=True):
     sign: str
     value: Scalar | tuple[Scalar, ...] | Spelled | None = None
     raw: str = ""
+    among: Among = ()
 
     @property
     def name(self) -> str:
@@ -76,11 +82,16 @@ class Comparison(Struct, frozen=True):
 
 
 class Order(Struct, frozen=True):
-    """By what to order, and which way."""
+    """By what to order, and which way.
+
+    Args:
+        among: as in `Comparison`.
+    """
 
     entity: str
     key: str
     descending: bool = False
+    among: Among = ()
 
     @property
     def name(self) -> str:

@@ -123,7 +123,7 @@ def _found(source: Source, wanted: EventFilter, asked: list[Comparison]) -> Page
     order = Order("attribute", "number", descending=wanted.after is None)
     search = Wanted(tuple(asked), (order,), limit=wanted.limit, token=wanted.token)
     page = find(source, EVENTS, search, _COLUMNS, now_us())
-    return Page([_event(row) for row in page.rows], page.token)
+    return Page([_event(row) for row in page.found], page.token)
 
 
 def _asked(wanted: EventFilter) -> list[Comparison]:

@@ -9,6 +9,7 @@ import binascii
 import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -26,6 +27,16 @@ class Page(Struct, Generic[T], frozen=True):
 
     found: list[T]
     token: str = ""
+
+
+class Found(Page[T], Generic[T], frozen=True, kw_only=True):
+    """A page that may still end early.
+
+    Args:
+        ending: the token of the page that has only so many of these.
+    """
+
+    ending: Callable[[int], str]
 
 
 class Mark(Struct, frozen=True):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +31,7 @@ from mlwright.kernel.postgres_connection import (
     Row,
 )
 from mlwright.kernel.postgres_place import PostgresPlace
+from mlwright.kernel.postgres_view import PostgresView
 
 _SQL = Queries.beside(__file__)
 _POSTGRES = Queries(Path(__file__).with_suffix(".sql"))
@@ -43,7 +44,6 @@ _MOST_REMEMBERED = 50_000
 
 # The lock is of this database, not of the server. The number is "mlwright" in ASCII.
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7884808380897257588)"
-_BEGIN_VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _DAY_US = 86_400_000_000
 
 T = TypeVar("T")
@@ -413,44 +413,3 @@ class _Direct:
 
     def execute(self, sql: str, **parameters: Any) -> int:
         return self._connection.change(sql, parameters)
-
-
-class PostgresView:
-    """Reads of one moment, through a connection of its own; after a restart of the server, of a new one."""
-
-    def __init__(self, database: PostgresDatabase) -> None:
-        self._database = database
-        self._connection: PostgresConnection | None = None
-
-    def read(self, sql: str, **parameters: Any) -> list[Row]:
-        """Rows of a query; the first read after a renewal sets the moment."""
-        patience = self._database.patience()
-        while True:
-            fresh = self._connection is None
-            try:
-                self._connection = self._connection or self._database.connect(reading=True)
-                if not self._connection.in_transaction:
-                    self._connection.run(_BEGIN_VIEW)
-                return self._connection.rows(sql, parameters)
-            except Lost as error:
-                self._connection = None
-                if fresh:
-                    patience.wait(error.__cause__ or error)
-            except BaseException:
-                if self._connection is not None and self._connection.broken_off:
-                    self.close()
-                raise
-
-    def renew(self) -> None:
-        """Let go of the moment."""
-        if self._connection is not None and self._connection.in_transaction:
-            with suppress(Lost):
-                self._connection.run("COMMIT")
-                return
-            self._connection = None
-
-    def close(self) -> None:
-        """Let go of the server."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None

@@ -16,7 +16,7 @@ from mlwright.kernel.errors import Conflict, Corrupt
 from mlwright.kernel.events import nothing_yet
 from mlwright.kernel.ids import new_id
 from mlwright.kernel.postgres_connection import PostgresConnection
-from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.kernel.sqlite import SqliteConnection, SqliteDatabase
 
 if TYPE_CHECKING:
     from mlwright.kernel.postgres import PostgresDatabase, PostgresTransaction
@@ -81,7 +81,8 @@ def filling(database: PostgresDatabase, source: Path) -> Iterator[None]:
             raise Conflict("the database has records already", where=database.place.url)
         with closing(SqliteDatabase(source)) as file:
             file.migrate(database.migrations)
-            _fill(tx, file)
+            with closing(SqliteConnection(source)) as reading:
+                _fill(tx, file, reading)
         yield
 
 
@@ -121,16 +122,15 @@ def _copy(connection: PostgresConnection, file: SqliteDatabase) -> None:
     connection.run("COMMIT")
 
 
-def _fill(tx: PostgresTransaction, file: SqliteDatabase) -> None:
+def _fill(tx: PostgresTransaction, file: SqliteDatabase, reading: SqliteConnection) -> None:
     tables = dict(_tables(file))
     for table in _parents_first(tx):
         if table not in tables:  # the counters, which a file keeps by itself
             continue
         tx.execute(f'DELETE FROM "{table}"')  # noqa: S608 - what a migration wrote
         listed = ", ".join(f'"{column}"' for column in tables[table])
-        rows = file.read(f'SELECT {listed} FROM "{table}"')  # noqa: S608
-        for start in range(0, len(rows), _ROWS):
-            tx.execute_many(_insert(table, tables[table]), rows[start : start + _ROWS])
+        for rows in reading.batches(f'SELECT {listed} FROM "{table}"', _ROWS):  # noqa: S608
+            tx.execute_many(_insert(table, tables[table]), rows)
     given = {row["name"]: row["last"] for row in file.read(_SQLITE["counters"])}
     for row in tx.read(_POSTGRES["numbered"]):
         name, key = row["name"], row["key"]

@@ -37,7 +37,7 @@ SELECT count(*) AS edges FROM edge;
 SELECT EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM edge) AS any_record;
 
 -- name: walk_up
--- Every edge between a thing and its origins; UNION ends the walk where paths meet again.
+-- Every edge between a thing and its origins; UNION ends the walk where paths meet, CROSS JOIN spares SQLite reading every edge.
 WITH RECURSIVE reached (kind, id) AS (
     SELECT :kind, :id
     UNION
@@ -45,7 +45,7 @@ WITH RECURSIVE reached (kind, id) AS (
     ON edge.from_kind = reached.kind AND edge.from_id = reached.id
 )
 SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
-FROM edge JOIN reached ON edge.from_kind = reached.kind AND edge.from_id = reached.id
+FROM reached CROSS JOIN edge WHERE edge.from_kind = reached.kind AND edge.from_id = reached.id
 ORDER BY edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id;
 
 -- name: walk_down
@@ -57,7 +57,7 @@ WITH RECURSIVE reached (kind, id) AS (
     ON edge.to_kind = reached.kind AND edge.to_id = reached.id
 )
 SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
-FROM edge JOIN reached ON edge.to_kind = reached.kind AND edge.to_id = reached.id
+FROM reached CROSS JOIN edge WHERE edge.to_kind = reached.kind AND edge.to_id = reached.id
 ORDER BY edge.to_kind, edge.to_id, edge.role, edge.from_kind, edge.from_id;
 
 -- name: newest_digest
@@ -99,17 +99,52 @@ SELECT last FROM counter WHERE name = 'event';
 DELETE FROM lease WHERE subject = :subject;
 
 -- name: take_lease
--- Become the owner of a thing; the fencing token grows with every owner.
-INSERT INTO lease (subject, host, boot, pid, started) VALUES (:subject, :host, :boot, :pid, :started)
+-- Become the owner of a thing, as of now by the clock of the database; the fencing token grows with every owner.
+INSERT INTO lease (subject, host, boot, space, pid, started, awake_us, beat_us)
+VALUES (:subject, :host, :boot, :space, :pid, :started, :awake_us,
+    CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER))
 RETURNING token;
 
 -- name: lease_of
--- Who owns a thing.
-SELECT subject, host, boot, pid, started, token FROM lease WHERE subject = :subject;
+-- Who owns a thing, and whether the database has not heard of that owner for too long.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER) - :expires_us AS expired
+FROM lease WHERE subject = :subject;
 
 -- name: all_leases
--- Who owns what.
-SELECT subject, host, boot, pid, started, token FROM lease ORDER BY token;
+-- Who owns what, and of whom the database has not heard for too long.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER) - :expires_us AS expired
+FROM lease ORDER BY token;
+
+-- name: beat
+-- Say that an owner lives, when it still is the owner.
+UPDATE lease SET awake_us = :awake_us, beat_us = CAST(unixepoch('now', 'subsec') * 1000000 AS INTEGER)
+WHERE subject = :subject AND token = :token;
+
+-- name: take_lease (postgres)
+-- The same, by the clock of the server.
+INSERT INTO lease (subject, host, boot, space, pid, started, awake_us, beat_us)
+VALUES (:subject, :host, :boot, :space, :pid, :started, :awake_us,
+    CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT))
+RETURNING token;
+
+-- name: lease_of (postgres)
+-- The same, by the clock of the server.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - :expires_us AS expired
+FROM lease WHERE subject = :subject;
+
+-- name: all_leases (postgres)
+-- The same, by the clock of the server.
+SELECT subject, host, boot, pid, started, token, space, awake_us,
+    beat_us < CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) - :expires_us AS expired
+FROM lease ORDER BY token;
+
+-- name: beat (postgres)
+-- The same, by the clock of the server.
+UPDATE lease SET awake_us = :awake_us, beat_us = CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
+WHERE subject = :subject AND token = :token;
 
 -- name: end_all_leases
 -- Nobody owns anything any more.
@@ -128,7 +163,7 @@ WITH RECURSIVE reached (kind, id) AS (
     ON edge.from_kind = reached.kind AND edge.from_id = reached.id
 )
 SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
-FROM edge JOIN reached ON edge.from_kind = reached.kind AND edge.from_id = reached.id
+FROM reached CROSS JOIN edge WHERE edge.from_kind = reached.kind AND edge.from_id = reached.id
 ORDER BY edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id;
 
 -- name: walk_down (postgres)
@@ -140,7 +175,7 @@ WITH RECURSIVE reached (kind, id) AS (
     ON edge.to_kind = reached.kind AND edge.to_id = reached.id
 )
 SELECT edge.from_kind, edge.from_id, edge.role, edge.to_kind, edge.to_id
-FROM edge JOIN reached ON edge.to_kind = reached.kind AND edge.to_id = reached.id
+FROM reached CROSS JOIN edge WHERE edge.to_kind = reached.kind AND edge.to_id = reached.id
 ORDER BY edge.to_kind, edge.to_id, edge.role, edge.from_kind, edge.from_id;
 
 -- name: add_migration

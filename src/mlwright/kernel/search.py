@@ -11,16 +11,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from msgspec import Struct
-
 from mlwright.kernel.database import Source
 from mlwright.kernel.drafts import PARTS, Draft, Part, Statement, View, Wanted, is_of
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.fields import Side, Space
 from mlwright.kernel.grammar import Comparison
-from mlwright.kernel.pages import Mark, read_mark, write_mark
+from mlwright.kernel.pages import Found, Mark, read_mark, write_mark
 
-__all__ = ["Found", "View", "Wanted", "find", "plan"]
+__all__ = ["Row", "View", "Wanted", "find", "plan"]
 
 MOST_ORDERS = 20
 MOST_SCOPES = 10_000
@@ -30,14 +28,10 @@ _MANY = 100_000
 _LARGEST = 2**63 - 1
 
 
-class Found(Struct, frozen=True):
-    """A page of rows, and the token of the next one; an empty one when there is none."""
-
-    rows: list[dict[str, Any]]
-    token: str = ""
+Row = dict[str, Any]
 
 
-def find(source: Source, space: Space, wanted: Wanted, columns: Sequence[str], now_us: int) -> Found:
+def find(source: Source, space: Space, wanted: Wanted, columns: Sequence[str], now_us: int) -> Found[Row]:
     """Search.
 
     Args:
@@ -48,9 +42,9 @@ def find(source: Source, space: Space, wanted: Wanted, columns: Sequence[str], n
         Invalid: something in it means nothing here; or the token belongs to another search.
     """
     search = _Search(space, wanted, columns, now_us)
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     if wanted.scope == ():
-        return Found(rows)
+        return search.page(rows)
     driver = search.driver(source)
     most = min(wanted.limit + 1, _LARGEST)
     for part in search.parts(driver):
@@ -161,14 +155,17 @@ class _Search:
         draft.go_on(part)
         return draft.finished(self._columns, limit, in_order=newest or part != "all")
 
-    def page(self, rows: list[dict[str, Any]]) -> Found:
+    def page(self, rows: list[Row]) -> Found[Row]:
         """The rows of a page, and where the next begins."""
         limit = self._wanted.limit
         names = [name for name in rows[0] if name.startswith("key_")] if rows else []
         keys = [tuple(row.pop(name) for name in names) for row in rows]
-        if len(rows) <= limit:
-            return Found(rows)
-        return Found(rows[:limit], write_mark(Mark(self._mark.now_us, keys[limit - 1]), self._identity))
+
+        def ending(count: int) -> str:
+            keys_there = keys[count - 1] if count else self._mark.keys
+            return write_mark(Mark(self._mark.now_us, keys_there), self._identity)
+
+        return Found(rows[:limit], ending(limit) if len(rows) > limit else "", ending=ending)
 
 
 def _check(wanted: Wanted) -> None:
@@ -176,8 +173,10 @@ def _check(wanted: Wanted) -> None:
         raise Invalid(f"a page cannot have {wanted.limit} rows")
     if len(wanted.order) > MOST_ORDERS:
         raise Invalid(f"a search has at most {MOST_ORDERS} orders, not {len(wanted.order)}")
-    names = [(each.entity, each.key) for each in wanted.order]
-    if twice := next((each for each in wanted.order if names.count((each.entity, each.key)) > 1), None):
+    names = [(each.entity, each.key, each.among) for each in wanted.order]
+    if twice := next(
+        (each for each, name in zip(wanted.order, names, strict=True) if names.count(name) > 1), None
+    ):
         raise Invalid(f"{twice.name} is in the order twice")
     if wanted.scope is not None and len(wanted.scope) > MOST_SCOPES:
         raise Invalid(f"a search is in at most {MOST_SCOPES} experiments, not {len(wanted.scope)}")

@@ -22,6 +22,7 @@ class Settings(Struct, frozen=True):
     Args:
         pipelines: the folder whose modules hold the pipelines, relative to the project.
         workers: how many steps may run at once; 0 for one per processor.
+        runs_at_once: how many runs `mlwright up` executes at once that it was asked for; the others wait.
         executor: where steps run: `local` for worker processes, `inline` for the process that asks.
         ignore: patterns, in Git's grammar, of files that no code snapshot takes.
         database: where the records are: `postgresql://USER@HOST/DATABASE`, of a server that several machines
@@ -43,6 +44,7 @@ class Settings(Struct, frozen=True):
 
     pipelines: str = "pipelines"
     workers: int = 0
+    runs_at_once: int = 1
     executor: str = "local"
     ignore: tuple[str, ...] = ()
     database: str = ""
@@ -128,6 +130,10 @@ def _settings(section: Any, folder: Path) -> Settings:
         raise Invalid(f"a setting has the wrong type: {error}", where=where) from error
     if settings.workers < 0:
         raise Invalid(f"`workers` cannot be {settings.workers}", where=where, hint="0 for one per processor")
+    if settings.runs_at_once < 1:
+        raise Invalid(
+            f"`runs_at_once` cannot be {settings.runs_at_once}", where=where, hint="1 for one after the other"
+        )
     if settings.url and not _ADDRESS.fullmatch(settings.url):
         raise Invalid(
             f"`url` cannot be {settings.url!r}",

@@ -251,6 +251,26 @@ class SqliteConnection:
             self._end(error)
             raise
 
+    def batches(self, sql: str, size: int) -> Iterator[list[dict[str, Any]]]:
+        """Rows of a query, at most `size` at a time: not all of them need fit into memory."""
+        cursor = self._connection.cursor()
+        names: list[str] = []
+        batch = []
+        try:
+            for values in cursor.execute(sql):
+                names = names or [column[0] for column in cursor.get_description()]
+                batch.append(dict(zip(names, values, strict=True)))
+                if len(batch) == size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+        except apsw.Error as error:
+            _say(error, self._path)
+            raise
+        finally:
+            cursor.close(force=True)
+
     def execute(self, sql: str, **parameters: Any) -> int:
         """Change rows inside a transaction; returns how many changed."""
         try:

@@ -7,12 +7,15 @@ changes share one flush of the disk.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import copy_context
 from types import TracebackType
 
 from mlwright.kernel.database import Database, Transaction
-from mlwright.kernel.errors import FateUnknown
+from mlwright.kernel.errors import Busy, FateUnknown, Unavailable
+from mlwright.kernel.leases import BEAT_S
 
 _MOST_WAITING = 5_000  # and as many at most in the batch that is being written
 
@@ -27,10 +30,18 @@ class Writer:
     it is refused: from then on the writer is broken, and says so with that error each time.
 
     Whoever holds a transaction of the same database neither writes nor flushes: the writer waits for it.
+
+    Args:
+        pulse: a change that is made again and again from the first one on, also while nothing else is. Where
+            it cannot be made now, it is made the next time.
+        every_s: how often.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, pulse: Change | None = None, every_s: float = BEAT_S) -> None:
         self._database = database
+        self._pulse = pulse
+        self._every_s = every_s
+        self._due = time.monotonic() + every_s
         self._thread: threading.Thread | None = None
         self._waiting: list[Change] = []
         self._written = 0
@@ -53,6 +64,20 @@ class Writer:
     def durable(self) -> int:
         """How many of them, from the first one on, are on disk."""
         return self._durable
+
+    @property
+    def broken(self) -> bool:
+        """Whether a change has failed, and no more are taken."""
+        return self._error is not None
+
+    def check(self) -> None:
+        """Return if no change has failed so far.
+
+        Raises:
+            MlwrightError: what the first change that failed raised (or whatever it raised, as it was).
+        """
+        with self._lock:
+            self._refuse()
 
     def write(self, change: Change) -> int:
         """Take a change; it is written soon, after all that were taken before it.
@@ -123,23 +148,36 @@ class Writer:
             raise self._error.with_traceback(self._traceback)
 
     def _run(self) -> None:
-        while batch := self._next():
+        while (batch := self._next()) is not None:
             try:
-                self._write(batch)
+                if batch:
+                    self._write(batch)
+                self._beat()
             except BaseException as error:
                 self._break(error)
                 return
 
-    def _next(self) -> list[Change]:
-        """All that waits, as soon as something does; nothing when the writer is closed."""
+    def _next(self) -> list[Change] | None:
+        """All that waits, as soon as something does; nothing when the pulse is due; None at the end."""
         with self._lock:
-            while not self._waiting and not self._closed:
+            while not self._waiting:
+                if self._closed:
+                    return None
+                left_s = None if self._pulse is None else self._due - time.monotonic()
+                if left_s is not None and left_s <= 0:
+                    break
                 self._idle = True
-                self._news.wait()
+                self._news.wait(left_s)
             self._idle = False
             batch, self._waiting = self._waiting, []
             self._room.notify_all()
             return batch
+
+    def _beat(self) -> None:
+        if self._pulse is not None and time.monotonic() >= self._due:
+            self._due = time.monotonic() + self._every_s
+            with suppress(Unavailable, Busy), self._database.transaction() as tx:
+                self._pulse(tx)
 
     def _write(self, batch: Sequence[Change]) -> None:
         if len(batch) > 1:

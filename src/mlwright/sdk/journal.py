@@ -28,12 +28,17 @@ class _Descriptor:
 
 
 class Journal:
-    """One attempt's journal. Nothing of it is on the disk before the first report."""
+    """One attempt's journal. Nothing of it is on the disk before the first report.
 
-    __slots__ = ("_closed", "_descriptor", "loops", "path", "points", "scratch")
+    Args:
+        head: a line that stands before all others, perhaps more than once; empty for none.
+    """
 
-    def __init__(self, path: Path | str, scratch: Path) -> None:
+    __slots__ = ("_closed", "_descriptor", "_head", "loops", "path", "points", "scratch")
+
+    def __init__(self, path: Path | str, scratch: Path, head: bytes = b"") -> None:
         self.path = path
+        self._head = head
         self.scratch = scratch
         self._descriptor: _Descriptor | None = None
         self._closed = False
@@ -50,6 +55,7 @@ class Journal:
                     return
                 # Two threads may both open it: each writes to the end of the same file, and one is kept.
                 descriptor = self._descriptor = self._open()
+                lines = self._head + lines
             while lines:
                 lines = lines[os.write(descriptor.number, lines) :]
         except OSError as error:

@@ -30,7 +30,7 @@ _journal: Journal | None = None
 _watching_forks = False
 
 
-def open_journal(path: Path | str, scratch: Path) -> None:
+def open_journal(path: Path | str, scratch: Path, node: str = "") -> None:
     """Send what the step reports to `path`; the worker calls this before each attempt.
 
     It only remembers where: the file is made at the first report.
@@ -38,13 +38,14 @@ def open_journal(path: Path | str, scratch: Path) -> None:
     Args:
         path: the journal. It and its folder need not exist.
         scratch: a folder, made when it is needed, where logged bytes are kept until the engine takes them.
+        node: whose journal it is, for who finds it when nobody else knows of the attempt any more.
     """
     global _journal, _watching_forks  # noqa: PLW0603 - one attempt at a time in a worker, by construction
     close_journal()
     if not _watching_forks:
         os.register_at_fork(after_in_child=_forked)
         _watching_forks = True
-    _journal = Journal(path, scratch)
+    _journal = Journal(path, scratch, json.dumps({"node": node}).encode() + b"\n" if node else b"")
     attempts.begin()
 
 

@@ -163,7 +163,7 @@ class Worker:
         head = frame.head
         place = self._place(head["scratch"])
         place.begin()
-        report.open_journal(head["journal"], place.kept)
+        report.open_journal(head["journal"], place.kept, head["node"])
         self._forget_peak()
         began, cpu_began = time.perf_counter(), _cpu_s()
         try:

@@ -17,11 +17,12 @@ from mlwright.server.rest import routes_of
 from mlwright.server.routes import Route
 from mlwright.versioning import api as versioning_api
 from mlwright.versioning import datasets_api, models_api
-from mlwright.workflow import runs_api
+from mlwright.workflow import pipelines_api, runs_api
 from mlwright.workspace import api as workspace_api
 
 OPERATIONS: tuple[Operation[..., Any], ...] = (
     *runs_api.OPERATIONS,
+    *pipelines_api.OPERATIONS,
     *datasets_api.OPERATIONS,
     *versioning_api.OPERATIONS,
     *models_api.OPERATIONS,

@@ -24,6 +24,7 @@ from mlwright.server.problems import Refusal
 from mlwright.server.protocols.mlflow import errors as mlflow_errors
 from mlwright.server.protocols.mlflow import outside
 from mlwright.server.protocols.mlflow.routes import ROUTES as MLFLOW
+from mlwright.server.queue import Queue
 from mlwright.server.routes import Route, Table
 from mlwright.server.shield import OF_JSON, shield
 from mlwright.server.tracker import Tracker
@@ -75,7 +76,7 @@ class App:
         self._tracker: Tracker | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what uvicorn hands over."""
+        """Answer what a connection hands over."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
@@ -121,9 +122,12 @@ class App:
         await receive()
         self._tracker = Tracker.begin(self._project, self._admission, self._guard)
         upkeep = asyncio.create_task(look_after(self._tracker))
+        queue = Queue(self._project.rooms)
+        queue.begin()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         upkeep.cancel()
+        queue.end()
         self._tracker.end()
         await send({"type": "lifespan.shutdown.complete"})
 

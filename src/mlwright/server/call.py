@@ -35,7 +35,7 @@ class Call:
         route: that it asks for.
         names: the variables of the route's path.
         headers: by name, in small letters.
-        identity: who asks.
+        identity: of who asks.
     """
 
     __slots__ = (
@@ -89,7 +89,7 @@ class Call:
         """The same for handlers that stream."""
         return Request(self._scope, self._receive)
 
-    async def body(self) -> bytes:
+    async def body(self) -> bytes | bytearray:
         """The whole body.
 
         Raises:
@@ -123,4 +123,5 @@ class Call:
 
 
 def _encoded(source: Source, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Encoded:
-    return Encoded(encode(function(source, *args, **kwargs)))
+    answer = function(source, *args, **kwargs)
+    return answer if isinstance(answer, Encoded) else Encoded(encode(answer))

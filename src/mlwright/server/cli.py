@@ -51,7 +51,9 @@ def up(
 
     answer(project, host=host, port=port, ready=tell, certificate=certificate)
     if not as_json:
-        say("stopped")
+        from mlwright.server.queue import left_words
+
+        say(f"stopped{left_words(project.rooms)}")
 
 
 @command("login", example="mlwright login", changes=True)

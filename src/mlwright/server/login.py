@@ -29,16 +29,21 @@ _FORM_BYTES = 4096
 _MOST_FIELDS = 10
 _PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>mlwright: log in</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mlwright: log in</title><link rel="stylesheet" href="/static/now/style.css">
+<link rel="icon" type="image/svg+xml" href="/static/now/icon.svg"></head>
 <body>
+<main><div class="lost">
 <h1>mlwright</h1>
-<p>{said}</p>
-<form method="post" action="{action}">
-<p><label>Token <input type="password" name="token" autocomplete="off" required maxlength="{longest}"></label>
-<button>Log in</button></p>
+<p class="lead">{said}</p>
+<form class="toolbar" method="post" action="{action}">
+<input type="password" name="token" aria-label="Token" placeholder="Token" autocomplete="off" required
+ maxlength="{longest}">
+<button class="first">Log in</button>
 </form>
-<p>On the machine of the workspace, <code>mlwright login</code> prints a link that needs no token.</p>
+<p class="soft">On the machine of the workspace, <code>mlwright login</code> prints a link that needs no
+token.</p>
+</div></main>
 </body>
 </html>
 """
@@ -85,7 +90,7 @@ async def _login_by_token(call: Call) -> Response:
     if call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _FORM:
         raise Refusal(415, "the body must be a form", hint=f"content-type: {_FORM.decode()}")
     target = path_of_ours(_fields(call.query).get("next", "/"))
-    secret = _fields(await call.body()).get("token", "").strip()
+    secret = _fields(bytes(await call.body())).get("token", "").strip()
     issued = await _begin(call, secret, TokenKind.TOKEN)
     if issued is None:
         return _page("The token is unknown here, has expired, or was taken back.", target, 403)

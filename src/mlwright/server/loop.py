@@ -1,79 +1,47 @@
-"""uvicorn, as this server runs it: bounded, and ended by signals without losing what it has taken."""
+"""The event loop of the server: begun, bounded, and ended by signals without losing what it has taken."""
 
 from __future__ import annotations
 
+import asyncio
+import resource
+import select
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import msgspec
+import uvloop
+from starlette.types import ASGIApp, Message
 
 from mlwright.kernel.errors import Invalid
+from mlwright.server.connections import Connection
+from mlwright.server.traffic import Bounds, Traffic
 
 if TYPE_CHECKING:
     from mlwright.server.listening import Certificate
 
-DRAIN_S = 30
-"""How long requests that are being answered have when the server is told to end."""
-MOST_CONNECTIONS = 1000
-"""A client of one more is told to come again."""
-MOST_HEAD_BYTES = 256 << 10
-"""What the request line and the headers of a request may have."""
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_KEEP_ALIVE_S = 65
+BOUNDS = Bounds()
+_FILES = 65_536
+"""File descriptors that are asked for; no more are of use."""
+_BACKLOG = 2048
+_HANDSHAKE_S, _GOODBYE_S = 10.0, 5.0
+"""How long a client has to begin and to end TLS."""
 _SWITCH_S = 0.001
 """How long a thread computes before another may: by default a commit waits 5 ms for the event loop."""
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP with heads of bounded length."""
-
-    _head_bytes = 0
-    _in_head = False
-
-    def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-                self.transport.write(_TOO_LONG)
-                self.transport.close()
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.should_exit:
-            self._ready()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        with _signals(self.handle_exit):
-            yield
 
 
 def serve(
     app: ASGIApp, listener: socket.socket, ready: Callable[[], None], certificate: Certificate | None = None
 ) -> None:
     """Answer until SIGTERM or Ctrl-C: then what was taken is still answered; a second one ends it at once.
+
+    The application finds an `asyncio.Event` as `scope["state"]["draining"]`, which is set when the server is
+    told to end: an answer that would go on without end, ends then.
 
     Args:
         ready: called as soon as it answers.
@@ -82,40 +50,117 @@ def serve(
     Raises:
         Invalid: the certificate or its key cannot be used.
     """
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http=_Protocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        workers=1,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
-        ssl_certfile=None if certificate is None else certificate.chain,
-        ssl_keyfile=None if certificate is None else certificate.key,
-        ssl_keyfile_password=None if certificate is None else "",  # without one OpenSSL asks the terminal
+    tls = None if certificate is None else _tls(certificate)
+    sys.setswitchinterval(_SWITCH_S)
+    uvloop.run(_serve(app, listener, ready, tls))
+
+
+async def _serve(
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], tls: ssl.SSLContext | None
+) -> None:
+    loop, told_to_end = asyncio.get_running_loop(), asyncio.Event()
+    with _signals(lambda: loop.call_soon_threadsafe(told_to_end.set)):
+        await answer(app, listener, ready, told_to_end, tls)
+
+
+async def answer(
+    app: ASGIApp,
+    listener: socket.socket,
+    ready: Callable[[], object],
+    told_to_end: asyncio.Event,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Answer until it is told to end: then what was taken is still answered.
+
+    Args:
+        ready: called as soon as it answers.
+        told_to_end: set by whoever ends it.
+        tls: for `https`.
+    """
+    state: dict[str, Any] = {"draining": asyncio.Event()}
+    life = _Life(app, state)
+    await life.begin()
+    traffic = Traffic(app, state, _fitting(BOUNDS))
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(traffic),
+        sock=listener,
+        backlog=_BACKLOG,
+        ssl=tls,
+        ssl_handshake_timeout=_HANDSHAKE_S if tls else None,
+        ssl_shutdown_timeout=_GOODBYE_S if tls else None,
     )
+    watch = asyncio.create_task(traffic.watch())
+    ready()
+    await told_to_end.wait()
+    while select.select([listener], [], [], 0)[0]:  # who has been let in is taken
+        await asyncio.sleep(0)
+    server.close()
+    await traffic.drain()
+    watch.cancel()
+    await life.end()
+
+
+def _tls(certificate: Certificate) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        config.load()
+        # Without a password OpenSSL asks the terminal.
+        context.load_cert_chain(certificate.chain, certificate.key, password=lambda: "")
     except OSError as error:  # also of ssl: not those two, not of each other, encrypted
-        assert certificate is not None, error
         raise Invalid(
             f"the certificate and its key cannot be used: {error.strerror or error}",
             where=str(certificate.chain),
             hint="PEM files, the key not encrypted: --tls-cert FILE --tls-key FILE",
         ) from error
-    sys.setswitchinterval(_SWITCH_S)
-    _Server(config, ready).run(sockets=[listener])
+    return context
+
+
+class _Life:
+    """Tells the application when the server begins and ends. Source: the lifespan protocol of ASGI.
+
+    Args:
+        state: what it shares with its requests.
+    """
+
+    def __init__(self, app: ASGIApp, state: dict[str, Any]) -> None:
+        self._asked: asyncio.Queue[Message] = asyncio.Queue()
+        self._told: asyncio.Queue[Message] = asyncio.Queue()
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
+        self._task = asyncio.ensure_future(app(scope, self._asked.get, self._told.put))
+
+    async def begin(self) -> None:
+        """Return when the application is ready; raises what it raises."""
+        await self._tell("lifespan.startup")
+
+    async def end(self) -> None:
+        """Return when it has ended; raises what it raises."""
+        await self._tell("lifespan.shutdown")
+        await self._task
+
+    async def _tell(self, what: str) -> None:
+        await self._asked.put({"type": what})
+        answer = asyncio.ensure_future(self._told.get())
+        await asyncio.wait({answer, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+            await self._task
+        assert answer.done() and answer.result()["type"] == f"{what}.complete", (
+            f"the application fails: {what}"
+        )
+
+
+def _fitting(bounds: Bounds) -> Bounds:
+    """As many connections as there are file descriptors for, of which a quarter is left for files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    files = wanted if soft == resource.RLIM_INFINITY else soft
+    return msgspec.structs.replace(bounds, connections=min(bounds.connections, files * 3 // 4))
 
 
 @contextmanager
-def _signals(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _signals(ask: Callable[[], object]) -> Iterator[None]:
     """The first interrupt asks for the end, the next one is the end; what is ignored (`nohup`) stays so."""
     interrupts = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     numbers = [number for number in interrupts if signal.getsignal(number) is not signal.SIG_IGN]
@@ -123,7 +168,7 @@ def _signals(ask: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     def first(number: int, frame: FrameType | None) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_DFL)
-        ask(number, frame)
+        ask()
 
     before = {number: signal.signal(number, first) for number in numbers}
     try:

@@ -132,7 +132,7 @@ def own_token(folder: Path, url: str) -> str:
     """
     from mlwright.kernel.errors import NotFound
     from mlwright.kernel.settings import find_project
-    from mlwright.workspace.workspace import LOCAL
+    from mlwright.workspace.layout import LOCAL
 
     try:
         local = find_project(folder).local / LOCAL

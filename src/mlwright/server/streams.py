@@ -57,6 +57,7 @@ async def _events(
     call: Call, operation: Operation[..., Any], asked: dict[str, Any], gone: threading.Event
 ) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
+    draining: asyncio.Event = call.request.scope["state"]["draining"]
     queue: asyncio.Queue[Any] = asyncio.Queue(_AHEAD)
     beat = time.monotonic()
 
@@ -89,7 +90,7 @@ async def _events(
 
     threading.Thread(target=copy_context().run, args=(run,), name="mlwright-stream", daemon=True).start()
     try:
-        while not gone.is_set():
+        while not (gone.is_set() or draining.is_set()):
             with suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     item = await queue.get()

@@ -13,6 +13,7 @@ from mlwright.tracking.journal import (
     Param,
     Progress,
     Series,
+    node_of,
     read_journal,
 )
 from mlwright.tracking.logged_models import (
@@ -58,6 +59,7 @@ __all__ = [
     "Series",
     "data_of",
     "links_of",
+    "node_of",
     "read_journal",
     "record_metrics",
     "record_params",

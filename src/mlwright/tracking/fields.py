@@ -8,7 +8,18 @@ from mlwright.tracking.run import RunState
 KINDS = ("pipeline", "script", "notebook", "comparison", "reported")
 RUN_COLUMNS = (
     *("id", "project", "pipeline", "state", "seed", "created_us", "finished_us"),
-    *("error", "pins", "kind", "wanted", "machine", "about", "experiment_id", "name", "deleted_us"),
+    *(
+        "error",
+        "pins",
+        "kind",
+        "wanted",
+        "machine",
+        "about",
+        "experiment_id",
+        "name",
+        "deleted_us",
+        "started_us",
+    ),
 )
 STATES = tuple(str(state) for state in RunState)
 
@@ -45,7 +56,9 @@ RUNS = Space(
         "started": _RUN_BEGAN,
         "end_time": _RUN_ENDED,
         "finished": _RUN_ENDED,
-        "took": Field("coalesce(run.finished_us, :now_us) - run.created_us", "duration"),
+        "took": Field(
+            "coalesce(run.finished_us, :now_us) - coalesce(run.started_us, run.created_us)", "duration"
+        ),
         "pipeline": Field("run.pipeline"),
         "project": Field("run.project"),
         "seed": Field("run.seed", "number"),
@@ -97,6 +110,8 @@ EXPERIMENTS = Space(
 _MODEL_BEGAN = Field("logged_model.created_us", "moment")
 _MODEL_CHANGED = Field("logged_model.updated_us", "moment")
 
+_ON_DATASET = {"name": "{0}.dataset_name", "digest": "{0}.dataset_hash"}
+
 LOGGED_MODELS = Space(
     noun="logged model",
     table="logged_model",
@@ -123,6 +138,7 @@ LOGGED_MODELS = Space(
             numeric=True,
             alone=False,
             latest=("run_id, dataset_name, dataset_hash", "s.at_us DESC, s.step DESC, s.run_id"),
+            marks=_ON_DATASET,
         ),
         "dataset": Side(
             "logged_model_metric",
@@ -130,6 +146,7 @@ LOGGED_MODELS = Space(
             columns={"name": "{0}.dataset_name", "digest": "{0}.dataset_hash"},
             indexed=False,
             alone=False,
+            marks=_ON_DATASET,
         ),
         "param": Side("logged_model_text", "model_id", indexed=False, also="{0}.kind = 'param'"),
         "tag": Side("logged_model_text", "model_id", indexed=False, also="{0}.kind = 'tag'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,14 @@ class JournalReader:
 def read_journal(path: Path) -> list[Entry]:
     """All that an attempt reported, when nobody writes any more; what is damaged is left out."""
     return [*_entries(_lines(path)), *_series(PointFiles(path))]
+
+
+def node_of(path: Path) -> str:
+    """Whose journal it is, as its head says; empty where it has none."""
+    for line in _lines(path).splitlines():
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
+            return _name(json.loads(line)["node"])
+    return ""
 
 
 def _lines(path: Path | str, offset: int = 0) -> bytes:

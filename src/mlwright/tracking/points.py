@@ -6,7 +6,7 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from itertools import starmap
+from itertools import compress, starmap
 from operator import le, lt
 from typing import NamedTuple
 
@@ -68,6 +68,11 @@ class Points:
     def cut(self, begin: int, end: int) -> Points:
         """Those from one place to before another."""
         return Points(self.steps[begin:end], self.at_us[begin:end], self.values[begin:end])
+
+    def within(self, steps: range) -> Points:
+        """Those of some steps."""
+        kept = [step in steps for step in self.steps]
+        return Points(compress(self.steps, kept), compress(self.at_us, kept), compress(self.values, kept))
 
     def add(self, step: int, at_us: int, value: float) -> None:
         """Put one more at the end.

@@ -8,9 +8,28 @@ VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :pins, :kind, :mac
 -- name: adopt_run
 -- A run that was made in another workspace.
 INSERT INTO run (id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind, wanted, machine,
-    about, experiment_id)
+    about, experiment_id, started_us)
 VALUES (:id, :project, :pipeline, :state, :seed, :created_us, :finished_us, :error, :pins, :kind, :wanted, :machine,
-    :about, :experiment_id);
+    :about, :experiment_id, :started_us);
+
+-- name: start_run
+-- A run begins that has waited.
+UPDATE run SET state = 'running', started_us = :started_us, pins = :pins, machine = :machine, about = :about
+WHERE id = :id AND state = 'scheduled';
+
+-- name: drop_params
+-- What was asked for makes room for what that means.
+DELETE FROM param WHERE run_id = :run_id AND logged = 0;
+
+-- name: waiting_runs
+-- The runs of a project that wait for their begin, oldest first.
+SELECT id FROM run
+WHERE state = 'scheduled' AND kind <> 'reported' AND project = :project ORDER BY created_us, id;
+
+-- name: started_runs
+-- The runs of a project that have waited, and go on.
+SELECT id FROM run
+WHERE state = 'running' AND kind <> 'reported' AND started_us IS NOT NULL AND project = :project;
 
 -- name: want_cancelled
 -- Somebody asks for the end of a run.
@@ -28,13 +47,13 @@ WHERE id = :id AND state = :was;
 -- name: runs_by_prefix
 -- The runs an id or its prefix can mean.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine, about, experiment_id, name, deleted_us FROM run
+    wanted, machine, about, experiment_id, name, deleted_us, started_us FROM run
 WHERE id >= :prefix AND id < :prefix || '~' ORDER BY id LIMIT 5;
 
 -- name: newest_run
 -- The run that began last, or so many before it; comparisons, and runs reported from outside, do not count.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine, about, experiment_id, name, deleted_us FROM run
+    wanted, machine, about, experiment_id, name, deleted_us, started_us FROM run
 WHERE kind NOT IN ('comparison', 'reported') AND deleted_us IS NULL
 ORDER BY created_us DESC, id DESC LIMIT 1 OFFSET :back;
 
@@ -45,7 +64,7 @@ SELECT count(*) AS runs FROM run WHERE kind NOT IN ('comparison', 'reported') AN
 -- name: newest_success
 -- The newest run of a pipeline that succeeded.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine, about, experiment_id, name, deleted_us FROM run
+    wanted, machine, about, experiment_id, name, deleted_us, started_us FROM run
 WHERE pipeline = :pipeline AND state = 'succeeded' AND kind <> 'reported' ORDER BY created_us DESC LIMIT 1;
 
 -- name: unfinished_runs
@@ -134,9 +153,10 @@ SELECT number, first_us, first_step, last_us, last_step FROM chunk
 WHERE run_id = :run_id AND name = :name AND last_us >= :from_us ORDER BY first_us, first_step, number;
 
 -- name: chunks_of
--- What is known of all chunks of a metric.
-SELECT number, points, lowest, lowest_step, lowest_us, highest, highest_step, highest_us FROM chunk
-WHERE run_id = :run_id AND name = :name ORDER BY first_us, number;
+-- What is known of the chunks of a metric in which points of some steps can be.
+SELECT number, points, first_step, last_step, lowest, lowest_step, lowest_us, highest, highest_step, highest_us
+FROM chunk WHERE run_id = :run_id AND name = :name AND last_step >= :from_step AND first_step <= :to_step
+ORDER BY first_us, number;
 
 -- name: chunk_data_of
 -- The points of a chunk.
@@ -191,7 +211,7 @@ VALUES (:id, '', '', 'running', 0, :created_us, '{}', 'reported', :experiment_id
 -- name: run_by_id
 -- A run.
 SELECT id, project, pipeline, state, seed, created_us, finished_us, error, pins, kind,
-    wanted, machine, about, experiment_id, name, deleted_us FROM run WHERE id = :id;
+    wanted, machine, about, experiment_id, name, deleted_us, started_us FROM run WHERE id = :id;
 
 -- name: report_run
 -- What a client says of its run.
@@ -260,6 +280,25 @@ WITH RECURSIVE wanted (id, rest) AS (
 SELECT input.run_id, input.name, input.hash, input.source_type, input.source, input.schema, input.profile,
     input.tags
 FROM wanted JOIN input ON input.run_id = wanted.id ORDER BY input.run_id, input.name, input.hash;
+
+-- name: sizes_of_runs
+-- How many bytes of text were reported of runs, whose ids stand one behind the other.
+WITH RECURSIVE wanted (id, rest) AS (
+    SELECT substr(CAST(:ids AS TEXT), 1, 26), substr(CAST(:ids AS TEXT), 27)
+    UNION ALL SELECT substr(rest, 1, 26), substr(rest, 27) FROM wanted WHERE rest <> ''
+)
+SELECT id, coalesce((SELECT sum(octet_length(param.text)) FROM param WHERE run_id = id), 0)
+    + coalesce((SELECT sum(octet_length(tag.value)) FROM tag WHERE run_id = id), 0)
+    + coalesce((
+        SELECT sum(octet_length(source) + octet_length(schema) + octet_length(profile) + octet_length(input.tags))
+        FROM input WHERE run_id = id
+    ), 0) AS bytes
+FROM wanted;
+
+-- name: input_bytes
+-- How many bytes the datasets take that a run has read.
+SELECT coalesce(sum(octet_length(name) + octet_length(hash) + octet_length(source) + octet_length(schema)
+    + octet_length(profile) + octet_length(tags)), 0) AS bytes FROM input WHERE run_id = :run_id;
 
 -- name: tags_of_experiments
 -- The tags of experiments, whose ids stand one behind the other, each in 20 digits.

@@ -6,7 +6,7 @@ The state of such a run is what its client last said; nobody here executes it, s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
@@ -27,8 +27,12 @@ from mlwright.tracking.texts import held, held_tags, joined
 _SQL = Queries.beside(__file__)
 _CONTEXT = "mlflow.data.context"
 """The tag that says what a dataset was used for; filters ask for it."""
+INPUTS_BYTES = 24 << 20
+"""What all datasets of a run may take together."""
 _FEW = 8
 _SHOWN = 100
+_AT_ONCE = 200
+_BLOCK_BYTES = 4 << 20
 
 
 class Input(Struct, frozen=True):
@@ -140,8 +144,8 @@ class Reports:
             Conflict: mlwright is executing it.
         """
         known = self.get(tx, run)
-        if known.kind != REPORTED and known.state is RunState.RUNNING:
-            raise Conflict(f"run {run} is running", hint=f"end it first: mlwright runs cancel {run}")
+        if known.kind != REPORTED and not known.state.ended:
+            raise Conflict(f"run {run} is {known.state}", hint=f"end it first: mlwright runs cancel {run}")
         if known.deleted_us is None:
             tx.execute(_SQL["mark_run"], id=run, deleted_us=now_us())
             events.record(tx, "run.deleted", known.end, before="active", after="deleted")
@@ -174,7 +178,9 @@ class Reports:
             Invalid: a parameter has another value already; or no database can hold a text or a number.
         """
         known = self._active(tx, run)
-        if known.kind != REPORTED and known.state is not RunState.RUNNING and (points or params):
+        if known.kind != REPORTED and known.state is RunState.SCHEDULED and (points or params):
+            raise Conflict(f"run {run} has not begun: nothing can be measured yet")
+        if known.kind != REPORTED and known.state.ended and (points or params):
             raise Conflict(f"run {run} has ended: what it measured and was given no longer changes")
         if params:
             _add_params(tx, run, params)
@@ -201,7 +207,7 @@ class Reports:
         Raises:
             NotFound: there is no such run.
             Conflict: it is deleted.
-            Invalid: no database can hold a text.
+            Invalid: no database can hold a text; or all that the run has read would take more than 24 MiB.
         """
         self._active(tx, run)
         for each in inputs:
@@ -222,6 +228,12 @@ class Reports:
             for each in inputs
         ]
         tx.execute_many(_SQL["add_input"], rows)
+        size = tx.read(_SQL["input_bytes"], run_id=run)[0]["bytes"] if rows else 0
+        if size > INPUTS_BYTES:
+            raise Invalid(
+                f"the datasets of run {run} would take {size:,} bytes; a run has at most {INPUTS_BYTES:,}",
+                hint="shorten their profiles and schemas, or leave these out",
+            )
 
     def inputs(self, source: Source, run: RunId) -> list[Input]:
         """The datasets that a run has read, by name."""
@@ -254,6 +266,22 @@ def data_of(source: Source, runs: Sequence[RunId], *, inputs: bool = True) -> di
             run = row.pop("run_id")
             found[run].inputs.append(Input(**{**row, "tags": json.loads(row["tags"])}))
     return found
+
+
+def portions(source: Source, runs: Sequence[RunId]) -> Iterator[list[RunId]]:
+    """Runs in groups in their order: what was reported of a group takes 4 MiB at most, unless it is one."""
+    for begin in range(0, len(runs), _AT_ONCE):
+        some = runs[begin : begin + _AT_ONCE]
+        sizes = {row["id"]: row["bytes"] for row in source.read(_SQL["sizes_of_runs"], ids="".join(some))}
+        block: list[RunId] = []
+        held = 0
+        for run in some:
+            held += sizes[run]
+            if block and held > _BLOCK_BYTES:
+                yield block
+                block, held = [], sizes[run]
+            block.append(run)
+        yield block
 
 
 def tags_of(source: Source, run: RunId) -> dict[str, str]:

@@ -15,7 +15,7 @@ from mlwright.kernel.ids import RunId, short
 
 
 class RunState(StrEnum):
-    """Where a run stands; `scheduled` is only what a client may say of a run that it reports."""
+    """Where a run stands; `scheduled` is one that was accepted, and waits for its begin."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -24,6 +24,11 @@ class RunState(StrEnum):
     LOST = "lost"
     SCHEDULED = "scheduled"
 
+    @property
+    def ended(self) -> bool:
+        """Whether it never changes: the run neither goes on nor waits."""
+        return self not in {RunState.RUNNING, RunState.SCHEDULED}
+
 
 MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.RUNNING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.LOST}),
@@ -31,7 +36,7 @@ MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.FAILED: frozenset(),
     RunState.CANCELLED: frozenset(),
     RunState.LOST: frozenset(),
-    RunState.SCHEDULED: frozenset(),
+    RunState.SCHEDULED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
 }
 """Of runs that we execute. What is reported from outside is what its client said last."""
 REPORTED = "reported"
@@ -51,10 +56,12 @@ class Run(Struct, frozen=True):
         wanted: what somebody else wants it to become: `cancelled`.
         machine: what it ran on, as far as that can change a result.
         about: what else is known of it: `variables` that its steps had, `left_out` files that are not in its
-            code, and, if it was made in another workspace, where it was `imported` from.
+            code, and, if it was made in another workspace, where it was `imported` from; of one that had to
+            wait for its begin, the `request`.
         experiment_id: which experiment it belongs to.
         name: of one that is reported: what it is called.
         deleted_us: when it was deleted; it can be restored.
+        started_us: when it began, if it was recorded before that.
     """
 
     id: RunId
@@ -73,6 +80,7 @@ class Run(Struct, frozen=True):
     experiment_id: int | None = None
     name: str = ""
     deleted_us: int | None = None
+    started_us: int | None = None
 
     @property
     def end(self) -> End:
@@ -110,9 +118,14 @@ class Run(Struct, frozen=True):
             )
 
     @property
+    def began_us(self) -> int:
+        """When it began; of one that has not, when it was recorded."""
+        return self.created_us if self.started_us is None else self.started_us
+
+    @property
     def seconds(self) -> float:
-        """How long it has taken, so far or in all."""
-        return ((self.finished_us or now_us()) - self.created_us) / 1e6
+        """How long it has taken, so far or in all; of one that waits, how long it has waited."""
+        return ((self.finished_us or now_us()) - self.began_us) / 1e6
 
 
 def run_of(row: dict[str, Any]) -> Run:

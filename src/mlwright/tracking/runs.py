@@ -13,19 +13,20 @@ from msgspec.structs import replace
 from mlwright.kernel import edges, events, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Transaction
-from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
-from mlwright.kernel.ids import RunId, new_id, short
+from mlwright.kernel.edges import Edge
+from mlwright.kernel.errors import Invalid, NotFound, nearest
+from mlwright.kernel.ids import RunId, short
 from mlwright.kernel.pages import Page
 from mlwright.kernel.search import find
 from mlwright.tracking import series
+from mlwright.tracking.begins import moved, param_rows, recorded, subject
 from mlwright.tracking.experiments import Experiments
 from mlwright.tracking.fields import RUN_COLUMNS, RUNS
 from mlwright.tracking.filters import Nouns, RunFilter, asked
 from mlwright.tracking.journal import Metric
-from mlwright.tracking.metrics import metrics_of, text_of
+from mlwright.tracking.metrics import metrics_of
 from mlwright.tracking.points import Point, Points
-from mlwright.tracking.run import MOVES, Run, RunState, run_of
+from mlwright.tracking.run import MOVES, REPORTED, Run, RunState, run_of
 from mlwright.tracking.series import Cursor
 
 __all__ = ["MOVES", "Run", "RunState", "Runs", "counts_back"]
@@ -46,6 +47,7 @@ class Runs:
     Args:
         on_lost: told, inside the transaction, of a run whose owner died.
         on_gone: told before of that owner, perhaps more than once: to end what it has left running.
+        on_looked: called after each look at who lives, when what is left of the others may go.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Runs:
         database: Database,
         on_lost: Callable[[Transaction, RunId], None] = lambda tx, run: None,
         on_gone: Callable[[leases.Lease], None] = lambda owner: None,
+        on_looked: Callable[[Runs], None] = lambda runs: None,
     ) -> None:
         self._database = database
         self._experiments = Experiments()
         self._on_lost = on_lost
         self._on_gone = on_gone
+        self._on_looked = on_looked
 
     def begin(
         self,
@@ -73,39 +77,20 @@ class Runs:
         about: Mapping[str, Any] | None = None,
     ) -> tuple[Run, leases.Lease]:
         """Record that a run begins; this process owns it from now on."""
-        run = Run(
-            RunId(new_id()),
-            project,
-            pipeline,
+        run = recorded(
+            tx,
             RunState.RUNNING,
-            seed,
-            now_us(),
-            None,
-            None,
-            dict(pins),
-            kind,
-            machine=dict(machine or {}),
-            about=dict(about or {}),
-            experiment_id=self._experiments.ensure(tx, f"{project}/{pipeline}"),
-        )
-        tx.execute(
-            _SQL["add_run"],
-            id=run.id,
             project=project,
             pipeline=pipeline,
-            state=run.state,
             seed=seed,
-            created_us=run.created_us,
-            pins=json.dumps(run.pins),
+            parameters=parameters,
+            pins=pins,
             kind=kind,
-            machine=json.dumps(run.machine),
-            about=json.dumps(run.about),
-            experiment_id=run.experiment_id,
-            name=run.name,
+            machine=machine,
+            about=about,
         )
-        tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
         events.record(tx, "run.started", run.end, pipeline=pipeline, kind=kind)
-        return run, leases.take(tx, _subject(run.id))
+        return run, leases.take(tx, subject(run.id))
 
     def adopt(
         self,
@@ -125,7 +110,7 @@ class Runs:
         Returns:
             Whether it was not here before.
         """
-        assert run.state is not RunState.RUNNING
+        assert run.state.ended
         if tx.read(_SQL["runs_by_prefix"], prefix=run.id):
             return False
         tx.execute(
@@ -144,9 +129,10 @@ class Runs:
             machine=json.dumps(run.machine),
             about=json.dumps(run.about),
             experiment_id=self._experiments.ensure(tx, f"{run.project}/{run.pipeline}"),
+            started_us=run.started_us,
         )
-        tx.execute_many(_SQL["add_param"], _param_rows(run.id, parameters))
-        tx.execute_many(_SQL["set_param"], _param_rows(run.id, logged))
+        tx.execute_many(_SQL["add_param"], param_rows(run.id, parameters))
+        tx.execute_many(_SQL["set_param"], param_rows(run.id, logged))
         series.append(
             tx,
             run.id,
@@ -172,13 +158,19 @@ class Runs:
         Raises:
             Conflict: the run has ended already, or was declared lost.
         """
-        self._move(tx, run.id, RunState.RUNNING, state, error)
+        moved(tx, run.id, RunState.RUNNING, state, error)
         leases.release(tx, lease)
 
     def cancel(self, run: Run) -> None:
-        """Ask whoever executes a run to end it; that takes a moment, and nothing when it has ended."""
+        """Ask whoever executes a run to end it; that takes a moment, and nothing when it has ended.
+
+        One that waits for its begin has ended then.
+        """
         with self._database.transaction() as tx:
-            if tx.execute(_SQL["want_cancelled"], id=run.id):
+            now = run_of(tx.read(_SQL["runs_by_prefix"], prefix=run.id)[0])
+            if now.state is RunState.SCHEDULED and now.kind != REPORTED:
+                moved(tx, run.id, RunState.SCHEDULED, RunState.CANCELLED)
+            elif tx.execute(_SQL["want_cancelled"], id=run.id):
                 events.record(tx, "run.cancel-asked", run.end)
 
     def is_cancelled(self, run: RunId) -> bool:
@@ -213,6 +205,10 @@ class Runs:
     def recorded(self, identity: str) -> Run:
         """The run with a whole id, as it stands in the database."""
         return run_of(self._database.read(_SQL["runs_by_prefix"], prefix=identity)[0])
+
+    def knows(self, run: RunId) -> bool:
+        """Whether a run is on record here."""
+        return bool(self._database.read(_SQL["runs_by_prefix"], prefix=run))
 
     def newest_success(self, pipeline: str) -> Run | None:
         """The newest run of a pipeline that succeeded."""
@@ -286,7 +282,7 @@ class Runs:
         """The runs whose owner is gone, and which nobody has declared lost yet."""
         rows = self._database.read(_SQL["unfinished_runs"])
         owners = leases.owners(self._database) if rows else {}
-        owned = {row["id"]: owners.get(_subject(row["id"])) for row in rows}
+        owned = {row["id"]: owners.get(subject(row["id"])) for row in rows}
         return [RunId(run) for run, owner in owned.items() if owner is None or not owner.alive]
 
     def oldest_living_us(self) -> int | None:
@@ -303,13 +299,13 @@ class Runs:
         rows = self._database.read(_SQL["unfinished_runs"])
         owners = leases.owners(self._database) if rows else {}
         for row in rows:
-            owner = owners.get(_subject(row["id"]))
+            owner = owners.get(subject(row["id"]))
             if owner is not None and owner.alive:
                 continue
             if owner is not None:
                 self._on_gone(owner)
             with self._database.transaction() as tx:
-                owner = leases.owner(tx, _subject(row["id"]))
+                owner = leases.owner(tx, subject(row["id"]))
                 if owner is not None and owner.alive:
                     continue
                 run = run_of(tx.read(_SQL["runs_by_prefix"], prefix=row["id"])[0])
@@ -318,26 +314,11 @@ class Runs:
                     "hint": run.go_on,
                 }
                 if run.state is RunState.RUNNING:
-                    self._move(tx, row["id"], RunState.RUNNING, RunState.LOST, told)
+                    moved(tx, row["id"], RunState.RUNNING, RunState.LOST, told)
                     self._on_lost(tx, RunId(row["id"]))
                 if owner is not None:
                     leases.release(tx, owner)
-
-    def _move(
-        self, tx: Transaction, run: RunId, was: RunState, state: RunState, error: dict[str, Any] | None
-    ) -> None:
-        assert state in MOVES[was]
-        moved = tx.execute(
-            _SQL["move_run"],
-            id=run,
-            was=was,
-            state=state,
-            finished_us=now_us(),
-            error=None if error is None else json.dumps(error),
-        )
-        if not moved:
-            raise Conflict(f"run {short(run)} has ended already")
-        events.record(tx, f"run.{state}", End("run", run), before=was, after=state)
+        self._on_looked(self)
 
     def list(self, wanted: RunFilter = _NEWEST, **nouns: Unpack[Nouns]) -> list[Run]:
         """Those runs that are wanted; by default the newest 20, newest first.
@@ -360,15 +341,4 @@ class Runs:
         search = asked(wanted)
         self.bury_lost()
         found = find(self._database, RUNS, search, RUN_COLUMNS, now_us())
-        return Page([run_of(row) for row in found.rows], found.token)
-
-
-def _param_rows(run: RunId, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"run_id": run, "name": name, "value": json.dumps(value), "text": text_of(value)}
-        for name, value in values.items()
-    ]
-
-
-def _subject(run: str) -> str:
-    return f"run {run}"
+        return Page([run_of(row) for row in found.found], found.token)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from heapq import heappop, heappush
+from itertools import chain
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -19,17 +21,15 @@ from mlwright.kernel.errors import NotFound
 from mlwright.kernel.ids import RunId
 from mlwright.tracking.chunks import from_plain, pack, plain, unpack
 from mlwright.tracking.points import Key, Point, Points, bits_of, key_of, value_of, values_of
+from mlwright.tracking.stretches import Stretches, extremes
 from mlwright.tracking.texts import held
 
 _SQL = Queries.beside(__file__)
 CHUNK = 1000
 """So many points are sealed together, at least; fewer than twice as many at most."""
+ALL_STEPS = range(-(2**63), 2**63)
 _FEW = 8
 """So many metrics are looked up one by one; of more, all that the run has are read."""
-
-
-Extreme = tuple[float, int, int]
-"""A value with its step and its moment."""
 
 
 class Cursor(NamedTuple):
@@ -182,78 +182,80 @@ def history(
     return _shown(name, found), None
 
 
-def sample(source: Source, run: RunId, name: str, wanted: int = 1000) -> list[Point]:
+def sample(
+    source: Source, run: RunId, name: str, wanted: int = 1000, *, steps: range = ALL_STEPS
+) -> list[Point]:
     """The shape of a metric in few points: the lowest and highest of each stretch, and the last one.
 
     Args:
         wanted: at most so many points; 3 or more.
+        steps: only points of these; chunks that have none of them are not opened.
 
     Returns:
         Points by moment, step and value. All there are, when they are not more than `wanted`. Otherwise NaN
-        is left out, unless it is the last. Where many chunks make one stretch, none is opened, and a zero
-        may have lost its sign.
+        is left out, unless it is the last. Where many chunks make one stretch, only those are opened that
+        reach beyond the steps, and a zero may have lost its sign.
     """
     assert wanted >= 3
     head = _heads(source, run, [name]).get(name)
     if head is None:
         return []
-    chunks = source.read(_SQL["chunks_of"], run_id=run, name=name) if head.sealed else []
-    total = sum(chunk["points"] for chunk in chunks) + head.open
+    if head.alone:
+        return _shown(name, [head.key] if head.key.step in steps else [])
+    pieces = _pieces(source, run, name, head, steps)
+    total = sum(piece.size for piece in pieces)
     if total <= wanted:
-        return history(source, run, name, limit=wanted)[0]
-    stretches = _Stretches(total, (wanted - 1) // 2)
-    for chunk in chunks:
-        if 2 * len(chunks) >= stretches.count:
-            stretches.add_known(chunk)
+        return _shown(name, sorted(_keys(pieces)))
+    stretches = Stretches(total, (wanted - 1) // 2)
+    for piece in pieces:
+        if piece.chunk is not None and 2 * len(pieces) >= stretches.count:
+            stretches.add_known(piece.chunk)
         else:
-            stretches.add(_chunk(source, run, name, chunk["number"]))
+            stretches.add(piece.read())
+    last = head.key
+    if last.step not in steps:
+        latest = max(piece.last_step for piece in pieces)
+        keys = _keys(piece for piece in pieces if piece.last_step == latest)
+        last = max(keys, key=lambda key: key.in_training)
+    return _shown(name, sorted({*stretches.found(), last}))
+
+
+class _Piece(NamedTuple):
+    """Points of a series that are wanted, and lie together.
+
+    Args:
+        chunk: what is known of them, if they are all that a chunk has.
+    """
+
+    size: int
+    last_step: int
+    read: Callable[[], Points]
+    chunk: dict[str, Any] | None = None
+
+
+def _pieces(source: Source, run: RunId, name: str, head: Head, steps: range) -> list[_Piece]:
+    """What a series has of some steps; a chunk is opened where it reaches beyond them."""
+
+    def part(read: Callable[[], Points]) -> list[_Piece]:
+        points = read()
+        return [_Piece(len(points), max(points.steps), read)] if len(points) else []
+
+    bounds = {"from_step": steps[0], "to_step": steps[-1]}
+    found: list[_Piece] = []
+    for chunk in source.read(_SQL["chunks_of"], run_id=run, name=name, **bounds) if head.sealed else []:
+        last_step, read = chunk["last_step"], partial(_chunk, source, run, name, chunk["number"])
+        if chunk["first_step"] in steps and last_step in steps:
+            found.append(_Piece(chunk["points"], last_step, read, chunk))
+        else:
+            found += part(lambda read=read: read().within(steps))  # type: ignore[misc]
     if head.open:
-        stretches.add(_open(source, run, name))
-    return _shown(name, sorted({*stretches.found(), head.key}))
+        waiting = _open(source, run, name).within(steps)
+        found += part(lambda: waiting)
+    return found
 
 
-class _Stretches:
-    """Equal parts of a series, and the extremes in each."""
-
-    def __init__(self, total: int, count: int) -> None:
-        self.count = count
-        self._total = total
-        self._seen = 0
-        self._lowest: dict[int, Extreme] = {}
-        self._highest: dict[int, Extreme] = {}
-
-    def add_known(self, chunk: dict[str, Any]) -> None:
-        """A chunk whose extremes are known, as a whole in the part where its middle is."""
-        place = (self._seen + chunk["points"] // 2) * self.count // self._total
-        self._seen += chunk["points"]
-        if chunk["lowest"] is not None:
-            self._note(
-                place,
-                (chunk["lowest"], chunk["lowest_step"], chunk["lowest_us"]),
-                (chunk["highest"], chunk["highest_step"], chunk["highest_us"]),
-            )
-
-    def add(self, points: Points) -> None:
-        """Points one after the other, each in its part."""
-        begin = 0
-        while begin < len(points):
-            place = (self._seen + begin) * self.count // self._total
-            end = min(len(points), -(-(place + 1) * self._total // self.count) - self._seen)
-            if (found := _extremes(points, begin, end)) is not None:
-                self._note(place, *found)
-            begin = end
-        self._seen += len(points)
-
-    def _note(self, place: int, lowest: Extreme, highest: Extreme) -> None:
-        if place not in self._lowest or lowest[0] < self._lowest[place][0]:
-            self._lowest[place] = lowest
-        if place not in self._highest or highest[0] > self._highest[place][0]:
-            self._highest[place] = highest
-
-    def found(self) -> Iterator[Key]:
-        """The extremes of all parts."""
-        for value, step, at_us in (*self._lowest.values(), *self._highest.values()):
-            yield key_of(step, at_us, value)
+def _keys(pieces: Iterable[_Piece]) -> Iterator[Key]:
+    return chain.from_iterable(piece.read().keys() for piece in pieces)
 
 
 def last_of(row: Mapping[str, Any]) -> float:
@@ -347,23 +349,10 @@ def _about(points: Points) -> dict[str, Any]:
         "first_us": points.at_us[0],
         "last_us": points.at_us[-1],
     }
-    found = _extremes(points, 0, len(points)) or ((None, None, None),) * 2
+    found = extremes(points, 0, len(points)) or ((None, None, None),) * 2
     for which, extreme in zip(("lowest", "highest"), found, strict=True):
         about |= dict(zip((which, f"{which}_step", f"{which}_us"), extreme, strict=True))
     return about
-
-
-def _extremes(points: Points, begin: int, end: int) -> tuple[Extreme, Extreme] | None:
-    """The lowest and the highest value of a part, with step and moment of each; None when all are NaN."""
-    values = numbers = points.values[begin:end].tolist()
-    # An infinity less itself is none either: then too, look at each.
-    if math.isnan(sum(values)):
-        numbers = [value for value in values if not math.isnan(value)]
-        if not numbers:
-            return None
-    places = begin + values.index(min(numbers)), begin + values.index(max(numbers))
-    lowest, highest = ((points.values[at], points.steps[at], points.at_us[at]) for at in places)
-    return lowest, highest
 
 
 def _head_row(run: RunId, name: str, last: Key, sealed: int, waiting: int) -> dict[str, Any]:

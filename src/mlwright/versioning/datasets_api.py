@@ -39,18 +39,24 @@ def list_datasets(project: Project, *, name: str = "") -> list[ListedDataset]:
 
 @operation("GET", "/datasets/{reference}", Permission.READ)
 def show_dataset(
-    project: Project, reference: str, *, tables: tuple[str, ...] = (), progress: Progress = SILENT
+    project: Project,
+    reference: str,
+    *,
+    tables: tuple[str, ...] = (),
+    read: bool = True,
+    progress: Progress = SILENT,
 ) -> DatasetDetail:
     """One version of a dataset: its files by type, and rows, columns and statistics of its tables.
 
     Args:
         reference: `patients`, `patients@3` or `patients@golden`.
         tables: which to summarise, by their paths; by default up to three, if there are no more.
+        read: false for what is remembered of them alone, which takes no time.
 
     Raises:
         NotFound: there is no such version, or no such table in it.
     """
-    return project.datasets.show(reference, tables=tables, progress=progress)
+    return project.datasets.show(reference, tables=tables, read=read, progress=progress)
 
 
 @operation("GET", "/datasets/{before}/diff/{after}", Permission.READ)

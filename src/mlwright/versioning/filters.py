@@ -8,10 +8,8 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Source
 from mlwright.kernel.fields import Field, Side, Space
 from mlwright.kernel.grammar import Comparison, parse_order
-from mlwright.kernel.pages import Page
-from mlwright.kernel.search import Found, Wanted, find
-from mlwright.versioning.registered import RegisteredModel, registered_from
-from mlwright.versioning.reported import ReportedVersion, ReportedVersions
+from mlwright.kernel.pages import Found
+from mlwright.kernel.search import Row, Wanted, find
 
 _NAME_CHANGED = Field("registered_model.updated_us", "moment")
 
@@ -62,7 +60,7 @@ _NEWS = ("last_updated_timestamp DESC",)
 
 def search_models(
     source: Source, where: Sequence[Comparison], order: Sequence[str], *, limit: int, token: str
-) -> Page[RegisteredModel]:
+) -> Found[str]:
     """Search registered models; among equals by name.
 
     Args:
@@ -71,34 +69,33 @@ def search_models(
         limit: at most so many on a page.
         token: of the page before; empty for the first.
 
+    Returns:
+        Their names.
+
     Raises:
         Invalid: a word of it cannot be understood, or the token belongs to another search.
     """
-    columns = ("name", "description", "created_us", "updated_us")
-    found = _find(source, MODELS, where, order, columns, limit, token)
-    return Page([registered_from(source, row) for row in found.rows], found.token)
+    page = _find(source, MODELS, where, order, ("name",), limit, token)
+    return Found([row["name"] for row in page.found], page.token, ending=page.ending)
 
 
 def search_versions(
-    source: Source,
-    versions: ReportedVersions,
-    where: Sequence[Comparison],
-    order: Sequence[str],
-    *,
-    limit: int,
-    token: str,
-) -> Page[ReportedVersion]:
+    source: Source, where: Sequence[Comparison], order: Sequence[str], *, limit: int, token: str
+) -> Found[str]:
     """Search versions of models; among equals by name and then the newest first; without an
     order, what changed last comes first.
 
     Args:
         where, order, limit, token: as for models.
 
+    Returns:
+        Their ids.
+
     Raises:
         Invalid: as for models.
     """
-    found = _find(source, VERSIONS, where, order or _NEWS, ("id",), limit, token)
-    return Page([versions.by_id(source, row["id"]) for row in found.rows], found.token)
+    page = _find(source, VERSIONS, where, order or _NEWS, ("id",), limit, token)
+    return Found([row["id"] for row in page.found], page.token, ending=page.ending)
 
 
 def _find(
@@ -109,6 +106,6 @@ def _find(
     columns: tuple[str, ...],
     limit: int,
     token: str,
-) -> Found:
+) -> Found[Row]:
     wanted = Wanted(tuple(where), tuple(parse_order(each) for each in order), limit=limit, token=token)
     return find(source, space, wanted, columns, now_us())

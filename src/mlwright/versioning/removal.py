@@ -76,8 +76,12 @@ class Removal:
         with self._database.transaction() as tx:
             chosen = self._chosen(references, every=every)
             plan = self._plan(chosen, tx)
+            if every:
+                for name in {version.name for version in chosen}:
+                    search.remove_name(tx, self._versions.kind, name)
             for version in chosen:
-                search.remove(tx, version.id)
+                if not every:
+                    search.remove(tx, version.id)
                 self._remove(tx, version, reason)
         return plan
 

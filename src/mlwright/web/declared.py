@@ -158,7 +158,7 @@ def _ask(
     do = plain if ask is None else ask.do
     assert do in operations, f"{template} asks `{do}`, which is no operation"
     operation = operations[do]
-    assert operation.method == "GET", f"{template} asks `{do}`, which changes something"
+    assert operation.permission is Permission.READ, f"{template} asks `{do}`, which changes something"
     assert not operation.streams, f"{template} asks `{do}`, which does not end"
     parameters = operation.parameters
     if ask is None:

@@ -16,6 +16,8 @@ from mlwright.web import assets, drawn, words
 from mlwright.web.catalogue import LANGUAGES, words_of
 from mlwright.web.declared import PACKAGE, Page
 from mlwright.web.reader import Reader
+from mlwright.web.written import written
+from mlwright.workflow.drawing import picture_of
 
 SHELL, ERROR = "web/shell/layout.html", "web/shell/error.html"
 
@@ -53,7 +55,12 @@ def environment(language: str) -> Environment:
         column_name=words.column_name,
         segment=_segment,
         gantt=drawn.bars,
+        picture=picture_of,
         step_links=drawn.step_links,
+        spread=drawn.spread,
+        lineage=drawn.lineage,
+        leads_to=drawn.leads_to,
+        written=written,
     )
     made.tests["refused"] = lambda thing: isinstance(thing, MlwrightError)
     return made

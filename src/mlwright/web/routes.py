@@ -14,7 +14,7 @@ from starlette.types import Scope
 from mlwright.kernel.digest import digest_of
 from mlwright.server.api import OPERATIONS
 from mlwright.server.call import Call
-from mlwright.server.permissions import Permission, Role
+from mlwright.server.permissions import Permission
 from mlwright.server.problems import problem_of, told
 from mlwright.server.routes import Route
 from mlwright.web import assets
@@ -32,7 +32,7 @@ PAGES = find_pages(OPERATIONS)
 
 async def _answer(page: Page, call: Call) -> Response:
     query = query_of(page, call.query)
-    reader = reader_of(call.headers, _role(call))
+    reader = reader_of(call.headers, call.identity)
     return await call.tracker.threads.run(_shown, page, call, query, reader)
 
 
@@ -40,11 +40,6 @@ def _shown(page: Page, call: Call, query: Any, reader: Reader) -> Response:
     """Ask, render and compress, all in one thread."""
     told = {**call.names, **answers(page, call.tracker.project, call.names, query)}
     return _sent(rendered(page, PAGES, reader, call.path, told, query), 200, reader, call.headers)
-
-
-def _role(call: Call) -> Role:
-    """What who asks may: nobody reads, where they may do that."""
-    return call.identity.role or Role.VIEWER
 
 
 def error_page(error: Exception, scope: Scope) -> Response | None:

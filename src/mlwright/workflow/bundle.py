@@ -30,7 +30,7 @@ from mlwright.sdk.codec_names import TREE
 from mlwright.storage import InlineObjects, load_tree
 from mlwright.storage.tars import write_end, write_file
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.tracking import Run, RunState
+from mlwright.tracking import Run
 from mlwright.versioning import Artifact, Snapshot, Version, artifact
 from mlwright.workflow.aside import locks_of
 from mlwright.workflow.attempts import Attempt
@@ -140,7 +140,7 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
     """
     run = rooms.runs.get(reference)
     run.refuse_reported("exported")
-    if run.state is RunState.RUNNING:
+    if not run.state.ended:
         raise Invalid(
             f"run {short(run.id)} is still running",
             hint=f"wait for its end: mlwright runs show {short(run.id)}",

@@ -12,7 +12,6 @@ from mlwright.kernel.digest import Digest, is_digest
 from mlwright.kernel.ids import looks_like_id
 from mlwright.sdk.codec_names import TREE
 from mlwright.storage.trees import is_safe
-from mlwright.tracking import RunState
 from mlwright.tracking.fields import KINDS
 from mlwright.tracking.run import REPORTED
 from mlwright.versioning import Version
@@ -126,7 +125,7 @@ def _members(bundle: Bundle, size_bytes: int) -> str:
 
 def _run(bundle: Bundle) -> str:
     run = bundle.run
-    if run.state in {RunState.RUNNING, RunState.SCHEDULED} or run.finished_us is None:
+    if not run.state.ended or run.finished_us is None:
         return "the run goes on"
     if run.created_us > run.finished_us or run.finished_us > now_us() + _SKEW_US:
         return "the run ended before it began, or in the future"

@@ -22,8 +22,20 @@ def plan_cancel(rooms: Rooms, reference: str) -> Plan:
         Conflict: it has ended.
         Invalid: it was reported from outside.
     """
-    run = _running(rooms, reference)
+    return plan_end(rooms.runs.get(reference))
+
+
+def plan_end(run: Run) -> Plan:
+    """What cancelling this run would do.
+
+    Raises:
+        Conflict: it has ended.
+        Invalid: it was reported from outside.
+    """
+    _refuse_ended(run)
     why = "asked for already" if run.wanted else "its steps are stopped; what succeeded can be resumed"
+    if run.state is RunState.SCHEDULED:
+        why = "it has not begun"
     return Plan(f"end of run {short(run.id)}", (Change("cancel", f"run {short(run.id)}", why),))
 
 
@@ -34,7 +46,7 @@ def cancel(
     within_s: float | None = 15.0,
     pause: Callable[[float], object] = time.sleep,
 ) -> Run:
-    """Ask for the end of a run.
+    """Ask for the end of a run; one that waits for its begin has ended at once.
 
     Args:
         rooms: where it is recorded.
@@ -51,12 +63,27 @@ def cancel(
         Invalid: it was reported from outside.
         TimedOut: it has not ended in time.
     """
-    run = _running(rooms, reference)
+    run = rooms.runs.get(reference)
+    _refuse_ended(run)
     rooms.runs.cancel(run)
     if within_s is None:
         return rooms.runs.get(run.id)
+    return until_ended(lambda: rooms.runs.get(run.id), within_s, pause)
+
+
+def until_ended(
+    look: Callable[[], Run], within_s: float = 15.0, pause: Callable[[float], object] = time.sleep
+) -> Run:
+    """Wait for the end of a run.
+
+    Args:
+        look: how it stands.
+
+    Raises:
+        TimedOut: it has not ended in time.
+    """
     deadline = time.monotonic() + within_s
-    while (run := rooms.runs.get(run.id)).state is RunState.RUNNING:
+    while not (run := look()).state.ended:
         if time.monotonic() >= deadline:
             raise TimedOut(
                 f"run {short(run.id)} has not ended within {within_s:g} s, though that was asked for",
@@ -66,12 +93,10 @@ def cancel(
     return run
 
 
-def _running(rooms: Rooms, reference: str) -> Run:
-    run = rooms.runs.get(reference)
+def _refuse_ended(run: Run) -> None:
     run.refuse_reported("cancelled")
-    if run.state is not RunState.RUNNING:
+    if run.state.ended:
         raise Conflict(
             f"run {short(run.id)} has ended already: {run.state}",
             hint=f"mlwright runs show {short(run.id)}",
         )
-    return run

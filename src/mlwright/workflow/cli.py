@@ -16,6 +16,7 @@ from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
     from mlwright.app import Project
+    from mlwright.tracking import Run
     from mlwright.workflow.request import Request
 
 _PARAMETERS = click.option(
@@ -50,6 +51,16 @@ _EXECUTOR = click.option(
     help="Where steps run: `local` in worker processes, `inline` in this one, for a debugger.",
 )
 
+_SNAPSHOT = click.option(
+    "--snapshot",
+    default="",
+    metavar="CODE",
+    help="Run recorded code, with its environment: its digest, or a RUN that was made with it.",
+)
+NO_WAIT = click.option(
+    "--wait/--no-wait", default=True, help="With MLWRIGHT_URL: follow it to its end, or only start it."
+)
+
 
 class ScriptCommand(click.Command):
     """A command whose first argument may be a script, and then the rest of the line is the script's."""
@@ -80,6 +91,8 @@ class ScriptCommand(click.Command):
 @_NO_CACHE
 @_VERIFY
 @_EXECUTOR
+@_SNAPSHOT
+@NO_WAIT
 def run(
     project: Project,
     pipeline: str,
@@ -90,6 +103,8 @@ def run(
     no_cache: bool,
     verify: bool,
     executor: str,
+    snapshot: str,
+    wait: bool,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -97,15 +112,37 @@ def run(
 
     A SCRIPT (.py) runs with the rest of the line as its arguments, a NOTEBOOK (.ipynb) cell by cell with its
     parameters; either has a copy of the project, and what it writes there is kept.
+
+    With MLWRIGHT_URL the server runs it, with the code that is there. Ctrl-C cancels the run there, too.
     """
+    parameters = _parameters(given, file)
+    if not project.is_here:
+        from mlwright.workflow.pipelines_api import plan_pipeline
+        from mlwright.workflow.runs_api import start_run
+        from mlwright.workflow.scripts import with_arguments
+
+        refuse_there("--verify-inputs", given=verify)
+        asked: dict[str, Any] = {
+            "parameters": with_arguments(pipeline, parameters, arguments),
+            "seed": seed,
+            "cache": not no_cache,
+            "snapshot": snapshot,
+        }
+        if dry_run:
+            say_plan(plan_pipeline(project, pipeline, **asked), as_json)
+        else:
+            follow_run(project, start_run(project, pipeline, **asked, executor=executor), wait, as_json)
+        return
+    refuse_no_wait(wait)
     request = project.request(
         pipeline,
-        _parameters(given, file),
+        parameters,
         arguments,
         seed=seed,
         cache=not no_cache,
         executor=executor,
         verify=verify,
+        snapshot=snapshot,
     )
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)
@@ -128,6 +165,45 @@ def run_request(project: Project, request: Request, as_json: bool) -> None:
         raise error
 
 
+def follow_run(project: Project, run: Run, wait: bool, as_json: bool) -> None:
+    """Follow a run of a server's to its end, and say how it ended; or only name it."""
+    from mlwright.workflow.following import follow_to_end
+    from mlwright.workflow.screen import watching
+
+    if not wait:
+        if as_json:
+            say_json(run)
+        else:
+            say(f"run {short(run.id)} {run.state}: mlwright runs show {short(run.id)}")
+        return
+    with watching(quiet=as_json) as watcher:
+        detail, error = follow_to_end(project, run, watcher)
+    if as_json:
+        say_json(detail)
+    else:
+        say(f"run {short(run.id)} {detail.run.state} in {show_seconds(detail.run.seconds)}")
+    if error is not None:
+        raise error
+
+
+def refuse_no_wait(wait: bool) -> None:
+    """Refuse to leave a run to itself where no server executes it."""
+    if not wait:
+        raise Invalid(
+            "--no-wait leaves a run to a server, and none is named",
+            hint="start one: mlwright up, then name it: MLWRIGHT_URL=http://127.0.0.1:5000",
+        )
+
+
+def refuse_there(option: str, *, given: bool) -> None:
+    """Refuse an option that needs the project's files."""
+    if given:
+        raise Invalid(
+            f"{option} needs the files of a project, which are not on a server",
+            hint="take MLWRIGHT_URL out of the environment, and use it in the project",
+        )
+
+
 @click.group(epilog="Example: mlwright pipelines list", context_settings=HELP)
 def pipelines() -> None:
     """List, draw and plan pipelines."""
@@ -137,7 +213,9 @@ def pipelines() -> None:
 @command("list", example="mlwright pipelines list")
 def list_pipelines(project: Project, as_json: bool) -> None:
     """Show the project's pipelines and where they stand."""
-    found = project.pipelines.list()
+    from mlwright.workflow.pipelines_api import list_pipelines as operation
+
+    found = operation(project)
     if as_json:
         say_json(found)
         return
@@ -170,13 +248,14 @@ def show_pipeline(
     as_json: bool,
 ) -> None:
     """Draw the graph of PIPELINE: its steps, and what they take from each other."""
-    from mlwright.workflow import Request
     from mlwright.workflow.drawing import draw, form_of, picture_of, rails
+    from mlwright.workflow.pipelines_api import as_texts
+    from mlwright.workflow.pipelines_api import show_pipeline as operation
 
     if as_json and form not in {None, "json"}:
         raise Invalid(f"--json and --format {form} are two answers", hint="leave out one of them")
     form = "json" if as_json else form or form_of(output)
-    graph = project.pipelines.graph(Request(pipeline, _parameters(given, file)))
+    graph = operation(project, pipeline, parameters=as_texts(_parameters(given, file))).graph
     if output is not None:
         output.write_text(draw(graph, form), encoding="utf-8")
         if not as_json:
@@ -209,10 +288,13 @@ def plan(
     as_json: bool,
 ) -> None:
     """Show, for each step, whether it would be reused or run, and why."""
-    from mlwright.workflow import Request
+    from mlwright.workflow.pipelines_api import plan_pipeline
 
-    request = Request(pipeline, _parameters(given, file), seed, cache=not no_cache, verify=verify)
-    say_plan(project.pipelines.plan(request), as_json)
+    parameters = _parameters(given, file)
+    made = plan_pipeline(
+        project, pipeline, parameters=parameters, seed=seed, cache=not no_cache, verify=verify
+    )
+    say_plan(made, as_json)
 
 
 def _parameters(given: tuple[str, ...], file: Path | None) -> dict[str, Any]:

@@ -82,8 +82,8 @@ def cost_of(
     """
     told = [attempt for attempt in group.attempts if attempt.cpu_s is not None and attempt.wall_s]
     told_s = sum(attempt.wall_s or 0.0 for attempt in told)
-    cpu_s = sum(attempt.cpu_s or 0.0 for attempt in told)
-    wall_s = sum(span.wall_s for span in spans)
+    cpu_s = sum((attempt.cpu_s or 0.0 for attempt in told), 0.0)
+    wall_s = sum((span.wall_s for span in spans), 0.0)
     good = [span.wall_s for span in spans if span.state is AttemptState.SUCCEEDED]
     mean_s = sum(good) / len(good) if good else None
     before = sum(each.attempts for each in earlier)
@@ -100,7 +100,7 @@ def cost_of(
         ended_s=max((span.ended_s for span in spans), default=None),
         wall_s=wall_s,
         mean_s=mean_s,
-        waited_s=sum(attempt.waited_s or 0.0 for attempt in group.attempts),
+        waited_s=sum((attempt.waited_s or 0.0 for attempt in group.attempts), 0.0),
         cpu_s=cpu_s,
         cpus=max(attempt.cpus for attempt in group.attempts),
         used_cpus=cpu_s / told_s if told_s else None,

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mlwright.compute import Executor
-from mlwright.kernel.database import Transaction
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Busy, Cancelled, Conflict, Incompatible, MlwrightError, WorkFailed
+from mlwright.kernel.errors import Busy, Cancelled, Incompatible, MlwrightError, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.leases import Lease
-from mlwright.kernel.writer import Change, Writer
+from mlwright.kernel.writer import Writer
 from mlwright.tracking import Entry, Progress, Run, RunState
 from mlwright.versioning import Artifact
 from mlwright.workflow.attempts import AttemptState, begin
 from mlwright.workflow.cache import Cache, Reusable
 from mlwright.workflow.durations import Durations
+from mlwright.workflow.ending import Ending, is_declared_lost
 from mlwright.workflow.fan import Fan, elements_of, learn_items
 from mlwright.workflow.fingerprint import Fingerprint
 from mlwright.workflow.flights import Flights, Landing, Turn
@@ -30,7 +30,7 @@ from mlwright.workflow.heard import reported
 from mlwright.workflow.judge import Judge, read_value
 from mlwright.workflow.known import Known
 from mlwright.workflow.orders import Orders
-from mlwright.workflow.records import Records
+from mlwright.workflow.records import Records, beat
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Shown, Watcher, unsafe_note
 
@@ -61,7 +61,7 @@ class Execution:
         self._orders = orders
         self._durations = durations
         self._lease = lease
-        self._writer = Writer(rooms.database)
+        self._writer = Writer(rooms.database, pulse=partial(beat, run=run, lease=lease))
         self._records = Records(rooms.attempts, self._writer, run, lease)
         self._known: Known = orders.known()
         self._scratch = rooms.workspace.scratch / run.id
@@ -106,40 +106,34 @@ class Execution:
             raise
         finally:
             self._cache.close()
-            shutil.rmtree(self._scratch, ignore_errors=True)
         return self._error
 
     def end(self, state: RunState, error: MlwrightError | None) -> None:
-        """Record how the run ended, with what ended it: durable on return, and the last that is written."""
-        told = None if error is None else {"message": error.message, "where": error.where, "hint": error.hint}
+        """Record how the run ended, with what ended it: durable on return, and the last that is written.
 
-        def change(tx: Transaction) -> None:
-            self._rooms.runs.finish(tx, self.run, state, self._lease, told)
-            self._rooms.lose_attempts(tx, self.run.id)
-            self._durations.record(tx, self.run.project)
-
-        taken = 0
+        Where it worked goes before, once all that its steps reported is on record. What cannot be recorded
+        stays there for whoever looks next, and the error says so.
+        """
+        scratch, run = self._rooms.scratch, self.run.id
+        ending = Ending(self._rooms, self.run, self._lease, self._durations, state, error)
+        whole = self._writer.written
         try:
             self._records.send()
-            taken = self._writer.write(change)
+            whole = self._writer.written
+            self._writer.write(ending.settle)
+            self._writer.flush()
+            scratch.remove(run)
+            whole += 1
+            self._writer.write(ending.finish)
             self._writer.close()
         except MlwrightError as broken:
-            if _is_declared_lost(broken):
-                return
             # What waits too long for others may lack the end alone, and that can be written once more.
-            whole = isinstance(broken, Busy) and self._writer.durable == taken - 1
-            if error is None and not whole:
+            only_last = isinstance(broken, Busy) and self._writer.durable >= whole
+            if error is None and not only_last and not is_declared_lost(broken):
+                ending.keep(broken)
                 raise
             # The writer could not go on, which is the error that is told; what can be is written without it.
-            self._end_without_writer(change, error)
-
-    def _end_without_writer(self, change: Change, error: MlwrightError | None) -> None:
-        try:
-            with self._rooms.database.transaction() as tx:
-                change(tx)
-        except MlwrightError as broken:
-            if error is None and not _is_declared_lost(broken):
-                raise
+            ending.without_writer(declared_lost=is_declared_lost(broken))
 
     def _start_ready(self) -> None:
         """Start what is ready while there is room for it: what is recorded as running can run."""
@@ -374,16 +368,22 @@ class Execution:
         self._next_tick = now + _TICK_S
         self._flights.listen(_TICK_S)
         self._records.send()
+        self._writer.check()  # also with nothing to send: what cannot be recorded is not worth doing
         self._cache.renew()
         if self._rooms.runs.is_cancelled(self.run.id):
             raise Cancelled(f"run {short(self.run.id)} was cancelled", signal_number=15)
 
     def _abandon(self) -> None:
-        """The run ends before its attempts do. What ended it is told, not what recording that may raise."""
+        """The run ends before its attempts do. What ended it is told, not what recording that may raise.
+
+        Where nothing more is recorded, what they leave is left to `end`.
+        """
         with contextlib.suppress(MlwrightError):
-            for landing in self._flights.cancel():
-                self._landed(landing)
-            self._records.send()
+            if self._writer.broken:
+                self._executor.close()
+            else:
+                for landing in self._flights.cancel():
+                    self._landed(landing)
         for node in self._flights.running:
             if node.index is None:
                 self._shown.stands(node.name, AttemptState.CANCELLED)
@@ -402,8 +402,3 @@ class Execution:
         if not self._flights.are_running:
             time.sleep(min(pause, _TICK_S))  # nothing else can happen until the next try is due
         return pause
-
-
-def _is_declared_lost(error: MlwrightError) -> bool:
-    """Whether somebody ended the run meanwhile, and that stays."""
-    return isinstance(error, Conflict) and not isinstance(error, Busy)

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.ids import AttemptId, short
 from mlwright.sdk.workplace import LOG
-from mlwright.tracking import Run, RunState
+from mlwright.tracking import Run
 from mlwright.workflow.attempts import Attempt, AttemptState
 from mlwright.workflow.detail import log_of
 from mlwright.workflow.group import attempts_at, element_of
@@ -50,7 +50,7 @@ def follow(
     with Follower(rooms, run, step) as follower:
         while True:
             # Asked before the attempts are looked at: what has ended has recorded them all.
-            over = rooms.runs.get(run.id).state is not RunState.RUNNING
+            over = rooms.runs.get(run.id).state.ended
             yield from follower.look()
             if over:
                 break

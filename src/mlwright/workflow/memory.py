@@ -25,13 +25,22 @@ class Memory:
         self._folder = folder
         self._about = {"mlwright": VERSION, **about}
 
+    def remembered(self, question: Mapping[str, Any]) -> Any:
+        """The answer to a question, if it was worked out before; else None."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return json.loads(self._answered(question).read_bytes())
+        return None
+
     def recall(self, question: Mapping[str, Any], work_out: Callable[[], Any]) -> Any:
         """The answer to a question, a JSON value: remembered, or worked out now."""
-        # As text: in a digest of its own the order of a dictionary's keys would not count, which a step sees.
-        asked = json.dumps({**self._about, **question})
-        answered = self._folder / f"{composite('memory', asked)}.json"
+        answered = self._answered(question)
         with contextlib.suppress(FileNotFoundError, ValueError):
             return json.loads(answered.read_bytes())
         answer = work_out()
         write_whole(answered, json.dumps(answer).encode())
         return answer
+
+    def _answered(self, question: Mapping[str, Any]) -> Path:
+        # As text: in a digest of its own the order of a dictionary's keys would not count, which a step sees.
+        asked = json.dumps({**self._about, **question})
+        return self._folder / f"{composite('memory', asked)}.json"

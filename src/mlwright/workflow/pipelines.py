@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -18,11 +17,11 @@ from mlwright.kernel.database import Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Cancelled, Conflict, Invalid, MlwrightError
-from mlwright.kernel.ids import looks_like_id, short
+from mlwright.kernel.ids import short
 from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.plan import Plan
 from mlwright.storage import check_out
-from mlwright.tracking import Run, RunState
+from mlwright.tracking import Run, RunState, waiting
 from mlwright.versioning import Artifact
 from mlwright.workflow.cache import Cache
 from mlwright.workflow.durations import durations_of
@@ -111,7 +110,7 @@ class Pipelines:
             made = prepared(opened)
             # A run that is made again in a workspace of its own is told to nobody.
             receiver = None if made.request.replay else receiver_of(self._rooms.project, os.environ)
-            self._clear_lost()
+            self._rooms.runs.bury_lost()
             with Interrupts() as interrupts:
                 return self._execute(made, opened, watcher, interrupts, receiver)
 
@@ -124,9 +123,9 @@ class Pipelines:
         """
         run = self._rooms.runs.get(reference)
         run.refuse_reported("resumed")
-        if run.state is RunState.RUNNING:
+        if not run.state.ended:
             raise Conflict(
-                f"run {short(run.id)} is still running", hint=f"mlwright runs show {short(run.id)}"
+                f"run {short(run.id)} is still {run.state}", hint=f"mlwright runs show {short(run.id)}"
             )
         if run.kind == "comparison":
             raise Invalid(f"run {short(run.id)} compared models: it is not continued", hint=run.go_on)
@@ -193,28 +192,28 @@ class Pipelines:
     def _begin(self, tx: Transaction, prepared: Prepared, *, isolates: bool) -> tuple[Run, leases.Lease]:
         rooms, continued = self._rooms, prepared.request.continues
         if continued is not None:
-            for edge in edges.made_into(rooms.database, continued.end, "continues"):
-                other = rooms.runs.recorded(edge.later.id)
-                if other.state is RunState.RUNNING:
-                    raise Conflict(
-                        f"run {short(continued.id)} is being continued already, by run {short(other.id)}",
-                        hint=f"mlwright runs show {short(other.id)}",
-                    )
+            refuse_second(rooms, continued, prepared.request.waiting)
         rooms.snapshots.record(tx, prepared.snapshot)
         locks = {name: environment.lock for name, environment in prepared.environments.items()}
         for lock in locks.values():
             rooms.environments.record(tx, lock)
-        run, lease = rooms.runs.begin(
-            tx,
-            project=rooms.project.name,
-            pipeline=prepared.request.pipeline,
-            seed=prepared.request.seed,
-            parameters=prepared.parameters,
-            pins=prepared.pins,
-            kind=prepared.request.kind,
-            machine=asdict(this_machine()),
-            about=_about(prepared, isolates=isolates),
-        )
+        known: dict[str, Any] = {
+            "parameters": prepared.parameters,
+            "pins": prepared.pins,
+            "machine": asdict(this_machine()),
+            "about": _about(prepared, isolates=isolates),
+        }
+        if prepared.request.waiting is not None:
+            run, lease = waiting.start(tx, prepared.request.waiting, **known)
+        else:
+            run, lease = rooms.runs.begin(
+                tx,
+                project=rooms.project.name,
+                pipeline=prepared.request.pipeline,
+                seed=prepared.request.seed,
+                kind=prepared.request.kind,
+                **known,
+            )
         made_with = [
             Edge(run.end, "code", prepared.snapshot.end),
             Edge(run.end, "environment", locks[""].end),
@@ -227,16 +226,23 @@ class Pipelines:
         edges.add(tx, made_with)
         return run, lease
 
-    def _clear_lost(self) -> None:
-        """Declare dead runs lost, and take away where their attempts worked."""
-        self._rooms.runs.bury_lost()
-        scratch = self._rooms.workspace.scratch
-        # The folders first: a run is recorded before it makes its own.
-        folders = list(scratch.iterdir()) if scratch.exists() else []
-        alive = self._rooms.runs.unfinished()
-        for folder in folders:
-            if looks_like_id(folder.name) and folder.name not in alive:
-                shutil.rmtree(folder, ignore_errors=True)
+
+def refuse_second(rooms: Rooms, continued: Run, but: Run | None = None) -> None:
+    """Refuse to continue a run that is being continued.
+
+    Args:
+        but: the run that does so itself.
+
+    Raises:
+        Conflict: another run goes on, or waits, that continues it.
+    """
+    for edge in edges.made_into(rooms.database, continued.end, "continues"):
+        other = rooms.runs.recorded(edge.later.id)
+        if not other.state.ended and (but is None or other.id != but.id):
+            raise Conflict(
+                f"run {short(continued.id)} is being continued already, by run {short(other.id)}",
+                hint=f"mlwright runs show {short(other.id)}",
+            )
 
 
 def _about(prepared: Prepared, *, isolates: bool) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.scripts import bind_script, script_graph
 from mlwright.workflow.tracer import Tracer
-from mlwright.workflow.watch import Watcher
+from mlwright.workflow.watch import Unwatched, Watcher
 
 if TYPE_CHECKING:
     from mlwright.workflow.code import CodeIndex
@@ -73,6 +73,34 @@ def draw_up(rooms: Rooms, request: Request, watcher: Watcher) -> Graph:
     return _Preparation(rooms, request, watcher, None).graph()
 
 
+def check(rooms: Rooms, request: Request, snapshot: Snapshot, lock: Lock) -> dict[str, Any]:
+    """Whether a request can be understood, as far as that is known without importing anything.
+
+    Args:
+        snapshot: the code.
+        lock: its own environment.
+
+    Returns:
+        Its parameters: all of them where the pipeline is known, else what was given.
+
+    Raises:
+        NotFound: there is no such pipeline.
+        Invalid: a parameter is unknown, missing or of the wrong type; or the seed is out of its bounds.
+    """
+    refuse_seed(request.seed)
+    return _Preparation(rooms, request, Unwatched(), None).checked(snapshot, lock)
+
+
+def refuse_seed(seed: int) -> None:
+    """Refuse a seed that no run can have.
+
+    Raises:
+        Invalid: it is none.
+    """
+    if not 0 <= seed < 2**63:
+        raise Invalid(f"the seed {seed} is not between 0 and 2^63 - 1")
+
+
 def grounds_of(
     rooms: Rooms, snapshot: Snapshot, environments: Mapping[str, Environment], code: Path
 ) -> dict[str, Ground]:
@@ -109,8 +137,7 @@ class _Preparation(Struct):
 
     def prepared(self) -> Prepared:
         rooms, request = self.rooms, self.request
-        if not 0 <= request.seed < 2**63:
-            raise Invalid(f"the seed {request.seed} is not between 0 and 2^63 - 1")
+        refuse_seed(request.seed)
         own = self._environment("")
         before = self._made_with_before(own.lock)
         if not before:
@@ -142,6 +169,15 @@ class _Preparation(Struct):
         grounds = grounds_of(rooms, snapshot, environments, code)
         orders = Orders(graph, code, grounds, datasets, models, parameters, request.cache, request.replay)
         return Prepared(request, snapshot, environments, parameters, pins, orders, present)
+
+    def checked(self, snapshot: Snapshot, lock: Lock) -> dict[str, Any]:
+        """The parameters, as far as they can be checked without importing anything."""
+        request, code = self.request, self.rooms.materialise(snapshot)
+        if request.kind != "pipeline":
+            return bind_script(request.pipeline, request.kind, code, request.given)
+        found, traced = self._found(snapshot, code), self._memory(snapshot, lock=lock.digest)
+        known = Tracer(Place(Path(), code), found, traced, self.watcher).known_parameters()
+        return dict(request.given) if known is None else bind(found.name, known, request.given)
 
     def graph(self) -> Graph:
         snapshot = self.request.snapshot or self.rooms.snapshots.take(verify=self.request.verify)
@@ -190,15 +226,15 @@ class _Preparation(Struct):
         if request.kind != "pipeline":
             parameters = bind_script(request.pipeline, request.kind, code, request.given)
             return parameters, script_graph(request.pipeline, request.kind, parameters, slots_of(self.rooms))
-        memory = self._memory(snapshot)
-        folder = self.rooms.project.settings.pipelines
-        found = FoundPipeline(
-            **memory.recall({"find": request.pipeline, "in": folder}, lambda: self._find(code))
-        )
+        found = self._found(snapshot, code)
         traced = self._memory(snapshot, lock=own.lock.digest)
         with Tracer(Place(own.python, code), found, traced, self.watcher) as tracer:
             parameters = bind(found.name, tracer.parameters(), request.given)
             return parameters, read_graph(found.name, tracer.nodes(parameters))
+
+    def _found(self, snapshot: Snapshot, code: Path) -> FoundPipeline:
+        asked = {"find": self.request.pipeline, "in": self.rooms.project.settings.pipelines}
+        return FoundPipeline(**self._memory(snapshot).recall(asked, lambda: self._find(code)))
 
     def _find(self, code: Path) -> dict[str, Any]:
         from mlwright.workflow.discover import find  # parses, which a known snapshot needs no more

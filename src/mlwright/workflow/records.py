@@ -158,7 +158,20 @@ class Records:
     def _refuse_another(self, tx: Transaction) -> None:
         owner = leases.owner(tx, self._lease.subject)
         if owner is None or owner.token != self._lease.token:
-            raise Conflict(
-                f"run {short(self._run.id)} was declared lost meanwhile",
-                hint=f"mlwright runs show {short(self._run.id)}",
-            )
+            raise _declared_lost(self._run)
+
+
+def beat(tx: Transaction, run: Run, lease: leases.Lease) -> None:
+    """Say that the engine of a run lives.
+
+    Raises:
+        Conflict: the run was declared lost meanwhile.
+    """
+    if not leases.beat(tx, lease):
+        raise _declared_lost(run)
+
+
+def _declared_lost(run: Run) -> Conflict:
+    return Conflict(
+        f"run {short(run.id)} was declared lost meanwhile", hint=f"mlwright runs show {short(run.id)}"
+    )

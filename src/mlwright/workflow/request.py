@@ -26,6 +26,7 @@ class Request(Struct, frozen=True):
         snapshot: the code, instead of the project's files as they are.
         locks: environments by name, instead of what the project's files say; its own has an empty name.
         continues: the run whose work is taken up.
+        waiting: the run as which it was accepted, and which begins now.
         executor: where steps run; empty for what the project's settings say.
         verify: code and data are read in full again, whatever is remembered of them.
         compares: it evaluates models beside each other; `pipeline` says which.
@@ -40,6 +41,7 @@ class Request(Struct, frozen=True):
     snapshot: Snapshot | None = None
     locks: Mapping[str, Lock] = field(default_factory=dict)
     continues: Run | None = None
+    waiting: Run | None = None
     executor: str = ""
     verify: bool = False
     compares: bool = False

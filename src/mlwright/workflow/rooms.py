@@ -12,20 +12,16 @@ from msgspec import Struct
 
 from mlwright.compute.tree import end_marked, engine_mark
 from mlwright.environments import Environments
-from mlwright.kernel import edges
-from mlwright.kernel.clock import boot_id
-from mlwright.kernel.database import Database, Transaction
-from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.ids import RunId
+from mlwright.kernel.database import Database
 from mlwright.kernel.leases import Lease
 from mlwright.kernel.settings import ProjectFolder
-from mlwright.sdk.workplace import LOG, shorten
 from mlwright.storage import InlineObjects, Places, Tree, check_out
 from mlwright.storage.inline import INLINE_BYTES
-from mlwright.tracking import Runs, read_journal, record_metrics, record_params
+from mlwright.tracking import Runs
 from mlwright.versioning import Datasets, Models, Snapshot, Snapshots
-from mlwright.workflow.attempts import Attempts, AttemptState, finish
+from mlwright.workflow.attempts import Attempts
 from mlwright.workflow.readers import python_for_tables
+from mlwright.workflow.scratch import Scratch
 from mlwright.workspace import Workspace
 
 
@@ -56,9 +52,10 @@ class Rooms(Struct, frozen=True):
         """The bytes."""
         return self.workspace.objects
 
-    def lose_attempts(self, tx: Transaction, run: RunId) -> None:
-        """End whatever attempt of a run is still recorded as running."""
-        _lose(self.attempts, self.objects, self.workspace.scratch, tx, run)
+    @property
+    def scratch(self) -> Scratch:
+        """Where runs work."""
+        return Scratch(self.workspace.scratch, self.database, self.attempts, self.objects)
 
     def materialise(self, snapshot: Snapshot) -> Path:
         """The snapshot's files on disk, written once: an edit during a run changes nothing.
@@ -93,13 +90,15 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
     told = project.settings.openlineage.get("file")  # grows with each run, and is no code
     ignore = (*project.settings.ignore, f"/{told}") if told else project.settings.ignore
     environments = Environments(database, objects, project.root, local)
+    scratch = Scratch(workspace.scratch, database, attempts, objects)
     return Rooms(
         project=project,
         workspace=workspace,
         runs=Runs(
             database,
-            on_lost=lambda tx, run: _lose(attempts, objects, workspace.scratch, tx, run),
+            on_lost=lambda tx, run: scratch.lose(tx, run, scratch.logs(run)),
             on_gone=_end_left_behind,
+            on_looked=scratch.clear,
         ),
         attempts=attempts,
         datasets=Datasets(
@@ -118,25 +117,8 @@ def open_rooms(project: ProjectFolder, workspace: Workspace) -> Rooms:
 
 def _end_left_behind(owner: Lease) -> None:
     """End what steps have started and their workers could not take with them when all were killed."""
-    if owner.boot == boot_id():
+    if owner.here:
         end_marked(engine_mark(owner.pid, owner.started))
-
-
-def _lose(attempts: Attempts, objects: InlineObjects, scratch: Path, tx: Transaction, run: RunId) -> None:
-    """What still ran when a run ended is lost with it; what it had reported and printed is not, if the run's
-    place is still there."""
-    for attempt in attempts.of_run(run, tx):
-        if attempt.state is AttemptState.RUNNING:
-            entries = read_journal(scratch / run / f"{attempt.id}.jsonl")
-            record_metrics(tx, run, entries)
-            record_params(tx, run, attempt.node, entries)
-            printed = scratch / run / attempt.worker / LOG
-            log = None
-            if attempt.worker and printed.exists() and printed.stat().st_size:
-                shorten(printed)
-                log = objects.put(printed).digest
-                edges.add(tx, [Edge(attempt.end, "log", End("object", log))])
-            attempts.end(tx, [finish(attempt, AttemptState.LOST, log=log)])
 
 
 def _intact(place: Path, tree: Tree) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mlwright.app import Project
 
 Limit = Annotated[int, Meta(ge=1, le=10_000)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class ListedRun(Struct, frozen=True):
@@ -243,9 +244,57 @@ def follow_logs(
         yield Printed(attempt, line)
 
 
+@operation("POST", "/runs", Permission.WRITE, status=202, location="/runs/{id}")
+def start_run(
+    project: Project,
+    pipeline: str,
+    *,
+    parameters: dict[str, Any] = {},  # noqa: B006  # never changed; msgspec makes a new one for each request
+    seed: Seed = 0,
+    cache: bool = True,
+    snapshot: str = "",
+    executor: str = "",
+) -> Run:
+    """Accept a run: it is recorded, and begins in a process of its own as soon as there is room for it.
+
+    Args:
+        pipeline: its name; or the path of a script or notebook in the project.
+        parameters: the rest have their defaults; of a script, `arguments`, a list of texts.
+        seed: of the run.
+        cache: false runs every step again.
+        snapshot: which recorded code: its digest, the beginning of it, or a run that was made with it; its
+            environment comes with it. Empty for the project's files as they are now.
+        executor: where steps run, `local` or `inline`; empty for what the project's settings say.
+
+    Raises:
+        NotFound: there is no such pipeline or snapshot, or the environment is not locked.
+        Invalid: a parameter, the seed or the executor is wrong.
+        Conflict: the lock does not fit what the code asks for.
+    """
+    from mlwright.workflow.accept import accept
+    from mlwright.workflow.request import Request
+
+    request = Request(pipeline, parameters, seed, cache=cache, executor=executor)
+    return accept(project.rooms, request, snapshot)
+
+
+@operation("POST", "/runs/{run}/resume", Permission.WRITE, status=202, location="/runs/{id}")
+def resume_run(project: Project, run: str) -> Run:
+    """Accept a run that continues another with today's code: what succeeded is reused.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it has not ended, or is being continued already.
+        Invalid: it succeeded, or was reported from outside.
+    """
+    from mlwright.workflow.accept import accept
+
+    return accept(project.rooms, project.pipelines.resume(run))
+
+
 @operation("POST", "/runs/{run}/cancel", Permission.WRITE)
 def cancel_run(project: Project, run: str) -> Run:
-    """Ask for the end of a run that is running: its steps are stopped, and it can be resumed.
+    """Ask for the end of a run: its steps are stopped, and it can be resumed; one that waits ends at once.
 
     Raises:
         NotFound: there is no such run.
@@ -268,6 +317,8 @@ OPERATIONS = (
     why_step,
     logs_of,
     follow_logs,
+    start_run,
+    resume_run,
     cancel_run,
 )
 """All of them."""

@@ -14,7 +14,7 @@ from mlwright.kernel.clock import show as show_time
 from mlwright.kernel.clock import show_seconds
 from mlwright.kernel.ids import short
 from mlwright.terminal import HELP, command, progress, say, say_json, say_plan, say_table
-from mlwright.workflow.cli import run_request
+from mlwright.workflow.cli import NO_WAIT, follow_run, refuse_no_wait, refuse_there, run_request
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -107,6 +107,8 @@ def show_run(project: Project, run_id: str, every: bool, as_json: bool) -> None:
         say(f"imported   from workspace {imported['workspace']}, {show_time(imported['at_us'])}")
     if found.error:
         say(f"error      {found.error['message']}")
+        if where := found.error.get("where"):
+            say(f"  at {where}")
 
 
 @runs.add_command
@@ -193,13 +195,20 @@ _INKS = {"critical": "red", "ran": "cyan", "failed": "magenta", "waiting": "yell
 @click.argument("run_id", metavar="RUN")
 @click.option("--wait/--no-wait", default=True, help="Wait until it has ended, 15 s at most.")
 def cancel_run(project: Project, run_id: str, wait: bool, as_json: bool, dry_run: bool) -> None:
-    """End a run that is running, here or elsewhere: its steps are stopped, and it can be resumed."""
-    from mlwright.workflow.cancel import cancel, plan_cancel
+    """End a run that is running, here or elsewhere: its steps are stopped, and it can be resumed.
+
+    One that waits for its begin ends at once.
+    """
+    from mlwright.workflow.cancel import plan_end, until_ended
+    from mlwright.workflow.runs_api import cancel_run as operation
+    from mlwright.workflow.runs_api import show_run as show
 
     if dry_run:
-        say_plan(plan_cancel(project.rooms, run_id), as_json)
+        say_plan(plan_end(show(project, run_id).run), as_json)
         return
-    done = cancel(project.rooms, run_id, within_s=15.0 if wait else None)
+    done = operation(project, run_id)
+    if wait:
+        done = until_ended(lambda: show(project, done.id).run)
     if as_json:
         say_json(done)
     else:
@@ -281,11 +290,19 @@ def show_why(project: Project, run_id: str, step: str, with_diff: bool, as_json:
 @runs.add_command
 @command("resume", example="mlwright runs resume latest", changes=True)
 @click.argument("run_id", metavar="RUN")
-def resume(project: Project, run_id: str, as_json: bool, dry_run: bool) -> None:
+@NO_WAIT
+def resume(project: Project, run_id: str, wait: bool, as_json: bool, dry_run: bool) -> None:
     """Continue a run that failed, was cancelled or lost, with today's code: what succeeded is reused.
 
-    A script or a notebook is run again, as it was.
+    A script or a notebook is run again, as it was. With MLWRIGHT_URL the server continues it.
     """
+    if not project.is_here:
+        from mlwright.workflow.runs_api import resume_run as operation
+
+        refuse_there("--dry-run", given=dry_run)
+        follow_run(project, operation(project, run_id), wait, as_json)
+        return
+    refuse_no_wait(wait)
     request = project.pipelines.resume(run_id)
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)

@@ -58,9 +58,22 @@ def asked_for(
         NotFound: there is no such script.
         Invalid: it lies outside the project, or arguments are given to what is no script.
     """
-    given, kind = dict(parameters), kind_of(name)
-    if kind != "pipeline":
+    if kind_of(name) != "pipeline":
         name = path_in(project, name, start)
+    return name, with_arguments(name, parameters, arguments)
+
+
+def with_arguments(name: str, parameters: Mapping[str, Any], arguments: Sequence[str]) -> dict[str, Any]:
+    """What is given to a pipeline, a script or a notebook.
+
+    Args:
+        name: of a pipeline, or a path.
+        arguments: of a script.
+
+    Raises:
+        Invalid: arguments are given to what is no script.
+    """
+    given, kind = dict(parameters), kind_of(name)
     if kind == "script":
         given["arguments"] = list(arguments)
     elif arguments:
@@ -68,7 +81,7 @@ def asked_for(
             f"{arguments[0]!r} is too much: a {kind} has no arguments",
             hint="set parameters: -p NAME=VALUE",
         )
-    return name, given
+    return given
 
 
 def bind_script(path: str, kind: str, code: Path, given: Mapping[str, Any]) -> dict[str, Any]:

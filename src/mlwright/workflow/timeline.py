@@ -118,7 +118,7 @@ def _span(run: Run, attempt: Attempt) -> Span | None:
         wall_s = (ended_us - attempt.created_us) / 1e6
     else:
         return None
-    ended_s = (ended_us - run.created_us) / 1e6
+    ended_s = (ended_us - run.began_us) / 1e6
     began_s = ended_s - wall_s
     return Span(
         attempt.id,

@@ -47,6 +47,11 @@ class Tracer:
         """
         return msgspec.convert(self._ask("parameters", {})["parameters"], list[Parameter])
 
+    def known_parameters(self) -> list[Parameter] | None:
+        """The same, if they were asked for before; else None: nothing is imported."""
+        found = self._memory.remembered(self._question("parameters", {}))
+        return None if found is None else msgspec.convert(found["parameters"], list[Parameter])
+
     def nodes(self, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The nodes of its graph for these values.
 
@@ -56,8 +61,11 @@ class Tracer:
         return self._ask("trace", {"values": dict(values)})["nodes"]  # type: ignore[no-any-return]
 
     def _ask(self, operation: str, more: dict[str, Any]) -> dict[str, Any]:
-        question = {"op": operation, "module": self._pipeline.module, "pipeline": self._pipeline.name, **more}
+        question = self._question(operation, more)
         return self._memory.recall(question, lambda: self._work_out(question))  # type: ignore[no-any-return]
+
+    def _question(self, operation: str, more: Mapping[str, Any]) -> dict[str, Any]:
+        return {"op": operation, "module": self._pipeline.module, "pipeline": self._pipeline.name, **more}
 
     def _work_out(self, question: dict[str, Any]) -> dict[str, Any]:
         self._watcher.preparing(f"importing {self._pipeline.file}")

@@ -35,11 +35,11 @@ from mlwright.workspace.doctor import (
     check_left_over_runs,
     check_repository,
 )
+from mlwright.workspace.layout import OBJECTS, server_of
 from mlwright.workspace.summary import Summary, summarise
 from mlwright.workspace.verify import Verified, Words, verify
-from mlwright.workspace.workspace import OBJECTS, server_of
 
-_REMADE = ("snapshots/*", "graphs/*", "made/incoming/*", "summaries/*", "transfer/*.part")
+_REMADE = ("snapshots/*", "graphs/*", "made/incoming/*", "summaries/*", "transfer/*.part", "queue/*.log")
 """What the local state holds that is made again when it is needed; what is used is touched. Beside what is in
 transfer lie a lock and marks of damage, which stay."""
 _MADE = "made/"

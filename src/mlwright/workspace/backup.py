@@ -31,16 +31,16 @@ from mlwright.kernel.words import counted
 from mlwright.storage import InlineObjects, LocalObjects
 from mlwright.storage.named import COLLECT, beneath, compact
 from mlwright.workspace.disk import said
-from mlwright.workspace.workspace import (
+from mlwright.workspace.layout import (
     DATABASE,
     MARK,
     OBJECTS,
     RECORDS,
-    Workspace,
     claim,
     owner_of,
     server_of,
 )
+from mlwright.workspace.workspace import Workspace
 
 MANIFEST = "backup.json"
 

@@ -220,8 +220,8 @@ def _say_verified(found: Verified) -> None:
     objects = f"{counted(found.objects, 'object')} ({show_size(found.object_bytes)})"
     rows = f"{counted(found.rows, 'small value')} ({show_size(found.row_bytes)})"
     verdict = f"{counted(len(found.faults), 'fault')} found" if found.faults else "all is well"
-    say(f"{verdict}: read {objects}, {rows} and {counted(found.edges, 'edge')}")
-    say(f"{counted(found.events, 'event')}, head {found.head or 'none'}")
+    edges, events = counted(found.edges, "edge"), counted(found.events, "event")
+    say(f"{verdict}: read {objects}, {rows}, {edges} and {events}")
 
 
 @workspace.add_command

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -28,19 +28,22 @@ from mlwright.storage import LocalObjects, check_out, load_tree
 from mlwright.storage.named import beneath
 from mlwright.workspace.backup import Manifest, read_manifest
 from mlwright.workspace.disk import said
-from mlwright.workspace.workspace import (
+from mlwright.workspace.layout import (
     DATABASE,
     LOCAL,
     OBJECTS,
+    RECORDS,
     blank,
     claim,
     hide,
     identity_of,
     keep_in_folder,
     kept_in_folder,
-    layered,
     owner_of,
+    server_of,
 )
+from mlwright.workspace.refill import fill, server_for
+from mlwright.workspace.workspace import layered
 
 _MAKING = f"{LOCAL_FOLDER}.restoring"
 
@@ -78,13 +81,15 @@ class _Target(Struct, frozen=True):
         folder: the project's.
         fresh: there is no project yet: its files come from the backup.
         occupied: a workspace, or what is left of one, lies there and is moved aside.
-        server: the empty database that the records come into; None for the folder's own.
+        server: the database that the records come into; None for the folder's own.
+        filled: a restore of the same backup was killed when that had them already.
     """
 
     folder: Path
     fresh: bool
     occupied: bool
     server: PostgresPlace | None = None
+    filled: bool = False
 
     @property
     def workspace(self) -> Path:
@@ -107,9 +112,9 @@ def plan_restore(source: Path, folder: Path, *, here: bool = True, force: bool =
         size = f"{size}, into the folder and not into {bucket}"
     records = f"of {show(manifest.made_us)}, {counted(manifest.database_bytes, 'byte')}"
     if target.server is not None:
-        records = f"{records}, into {target.server.url}"
+        records = f"{records}, {'in' if target.filled else 'into'} {target.server.url}"
     changes = [
-        Change("write", "records", records),
+        Change("keep" if target.filled else "write", "records", records),
         Change("write", counted(manifest.objects, "object"), size),
     ]
     if target.occupied:
@@ -154,6 +159,8 @@ def restore(
     making = target.folder / _MAKING
     with said(target.folder), _only_one(target, making, source, manifest):
         try:
+            if not target.filled:
+                (making / RECORDS).unlink(missing_ok=True)
             _copy_database(source, manifest, making)
             lacking = _copy_objects(source, manifest, making, progress, partial=partial)
             project = making / "project"
@@ -161,10 +168,15 @@ def restore(
             settings = _settings(project if target.fresh else target.folder)
             pinned = bool(settings.database) and target.server is None
             keep_in_folder(making, objects=bool(settings.objects), records=pinned)
-            with _records_in_server(target, manifest, making):
-                aside = _put_in_place(target, making, project)
+            if target.server is not None:
+                if not target.filled:
+                    fill(target.server, making, manifest)
+                for left in making.glob(f"{DATABASE}*"):
+                    left.unlink()
+            aside = _put_in_place(target, making, project)
         except (MlwrightError, OSError):
-            shutil.rmtree(making, ignore_errors=True)
+            if server_of(making) is None:  # else the server may have the records that name these bytes
+                shutil.rmtree(making, ignore_errors=True)
             if target.fresh:
                 with suppress(OSError):
                     target.folder.rmdir()  # only if it is empty
@@ -230,7 +242,9 @@ def _target(manifest: Manifest, folder: Path, *, here: bool, force: bool) -> _Ta
                 hint="with --force they are moved aside; or name a new folder",
             )
         _refuse_the_living(workspace / DATABASE)
-    return _Target(project, fresh=False, occupied=workspace.exists(), server=_empty_server(project))
+    setting = "" if kept_in_folder(workspace) else _settings(project).database
+    place, filled = server_for(project, setting, manifest, project / _MAKING)
+    return _Target(project, fresh=False, occupied=workspace.exists(), server=place, filled=filled)
 
 
 def _project(folder: Path, *, here: bool) -> Path | None:
@@ -248,41 +262,6 @@ def _settings(project: Path) -> Settings:
         found = find_project(project)
         return found.settings if found.root == project.resolve() else Settings()
     return Settings()
-
-
-def _empty_server(project: Path) -> PostgresPlace | None:
-    """The database that `database` of a project names, which must be empty; None for a file of the folder."""
-    if not (setting := _settings(project).database) or kept_in_folder(project / LOCAL_FOLDER):
-        return None
-    from mlwright.workspace import server
-
-    place = parse_place(setting, project)
-    with closing(server.open_server(place)) as database:
-        if not database.blank():
-            raise Conflict(
-                "the database has records already",
-                where=place.url,
-                hint="let `database` name an empty one, or restore into a new folder",
-            )
-    return place
-
-
-@contextmanager
-def _records_in_server(target: _Target, manifest: Manifest, making: Path) -> Iterator[None]:
-    """Bring the records into the database that is to have them; they are there when the block has ended."""
-    if target.server is None:
-        yield
-        return
-    from mlwright.kernel.postgres_copy import filling
-    from mlwright.workspace import server
-
-    with closing(server.open_server(target.server)) as database:
-        database.migrate(all_migrations())
-        with filling(database, making / DATABASE):
-            for left in making.glob(f"{DATABASE}*"):
-                left.unlink()
-            server.remember(making, target.server, manifest.workspace)
-            yield
 
 
 def _refuse_the_living(database: Path) -> None:
@@ -354,11 +333,12 @@ def _copy_database(source: Path, manifest: Manifest, making: Path) -> None:
     try:
         if told := records.check():
             raise Corrupt(f"the records of the backup are damaged: {told[0]}", where=str(source))
+        records.migrate(all_migrations())  # what is recorded now, an older schema has no room for
         with records.transaction() as tx:
             # No process works on this copy: what has no owner is found lost, and nobody is ended for it.
             leases.forget_all(tx)
-            it = End("workspace", manifest.workspace)
-            events.record(tx, "workspace.restored", it, backup=str(source), of=iso(manifest.made_us))
+            it, of = End("workspace", manifest.workspace), iso(manifest.made_us)
+            events.record(tx, "workspace.restored", it, backup=str(source), of=of)
     finally:
         records.close()
 

@@ -11,7 +11,14 @@ from mlwright.kernel.errors import Conflict, Unavailable
 from mlwright.kernel.files import write_whole
 from mlwright.kernel.postgres_place import PostgresPlace, parse_place
 from mlwright.kernel.settings import ProjectFolder
-from mlwright.workspace.workspace import DATABASE, OBJECTS, RECORDS, blank, kept_in_folder, owner_of
+from mlwright.workspace.layout import (
+    DATABASE,
+    OBJECTS,
+    RECORDS,
+    blank,
+    kept_in_folder,
+    owner_of,
+)
 
 if TYPE_CHECKING:
     from mlwright.kernel.postgres import PostgresDatabase

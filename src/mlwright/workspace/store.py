@@ -15,7 +15,7 @@ from mlwright.storage.metered import MeteredObjects
 from mlwright.storage.remotes import MARK as REMOTE
 from mlwright.storage.retrying import RetryingObjects, retrying
 from mlwright.storage.s3 import S3Objects
-from mlwright.workspace.workspace import FOLDER, MARK, OBJECTS, STORE
+from mlwright.workspace.layout import FOLDER, MARK, OBJECTS, STORE
 
 
 def in_bucket(folder: Path, setting: str) -> Address | None:

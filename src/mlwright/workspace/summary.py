@@ -13,7 +13,8 @@ from mlwright.kernel import chain
 from mlwright.kernel.database import all_migrations
 from mlwright.kernel.digest import Digest
 from mlwright.storage.inline import rows_of
-from mlwright.workspace.workspace import DATABASE, Workspace
+from mlwright.workspace.layout import DATABASE
+from mlwright.workspace.workspace import Workspace
 
 
 class Part(Struct, frozen=True):

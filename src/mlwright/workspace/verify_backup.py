@@ -20,9 +20,10 @@ from mlwright.storage import LocalObjects
 from mlwright.storage.trees import KIND as TREE
 from mlwright.workspace.backup import Manifest
 from mlwright.workspace.disk import said
+from mlwright.workspace.layout import DATABASE, LOCAL, OBJECTS
 from mlwright.workspace.restore import copy_records, usable_manifest
 from mlwright.workspace.verify import Fault, Verified
-from mlwright.workspace.workspace import DATABASE, LOCAL, OBJECTS, Workspace, layered
+from mlwright.workspace.workspace import Workspace, layered
 
 _BEFORE = "it was so when the backup was made; what helps tells, in the project: mlwright workspace verify"
 

@@ -7,7 +7,14 @@ CREATE TABLE experiment (
     deleted_us INTEGER
 ) STRICT;
 
-INSERT INTO experiment (id, name, created_us, updated_us) VALUES (0, 'Default', 0, 0);
+-- only: sqlite
+INSERT INTO experiment (id, name, created_us, updated_us)
+SELECT 0, 'Default', now_us, now_us FROM (SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS now_us) AS clock;
+
+-- only: postgres
+INSERT INTO experiment (id, name, created_us, updated_us)
+SELECT 0, 'Default', now_us, now_us
+FROM (SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT) AS now_us) AS clock;
 
 INSERT INTO experiment (name, created_us, updated_us)
 SELECT project || '/' || pipeline, min(created_us), max(created_us) FROM run
@@ -108,7 +115,7 @@ CREATE TABLE input (
     tags TEXT NOT NULL,
     context TEXT,
     PRIMARY KEY (run_id, name, hash)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX input_found ON input (name, hash);
 

@@ -41,7 +41,7 @@ def events_of(records: RunRecords) -> list[Event]:
 
 def started(records: RunRecords) -> Event:
     """That the run began."""
-    return _of_run(records, "START", records.run.created_us)
+    return _of_run(records, "START", records.run.began_us)
 
 
 def ended(records: RunRecords) -> list[Event]:

@@ -12,10 +12,7 @@ _PLACED = "Where files lie is not for a client to say."
     "POST experiments/update",
     "POST experiments/delete",
     "POST experiments/restore",
-    differs=(
-        differs("GET experiments/get", "The default experiment is as old as the records.", "the default one"),
-        differs("POST experiments/update", WRONG, "renamed to a taken name", "rename a deleted one"),
-    ),
+    differs=(differs("POST experiments/update", WRONG, "renamed to a taken name", "rename a deleted one"),),
 )
 def life_of_an_experiment(s: Session) -> None:
     """An experiment is made, read by id and by name, renamed, deleted, refused while deleted, restored."""

@@ -15,6 +15,7 @@ PATH = "/api/2.0/mlflow/metrics"
             "GET metrics/get-history-bulk-interval",
             "What is left of a series keeps its extremes.",
             "thinned",
+            "thinned, a range",
             "thinned, by ajax",
         ),
     ),

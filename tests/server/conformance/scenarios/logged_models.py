@@ -2,7 +2,6 @@
 
 from tests.server.conformance.scenario import WRONG, Session, differs, scenario
 
-_BY_DATA = "order by the metric of some data"
 PATH = "/api/2.0/mlflow/logged-models"
 
 
@@ -87,11 +86,6 @@ def life_of_a_logged_model(s: Session) -> None:
     differs=(
         differs(
             "POST logged-models/search",
-            "An order by what was measured on one dataset is refused: 501, NOT_IMPLEMENTED.",
-            _BY_DATA,
-        ),
-        differs(
-            "POST logged-models/search",
             WRONG,
             "filter colour = 'x'",
             "filter metrics.auc = 'x'",
@@ -171,9 +165,22 @@ def searching_logged_models(s: Session) -> None:
         [{"field_name": "colour"}],
     ):
         s.ask(f"order {order}", names, order_by=order)
-    by_data = {"field_name": "metrics.auc", "dataset_name": "d", "dataset_digest": "1"}
-    s.ask(_BY_DATA, names, order_by=[by_data, {"field_name": "name"}])
-    s.ask("of data", names, "metrics.auc >= 0", datasets=[{"dataset_name": "d", "dataset_digest": "1"}])
+    one, other = {"dataset_name": "d", "dataset_digest": "1"}, {"dataset_name": "d", "dataset_digest": "2"}
+    auc = {"field_name": "metrics.auc"}
+    for data in (one, {"dataset_name": "d"}, {"dataset_digest": "1"}, other):
+        for ascending in (True, False):
+            by_data = [auc | data | {"ascending": ascending}, {"field_name": "name"}]
+            s.ask(f"order by the metric of {data}, ascending {ascending}", names, order_by=by_data)
+    s.ask("order by all and by some data", names, order_by=[auc | other, auc])
+    for text in (None, "metrics.auc >= 0", "metrics.auc > 0.4", "metrics.auc < 0.05", "name = 'm1'"):
+        for datasets in (
+            [one],
+            [other],
+            [other, one],
+            [{"dataset_name": "d"}],
+            [{"dataset_name": "e"}, other],
+        ):
+            s.ask(f"of data {datasets}, {text}", names, text, datasets=datasets)
     s.ask("of data without a name", names, "metrics.auc >= 0", datasets=[{"dataset_digest": "1"}])
     s.ask("garbage token", names, page_token="garbage")
     s.ask("no experiment", lambda: len(c.search_logged_models([])))

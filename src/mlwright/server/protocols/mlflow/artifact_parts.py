@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta
 from starlette.responses import Response
 
 from mlwright.kernel.errors import Invalid
@@ -19,6 +20,7 @@ from mlwright.server.protocols.mlflow.errors import missing_value
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, message
 from mlwright.server.receiving import receive
 from mlwright.server.routes import MIB, STREAMED, Route
+from mlwright.storage.parts import MOST_PARTS
 from mlwright.storage.uploads import IncomingFile
 from mlwright.tracking.files import place_of
 
@@ -39,7 +41,7 @@ class _Part(Message):
 class _Complete(Message):
     path: str | None = None
     upload_id: str | None = None
-    parts: list[_Part] | None = None
+    parts: Annotated[list[_Part], Meta(max_length=MOST_PARTS)] | None = None
 
 
 class _Address(Message):

@@ -2,7 +2,8 @@
 
 Source: MLflow 3.17, `mlflow.exceptions`: which code goes with which status. Its clients ask again after 408,
 429 and 5xx other than 501, so that no request that is itself wrong has one of these. 503 is for what soon
-helps itself; damaged bytes and our own mistakes are 500, though asking again seldom helps there.
+helps itself; damaged bytes and our own mistakes are 500, though asking again seldom helps there. What may be
+done already is 409, after which nobody asks again by itself: that could do it twice.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mlwright.kernel.errors import (
     Conflict,
     Corrupt,
     DiskFull,
+    FateUnknown,
     Incompatible,
     Invalid,
     MlwrightError,
@@ -93,6 +95,8 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
             return 404, MISSING
         case DiskFull():
             return 413, "RESOURCE_EXHAUSTED"
+        case FateUnknown():
+            return 409, "ABORTED"
         case Unavailable() | Busy():
             return 503, "TEMPORARILY_UNAVAILABLE"
         case Invalid() | Conflict() | Incompatible():

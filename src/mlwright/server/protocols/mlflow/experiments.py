@@ -6,13 +6,14 @@ from typing import Any
 
 from mlwright.kernel.database import Source
 from mlwright.kernel.errors import Busy, Conflict
-from mlwright.server.call import Call
+from mlwright.server.call import Call, Encoded
 from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused, invalid
+from mlwright.server.protocols.mlflow.pages import in_blocks, told_page
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import Route
-from mlwright.tracking.search import Search, search_experiments
+from mlwright.tracking.search import Search, search_experiments, tagged
 
 
 class _Asked(Message):
@@ -93,14 +94,10 @@ async def _search(call: Call) -> Any:
     return await call.told(_found, wanted)
 
 
-def _found(source: Source, wanted: Search) -> dict[str, Any]:
+def _found(source: Source, wanted: Search) -> Encoded:
     page = search_experiments(source, wanted)
-    answer: dict[str, Any] = {}
-    if page.found:
-        answer["experiments"] = [told.experiment(each) for each in page.found]
-    if page.token:
-        answer["next_page_token"] = page.token
-    return answer
+    found = in_blocks(page.found, lambda some: map(told.experiment, tagged(source, some)))
+    return told_page("experiments", page, found)
 
 
 async def _update(call: Call) -> Any:

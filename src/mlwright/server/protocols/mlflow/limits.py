@@ -10,10 +10,11 @@ import posixpath
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from mlwright.kernel.search import MOST_SCOPES
 from mlwright.kernel.search import View as Shown
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, invalid_value, missing_value
 from mlwright.server.protocols.mlflow.wire import Tag
@@ -34,14 +35,20 @@ DATASET_DIGEST_LENGTH = 36
 DATASET_SOURCE_LENGTH = 65_535
 DATASET_SCHEMA_LENGTH = 1_048_575
 DATASET_PROFILE_LENGTH = 16_777_215
+INPUT_TAGS = 100
+"""Of one dataset."""
 INPUT_TAG_NAME_LENGTH = 255
 INPUT_TAG_LENGTH = 500
 RESULTS = 50_000
+PAGE_BYTES = 16 << 20
+"""A page of more than one result is not longer than this: it ends early, with the token of the next."""
 HISTORY_RESULTS = 25_000
 HISTORY_RUNS = 100
 
 View = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL", 1, 2, 3]
 """What is looked at, in MLflow's words and numbers."""
+Scope = Annotated[list[str], msgspec.Meta(max_length=MOST_SCOPES)]
+"""The ids of the experiments in which is searched."""
 _VIEWS: dict[View, Shown] = {
     "ACTIVE_ONLY": "active",
     "DELETED_ONLY": "deleted",
@@ -174,28 +181,19 @@ def appended(before: str, added: bytes, tag: str) -> str:
     return value(msgspec.json.encode(listed).decode(), tag)
 
 
-def batch(metrics: int, params: int, tags: int) -> None:
+def batch(count: int) -> None:
     """Refuse a batch that is too large.
 
-    Raises:
-        Refused: of one kind, or of all together, there are more than one request may have.
-    """
-    at_most("metrics", metrics, METRICS_PER_BATCH)
-    at_most("params", params, PARAMS_PER_BATCH)
-    at_most("tags", tags, TAGS_PER_BATCH)
-    at_most("metrics, params, and tags", metrics + params + tags, ALL_PER_BATCH)
-
-
-def at_most(what: str, count: int, limit: int) -> None:
-    """Refuse more of a kind than one request may have.
+    Args:
+        count: of all its metrics, parameters and tags together.
 
     Raises:
-        Refused: there are more.
+        Refused: there are more than one request may have.
     """
-    if count > limit:
+    if count > ALL_PER_BATCH:
         raise invalid(
-            f"A batch logging request can contain at most {limit} {what}. Got {count} {what}. Please split up"
-            f" {what} across multiple requests and try again."
+            f"A batch logging request can contain at most {ALL_PER_BATCH} metrics, params, and tags. Got"
+            f" {count}. Please split them up across multiple requests and try again."
         )
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+from msgspec import Meta
 
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import NotFound
+from mlwright.kernel.grammar import Among
 from mlwright.kernel.ids import RunId
-from mlwright.server.call import Call
+from mlwright.server.call import Call, Encoded
 from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.artifacts import page_below
 from mlwright.server.protocols.mlflow.errors import Refused, invalid, missing_value
+from mlwright.server.protocols.mlflow.pages import in_blocks, told_page
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message, number
 from mlwright.server.routes import Route
@@ -32,6 +36,7 @@ _MOST_PER_PAGE = 1000
 _FEW = 100
 _MOST_DATASETS = 100
 
+T = TypeVar("T")
 Status = Literal[
     "LOGGED_MODEL_STATUS_UNSPECIFIED",
     "LOGGED_MODEL_PENDING",
@@ -82,9 +87,9 @@ class _Order(Message):
 
 
 class _Search(Message):
-    experiment_ids: list[str] | None = None
+    experiment_ids: limits.Scope | None = None
     filter: str | None = None
-    datasets: list[_Dataset] | None = None
+    datasets: Annotated[list[_Dataset], Meta(max_length=_MOST_DATASETS)] | None = None
     max_results: Int32 | None = None
     order_by: list[_Order] | None = None
     page_token: str | None = None
@@ -202,13 +207,7 @@ async def _finalize(call: Call) -> Any:
     if status is None:
         raise missing_value("status")
     state = STATES[status] if isinstance(status, str) else list(STATES.values())[status]
-    logged, identity = call.tracker.logged_models, call.names["model"]
-
-    def finalize(tx: Transaction) -> LoggedModel:
-        _one(tx, logged, identity)
-        return logged.finish(tx, identity, state)
-
-    return {"model": model(await call.write(finalize))}
+    return {"model": model(await _change(call, lambda tx, logged, it: logged.finish(tx, it.id, state)))}
 
 
 async def _delete(call: Call) -> Any:
@@ -222,8 +221,7 @@ async def _log_params(call: Call) -> Any:
     """Give a logged model parameters, which never change."""
     asked = await message(call, _Params)
     params = dict(limits.pairs(asked.params, "params"))
-    logged, identity = call.tracker.logged_models, call.names["model"]
-    await call.write(lambda tx: logged.log_params(tx, _one(tx, logged, identity).id, params))
+    await _change(call, lambda tx, logged, it: logged.log_params(tx, it.id, params))
     return EMPTY
 
 
@@ -231,16 +229,20 @@ async def _set_tags(call: Call) -> Any:
     """Give a logged model tags."""
     asked = await message(call, _Tags)
     tags = dict(limits.pairs(asked.tags, "tags"))
-    logged, identity = call.tracker.logged_models, call.names["model"]
-    await call.write(lambda tx: logged.set_tags(tx, _one(tx, logged, identity).id, tags))
+    await _change(call, lambda tx, logged, it: logged.set_tags(tx, it.id, tags))
     return EMPTY
 
 
 async def _delete_tag(call: Call) -> Any:
     """Take a tag from a logged model."""
-    logged, identity, key = call.tracker.logged_models, call.names["model"], call.names["key"]
-    await call.write(lambda tx: logged.remove_tag(tx, _one(tx, logged, identity).id, key))
+    await _change(call, lambda tx, logged, it: logged.remove_tag(tx, it.id, call.names["key"]))
     return EMPTY
+
+
+async def _change(call: Call, change: Callable[[Transaction, LoggedModels, LoggedModel], T]) -> T:
+    """Change the logged model that a request names, which must be there, in one transaction."""
+    logged, identity = call.tracker.logged_models, call.names["model"]
+    return await call.write(lambda tx: change(tx, logged, _one(tx, logged, identity)))
 
 
 async def _search(call: Call) -> Any:
@@ -250,51 +252,48 @@ async def _search(call: Call) -> Any:
         raise missing_value("experiment_ids")
     wanted = Search(
         experiments=tuple(map(limits.experiment, asked.experiment_ids)),
-        filter=" and ".join(filter(None, [asked.filter or "", *_on(asked.datasets or ())])),
+        filter=asked.filter or "",
         order_by=tuple(map(_order, asked.order_by or ())),
         limit=limits.results(asked.max_results or _FEW, _MOST_PER_PAGE),
         token=asked.page_token or "",
     )
-    found, token = await call.read(_found, call.tracker.logged_models, wanted)
-    answer: dict[str, Any] = {"models": [model(each) for each in found]} if found else {}
-    return answer | ({"next_page_token": token} if token else {})
+    datasets, ordered_on = _on(asked.datasets or ()), [_marks(each) for each in asked.order_by or ()]
+    return await call.told(_found, call.tracker.logged_models, wanted, datasets, ordered_on)
 
 
-def _found(source: Source, logged: LoggedModels, wanted: Search) -> tuple[list[LoggedModel], str]:
-    page = search_logged_models(source, wanted)
-    return logged.many(source, page.found), page.token
+def _found(
+    source: Source, logged: LoggedModels, wanted: Search, datasets: Among, ordered_on: Sequence[Among]
+) -> Encoded:
+    page = search_logged_models(source, wanted, datasets=datasets, ordered_on=ordered_on)
+    return told_page(
+        "models", page, in_blocks(page.found, lambda some: map(model, logged.many(source, some)))
+    )
 
 
-def _on(datasets: Sequence[_Dataset]) -> list[str]:
-    """That something was measured on one of these datasets, as a filter has it."""
-    if len(datasets) > _MOST_DATASETS:
-        raise invalid(f"a search names at most {_MOST_DATASETS} datasets")
-    for each in datasets:
-        if not each.dataset_name:
-            raise invalid("`dataset_name` in the `datasets` clause must be specified.")
-    tests = [_any_of("name", [each.dataset_name or "" for each in datasets])] if datasets else []
-    digests = [each.dataset_digest for each in datasets if each.dataset_digest]
-    return tests + ([_any_of("digest", digests)] if len(digests) == len(datasets) and digests else [])
+def _on(datasets: Sequence[_Dataset]) -> Among:
+    """The datasets on which was measured what a filter looks at.
+
+    Raises:
+        Refused: one has no name.
+    """
+    if not all(each.dataset_name for each in datasets):
+        raise invalid("`dataset_name` in the `datasets` clause must be specified.")
+    return tuple(marks for each in datasets for marks in _marks(each))
 
 
-def _any_of(key: str, values: Sequence[str]) -> str:
-    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-    return f"datasets.{key} IN ({quoted})"
+def _marks(given: _Dataset | _Order) -> Among:
+    """The dataset that is named, if one is."""
+    marks = (("name", given.dataset_name), ("digest", given.dataset_digest))
+    told = tuple((mark, value) for mark, value in marks if value)
+    return (told,) if told else ()
 
 
 def _order(given: _Order) -> str:
     """An order as the grammar has it.
 
     Raises:
-        Refused: there is no field, or it is to look at what was measured on a dataset.
+        Refused: there is no field.
     """
-    if given.dataset_name or given.dataset_digest:
-        raise Refused(
-            501,
-            "NOT_IMPLEMENTED",
-            "no order looks at a metric on one dataset: leave `dataset_name` and `dataset_digest` out of"
-            " `order_by`, or name them in `datasets`",
-        )
     entity, dot, key = (given.field_name or "").partition(".")
     if not entity:
         raise invalid("`field_name` in the `order_by` clause must be specified.")

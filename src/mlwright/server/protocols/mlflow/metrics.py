@@ -9,21 +9,19 @@ import msgspec
 
 from mlwright.kernel.database import Source
 from mlwright.kernel.ids import RunId
-from mlwright.server.call import Call
+from mlwright.server.call import Call, Encoded, encode
 from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import invalid
 from mlwright.server.protocols.mlflow.runs import OfRun
 from mlwright.server.protocols.mlflow.wire import Int32, Int64, Message, message
 from mlwright.server.routes import Route
-from mlwright.tracking.points import Point
-from mlwright.tracking.series import Cursor, history, sample
+from mlwright.tracking.series import ALL_STEPS, Cursor, history, sample
 
 SAMPLE_RUNS = 100
 SAMPLE_RESULTS = 2500
 """How many runs, and points of each, one answer shows the course of."""
 _FEWEST = 3
-_READ = 10_000
 _CURSOR = tuple[Int64, Int64, Int64]
 
 
@@ -128,36 +126,16 @@ async def _get_history_interval(call: Call) -> Any:
 
 def _intervals(
     source: Source, runs: list[str], name: str, wanted: int, first: int | None, last: int | None
-) -> dict[str, Any]:
-    found: list[told.MetricMessage] = []
+) -> Encoded:
+    """The course of each run, encoded before the next is read: in all it is long."""
+    pieces: list[bytes] = []
+    steps = ALL_STEPS if first is None or last is None else range(first, last + 1)
     for run in map(RunId, runs):
-        if first is None or last is None:
-            points = sample(source, run, name, max(wanted, _FEWEST))
-        else:
-            points = _between(source, run, name, range(first, last + 1), max(wanted, _FEWEST))
-        found += told.points(points if len(points) <= wanted else [points[0], points[-1]][-wanted:], run)
-    return {"metrics": found} if found else {}
-
-
-def _between(source: Source, run: RunId, name: str, steps: range, wanted: int) -> list[Point]:
-    """Points of some steps, evenly thinned out to so many as are wanted, the last one among them."""
-    kept: list[Point] = []
-    every, seen, newest = 1, 0, None
-    after: Cursor | None = None
-    while True:
-        points, after = history(source, run, name, after=after, limit=_READ)
-        for point in points:
-            if point.step in steps:
-                if seen % every == 0:
-                    kept.append(point)
-                seen, newest = seen + 1, point
-            if len(kept) >= 2 * wanted:
-                kept, every = kept[::2], 2 * every
-        if after is None:
-            break
-    if len(kept) > wanted:
-        kept = kept[::2]
-    return kept if newest is None or kept[-1] is newest else [*kept[: wanted - 1], newest]
+        points = sample(source, run, name, max(wanted, _FEWEST), steps=steps)
+        points = points if len(points) <= wanted else [points[0], points[-1]][-wanted:]
+        if points:
+            pieces.append(encode(told.points(points, run))[1:-1])
+    return Encoded(b'{"metrics":[%s]}' % b",".join(pieces) if pieces else b"{}")
 
 
 _R = Permission.READ

@@ -10,17 +10,17 @@ import msgspec
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.errors import Busy, Conflict
 from mlwright.kernel.grammar import Comparison, parse_filter
-from mlwright.kernel.pages import Page
-from mlwright.server.call import Call
+from mlwright.kernel.pages import Found
+from mlwright.server.call import Call, Encoded
 from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, models, sources
 from mlwright.server.protocols.mlflow.errors import TAKEN, Refused
+from mlwright.server.protocols.mlflow.pages import told_page
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int64, Message, Tag, message
 from mlwright.server.routes import Route
 from mlwright.server.tracker import Tracker
 from mlwright.tracking.texts import held
 from mlwright.versioning.filters import search_models, search_versions
-from mlwright.versioning.registered import RegisteredModel
 from mlwright.versioning.reported import ReportedVersion, ReportedVersions, stage_named
 
 MODELS_PER_PAGE = 1000
@@ -159,29 +159,29 @@ async def _delete(call: Call) -> Any:
 async def _search(call: Call) -> Any:
     """Search registered models, page by page."""
     asked = await message(call, _Search)
-    limit = _FEW_MODELS if asked.max_results is None else limits.results(asked.max_results, MODELS_PER_PAGE)
-    page = await call.read(_found, call.tracker.versions, asked, limit)
-    answer: dict[str, Any] = {"registered_models": page[0]} if page[0] else {}
-    return answer | ({"next_page_token": page[1]} if page[1] else {})
+    limit = _FEW_MODELS if asked.max_results is None else asked.max_results
+    if limit:
+        limits.results(limit, MODELS_PER_PAGE)
+    if (where := _where(asked.filter)) is None:
+        return EMPTY
+    return await call.told(_found, call.tracker.versions, where, asked, limit)
 
 
 def _found(
-    source: Source, versions: ReportedVersions, asked: _Search, limit: int
-) -> tuple[list[models.ModelMessage], str]:
-    where = _where(asked.filter)
-    if where is None:
-        return [], ""
-    page: Page[RegisteredModel] = search_models(
-        source, where, asked.order_by or (), limit=limit, token=asked.page_token or ""
-    )
-    return [models.model(each, versions.latest(source, each.name)) for each in page.found], page.token
+    source: Source, versions: ReportedVersions, where: Sequence[Comparison], asked: _Search, limit: int
+) -> Encoded:
+    order, token = asked.order_by or (), asked.page_token or ""
+    page = search_models(source, where, order, limit=max(limit, 1), token=token)
+    if not limit:  # as MLflow: nothing, and where to begin if there is something
+        page = Found([], page.ending(0) if page.found else "", ending=page.ending)
+    return told_page("registered_models", page, (_one(source, versions, name) for name in page.found))
 
 
 async def _get_latest(call: Call) -> Any:
     """Tell the newest version in each stage, or in each of some."""
     asked = await message(call, _Latest, "name")
     name, stages = models.name_of(asked.name), [stage_named(stage) for stage in asked.stages or ()]
-    return _versions(await call.read(call.tracker.versions.latest, name, stages), aliases=True)
+    return _versions(await call.read(call.tracker.versions.latest, name, stages))
 
 
 async def _set_tag(call: Call) -> Any:
@@ -301,15 +301,15 @@ async def _search_versions(call: Call) -> Any:
         limit = limits.results(asked.max_results, VERSIONS_PER_PAGE)
     if (where := _where(asked.filter)) is None:
         return EMPTY
-    page: Page[ReportedVersion] = await call.read(
-        search_versions,
-        call.tracker.versions,
-        where,
-        asked.order_by or (),
-        limit=limit,
-        token=asked.page_token or "",
-    )
-    return _versions(page.found, aliases=False) | ({"next_page_token": page.token} if page.token else {})
+    return await call.told(_found_versions, call.tracker.versions, where, asked, limit)
+
+
+def _found_versions(
+    source: Source, versions: ReportedVersions, where: Sequence[Comparison], asked: _Search, limit: int
+) -> Encoded:
+    page = search_versions(source, where, asked.order_by or (), limit=limit, token=asked.page_token or "")
+    found = (models.version(versions.by_id(source, each), aliases=False) for each in page.found)
+    return told_page("model_versions", page, found)
 
 
 async def _get_download_uri(call: Call) -> Any:
@@ -368,8 +368,8 @@ def _version(found: ReportedVersion) -> dict[str, Any]:
     return {"model_version": models.version(found)}
 
 
-def _versions(found: Sequence[ReportedVersion], *, aliases: bool) -> dict[str, Any]:
-    told = [models.version(each, aliases=aliases) for each in found]
+def _versions(found: Sequence[ReportedVersion]) -> dict[str, Any]:
+    told = [models.version(each) for each in found]
     return {"model_versions": told} if told else {}
 
 

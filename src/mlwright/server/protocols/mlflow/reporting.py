@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from mlwright.kernel.database import Transaction
 from mlwright.kernel.ids import RunId
@@ -24,6 +26,8 @@ from mlwright.tracking.reports import Input, Reports, tags_of
 LOGGED_MODELS = "mlflow.log-model.history"
 """The tag in which clients of MLflow 2 look for the models of a run."""
 _MODEL_WORDS = {"artifact_path", "flavors", "utc_time_created", "run_id"}
+_AT_ONCE = 20
+"""So many datasets are looked at before others get their turn."""
 _NOTED = {"run_id", "utc_time_created", "artifact_path", "model_uuid"}
 
 
@@ -60,9 +64,9 @@ class _Pair(OfRun):
 
 
 class _Batch(OfRun):
-    metrics: list[_Value] | None = None
-    params: list[Tag] | None = None
-    tags: list[Tag] | None = None
+    metrics: Annotated[list[_Value], Meta(max_length=limits.METRICS_PER_BATCH)] | None = None
+    params: Annotated[list[Tag], Meta(max_length=limits.PARAMS_PER_BATCH)] | None = None
+    tags: Annotated[list[Tag], Meta(max_length=limits.TAGS_PER_BATCH)] | None = None
 
 
 class _ModelInput(Message):
@@ -70,8 +74,8 @@ class _ModelInput(Message):
 
 
 class _Inputs(OfRun):
-    datasets: list[InputMessage] | None = None
-    models: list[_ModelInput] | None = None
+    datasets: Annotated[list[InputMessage], Meta(max_length=limits.DATASETS_PER_BATCH)] | None = None
+    models: Annotated[list[_ModelInput], Meta(max_length=limits.DATASETS_PER_BATCH)] | None = None
 
 
 class _Model(OfRun):
@@ -125,7 +129,7 @@ async def _log_batch(call: Call) -> Any:
     asked = await message(call, _Batch)
     run, reports = asked.run, call.tracker.reports
     metrics, params, tags = asked.metrics or [], asked.params or [], asked.tags or []
-    limits.batch(len(metrics), len(params), len(tags))
+    limits.batch(len(metrics) + len(params) + len(tags))
     points = _points(metrics, "metrics[{}].".format)
     given = limits.pairs(params, "params", "Param ")
     _refuse_doubled([key for key, _ in given])
@@ -146,14 +150,13 @@ async def _log_inputs(call: Call) -> Any:
     """Report which datasets a run has read."""
     asked = await message(call, _Inputs)
     run, reports = asked.run, call.tracker.reports
-    datasets = asked.datasets or []
-    limits.at_most("datasets", len(datasets), limits.DATASETS_PER_BATCH)
-    inputs = [_input(each, f"datasets[{at}].") for at, each in enumerate(datasets)]
-    limits.at_most("models", len(asked.models or ()), limits.DATASETS_PER_BATCH)
-    links, logged = (
-        [ModelLink(each.model_id or "", "in") for each in asked.models or ()],
-        call.tracker.logged_models,
-    )
+    inputs: list[Input] = []
+    for at, each in enumerate(asked.datasets or ()):
+        inputs.append(_input(each, f"datasets[{at}]."))
+        if at % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)  # others want an answer, too
+    links = [ModelLink(each.model_id or "", "in") for each in asked.models or ()]
+    logged = call.tracker.logged_models
 
     def log(tx: Transaction) -> None:
         reports.log_inputs(tx, run, inputs)
@@ -283,7 +286,7 @@ ROUTES = (
     Route("POST", "mlflow/runs/set-tag", _set_tag, _W),
     Route("POST", "mlflow/runs/delete-tag", _delete_tag, _W),
     Route("POST", "mlflow/runs/log-batch", _log_batch, _W, 8 * MIB),
-    Route("POST", "mlflow/runs/log-inputs", _log_inputs, _W, 32 * MIB),
+    Route("POST", "mlflow/runs/log-inputs", _log_inputs, _W, 24 * MIB),
     Route("POST", "mlflow/runs/log-model", _log_model, _W),
 )
 """The methods, by their paths below `/api/2.0/`."""

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from mlwright.kernel.database import Source, Transaction
 from mlwright.kernel.ids import RunId
-from mlwright.server.call import Call
+from mlwright.server.call import Call, Encoded
 from mlwright.server.permissions import Permission
 from mlwright.server.protocols.mlflow import limits, told
 from mlwright.server.protocols.mlflow.errors import invalid, missing_value
+from mlwright.server.protocols.mlflow.pages import told_page
 from mlwright.server.protocols.mlflow.told import CLIENTS_USER, RUN_NAME, USER
 from mlwright.server.protocols.mlflow.wire import EMPTY, Int32, Int64, Message, Tag, message
 from mlwright.server.routes import Route
@@ -62,7 +63,7 @@ class _Update(OfRun):
 
 
 class _Search(Message):
-    experiment_ids: list[str] | None = None
+    experiment_ids: limits.Scope | None = None
     filter: str | None = None
     run_view_type: limits.View | None = None
     max_results: Int32 | None = None
@@ -106,7 +107,7 @@ async def _get(call: Call) -> Any:
 
 
 def _one(source: Source, reports: Reports, run: RunId) -> dict[str, Any]:
-    return {"run": told.runs(source, [reports.get(source, run)])[0]}
+    return {"run": next(told.runs(source, [reports.get(source, run)]))}
 
 
 async def _update(call: Call) -> Any:
@@ -144,12 +145,9 @@ async def _search(call: Call) -> Any:
     return await call.told(_found, wanted)
 
 
-def _found(source: Source, wanted: Search) -> dict[str, Any]:
+def _found(source: Source, wanted: Search) -> Encoded:
     page = search(source, wanted)
-    answer: dict[str, Any] = {"runs": told.runs(source, page.found)} if page.found else {}
-    if page.token:
-        answer["next_page_token"] = page.token
-    return answer
+    return told_page("runs", page, told.runs(source, page.found))
 
 
 async def _delete(call: Call) -> Any:

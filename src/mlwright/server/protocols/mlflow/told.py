@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from mlwright.kernel.database import Source
+from mlwright.server.protocols.mlflow import limits
 from mlwright.server.protocols.mlflow.wire import Int64, Message, Tag, number
 from mlwright.tracking.experiments import Experiment
 from mlwright.tracking.logged_models import ModelLink, links_of
 from mlwright.tracking.points import Point
-from mlwright.tracking.reports import Input, RunData, data_of
+from mlwright.tracking.reports import Input, RunData, data_of, portions
 from mlwright.tracking.run import Run, RunState
 
 RUN_NAME, USER = "mlflow.runName", "mlflow.user"
@@ -68,7 +71,7 @@ class DatasetMessage(Message):
 class InputMessage(Message):
     """A dataset, and what is said of this use of it."""
 
-    tags: list[Tag] | None = None
+    tags: Annotated[list[Tag], Meta(max_length=limits.INPUT_TAGS)] | None = None
     dataset: DatasetMessage | None = None
 
 
@@ -151,11 +154,13 @@ def run(found: Run, data: RunData, links: Sequence[ModelLink] = ()) -> dict[str,
     return answer
 
 
-def runs(source: Source, found: Sequence[Run]) -> list[dict[str, Any]]:
-    """Many runs with what was reported of them."""
-    ids = [each.id for each in found]
-    data, links = data_of(source, ids), links_of(source, ids)
-    return [{"outputs": {}} | run(each, data[each.id], links[each.id]) for each in found]
+def runs(source: Source, found: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """Many runs with what was reported of them, of which no more is in memory than some MiB, or one run's."""
+    known = {each.id: each for each in found}
+    for block in portions(source, list(known)):
+        data, links = data_of(source, block), links_of(source, block)
+        for each in block:
+            yield {"outputs": {}} | run(known[each], data[each], links[each])
 
 
 def _made(link: ModelLink) -> dict[str, Any]:

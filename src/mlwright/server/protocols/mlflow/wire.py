@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from mlwright.server.call import Call
 from mlwright.server.protocols.mlflow.errors import invalid, missing_value
+from mlwright.server.protocols.mlflow.intake import Intake, camel, intake_of, is_list
 
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Int32 = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
@@ -77,7 +78,7 @@ def number(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-async def _json(call: Call) -> bytes:
+async def _json(call: Call) -> bytes | bytearray:
     body = await call.body()
     if not body:
         return b"{}"
@@ -87,12 +88,10 @@ async def _json(call: Call) -> bytes:
     return body
 
 
-def _of_body(body: bytes, kind: type[T]) -> T:
-    foreign = _foreign_names(kind)
+def _of_body(body: bytes | bytearray, kind: type[T]) -> T:
+    intake: Intake[T] = intake_of(kind)
     try:
-        if foreign and any(name in body for name in foreign):
-            return msgspec.convert(_renamed(msgspec.json.decode(body), kind), kind, strict=False)
-        return _decoder(kind).decode(body)  # type: ignore[no-any-return]
+        return intake.decode(body)
     except msgspec.ValidationError as error:
         raise _named(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
@@ -116,7 +115,7 @@ def _of_query(query: bytes, kind: type[T]) -> T:
     for name, value in pairs:
         if (field := fields.get(name)) is None:
             continue
-        if _is_list(field.type):
+        if is_list(field.type):
             found.setdefault(field.name, []).append(value)
         else:
             found.setdefault(field.name, value)
@@ -136,63 +135,7 @@ def _named(error: msgspec.ValidationError) -> Exception:
 
 
 @lru_cache
-def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
-    return msgspec.json.Decoder(kind, strict=False)
-
-
-@lru_cache
 def _fields(kind: type[Struct]) -> dict[str, msgspec.structs.FieldInfo]:
     """The fields of a message by both of their names."""
     fields = msgspec.structs.fields(kind)
-    return {_camel(field.name): field for field in fields} | {field.name: field for field in fields}
-
-
-@lru_cache
-def _foreign_names(kind: type[Struct]) -> tuple[bytes, ...]:
-    """How the `lowerCamelCase` names of a message, and of those in it, look in a body."""
-    names = {f'"{_camel(field.name)}"' for field in msgspec.structs.fields(kind) if "_" in field.name}
-    inside = {name for child in _messages_in(kind) for name in _foreign_names(child)}
-    return tuple({name.encode() for name in names} | inside)
-
-
-def _messages_in(kind: type[Struct]) -> list[type[Struct]]:
-    return [child for field in msgspec.structs.fields(kind) if (child := _message_in(field.type)) is not None]
-
-
-def _message_in(annotation: Any) -> type[Struct] | None:
-    """The message that a field is, or that its list is of."""
-    if isinstance(annotation, type) and issubclass(annotation, Struct):
-        return annotation
-    return next((found for each in get_args(annotation) if (found := _message_in(each)) is not None), None)
-
-
-def _is_list(annotation: Any) -> bool:
-    return getattr(annotation, "__origin__", None) is list or any(map(_is_list, get_args(annotation)))
-
-
-def _renamed(value: Any, kind: type[Struct] | None) -> Any:
-    """Plain JSON with the names of a message's fields as we write them.
-
-    Raises:
-        Refused: a field is named in both ways.
-    """
-    if isinstance(value, list):
-        return [_renamed(each, kind) for each in value]
-    if not isinstance(value, dict) or kind is None:
-        return value
-    fields, made = _fields(kind), {}
-    for name, item in value.items():
-        field = fields.get(name)
-        if field is None:
-            continue
-        if field.name in made:
-            raise invalid(
-                f"Request specifies both '{field.name}' and '{_camel(field.name)}'; provide only one of them."
-            )
-        made[field.name] = _renamed(item, _message_in(field.type))
-    return made
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(map(str.capitalize, rest))
+    return {camel(field.name): field for field in fields} | {field.name: field for field in fields}

@@ -1,0 +1,202 @@
+"""All connections of the server: who waits for whom, and for how long.
+
+A connection is in one of four queues, each with the oldest first: `fresh` until it has asked, `idle` between
+requests, `begun` when a part of a head has come, `busy` while a request is answered. One look a second at the
+fronts of the first three and at all of the last is every timer there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from email.utils import formatdate
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from starlette.types import ASGIApp
+
+if TYPE_CHECKING:
+    from mlwright.server.connections import Connection
+
+_EVERY_S = 1.0
+_POUR_S = 0.005
+"""Between two reads of what is thrown away."""
+_TURN_S, _IN_TURN = 0.001, 2
+"""Between so many requests that came behind others, before the answers to these."""
+
+
+class Bounds(Struct, frozen=True):
+    """How long a client is waited for, and how many are.
+
+    Args:
+        idle_s: a connection without a request is closed after this.
+        head_s: a head is whole this long after its first byte.
+        behind_s: how far a body, or the reading of an answer, may be behind `least_bytes_per_s`; and how long
+            what comes after a last answer is read and thrown away, so that this gets through.
+        connections: with more, the oldest is closed of those that have not asked yet, or of those between two
+            requests, whichever are more.
+        begun_bytes: what heads that are not whole, and requests that wait for the answer to the one before
+            them, may hold in all.
+        drain_s: how long requests that are being answered have when the server is told to end.
+    """
+
+    idle_s: float = 25.0
+    head_s: float = 10.0
+    behind_s: float = 20.0
+    least_bytes_per_s: int = 1 << 10
+    connections: int = 8192
+    begun_bytes: int = 16 << 20
+    drain_s: float = 30.0
+
+
+Queue = OrderedDict["Connection", float]
+"""Connections, and since when they are in it."""
+
+
+class Turns:
+    """Calls that can wait, one after the other with a pause between, so that others come first.
+
+    Args:
+        every_s: the pause, in whole milliseconds.
+        at_once: so many calls have their turn together.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, every_s: float, at_once: int = 1) -> None:
+        self._loop = loop
+        self._every_s = every_s
+        self._at_once = at_once
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._turning = False
+
+    def take(self, call: Callable[[], None]) -> None:
+        """Call it when its turn has come."""
+        if not self._turning:
+            self._turning = True
+            self._loop.call_later(self._every_s, self._turn)
+        self._waiting.append(call)
+
+    def _turn(self) -> None:
+        for _ in range(min(self._at_once, len(self._waiting))):
+            self._waiting.popleft()()
+        self._turning = bool(self._waiting)
+        if self._turning:
+            self._loop.call_later(self._every_s, self._turn)
+
+
+class Traffic:
+    """What the connections of a server share.
+
+    Args:
+        app: answers their requests.
+        state: what the application reads as `scope["state"]`; `draining` in it is set when the server ends.
+        bounds: what clients are allowed.
+    """
+
+    def __init__(self, app: ASGIApp, state: dict[str, Any], bounds: Bounds) -> None:
+        self.app = app
+        self.state = state
+        self.bounds = bounds
+        self.draining: asyncio.Event = state["draining"]
+        self.loop = asyncio.get_running_loop()
+        self.date = b""
+        self.fresh: Queue = OrderedDict()
+        self.idle: Queue = OrderedDict()
+        self.begun: Queue = OrderedDict()
+        self.busy: Queue = OrderedDict()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._held_bytes = 0
+        self.pouring = Turns(self.loop, _POUR_S)
+        self.pipelined = Turns(self.loop, _TURN_S, _IN_TURN)
+        self._tell_date()
+
+    def __len__(self) -> int:
+        return len(self.fresh) + len(self.idle) + len(self.begun) + len(self.busy)
+
+    def take(self, connection: Connection) -> bool:
+        """A client has come; False if there is no place for it."""
+        if len(self) >= self.bounds.connections:
+            if self.idle or self.fresh:
+                more = self.fresh if len(self.fresh) > len(self.idle) else self.idle
+                next(iter(more)).expire()
+            elif self.begun:
+                next(iter(self.begun)).abort()
+            else:
+                return False
+        self.move(connection, self.fresh)
+        return True
+
+    def move(self, connection: Connection, to: Queue | None) -> None:
+        """A connection is in this queue from now on, or in none."""
+        for queue in (self.busy, self.idle, self.fresh, self.begun):
+            if queue.pop(connection, None) is not None:
+                break
+        if to is not None:
+            to[connection] = self.loop.time()
+
+    def hold(self, more_bytes: int) -> None:
+        """So much more, or less, of requests is held that are not answered yet."""
+        self._held_bytes += more_bytes
+        while more_bytes > 0 and self.overfull and self.begun:
+            next(iter(self.begun)).abort()
+
+    @property
+    def overfull(self) -> bool:
+        """Whether more is held than may be."""
+        return self._held_bytes > self.bounds.begun_bytes
+
+    def begin(self, connection: Connection, answering: Any) -> None:
+        """Answer a request."""
+        self.move(connection, self.busy)
+        task = self.loop.create_task(answering)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def watch(self) -> None:
+        """Look after all connections, until cancelled."""
+        looked = self.loop.time()
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            now = self.loop.time()
+            self._tell_date()
+            self.look(now, now - looked)
+            looked = now
+
+    def look(self, now: float, elapsed_s: float) -> None:
+        """Close what has been waited for too long."""
+        for queue in (self.fresh, self.idle, self.begun):
+            allowed_s = self.bounds.head_s if queue is self.begun else self.bounds.idle_s
+            while queue:
+                connection, since = next(iter(queue.items()))
+                if now - since < allowed_s:
+                    break
+                connection.expire()
+        for connection in list(self.busy):
+            connection.look(elapsed_s)
+        crowd = len(self.busy) - self.bounds.connections * 3 // 4
+        if crowd > 0:  # who is waited for longest makes place
+            waited = sorted((each for each in self.busy if each.late), key=lambda each: each.patience_s)
+            for connection in islice(waited, crowd):
+                connection.cut()
+
+    async def drain(self) -> None:
+        """Answer what was taken, and close the rest."""
+        self.draining.set()
+        await asyncio.sleep(0.1)  # what is on its way here is taken
+        for connection in [*self.fresh, *self.idle]:
+            connection.expire()
+        for connection in self.busy:
+            connection.hurry()
+        deadline = self.loop.time() + self.bounds.drain_s
+        while (self or self.tasks) and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        for task in list(self.tasks):
+            task.cancel()
+        for connection in [*self.begun, *self.busy]:
+            connection.abort()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=1.0)
+
+    def _tell_date(self) -> None:
+        self.date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
