@@ -44,6 +44,7 @@ PAGES = {
     "datasets-diff": "/datasets/people@1/diff/people@2",
     "models": "/models",
     "model": "/models/ills@1",
+    "models-compare": "/models/ills@1/compare/ills@2",
     "model-versions": "/models/ills/versions",
     "artifact": "/artifacts/{ills}/evaluate",
     "lineage": "/lineage?reference=ills@1",
