@@ -27,7 +27,7 @@ demo: setup ## the demonstration, from nothing to an answering endpoint
 
 # One file's tests stay in one process: a story's steps and its server belong together.
 test: check ## the checks and every test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile tests
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder tests
 
 soak: setup-test ## the tests that kill what runs, ten times as long
 	MLWRIGHT_SOAK=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 -m soak tests

@@ -49,6 +49,23 @@ COMMAND = Path(sys.executable).with_name("mlwright")
 
 Maker = Callable[..., Path]
 
+_LONG = (
+    "tests/docs/test_readme",
+    "tests/stories/",
+    "tests/web/",
+    "tests/server/conformance/",
+    "tests/server/test_hostile",
+    "tests/server/test_openapi",
+    "tests/workflow/test_registry",
+    "tests/server/test_registry",
+)
+"""What takes minutes is begun first, so that nobody waits for it at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; else as they were found."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
 
 def write(root: Path, files: dict[str, str]) -> Path:
     """Write files, their text unindented; returns the root."""

@@ -18,6 +18,9 @@ from mlwright.terminal import say_json
 from tests.conftest import mlwright
 
 CHANGING = {
+    "login",
+    "tokens create",
+    "tokens revoke",
     "init",
     "run",
     "serve",

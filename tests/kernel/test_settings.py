@@ -53,6 +53,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         environment = "requirements.txt"
         environments = { old = "old.yml" }
         openlineage = { transport = "file" }
+        url = "https://mlwright.example.com"
+        mlflow_without_token = false
+        private_imports = true
     """
 
     settings = find_project(project(tmp_path, text)).settings
@@ -69,6 +72,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         environment="requirements.txt",
         environments={"old": "old.yml"},
         openlineage={"transport": "file"},
+        url="https://mlwright.example.com",
+        mlflow_without_token=False,
+        private_imports=True,
     )
     assert not set(Settings.__struct_fields__) - set(re.findall(r"(\w+) = ", text))
 
@@ -80,6 +86,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         ('[tool.mlwright]\nworkers = "2"\n', "a setting has the wrong type: .*workers"),
         ("[tool.mlwright]\nworkers = 1.5\n", "a setting has the wrong type: .*workers"),
         ("[tool.mlwright]\nworkers = -1\n", "`workers` cannot be -1"),
+        ('[tool.mlwright]\nurl = "example.com"\n', "`url` cannot be 'example.com'"),
         ("[tool.mlwright]\nignore = [1]\n", "a setting has the wrong type: .*ignore"),
         ("[tool.mlwright\n", "pyproject.toml is not valid TOML: .*line 1"),
         ("tool = 1\n", "`tool` is not a table"),

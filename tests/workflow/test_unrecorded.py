@@ -23,6 +23,8 @@ from tests.processes import environment, start_python, until
 
 __all__ = ["postgres"]
 
+ENGINES: list[subprocess.Popen[Any]] = []
+"""Those that a test has started: none outlives it, though it fails."""
 FILES = {
     "pipelines/p.py": """
     import os, signal, time
@@ -86,9 +88,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def mark(tmp_path: Path) -> Path:
+def mark(tmp_path: Path) -> Iterator[Path]:
     """Where the step and the test tell each other how far they are: on a disk that has room."""
-    return tmp_path / "mark"
+    yield tmp_path / "mark"
+    for engine in ENGINES:
+        engine.kill()
+        engine.communicate()
+    ENGINES.clear()
 
 
 def on_disk(make_project: Maker, disk: Path) -> Path:
@@ -108,6 +114,7 @@ def begin(root: Path, mark: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    ENGINES.append(engine)
     with Project.open(root) as project:
         until(lambda: mark.exists() and project.runs.count() > 1)
         (run,) = project.runs.list(state="running")
@@ -244,6 +251,7 @@ def test_a_server_that_stays_away_loses_nothing_that_was_logged(
         settings.write(f'database = "{postgres.make()}"\n')
     assert mlwright("run", "waiting", cwd=root).returncode == 0
     engine = start_python(ENGINE, root, mark, CI="true")
+    ENGINES.append(engine)
     with Project.open(root) as project:
         until(lambda: mark.exists() and project.runs.list(state="running"))
         run = project.runs.get("latest")
@@ -283,6 +291,7 @@ def test_what_a_step_logged_before_it_was_recorded_is_kept(make_project: Maker, 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    ENGINES.append(engine)
 
     until(mark.exists)
     tell(mark, "go")

@@ -147,17 +147,26 @@ def held(database: Database, subject: str, doing: str) -> Iterator[Lease]:
                 hint="wait until it has ended, then try again",
             )
         mine = take(tx, subject)
+    try:
+        with kept(database, mine):
+            yield mine
+    finally:
+        with database.transaction() as tx:
+            release(tx, mine)
+
+
+@contextmanager
+def kept(database: Database, lease: Lease) -> Iterator[None]:
+    """Say every now and then that the owner of a lease lives, while the block runs."""
     over = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(database, mine, over), name="mlwright-lease", daemon=True)
+    keeper = threading.Thread(target=_keep, args=(database, lease, over), name="mlwright-lease", daemon=True)
     try:
         keeper.start()
-        yield mine
+        yield
     finally:
         over.set()
         if keeper.ident is not None:
             keeper.join()
-        with database.transaction() as tx:
-            release(tx, mine)
 
 
 def release(tx: Transaction, lease: Lease) -> None:

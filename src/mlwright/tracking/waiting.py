@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -189,4 +188,4 @@ def _claim(run: str) -> str:
 
 
 def _is_here(owner: Lease | None) -> bool:
-    return owner is not None and owner.host == socket.gethostname() and owner.alive
+    return owner is not None and owner.here and owner.alive

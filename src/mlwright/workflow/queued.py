@@ -16,6 +16,7 @@ from types import FrameType
 
 import click
 
+from mlwright.kernel import leases
 from mlwright.kernel.errors import Cancelled, MlwrightError
 from mlwright.kernel.events import acting_as
 from mlwright.kernel.ids import RunId, short
@@ -81,7 +82,7 @@ def _taken_over(folder: Path, identity: RunId, token: int) -> int:
 
 def _execute(rooms: Rooms, run: Run, lease: Lease) -> int:
     try:
-        with acting_as(run.about["request"]["by"]):
+        with acting_as(run.about["request"]["by"]), leases.kept(rooms.database, lease):
             done, error = Pipelines(rooms).run(accepted(rooms, run), Lines())
     except (Cancelled, KeyboardInterrupt) as interrupt:
         waiting.give_back(rooms.database, lease)  # if it has not begun, whoever comes next begins it

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mlwright.server.app import ROUTES
+from mlwright.server.protocols.mlflow.routes import ROUTES
 from tests.conftest import PYPROJECT, write
 from tests.mlflow import PYTHON, environment, own_server
 from tests.server.conformance import scenarios

@@ -12,7 +12,7 @@ from tests.server.conformance.scenario import CODED, Session, differs, scenario
         differs(
             "GET server-info", "It tells what this server has: files in parts, no gateway.", "information"
         ),
-        differs("", CODED, "unknown path", "unknown place"),
+        differs("", CODED, "unknown path"),
     ),
 )
 def the_server(s: Session) -> None:
