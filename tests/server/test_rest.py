@@ -282,6 +282,37 @@ def test_a_command_that_needs_files_says_so(told: Any) -> None:
     assert "MLWRIGHT_URL" in there[2]
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:5000", "ftp://here", "http://[::1", "http://here/?x=1", "http://a:b@here", "http://h e"],
+)
+def test_what_is_no_address_of_a_server_is_refused(project: Path, address: str) -> None:
+    """It is looked at before anything is asked."""
+    refused = mlwright("runs", "list", cwd=project, MLWRIGHT_URL=address)
+
+    assert refused.returncode == 2
+    assert "no address of a server" in refused.stderr
+
+
+def test_what_goes_to_this_machine_goes_to_no_proxy(up: Up, project: Path) -> None:
+    """The workspace's own token stays here, whatever the environment says of proxies."""
+    proxied = {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
+
+    listed = mlwright("runs", "list", cwd=project, MLWRIGHT_URL=up.url, **proxied)
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+
+
+def test_a_number_beyond_64_bits_is_told(up: Up, project: Path) -> None:
+    """MessagePack has no word for it, and JSON has."""
+    with Project.open(project) as opened:
+        run = opened.run("counting", weight=2**70)
+
+    shown = mlwright("runs", "show", run.id, cwd=project, MLWRIGHT_URL=up.url)
+
+    assert str(2**70) in shown.stdout
+
+
 def test_a_server_that_is_away_is_named(project: Path) -> None:
     """Who is asked and does not answer is told with its address."""
     away = mlwright("runs", "list", cwd=project, MLWRIGHT_URL="http://127.0.0.1:9")
