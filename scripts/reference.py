@@ -34,7 +34,10 @@ from mlwright.kernel.errors import Cancelled, MlwrightError
 from mlwright.kernel.ids import VersionId
 from mlwright.kernel.settings import Settings
 from mlwright.kernel.sqlite import SqliteDatabase
+from mlwright.server.api import ROUTES as REST_ROUTES
+from mlwright.server.api import document
 from mlwright.server.app import ROUTES as UP_ROUTES
+from mlwright.server.operations import PREFIX as REST_PREFIX
 from mlwright.server.protocols.mlflow import limits
 from mlwright.server.protocols.mlflow.routes import PLACES as MLFLOW_PLACES
 from mlwright.server.routes import MIB, STREAMED, Route
@@ -100,6 +103,7 @@ def pages() -> dict[str, str]:
         "events.md": events_page(),
         "http.md": http_page(),
         "mlflow.md": mlflow_page(),
+        "rest.md": rest_page(),
         "conformance.md": conformance_page(),
         "pages.md": pages_page(),
     }
@@ -750,7 +754,7 @@ def mlflow_page() -> str:
     routes = [
         route
         for route in UP_ROUTES
-        if not route.path.startswith(MLFLOW_PLACES[1:]) and route not in PAGE_ROUTES
+        if not route.path.startswith(MLFLOW_PLACES[1:]) and route not in (*PAGE_ROUTES, *REST_ROUTES)
     ]
     rows = [
         (
@@ -783,6 +787,62 @@ def mlflow_page() -> str:
             _table(["what", "at most"], known),
         ]
     )
+
+
+def rest_page() -> str:
+    """Every operation of the REST API, with what it is asked."""
+    told = document()["paths"]
+    parts = [
+        "# REST",
+        f"What `mlwright up` answers below `{REST_PREFIX}`; the same as OpenAPI 3.1 at"
+        f" `{REST_PREFIX}/openapi.json`, with the schema of each answer. A command of `mlwright` with"
+        " `MLWRIGHT_URL` asks the same. What is asked stands in the path, in the query of GET and DELETE,"
+        " or in a body of JSON. Refusals are problem documents (RFC 9457). An answer to GET has an ETag,"
+        " which `If-None-Match` takes. The same POST with the same `Idempotency-Key` is done once. A stream"
+        " is server-sent events: `data` is JSON, the last is an event `end`, or `error` with a problem.",
+    ]
+    for path, methods in told.items():
+        for method, each in methods.items():
+            asked = [
+                (f"`{field['name']}`", field["in"], _kind(field["schema"]), field.get("description", ""))
+                for field in each["parameters"]
+            ]
+            asked += _in_body(each)
+            head = f"## {method.upper()} {path.removeprefix(REST_PREFIX)}"
+            parts += [head, f"{each['summary']} Needs `{each['x-permission']}`."]
+            if asked:
+                parts.append(_table(["name", "in", "type", "meaning"], asked))
+    return "\n\n".join(parts)
+
+
+def _in_body(operation: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The fields of the body of an operation."""
+    if "requestBody" not in operation:
+        return []
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    schema = document()["components"]["schemas"][reference.rpartition("/")[2]]
+    return [
+        (f"`{name}`", "body", _kind(each), each.get("description", ""))
+        for name, each in schema.get("properties", {}).items()
+    ]
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """The type of a field in few words, with its default."""
+    if "anyOf" in schema:
+        told = " or ".join(_kind(each) for each in schema["anyOf"])
+    elif "$ref" in schema:
+        told = schema["$ref"].rpartition("/")[2]
+    elif schema.get("type") == "array":
+        told = f"list of {_kind(schema.get('items', {}))}"
+    else:
+        told = str(schema.get("type", "any"))
+    bounds = [
+        f"{word} {schema[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in schema
+    ]
+    default = schema.get("default")
+    ends = [*bounds, *([f"default `{json.dumps(default)}`"] if default not in (None, "", []) else [])]
+    return f"{told}, {', '.join(ends)}" if ends else told
 
 
 def pages_page() -> str:

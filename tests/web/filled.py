@@ -146,5 +146,6 @@ def _report(project: Project) -> None:
             reports.update(tx, run.id, state=RunState.SUCCEEDED, finished_us=at_us + 60_000_000)
         for payload in PAYLOADS:
             run = reports.begin(tx, experiment=0, name=payload, started_us=at_us, tags={payload: payload})
-            reports.log(tx, run.id, params=[("text", payload)], points=[Point("m", 1.0, 0, at_us)])
+            points = [Point(payload, 1.0 + step, step, at_us) for step in range(3)]
+            reports.log(tx, run.id, params=[("text", payload)], points=points)
             reports.update(tx, run.id, state=RunState.FAILED, finished_us=at_us + 1)

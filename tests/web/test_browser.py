@@ -44,8 +44,11 @@ PAGES = {
     "datasets-diff": "/datasets/people@1/diff/people@2",
     "models": "/models",
     "model": "/models/ills@1",
+    "models-compare": "/models/ills@1/compare/ills@2",
     "model-versions": "/models/ills/versions",
     "artifact": "/artifacts/{ills}/evaluate",
+    "artifact-table": "/artifacts/{ills}/load",
+    "run-step-table": "/runs/{ills}/steps/load",
     "lineage": "/lineage?reference=ills@1",
     "lineage-asked": "/lineage",
     "events": "/events",
@@ -120,6 +123,21 @@ def test_what_is_kept_with_data_and_models_never_executes(browser: Browser, site
             assert seen.page.evaluate("window.hacked") is None
             assert not seen.page.locator("main script, main img:not(.preview-image), main [onerror]").count()
         assert not seen.wrong
+
+
+def test_a_small_table_is_shown_row_by_row(browser: Browser, site: Up, places: dict[str, str]) -> None:
+    """What a step made is shown beside it: of a table its columns and first rows."""
+    with watched(browser, site.url) as seen:
+        seen.go(f"/runs/{places['ills']}/steps/load")
+
+        assert seen.page.locator("table.rows thead th").all_inner_texts() == ["age", "size", "ill", "group"]
+        assert seen.page.locator("table.rows tbody tr").count() == 20
+        assert seen.page.locator("table.rows tbody tr").first.inner_text().split() == [
+            "18",
+            "4",
+            "0",
+            "young",
+        ]
 
 
 def test_a_filter_that_is_wrong_is_told_where(browser: Browser, site: Up) -> None:

@@ -136,10 +136,12 @@ class Worker:
         return Frame({"nodes": _pipeline(frame.head).trace(frame.head["values"])})
 
     def _summarise(self, frame: Frame) -> Frame:
-        from mlwright.sdk.summaries import distribute, summarise
+        from mlwright.sdk.summaries import distribute, first, summarise
 
         head = frame.head
         found, form = Range(Path(head["path"]), head["start"], head["size_bytes"]), head["format"]
+        if "first" in head:
+            return Frame(first(found, form, head["first"]))
         return Frame(distribute(found, form, head["bins"]) if "bins" in head else summarise(found, form))
 
     def _compare(self, frame: Frame) -> Frame:

@@ -78,6 +78,49 @@ def distribute(found: Range, form: str, bins: Mapping[str, Mapping[str, Any]]) -
     return _read(found, form, tally, told)
 
 
+def first(found: Range, form: str, most: int) -> dict[str, Any]:
+    """The first rows of a table file, as people read them.
+
+    Args:
+        found: where its bytes lie.
+        form: one of the values of `FORMATS`.
+        most: so many rows.
+
+    Returns:
+        JSON: `rows`, how many there are; `columns`, with name and type; `cells`, a list of texts for each of
+        the first, null for what is empty; or `unreadable`: message and hint.
+    """
+    head = _Head(most)
+    return _read(found, form, head, head.told)
+
+
+class _Head:
+    """The first rows of one table; begun anew when its schema is told anew."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._columns: list[list[str]] = []
+        self._cells: list[list[str | None]] = []
+        self._rows = 0
+
+    def begin(self, schema: Any) -> Callable[[Any], None]:
+        self._columns = [[str(field.name)[:_SHOWN_LETTERS], _type_name(field)] for field in schema]
+        self._cells, self._rows = [], 0
+        return self._take
+
+    def told(self) -> dict[str, Any]:
+        return {"rows": self._rows, "columns": self._columns, "cells": self._cells}
+
+    def _take(self, batch: Any) -> None:
+        self._rows += batch.num_rows
+        wanted = batch.slice(0, self._most - len(self._cells))
+        columns = [wanted.column(place).to_pylist() for place in range(wanted.num_columns)]
+        self._cells += [
+            [None if cell is None else str(cell)[:_SHOWN_LETTERS] for cell in row]
+            for row in zip(*columns, strict=True)
+        ]
+
+
 class _Tally:
     """The columns of one table; begun anew when its schema is told anew."""
 
@@ -121,7 +164,9 @@ class _Tally:
                 column.add(cells)
 
 
-def _read(found: Range, form: str, tally: _Tally, told: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _read(
+    found: Range, form: str, tally: _Tally | _Head, told: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
     try:
         with in_our_words(form):
             feed(found, form, tally.begin)

@@ -9,7 +9,9 @@ from msgspec import Struct
 from mlwright.kernel.edges import End
 from mlwright.server.operations import operation
 from mlwright.server.permissions import Permission
+from mlwright.storage.trees import Entry
 from mlwright.versioning.lineage import Walk
+from mlwright.versioning.summaries import FirstRows
 from mlwright.workflow.artifacts import NamedArtifact
 from mlwright.workflow.impact import Impact
 
@@ -63,6 +65,22 @@ def show_artifact(project: Project, reference: str) -> ArtifactDetail:
     return ArtifactDetail(found, maker, *shown)
 
 
+@operation("GET", "/rows/artifacts/{reference:path}", Permission.READ)
+def first_rows(project: Project, reference: str) -> FirstRows:
+    """The first 20 rows of an artifact that is a small table.
+
+    Args:
+        reference: as for an artifact.
+
+    Raises:
+        NotFound: there is none.
+        Invalid: it is no table, or larger than 8 MiB.
+    """
+    found = project.artifacts.get(reference)
+    made = found.artifact
+    return project.datasets.first_rows(Entry(found.file_name, made.size_bytes, made.digest))
+
+
 @operation("GET", "/lineage/{reference:path}", Permission.READ)
 def show_lineage(project: Project, reference: str, *, down: bool = False, with_bytes: bool = False) -> Walk:
     """What a thing was made from, or what came of it: edges, and how each thing is called.
@@ -108,5 +126,5 @@ def show_openlineage(project: Project, reference: str, *, down: bool = False) ->
     return project.openlineage(reference, down=down)
 
 
-OPERATIONS = (list_artifacts, show_artifact, show_lineage, show_impact, show_openlineage)
+OPERATIONS = (list_artifacts, show_artifact, first_rows, show_lineage, show_impact, show_openlineage)
 """All of them."""

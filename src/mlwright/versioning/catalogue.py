@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlwright.kernel.database import Database
-from mlwright.kernel.errors import Corrupt, NotFound
+from mlwright.kernel.errors import Corrupt, Invalid, NotFound
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.sdk.ranges import Range
@@ -29,8 +29,11 @@ from mlwright.versioning.differences import (
     tables_to_compare,
 )
 from mlwright.versioning.removal import Removal
-from mlwright.versioning.summaries import Summaries, TableSummary
+from mlwright.versioning.summaries import FirstRows, Summaries, TableSummary, table_of
 from mlwright.versioning.versions import Version, Versions
+
+_SHOWN_BYTES = 8 << 20
+"""Of a larger table no rows are shown: all of it would be read."""
 
 
 class Catalogue:
@@ -103,6 +106,23 @@ class Catalogue:
             len(tables_of(entries)) - len(summaries),
             entries,
         )
+
+    def first_rows(self, entry: Entry, most: int = 20) -> FirstRows:
+        """The first rows of a file that is a table, read by a worker, and remembered.
+
+        Args:
+            entry: the file; how its path ends tells its format.
+            most: so many rows.
+
+        Raises:
+            Invalid: it is no table, or too large for its rows to be shown.
+            Corrupt: its bytes are damaged.
+        """
+        table = table_of(entry)
+        if table is None or entry.size_bytes > _SHOWN_BYTES:
+            why = "is no table" if table is None else "is too large for its rows to be shown"
+            raise Invalid(f"{entry.path} {why}")
+        return self._summaries.first(table, most)
 
     def diff(self, before: str, after: str, *, progress: Progress = SILENT) -> DatasetDifference:
         """What differs between two versions, of one dataset or of two: files, and what tables hold.

@@ -276,6 +276,9 @@ class Datasets(Catalogue):
             NotFound: they are not in the store.
             Corrupt: they are damaged.
         """
+        if self._objects.is_row(entry.digest):
+            # What a step made is a row when it is small; to be read by a worker it becomes a file.
+            return Range(self._objects.path(entry.digest), 0, entry.size_bytes)
         return next(iter(ranges_of(self._objects.packs, [entry])))
 
     def _remembered(self, path: Path, sources: Sequence[Source]) -> tuple[str, dict[str, Digest]]:

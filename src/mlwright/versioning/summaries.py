@@ -90,6 +90,23 @@ class TableSummary(Struct, frozen=True):
     hint: str = ""
 
 
+class FirstRows(Struct, frozen=True):
+    """The first rows of a table, or why they cannot be told.
+
+    Args:
+        rows: how many there are in all.
+        columns: names and types.
+        cells: of the first rows; None for what is empty.
+        unreadable: why, if the file is the reason; else nothing here can read it.
+    """
+
+    rows: int = 0
+    columns: tuple[tuple[str, str], ...] = ()
+    cells: tuple[tuple[str | None, ...], ...] = ()
+    unreadable: str = ""
+    hint: str = ""
+
+
 class Summaries:
     """What is known of tables.
 
@@ -143,6 +160,19 @@ class Summaries:
         questions = [(table, _question(table) | {"bins": dict(bins)}) for table, bins in tables]
         told = self._ask(questions, progress)
         return [(each or {}).get("counts", {}) for each in told]
+
+    def first(self, table: Table, most: int) -> FirstRows:
+        """The first rows of a table, at most so many: remembered, or read now.
+
+        Raises:
+            Unavailable, NotFound, Corrupt: as `of`.
+        """
+        (told,) = self._ask([(table, _question(table) | {"first": most})], SILENT)
+        if told is None:
+            return FirstRows(hint=HINT)
+        if refused := told.get("unreadable"):
+            return FirstRows(unreadable=refused["message"], hint=refused["hint"])
+        return msgspec.convert(told, FirstRows)
 
     def _ask(
         self, questions: Sequence[tuple[Table, dict[str, Any]]], progress: Progress
