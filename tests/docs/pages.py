@@ -6,8 +6,8 @@ What is typed stands in ```console blocks:
   `...` stands for anything, and how wide a gap between two words is does not matter;
 - a command must succeed, unless the next one is `$ echo $?`, which tells its status;
 - `$ cd FOLDER`, `$ export NAME=VALUE` and `$ unset NAME` count for all that follows;
-- a command that ends with ` &` goes on until `$ kill %1` or `$ kill -9 %1`, or to its own end at `$ wait`; what
-  is below it must be said before anything else is typed;
+- a command that ends with ` &` goes on until `$ kill %1` or `$ kill -9 %1`, or to its own end at `$ wait`;
+  what is below it must be said before anything else is typed;
 - `mlw_...` in a command is the token that was shown last: a reader copies it;
 - port 8000 is any free port, in commands, in what they say, and in files.
 
