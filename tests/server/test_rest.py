@@ -28,7 +28,7 @@ PIPELINE = """
         return {"files": len(data.files), "note": "<b>&</b>"}
 
     @pipeline
-    def counting(data: Dataset = Dataset("people@latest"), weight: float = 1.5):
+    def counting(data: Dataset = Dataset("people@latest"), weight: float = 1.5, seats: int = 1):
         count(data, weight)
 """
 
@@ -306,7 +306,7 @@ def test_what_goes_to_this_machine_goes_to_no_proxy(up: Up, project: Path) -> No
 def test_a_number_beyond_64_bits_is_told(up: Up, project: Path) -> None:
     """MessagePack has no word for it, and JSON has."""
     with Project.open(project) as opened:
-        run = opened.run("counting", weight=2**70)
+        run = opened.run("counting", seats=2**70)
 
     shown = mlwright("runs", "show", run.id, cwd=project, MLWRIGHT_URL=up.url)
 
