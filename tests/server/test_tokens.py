@@ -349,6 +349,32 @@ def test_a_token_that_somebody_types_begins_a_session_that_ends_with_it(start: S
     assert (before, ask(up, "GET", f"{API}/tokens", **session).status) == (200, 401)
 
 
+def test_what_a_token_has_made_ends_with_it(start: Start) -> None:
+    """A token is taken back by its id: its sessions and links go, and those that they made."""
+    up = start()
+    project = root_of(up)
+    made(project, "bo", "admin")
+    secret = made(project, "ana", "admin", "--expires", "1h")
+    token = next(each for each in command(project, "tokens", "list") if each["name"] == "ana")
+
+    def link(**headers: str) -> str:
+        return str(ask(up, "POST", f"{API}/tokens/links", {}, **headers).json["secret"])
+
+    first = let_in(up, f"/login?key={link(**bearer(secret))}")
+    second = let_in(up, f"/login?key={link(**first, origin=up.url)}")
+    unused = link(**second, origin=up.url)
+    living = [each for each in command(project, "tokens", "list") if each["name"] == "ana"]
+    planned = mlwright("tokens", "revoke", token["id"], "--dry-run", "--json", cwd=project)
+    taken = command(project, "tokens", "revoke", token["id"])
+
+    assert sorted(each["kind"] for each in living) == ["link", "session", "session", "token"]
+    assert all(each["expires_us"] <= token["expires_us"] for each in living)
+    assert len(json.loads(planned.stdout)["changes"]) == len(taken) == 4
+    assert {ask(up, "GET", f"{API}/tokens", **session).status for session in (first, second)} == {401}
+    assert up.ask("GET", f"/login?key={unused}").status == 403
+    assert [each["name"] for each in command(project, "tokens", "list") if each["kind"] == "token"] == ["bo"]
+
+
 @pytest.mark.parametrize(
     "target",
     [

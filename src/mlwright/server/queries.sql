@@ -29,6 +29,11 @@ VALUES (:id, :kind, :name, :role, :digest, :parent_id, :created_us, :expires_us,
 SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
 WHERE digest = :digest;
 
+-- name: token_by_id
+-- What is known of a token, a session or a link.
+SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
+WHERE id = :id;
+
 -- name: tokens
 -- All that were ever made and are not forgotten, oldest first.
 SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token

@@ -63,7 +63,7 @@ def create_link(project: Project, *, role: Role = Role.ADMIN) -> Issued:
 
 @operation("DELETE", "/tokens/{token}", Permission.ADMIN)
 def revoke_token(project: Project, token: str) -> list[Token]:
-    """Take back a token, a session or a link, and the sessions that were begun with it, at once.
+    """Take back a token, a session or a link, and all links and sessions that come from it, at once.
 
     Args:
         token: its id, the beginning of it; or a name: all that goes by it.
@@ -117,14 +117,18 @@ def plan_link() -> Plan:
     )
 
 
-def plan_revoke(known: list[Token], reference: str) -> Plan:
+def plan_revoke(every: list[Token], reference: str) -> Plan:
     """What `revoke_token` will do.
+
+    Args:
+        every: the tokens, with those that have ended.
+        reference: what is to be taken back.
 
     Raises:
         NotFound, Invalid: as it does.
     """
     changes = tuple(
         Change("remove", f"{each.kind} {short(each.id)}", f"{each.name}, {each.role}")
-        for each in meant(reference, known)
+        for each in meant(reference, every)
     )
     return Plan(f"take back {reference}", changes)

@@ -82,7 +82,7 @@ def revoke(project: Project, token: str, as_json: bool, dry_run: bool) -> None:
     from mlwright.server.tokens_api import list_tokens, plan_revoke, revoke_token
 
     if dry_run:
-        say_plan(plan_revoke(list_tokens(project).found, token), as_json)
+        say_plan(plan_revoke(list_tokens(project, every=True).found, token), as_json)
         return
     taken = revoke_token(project, token)
     if as_json:
