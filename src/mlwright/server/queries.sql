@@ -7,6 +7,10 @@ ON CONFLICT DO NOTHING;
 -- What was answered to the request with a key; without a status it was begun and not answered.
 SELECT request, status, location, body FROM answered WHERE actor = :actor AND key = :key;
 
+-- name: answers_kept
+-- How many requests with a key are kept of somebody.
+SELECT count(*) AS answers FROM answered WHERE actor = :actor;
+
 -- name: keep_answer
 -- Keep what was answered.
 UPDATE answered SET status = :status, location = :location, body = :body WHERE actor = :actor AND key = :key;

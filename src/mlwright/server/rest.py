@@ -56,7 +56,7 @@ def _done(
         made = operation.location.format_map(_Fields(answer))
         return Answer(operation.status, PREFIX + made if made else "", body)
 
-    key = headers.get(b"idempotency-key") if operation.method == "POST" else None
+    key = headers.get(b"idempotency-key") if operation.takes_key else None
     if key is None:
         answer = do()
     elif operation.secret:
