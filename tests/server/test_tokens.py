@@ -180,6 +180,27 @@ def test_what_cannot_be_is_refused_with_one_message(project: Path, arguments: tu
     assert told.stderr.startswith("error: ") and "hint: " in told.stderr
 
 
+def test_nobody_is_called_as_the_owner(start: Start, tmp_path: Path) -> None:
+    """A token with the name of who runs the server is refused, by whomever it is made: events tell names."""
+    up = start()
+    project = root_of(up)
+    admin, owner = made(project, "ana", "admin"), events(project)[-1][1]
+
+    here = mlwright("tokens", "create", owner, "--role", "viewer", cwd=project)
+    dry = mlwright("tokens", "create", owner, "--role", "viewer", "--dry-run", cwd=project)
+    there = ask(up, "POST", f"{API}/tokens", {"name": owner, "role": "viewer"}, **bearer(admin))
+    planned = mlwright(
+        *("tokens", "create", owner, "--role", "viewer", "--dry-run"),
+        cwd=tmp_path,
+        MLWRIGHT_URL=up.url,
+        MLWRIGHT_TOKEN=admin,
+    )
+
+    assert (here.returncode, dry.returncode, there.status) == (4, 4, 409)
+    assert f"{owner} is the owner's name" in here.stderr and "hint: " in here.stderr
+    assert planned.returncode == 0  # whose name that is elsewhere, the server knows
+
+
 def test_over_rest_only_an_admin_makes_tokens(start: Start) -> None:
     """An admin makes, lists and takes back tokens over REST; others are refused; events say who did it."""
     up = start()
@@ -446,7 +467,7 @@ def test_beyond_loopback_everybody_needs_a_token(start: Start) -> None:
     first = start()
     project = root_of(first)
     first.close()
-    made(project, "root", "admin")
+    made(project, "boss", "admin")
     viewer = made(project, "eve")
     up = start("--host", "0.0.0.0", "--port", "0")
 
@@ -486,7 +507,7 @@ def test_behind_a_proxy_the_public_name_is_the_setting(start: Start) -> None:
     settings = project / "pyproject.toml"
     settings.write_text(settings.read_text() + '\nurl = "https://ml.example.com"\n')
     alone = mlwright("up", "--port", "0", cwd=project)
-    made(project, "root", "admin")
+    made(project, "boss", "admin")
     up = start()
     host = {"host": "ml.example.com"}
 

@@ -64,7 +64,7 @@ def acting_as(name: str, token_id: str = "") -> Iterator[None]:
 
 def actor() -> str:
     """Who acts: whoever is told by `acting_as`, else the name this process runs under."""
-    return _ACTING.get() or _user()
+    return _ACTING.get() or owner()
 
 
 def acting_token() -> str:
@@ -73,7 +73,8 @@ def acting_token() -> str:
 
 
 @cache
-def _user() -> str:
+def owner() -> str:
+    """The name this process runs under."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -110,11 +110,12 @@ def issue(
 
     Raises:
         Invalid: the name cannot be one.
-        Conflict: a token that is in use has the name.
+        Conflict: a token that is in use has the name, or the owner.
     """
     now = now_us()
     if kind is TokenKind.TOKEN:
         check_name(name)
+        refuse_owner(name)
         check_free(tx, name, now)
     else:
         tx.execute(_SQL["forget_tokens"], before_us=now - _KEPT_US)
@@ -143,6 +144,16 @@ def check_name(name: str) -> None:
             where="name",
             hint="up to 100 letters, digits, spaces and . _ - @ +; it begins with a letter or digit",
         )
+
+
+def refuse_owner(name: str) -> None:
+    """Refuse the name of who runs this: what is done by a token would be told as the owner's.
+
+    Raises:
+        Conflict: it is that.
+    """
+    if name == events.owner():
+        raise Conflict(f"{name} is the owner's name", where="name", hint=f"take another name: {name}-laptop")
 
 
 def check_free(source: Source, name: str, at_us: int) -> None:
