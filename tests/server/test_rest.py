@@ -164,6 +164,20 @@ def test_a_key_that_was_refused_is_free(up: Up) -> None:
     assert (bad.status, bad.json["where"]) == (422, "idempotency-key")
 
 
+def test_a_question_keeps_no_key(up: Up) -> None:
+    """Nobody without a token has anything kept: a plan is a question, and its key does not count."""
+    keyed = {"content-type": "application/json", "idempotency-key": "k-2"}
+
+    answers = [
+        up.ask("POST", f"{V1}pipelines/counting/plan", json.dumps({"parameters": {"weight": each}}), keyed)
+        for each in (1.5, 2.5)
+    ]
+
+    assert [each.status for each in answers] == [200, 200], answers[1].body
+    described = ask(up, "openapi.json").json["paths"][f"{V1}pipelines/{{pipeline}}/plan"]["post"]
+    assert "idempotency-key" not in [each["name"] for each in described["parameters"]]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "where"),
     [

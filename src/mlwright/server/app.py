@@ -113,7 +113,7 @@ class App:
         identities.check(identity, route.permission, tokenless=route.tokenless)
         call = Call(self._tracker, route, names, headers, scope, receive, identity)
         try:
-            with acting_as(identity.name):
+            with acting_as(identity.name, identity.token_id):
                 return await route.handler(call)
         finally:
             call.end()

@@ -9,6 +9,7 @@ from binascii import Error as NoBase64
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from mlwright.kernel.clock import now_us
@@ -27,6 +28,7 @@ from mlwright.server.tokens import (
     TokenKind,
     digest_of_secret,
     find,
+    known,
     touch,
 )
 
@@ -147,6 +149,19 @@ class Identities:
                 hint=_HOW,
                 headers={"www-authenticate": "Bearer"},
             )
+
+    async def check_again(self, identity: Identity, permission: Permission) -> None:
+        """Refuse to go on with what somebody may no longer, though they might when they asked.
+
+        Raises:
+            Refusal: what they are known by is worth nothing any more (401), or may less (403).
+        """
+        if not identity.token_id:
+            return
+        token = await self._readers.read(lambda source: known(source, identity.token_id))
+        if token is None:
+            raise Refusal(401, "what this was asked with was taken back, or has expired", hint=_HOW)
+        self.check(msgspec.structs.replace(identity, role=token.role), permission)
 
     def allows(self, identity: Identity, route: Route) -> bool:
         """Whether somebody may ask a route: what a page shows only then."""

@@ -102,6 +102,11 @@ class Operation(Generic[P, T]):
         """Whether what is asked is sent as JSON, and not in the query."""
         return self.method in {"POST", "PUT", "PATCH"}
 
+    @property
+    def takes_key(self) -> bool:
+        """Whether its answer is kept for a request with a key: a question can be asked twice."""
+        return self.method == "POST" and self.permission is not Permission.READ
+
     @cached_property
     def in_path(self) -> type[Struct]:
         """What the path tells."""

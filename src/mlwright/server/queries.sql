@@ -7,6 +7,10 @@ ON CONFLICT DO NOTHING;
 -- What was answered to the request with a key; without a status it was begun and not answered.
 SELECT request, status, location, body FROM answered WHERE actor = :actor AND key = :key;
 
+-- name: answers_kept
+-- How many requests with a key are kept of somebody.
+SELECT count(*) AS answers FROM answered WHERE actor = :actor;
+
 -- name: keep_answer
 -- Keep what was answered.
 UPDATE answered SET status = :status, location = :location, body = :body WHERE actor = :actor AND key = :key;
@@ -28,6 +32,11 @@ VALUES (:id, :kind, :name, :role, :digest, :parent_id, :created_us, :expires_us,
 -- What a secret is of, by its digest.
 SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
 WHERE digest = :digest;
+
+-- name: token_by_id
+-- What is known of a token, a session or a link.
+SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
+WHERE id = :id;
 
 -- name: tokens
 -- All that were ever made and are not forgotten, oldest first.

@@ -82,7 +82,7 @@ class RemoteProject:
             Incompatible: what it answers is not what this version understands.
         """
         request = self._request(operation, operation.bound(*args, **kwargs))
-        if operation.method == "POST" and not operation.secret:
+        if operation.takes_key and not operation.secret:
             request.headers["idempotency-key"] = new_id()  # it is done once, whoever sends it again
         if operation.streams:
             return cast("T", self._stream(operation, request))

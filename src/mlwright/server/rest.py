@@ -19,7 +19,7 @@ from mlwright.server.call import Call
 from mlwright.server.operations import MSGPACK, PREFIX, Operation
 from mlwright.server.problems import Refusal
 from mlwright.server.routes import Route
-from mlwright.server.streams import stream
+from mlwright.server.streams import head_of_stream, stream
 
 _MOST_IN_QUERY = 1000
 _PLACE = re.compile(r"(?P<why>.*) - at `(?:key in )?\$\.?(?P<place>.*)`", re.DOTALL)
@@ -38,6 +38,8 @@ def routes_of(operations: Iterable[Operation[..., Any]]) -> list[Route]:
 async def _answer(operation: Operation[..., Any], call: Call) -> Response:
     asked = await _asked(operation, call)
     if operation.streams:
+        if call.method == "HEAD":
+            return head_of_stream()
         return stream(call, operation, asked)
     return await call.tracker.threads.run(_done, operation, call.tracker.project, asked, call.headers)
 
@@ -46,7 +48,7 @@ def _done(
     operation: Operation[..., Any], project: Any, asked: dict[str, Any], headers: dict[bytes, bytes]
 ) -> Response:
     """Do it, and write the answer, all in one thread."""
-    key = headers.get(b"idempotency-key") if operation.method == "POST" else None
+    key = headers.get(b"idempotency-key") if operation.takes_key else None
     packed = key is None and headers.get(b"accept") == MSGPACK.encode()
 
     def do() -> Answer:
