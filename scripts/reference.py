@@ -430,6 +430,12 @@ def settings_page() -> str:
                     ),
                     ("`OPENLINEAGE_DISABLED`", "`true`: nobody is told, whatever the settings say."),
                     (
+                        "`MLWRIGHT_URL`, `MLWRIGHT_TOKEN`",
+                        "The server that commands ask, instead of the project they are in, and who asks:"
+                        " `mlwright tokens create` shows a token once. The server's own project needs none."
+                        " Runs that `mlwright up` starts have neither.",
+                    ),
+                    (
                         "all others",
                         "Reach steps and replicas as they are, except `PYTHON*` and `VIRTUAL_ENV`. No"
                         " fingerprint covers them: see [limits](../limits.md).",

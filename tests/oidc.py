@@ -101,6 +101,7 @@ class Provider:
         described: what it tells of itself otherwise than is true.
         answers: what a path answers instead: status, headers, body.
         held: a path that answers only when this is set.
+        asks: on a page of its own who somebody is.
         codes: that it has given out and that are good still: what was asked for.
         given: every code and token that it has given, for tests that look for them.
     """
@@ -116,6 +117,7 @@ class Provider:
     described: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     held: dict[str, threading.Event] = field(default_factory=dict)
+    asks: bool = False
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -123,7 +125,18 @@ class Provider:
     def behave(self) -> None:
         """Be as a provider should be, with Ana logged in."""
         fresh = Provider(self.issuer, key=self.key, codes=self.codes, given=self.given)
-        for name in ("person", "claims", "head", "keys", "how", "secret", "described", "answers", "held"):
+        for name in (
+            "person",
+            "claims",
+            "head",
+            "keys",
+            "how",
+            "secret",
+            "described",
+            "answers",
+            "held",
+            "asks",
+        ):
             setattr(self, name, getattr(fresh, name))
 
     def rotate(self, algorithm: str = "RS256") -> None:
@@ -215,6 +228,11 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
             elif path == "/keys":
                 keys = [each.shown for each in (provider.keys or [provider.key])]
                 self._send(200, {}, json.dumps({"keys": keys}).encode())
+            elif path == "/authorize" and provider.asks and "yes" not in query:
+                page = (
+                    f'<!doctype html><a href="/authorize?{urlencode(query | {"yes": "1"})}">Yes, I am Ana</a>'
+                )
+                self._send(200, {"content-type": "text/html"}, page.encode())
             elif path == "/authorize":
                 self._send(302, {"location": provider.authorize(query)}, b"")
             else:

@@ -26,6 +26,7 @@ def test_a_route_without_a_permission_cannot_be_made() -> None:
 
 
 READING = {
+    "/api/v1/pipelines/{pipeline}/plan",
     "experiments/search",
     "logged-models/search",
     "registered-models/get-latest-versions",

@@ -16,6 +16,8 @@ import pytest
 from mlwright import Client
 from tests.conftest import COMMAND, mlwright
 
+SOAK = os.environ.get("MLWRIGHT_SOAK") == "1"
+
 
 def answer(*arguments: str, cwd: Path) -> Any:
     """What a command says with --json."""
@@ -154,16 +156,16 @@ def test_an_alias_moves_with_who_when_and_why(run_once: Path) -> None:
 
 
 def test_make_demo_runs_the_main_job_and_leaves_no_process(tmp_path: Path) -> None:
-    """The demo of the README ends with 0, twice, and everything that it started is gone."""
+    """The demo of the README ends with 0, and everything that it started is gone."""
     root = Path(__file__).resolve().parents[2]
     shutil.rmtree(root / "demo", ignore_errors=True)
 
     done = [
         subprocess.run(["make", "demo"], cwd=root, capture_output=True, text=True, timeout=300)
-        for _ in range(2)
+        for _ in range(3 if SOAK else 1)
     ]
 
-    assert [each.returncode for each in done] == [0, 0], done[0].stdout + done[0].stderr + done[1].stderr
+    assert {each.returncode for each in done} == {0}, done[0].stdout + done[-1].stderr
     assert "they agree" in done[0].stdout
     assert "outputs are identical" in done[0].stdout
     assert processes_in(root / "demo") == []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def test_a_browser_logs_in_and_stays_logged_in(browser: Browser, tmp_path: Path) -> None:
     """From a page, by the button, to the provider and back to that page, now as somebody; then out again."""
     with oidc.provider() as provider:
+        provider.asks = True  # so that it is their page which sends the browser back
         text = PYPROJECT + login(provider.issuer)
         up = Up(write(tmp_path / "small", {"pyproject.toml": text}), LOGIN_SECRET=oidc.SECRET)
         page = browser.new_page()
@@ -25,6 +26,7 @@ def test_a_browser_logs_in_and_stays_logged_in(browser: Browser, tmp_path: Path)
 
         page.goto(f"{up.url}/login?next=/events")
         page.get_by_role("link", name="Log in with localhost").click()
+        page.get_by_role("link", name="Yes, I am Ana").click()
         page.wait_for_url(f"{up.url}/events")
         inside = page.get_by_role("button", name="Log out").get_attribute("title")
         page.get_by_role("button", name="Log out").click()

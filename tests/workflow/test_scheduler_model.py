@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import os
 import random
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,6 +49,8 @@ from tests.storage.conftest import over
 
 FAILURES = ("failed", "died", "timed out")
 AHEAD = 8
+
+SOAK = os.environ.get("MLWRIGHT_SOAK") == "1"
 
 
 @dataclass(frozen=True)
@@ -452,7 +455,10 @@ def values(rooms: Rooms, run: str) -> dict[tuple[str, str], Any]:
     return found
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@settings(
+    max_examples=500 if SOAK else 80,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
+)
 @given(case=cases(), rng=st.randoms(use_true_random=False))
 def test_every_graph_comes_to_what_a_simple_model_says(rooms: Rooms, case: Case, rng: random.Random) -> None:
     """In whatever order reports come: each node is tried as often as it may be, and nothing is lost.

@@ -174,6 +174,7 @@ def answer(
 
     workspace, public = project.rooms.workspace, project.rooms.project.settings.url
     own = new_secret()
+    project.takes_paths = False
     with listen(address, port) as listener, leases.held(project.rooms.database, _LEASE, _DOING):
         taken = listener.getsockname()[1]
         url = _url(address, taken, certificate)

@@ -46,21 +46,25 @@ def _done(
     operation: Operation[..., Any], project: Any, asked: dict[str, Any], headers: dict[bytes, bytes]
 ) -> Response:
     """Do it, and write the answer, all in one thread."""
-    packed = headers.get(b"accept") == MSGPACK.encode()
+    key = headers.get(b"idempotency-key") if operation.method == "POST" else None
+    packed = key is None and headers.get(b"accept") == MSGPACK.encode()
 
     def do() -> Answer:
+        nonlocal packed
         answer = project.perform(operation, **asked)
-        body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+        try:
+            body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+        except OverflowError:  # a number beyond 64 bits, for which only JSON has a word
+            packed, body = False, encoded(answer)
         made = operation.location.format_map(_Fields(answer))
         return Answer(operation.status, PREFIX + made if made else "", body)
 
-    key = headers.get(b"idempotency-key") if operation.method == "POST" else None
     if key is None:
         answer = do()
     elif operation.secret:
         raise Invalid("an answer with a secret is not kept", where="idempotency-key", hint="leave it out")
     else:
-        request = encoded([operation.name, packed, asked])
+        request = encoded([operation.name, asked])
         answer = once(project.rooms.database, key.decode("latin-1"), request, do)
     body = answer.body
     told = {"cache-control": "no-cache", "vary": "accept"}
