@@ -101,6 +101,7 @@ class Provider:
         described: what it tells of itself otherwise than is true.
         answers: what a path answers instead: status, headers, body.
         held: a path that answers only when this is set.
+        drips: it answers a byte at a time until then.
         asks: on a page of its own who somebody is.
         codes: that it has given out and that are good still: what was asked for.
         given: every code and token that it has given, for tests that look for them.
@@ -117,6 +118,7 @@ class Provider:
     described: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     held: dict[str, threading.Event] = field(default_factory=dict)
+    drips: bool = False
     asks: bool = False
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
@@ -249,7 +251,12 @@ def _handler(provider: Provider) -> type[BaseHTTPRequestHandler]:
         def _otherwise(self, path: str) -> bool:
             provider.asked.append(path)
             if path in provider.held:
-                provider.held[path].wait(60)
+                if provider.drips:
+                    self.send_response(200)
+                    self.send_header("content-length", "1000")
+                    self.end_headers()
+                while not provider.held[path].wait(0.2 if provider.drips else 60):
+                    self.wfile.write(b" ")
             if path in provider.answers:
                 self._send(*provider.answers[path])
             return path in provider.answers

@@ -22,7 +22,7 @@ def test_a_browser_logs_in_and_stays_logged_in(browser: Browser, tmp_path: Path)
         up = Up(write(tmp_path / "small", {"pyproject.toml": text}), LOGIN_SECRET=oidc.SECRET)
         page = browser.new_page()
         said: list[str] = []
-        page.on("console", lambda each: said.append(each.text))
+        page.on("console", lambda each: said.append(each.text) if up.url in each.location["url"] else None)
 
         page.goto(f"{up.url}/login?next=/events")
         page.get_by_role("link", name="Log in with localhost").click()

@@ -153,7 +153,8 @@ def _claims(told: Mapping[str, Any], login: Login) -> Claims:
         raise refused("does not say who it is of")
     groups = told.get("groups")
     named = groups[:_MOST_GROUPS] if isinstance(groups, list) else [groups]
-    address = email if isinstance(email, str) and EMAIL.fullmatch(email.lower()) and email.isascii() else ""
+    # Some letters that are not ASCII have small ones that are: the Kelvin sign is none of ours.
+    address = email if isinstance(email, str) and email.isascii() and EMAIL.fullmatch(email.lower()) else ""
     name = told.get("name")
     return Claims(
         subject,

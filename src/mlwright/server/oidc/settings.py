@@ -66,13 +66,13 @@ class Login(Struct, frozen=True):
         """What somebody may; None for who is not named.
 
         Args:
-            email: that the provider has verified; empty without one.
+            email: that the provider has verified, in ASCII; empty without one.
             groups: that the provider says they are in.
 
         Returns:
             What their own address is given; else the most that a group or their domain is given.
         """
-        address = email.lower() if email.isascii() else ""
+        address = email.lower()
         parts = EMAIL.fullmatch(address)
         if parts is not None and address in self.roles:
             return self.roles[address]
