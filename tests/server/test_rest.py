@@ -304,7 +304,7 @@ def test_what_goes_to_this_machine_goes_to_no_proxy(up: Up, project: Path) -> No
 
 
 def test_a_number_beyond_64_bits_is_told(up: Up, project: Path) -> None:
-    """MessagePack has no word for it, and JSON has."""
+    """MessagePack has no word for it; it is told as a text."""
     with Project.open(project) as opened:
         run = opened.run("counting", seats=2**70)
 

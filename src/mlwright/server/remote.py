@@ -177,7 +177,7 @@ class RemoteProject:
         try:
             if told == MSGPACK:
                 return msgspec.msgpack.decode(response.content, type=kind)
-            if told == "application/json":  # of numbers beyond 64 bits
+            if told == "application/json":  # an answer that is kept for who asks it again
                 return msgspec.json.decode(response.content, type=kind)
         except msgspec.MsgspecError as error:
             raise self._none(error) from error

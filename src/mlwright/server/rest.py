@@ -50,12 +50,8 @@ def _done(
     packed = key is None and headers.get(b"accept") == MSGPACK.encode()
 
     def do() -> Answer:
-        nonlocal packed
         answer = project.perform(operation, **asked)
-        try:
-            body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
-        except OverflowError:  # a number beyond 64 bits, for which only JSON has a word
-            packed, body = False, encoded(answer)
+        body = _packed(answer) if packed else encoded(answer)
         made = operation.location.format_map(_Fields(answer))
         return Answer(operation.status, PREFIX + made if made else "", body)
 
@@ -80,6 +76,25 @@ def _done(
 def encoded(value: Any) -> bytes:
     """A value as JSON, as the command line writes it too."""
     return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def _packed(value: Any) -> bytes:
+    """A value as MessagePack, which has a word for NaN; a number beyond 64 bits is the text of it."""
+    try:
+        return msgspec.msgpack.encode(value, enc_hook=_plain)
+    except OverflowError:
+        return msgspec.msgpack.encode(_within(msgspec.to_builtins(value, enc_hook=_plain)))
+
+
+def _within(value: Any) -> Any:
+    match value:
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
+        case list() | tuple():
+            return [_within(each) for each in value]
+        case dict():
+            return {name: _within(each) for name, each in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:
