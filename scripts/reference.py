@@ -569,6 +569,7 @@ _MEANINGS = {
     "dataset.removed": "A version of a dataset was taken away.",
     "link.created": "A link was made that lets a browser in once.",
     "link.revoked": "Such a link was taken back before it was used.",
+    "person.admitted": "Somebody came in by a provider for the first time, or with another address or role.",
     "session.created": "A browser was let in.",
     "session.revoked": "A browser logged out, or its session was taken back.",
     "token.created": "A token was made.",
