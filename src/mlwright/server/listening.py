@@ -166,12 +166,13 @@ def answer(
     exposed = check_exposed(project, address, login)
     try:
         from mlwright.server.app import App
-        from mlwright.server.loop import serve
+        from mlwright.server.loop import serve, tls_of
     except ModuleNotFoundError as error:
         raise Unavailable(
             f"{error.name} is not installed, which the server needs", hint="uv pip install 'mlwright[serve]'"
         ) from error
 
+    tls = None if certificate is None else tls_of(certificate)
     workspace, public = project.rooms.workspace, project.rooms.project.settings.url
     own = new_secret()
     project.takes_paths = False
@@ -183,7 +184,7 @@ def answer(
         up = Up(url, login_link(project, public or url), exposed, encrypted)
         app = App(project, admission_of(project, own, exposed=exposed, login=login))
         with left(workspace.local, address, taken, own, "https" if certificate else "http"):
-            serve(app, listener, lambda: ready(up), certificate)
+            serve(app, listener, lambda: ready(up), tls)
 
 
 def admission_of(project: Project, own: str, *, exposed: bool, login: Login | None = None) -> Admission:

@@ -36,7 +36,7 @@ _SWITCH_S = 0.001
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], certificate: Certificate | None = None
+    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], tls: ssl.SSLContext | None = None
 ) -> None:
     """Answer until SIGTERM or Ctrl-C: then what was taken is still answered; a second one ends it at once.
 
@@ -45,12 +45,8 @@ def serve(
 
     Args:
         ready: called as soon as it answers.
-        certificate: for `https`.
-
-    Raises:
-        Invalid: the certificate or its key cannot be used.
+        tls: for `https`.
     """
-    tls = None if certificate is None else _tls(certificate)
     sys.setswitchinterval(_SWITCH_S)
     uvloop.run(_serve(app, listener, ready, tls))
 
@@ -100,7 +96,12 @@ async def answer(
     await life.end()
 
 
-def _tls(certificate: Certificate) -> ssl.SSLContext:
+def tls_of(certificate: Certificate) -> ssl.SSLContext:
+    """What a certificate and its key are needed for.
+
+    Raises:
+        Invalid: they cannot be used.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         # Without a password OpenSSL asks the terminal.
