@@ -12,6 +12,7 @@ from mlwright.kernel.errors import Conflict, FateUnknown, Invalid, NotFound
 from mlwright.kernel.events import acting_as
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.server.answered import Answer, once
+from mlwright.server.problems import Refusal
 
 MADE = Answer(202, "/api/v1/runs/1", b"{}")
 
@@ -53,6 +54,35 @@ def test_a_key_is_of_one_request_of_one_person(database: Database) -> None:
         once(database, "k", b"other", counted(done))
 
     assert len(done) == 2
+
+
+def test_a_key_is_of_one_token(database: Database) -> None:
+    """Who has the name of somebody whose token was taken back has none of what they were answered."""
+    done: list[int] = []
+
+    for token in ("01A", "01B", "01A"):
+        with acting_as("ana", token):
+            once(database, "k", b"run", counted(done))
+
+    assert len(done) == 2
+
+
+def test_so_many_keys_are_kept_of_one(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is refused, and nothing is done; those that are there still have their answers."""
+    monkeypatch.setattr("mlwright.server.answered.MOST_KEYS", 2)
+    done: list[int] = []
+    for key in ("a", "b"):
+        once(database, key, b"run", counted(done))
+
+    with pytest.raises(Refusal, match="2 requests with an Idempotency-Key within a day") as refused:
+        once(database, "c", b"run", counted(done))
+    again = once(database, "a", b"run", counted(done))
+    with acting_as("bo", "01B"):
+        once(database, "c", b"run", counted(done))
+
+    assert refused.value.http_status == 429
+    assert again == MADE
+    assert len(done) == 3
 
 
 def test_what_was_refused_can_be_sent_again(database: Database) -> None:

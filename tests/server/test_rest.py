@@ -28,7 +28,7 @@ PIPELINE = """
         return {"files": len(data.files), "note": "<b>&</b>"}
 
     @pipeline
-    def counting(data: Dataset = Dataset("people@latest"), weight: float = 1.5):
+    def counting(data: Dataset = Dataset("people@latest"), weight: float = 1.5, seats: int = 1):
         count(data, weight)
 """
 
@@ -164,6 +164,20 @@ def test_a_key_that_was_refused_is_free(up: Up) -> None:
     assert (bad.status, bad.json["where"]) == (422, "idempotency-key")
 
 
+def test_a_question_keeps_no_key(up: Up) -> None:
+    """Nobody without a token has anything kept: a plan is a question, and its key does not count."""
+    keyed = {"content-type": "application/json", "idempotency-key": "k-2"}
+
+    answers = [
+        up.ask("POST", f"{V1}pipelines/counting/plan", json.dumps({"parameters": {"weight": each}}), keyed)
+        for each in (1.5, 2.5)
+    ]
+
+    assert [each.status for each in answers] == [200, 200], answers[1].body
+    described = ask(up, "openapi.json").json["paths"][f"{V1}pipelines/{{pipeline}}/plan"]["post"]
+    assert "idempotency-key" not in [each["name"] for each in described["parameters"]]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "where"),
     [
@@ -280,6 +294,37 @@ def test_a_command_that_needs_files_says_so(told: Any) -> None:
 
     assert there[0] == 2
     assert "MLWRIGHT_URL" in there[2]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:5000", "ftp://here", "http://[::1", "http://here/?x=1", "http://a:b@here", "http://h e"],
+)
+def test_what_is_no_address_of_a_server_is_refused(project: Path, address: str) -> None:
+    """It is looked at before anything is asked."""
+    refused = mlwright("runs", "list", cwd=project, MLWRIGHT_URL=address)
+
+    assert refused.returncode == 2
+    assert "no address of a server" in refused.stderr
+
+
+def test_what_goes_to_this_machine_goes_to_no_proxy(up: Up, project: Path) -> None:
+    """The workspace's own token stays here, whatever the environment says of proxies."""
+    proxied = {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
+
+    listed = mlwright("runs", "list", cwd=project, MLWRIGHT_URL=up.url, **proxied)
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+
+
+def test_a_number_beyond_64_bits_is_told(up: Up, project: Path) -> None:
+    """MessagePack has no word for it; it is told as a text."""
+    with Project.open(project) as opened:
+        run = opened.run("counting", seats=2**70)
+
+    shown = mlwright("runs", "show", run.id, cwd=project, MLWRIGHT_URL=up.url)
+
+    assert str(2**70) in shown.stdout
 
 
 def test_a_server_that_is_away_is_named(project: Path) -> None:

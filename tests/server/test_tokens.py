@@ -180,6 +180,27 @@ def test_what_cannot_be_is_refused_with_one_message(project: Path, arguments: tu
     assert told.stderr.startswith("error: ") and "hint: " in told.stderr
 
 
+def test_nobody_is_called_as_the_owner(start: Start, tmp_path: Path) -> None:
+    """A token with the name of who runs the server is refused, by whomever it is made: events tell names."""
+    up = start()
+    project = root_of(up)
+    admin, owner = made(project, "ana", "admin"), events(project)[-1][1]
+
+    here = mlwright("tokens", "create", owner, "--role", "viewer", cwd=project)
+    dry = mlwright("tokens", "create", owner, "--role", "viewer", "--dry-run", cwd=project)
+    there = ask(up, "POST", f"{API}/tokens", {"name": owner, "role": "viewer"}, **bearer(admin))
+    planned = mlwright(
+        *("tokens", "create", owner, "--role", "viewer", "--dry-run"),
+        cwd=tmp_path,
+        MLWRIGHT_URL=up.url,
+        MLWRIGHT_TOKEN=admin,
+    )
+
+    assert (here.returncode, dry.returncode, there.status) == (4, 4, 409)
+    assert f"{owner} is the owner's name" in here.stderr and "hint: " in here.stderr
+    assert planned.returncode == 0  # whose name that is elsewhere, the server knows
+
+
 def test_over_rest_only_an_admin_makes_tokens(start: Start) -> None:
     """An admin makes, lists and takes back tokens over REST; others are refused; events say who did it."""
     up = start()
@@ -349,6 +370,32 @@ def test_a_token_that_somebody_types_begins_a_session_that_ends_with_it(start: S
     assert (before, ask(up, "GET", f"{API}/tokens", **session).status) == (200, 401)
 
 
+def test_what_a_token_has_made_ends_with_it(start: Start) -> None:
+    """A token is taken back by its id: its sessions and links go, and those that they made."""
+    up = start()
+    project = root_of(up)
+    made(project, "bo", "admin")
+    secret = made(project, "ana", "admin", "--expires", "1h")
+    token = next(each for each in command(project, "tokens", "list") if each["name"] == "ana")
+
+    def link(**headers: str) -> str:
+        return str(ask(up, "POST", f"{API}/tokens/links", {}, **headers).json["secret"])
+
+    first = let_in(up, f"/login?key={link(**bearer(secret))}")
+    second = let_in(up, f"/login?key={link(**first, origin=up.url)}")
+    unused = link(**second, origin=up.url)
+    living = [each for each in command(project, "tokens", "list") if each["name"] == "ana"]
+    planned = mlwright("tokens", "revoke", token["id"], "--dry-run", "--json", cwd=project)
+    taken = command(project, "tokens", "revoke", token["id"])
+
+    assert sorted(each["kind"] for each in living) == ["link", "session", "session", "token"]
+    assert all(each["expires_us"] <= token["expires_us"] for each in living)
+    assert len(json.loads(planned.stdout)["changes"]) == len(taken) == 4
+    assert {ask(up, "GET", f"{API}/tokens", **session).status for session in (first, second)} == {401}
+    assert up.ask("GET", f"/login?key={unused}").status == 403
+    assert [each["name"] for each in command(project, "tokens", "list") if each["kind"] == "token"] == ["bo"]
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -420,7 +467,7 @@ def test_beyond_loopback_everybody_needs_a_token(start: Start) -> None:
     first = start()
     project = root_of(first)
     first.close()
-    made(project, "root", "admin")
+    made(project, "boss", "admin")
     viewer = made(project, "eve")
     up = start("--host", "0.0.0.0", "--port", "0")
 
@@ -460,7 +507,7 @@ def test_behind_a_proxy_the_public_name_is_the_setting(start: Start) -> None:
     settings = project / "pyproject.toml"
     settings.write_text(settings.read_text() + '\nurl = "https://ml.example.com"\n')
     alone = mlwright("up", "--port", "0", cwd=project)
-    made(project, "root", "admin")
+    made(project, "boss", "admin")
     up = start()
     host = {"host": "ml.example.com"}
 

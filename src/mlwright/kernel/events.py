@@ -23,6 +23,7 @@ from mlwright.kernel.edges import End
 
 _SQL = Queries.beside(__file__)
 _ACTING = ContextVar("acting", default="")
+_KNOWN_BY = ContextVar("known_by", default="")
 _LONGEST = 1_000
 _canonical = Encoder().encode
 """Of texts and whole numbers this is the canonical JSON of `kernel/digest.py`, eight times as fast."""
@@ -45,27 +46,35 @@ class Event(Struct, frozen=True):
 
 
 @contextmanager
-def acting_as(name: str) -> Iterator[None]:
+def acting_as(name: str, token_id: str = "") -> Iterator[None]:
     """Whatever is recorded in the block, in this thread or task, has this actor.
 
     Args:
         name: of who asks: the owner of a token, a person who is logged in.
+        token_id: of what they are known by, if it can be taken back.
     """
     assert name, "somebody acts"
-    before = _ACTING.set(name)
+    before, known_by = _ACTING.set(name), _KNOWN_BY.set(token_id)
     try:
         yield
     finally:
+        _KNOWN_BY.reset(known_by)
         _ACTING.reset(before)
 
 
 def actor() -> str:
     """Who acts: whoever is told by `acting_as`, else the name this process runs under."""
-    return _ACTING.get() or _user()
+    return _ACTING.get() or owner()
+
+
+def acting_token() -> str:
+    """The id of the token or session by which the actor is known; empty where there is none."""
+    return _KNOWN_BY.get()
 
 
 @cache
-def _user() -> str:
+def owner() -> str:
+    """The name this process runs under."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -105,7 +105,7 @@ def _operation(
                 each["description"] = arguments[name]
     else:
         told["parameters"] += _parameters(beside, "query", arguments)
-    if operation.method == "POST" and not operation.secret:
+    if operation.takes_key and not operation.secret:
         told["parameters"].append(_KEY)
     return told
 

@@ -19,8 +19,8 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlwright-do")
-        self.followers: set[threading.Event] = set()
-        """One for each stream that goes on; it ends when its event is set."""
+        self.followers: dict[threading.Event, str] = {}
+        """One for each stream that goes on, and who follows it; it ends when its event is set."""
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function(...)` answers, in the context of who asks."""

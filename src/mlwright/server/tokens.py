@@ -55,10 +55,11 @@ class Token(Struct, frozen=True):
         kind: a program's token, a browser's session, or a link that begins a session once.
         name: who acts by it, as events tell.
         role: what it may.
-        parent_id: what a session was begun with.
+        parent_id: what a session was begun with, or a link was asked for with.
         expires_us: from when on it is worth nothing; None for never.
         used_us: when it was used last, to the minute.
         revoked_us: when it was taken back, or, of a link, used.
+        person_id: of a session, who has logged in at a provider: what they may is what the settings say now.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Token(Struct, frozen=True):
     expires_us: int | None
     used_us: int | None
     revoked_us: int | None
+    person_id: str | None = None
 
     def lives(self, at_us: int) -> bool:
         """Whether it is worth anything at a moment."""
@@ -100,6 +102,7 @@ def issue(
     role: Role,
     expires_us: int | None = None,
     parent_id: str | None = None,
+    person_id: str | None = None,
 ) -> Issued:
     """Make a secret.
 
@@ -107,18 +110,20 @@ def issue(
         name: who will act by it.
         expires_us: when it ends.
         parent_id: what a session is begun with.
+        person_id: whose session it is, who has logged in at a provider.
 
     Raises:
         Invalid: the name cannot be one.
-        Conflict: a token that is in use has the name.
+        Conflict: a token that is in use has the name, or the owner.
     """
     now = now_us()
     if kind is TokenKind.TOKEN:
         check_name(name)
+        refuse_owner(name)
         check_free(tx, name, now)
     else:
         tx.execute(_SQL["forget_tokens"], before_us=now - _KEPT_US)
-    token = Token(new_id(), kind, name, role, parent_id, now, expires_us, None, None)
+    token = Token(new_id(), kind, name, role, parent_id, now, expires_us, None, None, person_id)
     secret = new_secret()
     tx.execute(
         _SQL["add_token"],
@@ -143,6 +148,16 @@ def check_name(name: str) -> None:
             where="name",
             hint="up to 100 letters, digits, spaces and . _ - @ +; it begins with a letter or digit",
         )
+
+
+def refuse_owner(name: str) -> None:
+    """Refuse the name of who runs this: what is done by a token would be told as the owner's.
+
+    Raises:
+        Conflict: it is that.
+    """
+    if name == events.owner():
+        raise Conflict(f"{name} is the owner's name", where="name", hint=f"take another name: {name}-laptop")
 
 
 def check_free(source: Source, name: str, at_us: int) -> None:
@@ -180,6 +195,13 @@ def find(source: Source, secret: str, kind: TokenKind) -> Token | None:
     return token if token is not None and token.kind is kind and token.lives(now_us()) else None
 
 
+def known(source: Source, identity: str) -> Token | None:
+    """What is known of a token, a session or a link by its id; None if it is worth nothing any more."""
+    rows = source.read(_SQL["token_by_id"], id=identity)
+    token = _token(rows[0]) if rows else None
+    return token if token is not None and token.lives(now_us()) else None
+
+
 def touch(tx: Transaction, identity: str) -> None:
     """Write down that a secret was used now."""
     now = now_us()
@@ -198,16 +220,41 @@ def begin_session(tx: Transaction, secret: str, kind: TokenKind) -> Issued | Non
     now = now_us()
     if kind is TokenKind.LINK and not tx.execute(_SQL["use_link"], id=found.id, now_us=now):
         return None
-    expires_us = now + SESSION_US
-    if kind is TokenKind.TOKEN and found.expires_us is not None:
-        expires_us = min(expires_us, found.expires_us)
+    # A link is for minutes, and its session for hours: that ends with what the link was asked for with.
+    giver = found if kind is TokenKind.TOKEN else _giver(tx, found.parent_id)
     with events.acting_as(found.name):
-        return issue(tx, TokenKind.SESSION, found.name, found.role, expires_us, found.id)
+        end_us = _end(now + SESSION_US, giver)
+        return issue(tx, TokenKind.SESSION, found.name, found.role, end_us, found.id)
 
 
 def issue_link(tx: Transaction, name: str, role: Role) -> Issued:
-    """Make a link with which a browser is let in once, within 10 minutes."""
-    return issue(tx, TokenKind.LINK, name, role, now_us() + LINK_US)
+    """Make a link with which a browser is let in once, within 10 minutes.
+
+    It belongs to the token or session of who asks: it and the session it begins end with that at the latest.
+
+    Raises:
+        Conflict: that was taken back or has expired since it was asked.
+    """
+    giver = _giver(tx, events.acting_token() or None)
+    parent_id = None if giver is None else giver.id
+    return issue(tx, TokenKind.LINK, name, role, _end(now_us() + LINK_US, giver), parent_id)
+
+
+def _giver(source: Source, identity: str | None) -> Token | None:
+    """What a link belongs to; None for one of the workspace's own.
+
+    Raises:
+        Conflict: it is worth nothing any more.
+    """
+    if identity is None:
+        return None
+    if (giver := known(source, identity)) is None:
+        raise Conflict("what the link belongs to was taken back, or has expired", hint="log in again")
+    return giver
+
+
+def _end(end_us: int, giver: Token | None) -> int:
+    return end_us if giver is None or giver.expires_us is None else min(end_us, giver.expires_us)
 
 
 def tokens(source: Source) -> list[Token]:
@@ -226,30 +273,48 @@ def has_admin(source: Source) -> bool:
     return bool(source.read(_SQL["admin_tokens"], now_us=now_us())[0]["tokens"])
 
 
-def meant(reference: str, known: list[Token]) -> list[Token]:
-    """Those that a reference means, and the sessions that were begun with them.
+def meant(reference: str, every: list[Token]) -> list[Token]:
+    """Those in use that a reference means, and all links and sessions that come from them.
 
     Args:
         reference: an id or the beginning of one; or a name: all that goes by it.
-        known: to choose from.
+        every: to choose from, with those that have ended: a used link is between a token and a session.
 
     Raises:
         NotFound: none.
         Invalid: the beginning of several ids.
     """
-    found = [each for each in known if each.name == reference]
+    now = now_us()
+    living = [each for each in every if each.lives(now)]
+    found = [each for each in living if each.name == reference]
     if not found and looks_like_id(reference):
-        found = [each for each in known if each.id.startswith(reference.upper())]
+        found = [each for each in living if each.id.startswith(reference.upper())]
         if len(found) > 1:
             ids = ", ".join(short(each.id) for each in found[:5])
             raise Invalid(f"{reference} is the beginning of several ids", hint=f"give more of it: {ids}")
     if not found:
         raise NotFound(
             f"nothing that is in use is called {reference[:100]!r}",
-            hint=nearest(reference, sorted({each.name for each in known})) or "mlwright tokens list",
+            hint=nearest(reference, sorted({each.name for each in living})) or "mlwright tokens list",
         )
-    parents = {each.id for each in found}
-    return found + [each for each in known if each.parent_id in parents and each.id not in parents]
+    first = {each.id for each in found}
+    family = _family(first, every)
+    return found + [each for each in living if each.id in family and each.id not in first]
+
+
+def _family(first: set[str], every: list[Token]) -> set[str]:
+    """The ids of these and of all that come from them, over as many generations as there are."""
+    children: dict[str | None, list[str]] = {}
+    for each in every:
+        children.setdefault(each.parent_id, []).append(each.id)
+    family: set[str] = set()
+    left = list(first)
+    while left:
+        identity = left.pop()
+        if identity not in family:
+            family.add(identity)
+            left += children.get(identity, [])
+    return family
 
 
 def revoke(tx: Transaction, reference: str) -> list[Token]:
@@ -263,7 +328,7 @@ def revoke(tx: Transaction, reference: str) -> list[Token]:
         Invalid: the beginning of several ids.
     """
     now = now_us()
-    found = meant(reference, living(tx))
+    found = meant(reference, tokens(tx))
     for token in found:
         tx.execute(_SQL["revoke_token"], id=token.id, now_us=now)
         events.record(

@@ -43,7 +43,7 @@ def create_token(project: Project, *, name: str, role: Role, expires: str | None
 
     Raises:
         Invalid: the name or the length of time cannot be one.
-        Conflict: a token that is in use has the name.
+        Conflict: a token that is in use has the name, or the owner.
     """
     end = end_after(expires)
     with project.rooms.database.transaction() as tx:
@@ -63,7 +63,7 @@ def create_link(project: Project, *, role: Role = Role.ADMIN) -> Issued:
 
 @operation("DELETE", "/tokens/{token}", Permission.ADMIN)
 def revoke_token(project: Project, token: str) -> list[Token]:
-    """Take back a token, a session or a link, and the sessions that were begun with it, at once.
+    """Take back a token, a session or a link, and all links and sessions that come from it, at once.
 
     Args:
         token: its id, the beginning of it; or a name: all that goes by it.
@@ -97,13 +97,22 @@ def end_after(expires: str | None) -> int | None:
     return now_us() + length_us
 
 
-def plan_create(known: list[Token], name: str, role: Role, expires: str | None) -> Plan:
+def plan_create(known: list[Token], name: str, role: Role, expires: str | None, *, here: bool) -> Plan:
     """What `create_token` will do.
+
+    Args:
+        known: the tokens in use.
+        name: of the new one.
+        role: what it may.
+        expires: when it ends.
+        here: whether this process is the owner's; elsewhere only the server knows the owner's name.
 
     Raises:
         Invalid, Conflict: as it does.
     """
     check_name(name)
+    if here:
+        tokens.refuse_owner(name)
     tokens.refuse_taken(name, (each.name for each in known if each.kind is TokenKind.TOKEN))
     end_us = end_after(expires)
     until = "without an end" if end_us is None else f"until {iso(end_us)}"
@@ -117,14 +126,18 @@ def plan_link() -> Plan:
     )
 
 
-def plan_revoke(known: list[Token], reference: str) -> Plan:
+def plan_revoke(every: list[Token], reference: str) -> Plan:
     """What `revoke_token` will do.
+
+    Args:
+        every: the tokens, with those that have ended.
+        reference: what is to be taken back.
 
     Raises:
         NotFound, Invalid: as it does.
     """
     changes = tuple(
         Change("remove", f"{each.kind} {short(each.id)}", f"{each.name}, {each.role}")
-        for each in meant(reference, known)
+        for each in meant(reference, every)
     )
     return Plan(f"take back {reference}", changes)

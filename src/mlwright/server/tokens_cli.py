@@ -28,10 +28,12 @@ def tokens() -> None:
 def create(project: Project, name: str, role: str, expires: str | None, as_json: bool, dry_run: bool) -> None:
     """Make a token and print its secret, this once."""
     from mlwright.server.permissions import Role
+    from mlwright.server.remote import RemoteProject
     from mlwright.server.tokens_api import create_token, list_tokens, plan_create
 
     if dry_run:
-        say_plan(plan_create(list_tokens(project).found, name, Role(role), expires), as_json)
+        here = not isinstance(project, RemoteProject)
+        say_plan(plan_create(list_tokens(project).found, name, Role(role), expires, here=here), as_json)
         return
     made = create_token(project, name=name, role=Role(role), expires=expires)
     if as_json:
@@ -82,7 +84,7 @@ def revoke(project: Project, token: str, as_json: bool, dry_run: bool) -> None:
     from mlwright.server.tokens_api import list_tokens, plan_revoke, revoke_token
 
     if dry_run:
-        say_plan(plan_revoke(list_tokens(project).found, token), as_json)
+        say_plan(plan_revoke(list_tokens(project, every=True).found, token), as_json)
         return
     taken = revoke_token(project, token)
     if as_json:
