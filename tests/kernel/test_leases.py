@@ -311,6 +311,40 @@ def test_what_a_dead_process_held_is_taken_over(database: Database) -> None:
     assert before == []
 
 
+def test_who_lost_what_it_held_is_told_at_the_end(database: Database) -> None:
+    """A block whose subject another took meanwhile does not end well; its own error is told before that."""
+    with (
+        pytest.raises(Conflict, match=f"`collect` was taken over by process {os.getpid()}"),
+        leases.held(database, "collect", "objects are being collected") as mine,
+    ):
+        leases.refuse_taken(database, mine)
+        other = take(database, "collect")
+        with pytest.raises(Conflict, match="taken over"):
+            leases.refuse_taken(database, mine)
+    after = leases.owner(database, "collect")
+    release(database, other)
+
+    assert after == other
+    with pytest.raises(RuntimeError), leases.held(database, "collect", "objects are being collected"):
+        release(database, take(database, "collect"))
+        raise RuntimeError
+
+
+def test_nobody_is_heard_for_what_another_has(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As soon as a heartbeat is refused no more are sent, however long the block still takes."""
+    monkeypatch.setattr(leases, "BEAT_S", 0.01)
+
+    def keepers() -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each.name == "mlwright-lease"]
+
+    with leases.kept(database, take(database)):
+        before = len(keepers())
+        take(database)
+        until(lambda: not keepers())
+
+    assert before == 1
+
+
 def test_a_copy_forgets_every_owner(database: Database) -> None:
     """After `forget_all` nobody owns anything, and the next token is still a new one."""
     first = take(database)

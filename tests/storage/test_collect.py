@@ -10,17 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from mlwright.kernel import edges
+from mlwright.kernel import edges, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import all_migrations
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.kernel.errors import Corrupt, NotFound
+from mlwright.kernel.errors import Conflict, Corrupt, NotFound
+from mlwright.kernel.leases import Lease
 from mlwright.kernel.sqlite import SqliteDatabase
 from mlwright.storage import InlineObjects, LocalObjects, load_tree, scan, store_tree
+from mlwright.storage import collect as collecting
 from mlwright.storage.chunks import store_large
 from mlwright.storage.collect import SPARED_US, Sweep, plan_sweep, sweep
 from mlwright.storage.inline import put_inline
+from mlwright.storage.named import COLLECT
 from mlwright.storage.reading import verify_entries
 from mlwright.storage.trees import KIND as TREE
 from tests.storage.conftest import file_of, over, overwrite, two_days_old
@@ -79,9 +82,14 @@ class Room:
         """What would go now."""
         return plan_sweep(self.database, self.objects, now_us() - SPARED_US)
 
+    def lease(self) -> Lease:
+        """That nobody else collects from now on."""
+        with self.database.transaction() as tx:
+            return leases.take(tx, COLLECT)
+
     def sweep(self) -> Sweep:
         """Collect now."""
-        return sweep(self.database, self.objects, self.plan(), now_us() - SPARED_US)
+        return sweep(self.database, self.objects, self.plan(), now_us() - SPARED_US, self.lease())
 
     def held(self) -> set[Digest]:
         """The objects beneath."""
@@ -156,7 +164,7 @@ def test_what_was_put_or_named_after_the_plan_is_spared(room: Room) -> None:
 
     room.objects.renew(renewed)
     room.name(named)
-    done = sweep(room.database, room.objects, plan, before_us)
+    done = sweep(room.database, room.objects, plan, before_us, room.lease())
 
     assert [held.digest for held in done.dead] == [dead]
     assert room.held() == {renewed, named}
@@ -431,7 +439,7 @@ def test_a_pack_that_is_stored_again_while_it_is_collected_is_not_forgotten(
 
     monkeypatch.setattr(LocalObjects, "remove", remove)
 
-    sweep(room.database, room.objects, plan, now_us() - SPARED_US)
+    sweep(room.database, room.objects, plan, now_us() - SPARED_US, room.lease())
 
     assert room.rows("packed") == 8
     room.whole(digest)
@@ -461,9 +469,32 @@ def test_an_object_put_anew_because_it_was_damaged_is_not_removed_as_the_old_one
     threads: list[threading.Thread] = []
     monkeypatch.setattr(Path, "unlink", unlink)
 
-    sweep(room.database, room.objects, plan, now_us() - SPARED_US)
+    sweep(room.database, room.objects, plan, now_us() - SPARED_US, room.lease())
 
     for thread in threads:
         thread.join()
     assert threads
     assert room.store.get(digest) == b"put anew"
+
+
+def test_who_is_no_longer_the_collector_removes_nothing(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked before each batch: what another collector or a backup has taken over is left to it."""
+    monkeypatch.setattr(collecting, "_BATCH", 2)
+    for number in range(6):
+        room.store.put(b"%d" % number)
+    room.age()
+    plan = room.plan()
+    remove, removed = room.store.remove, []
+
+    def taken_at_the_third(digest: Digest, *, before_us: int) -> bool:
+        removed.append(digest)
+        if len(removed) == 3:
+            with room.database.transaction() as tx:
+                leases.take(tx, COLLECT)
+        return remove(digest, before_us=before_us)
+
+    monkeypatch.setattr(room.store, "remove", taken_at_the_third)
+    with pytest.raises(Conflict, match="taken over"):
+        sweep(room.database, room.objects, plan, now_us() - SPARED_US, room.lease())
+
+    assert len(room.held()) == 2

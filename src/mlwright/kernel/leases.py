@@ -137,7 +137,7 @@ def held(database: Database, subject: str, doing: str) -> Iterator[Lease]:
         doing: what an owner does, as the message of a conflict begins: `the workspace is being backed up`.
 
     Raises:
-        Conflict: its owner lives.
+        Conflict: its owner lives; or, when the block has come to its end, another has taken it meanwhile.
     """
     with database.transaction() as tx:
         before = owner(tx, subject)
@@ -152,12 +152,15 @@ def held(database: Database, subject: str, doing: str) -> Iterator[Lease]:
             yield mine
     finally:
         with database.transaction() as tx:
-            release(tx, mine)
+            other = owner(tx, subject)
+            still = release(tx, mine)
+    if not still:
+        raise _taken_over(subject, other)
 
 
 @contextmanager
 def kept(database: Database, lease: Lease) -> Iterator[None]:
-    """Say every now and then that the owner of a lease lives, while the block runs."""
+    """Say every now and then that the owner of a lease lives, while the block runs and nobody else has it."""
     over = threading.Event()
     keeper = threading.Thread(target=_keep, args=(database, lease, over), name="mlwright-lease", daemon=True)
     try:
@@ -174,11 +177,31 @@ def release(tx: Transaction, lease: Lease) -> bool:
     return bool(tx.execute(_SQL["release_lease"], subject=lease.subject, token=lease.token))
 
 
+def refuse_taken(source: Source, lease: Lease) -> None:
+    """Return if a lease is still its owner's.
+
+    Raises:
+        Conflict: another has taken it meanwhile.
+    """
+    now = owner(source, lease.subject)
+    if now is None or now.token != lease.token:
+        raise _taken_over(lease.subject, now)
+
+
+def _taken_over(subject: str, by: Lease | None) -> Conflict:
+    who = "another process" if by is None else f"process {by.pid} on {by.host}"
+    return Conflict(
+        f"`{subject}` was taken over by {who}: this process had not been heard of for too long",
+        hint="what it has done stands; wait until the other one has ended, then try again",
+    )
+
+
 def _keep(database: Database, lease: Lease, over: threading.Event) -> None:
-    """Say every now and then that the owner lives, whatever it does meanwhile."""
-    while not over.wait(BEAT_S):
+    """Say every now and then that the owner lives, whatever it does meanwhile, while it is the owner."""
+    heard = True
+    while heard and not over.wait(BEAT_S):
         with suppress(MlwrightError), database.transaction() as tx:  # the next one may be heard
-            beat(tx, lease)
+            heard = beat(tx, lease)
 
 
 def _lease(row: dict[str, Any]) -> Lease:

@@ -17,9 +17,11 @@ from shutil import rmtree
 from msgspec import Struct
 from msgspec.structs import replace
 
+from mlwright.kernel import leases
 from mlwright.kernel.database import Database, Queries, Source
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Corrupt, MlwrightError, NotFound
+from mlwright.kernel.leases import Lease
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.storage.inline import InlineObjects
 from mlwright.storage.named import beneath, compact, named
@@ -30,6 +32,8 @@ _SQL = Queries.beside(__file__)
 
 SPARED_US = 2 * RENEWED_US
 """What is younger stays, whatever names it or not."""
+_BATCH = 100
+"""After so many objects it is asked again whether they are still this process's to remove."""
 
 
 class Sweep(Struct, frozen=True):
@@ -104,7 +108,12 @@ def plan_sweep(source: Source, objects: InlineObjects, before_us: int) -> Sweep:
 
 
 def sweep(
-    database: Database, objects: InlineObjects, plan: Sweep, before_us: int, progress: Progress = SILENT
+    database: Database,
+    objects: InlineObjects,
+    plan: Sweep,
+    before_us: int,
+    lease: Lease,
+    progress: Progress = SILENT,
 ) -> Sweep:
     """Do what was planned, of which all is looked at again; returns what went.
 
@@ -112,8 +121,10 @@ def sweep(
 
     Args:
         before_us: as it was planned with.
+        lease: that nobody else collects or makes a backup; once another has it, nothing more goes.
 
     Raises:
+        Conflict: another process has taken the lease meanwhile.
         Corrupt: a tree or a recipe cannot be read by now.
     """
     wanted = {compact(digest) for digest in _wanted(database, objects)} if plan.thin else set()
@@ -124,12 +135,15 @@ def sweep(
     gone = []
     try:
         with progress.work("collecting", sum(held.size_bytes for held in plan.dead)):
-            for held in plan.dead:
+            for number, held in enumerate(plan.dead):
+                if number % _BATCH == 0:
+                    leases.refuse_taken(database, lease)
                 if compact(held.digest) not in needed and store.remove(held.digest, before_us=before_us):
                     gone.append(held)
                 progress.advance(held.size_bytes)
     finally:
         _forget(database, store)
+    leases.refuse_taken(database, lease)
     with database.transaction() as tx:
         rows = [digest for digest in plan.rows if tx.execute(_SQL["remove_unnamed"], digest=digest)]
     for file, _ in plan.temporary:

@@ -139,13 +139,14 @@ def collect(rooms: Rooms, progress: Progress = SILENT) -> Collected:
     """Take away what nothing needs; runs may go on meanwhile.
 
     Raises:
-        Conflict: somebody else collects, or makes a backup.
+        Conflict: somebody else collects, or makes a backup; or has taken that over meanwhile.
         Corrupt: as `plan_collect`.
     """
-    with leases.held(rooms.database, COLLECT, "objects are being collected or backed up"):
+    with leases.held(rooms.database, COLLECT, "objects are being collected or backed up") as lease:
         rooms.runs.bury_lost()
         plan = plan_collect(rooms)
-        done = replace(plan, sweep=sweep(rooms.database, rooms.objects, plan.sweep, plan.before_us, progress))
+        swept = sweep(rooms.database, rooms.objects, plan.sweep, plan.before_us, lease, progress)
+        done = replace(plan, sweep=swept)
         for name, _ in plan.local:
             _remove(rooms, name, plan.before_us)
         with rooms.database.transaction() as tx:
