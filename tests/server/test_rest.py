@@ -153,6 +153,24 @@ def test_an_alias_moves_and_goes(up: Up) -> None:
     assert there.json["moves"][0]["reason"] == "checked"
 
 
+def test_lists_of_versions_and_tokens_are_told_a_page_at_a_time(up: Up) -> None:
+    """Each page tells as many as were asked for; the token of another search is refused."""
+    first = ask(up, "datasets?name=people&limit=1").json
+    second = ask(up, f"datasets?name=people&limit=1&token={first['token']}").json
+    newest = ask(up, "datasets?newest=true&limit=1").json
+    foreign = ask(up, f"datasets?limit=1&token={first['token']}")
+    models = ask(up, "models?limit=1").json
+    tokens = up.ask("GET", f"{V1}tokens?limit=1", headers=changing(up)).json
+    many = ask(up, "datasets?limit=1001")
+
+    assert [each["version"]["number"] for each in first["found"] + second["found"]] == [2, 1]
+    assert first["token"] and not second["token"]
+    assert [each["version"]["name"] for each in newest["found"]] == ["people"]
+    assert (foreign.status, many.status, many.json["where"]) == (422, 422, "limit")
+    assert models == {"found": [], "token": ""}
+    assert len(tokens["found"]) == 1
+
+
 def test_a_key_that_was_refused_is_free(up: Up) -> None:
     """A refusal lets go of the key, and what is no key is refused."""
     path, keyed = f"{V1}runs/latest/cancel", changing(up, idempotency_key="k-1")

@@ -9,10 +9,10 @@ import binascii
 import hashlib
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from mlwright.kernel.errors import Invalid
 
@@ -20,6 +20,10 @@ _CHECK_BYTES = 9
 _LONGEST = 1_000_000
 
 T = TypeVar("T")
+Keys = tuple[str | int, ...]
+MOST_AT_ONCE = 1_000
+"""So many of datasets, models and tokens are told on a page."""
+Limit = Annotated[int, Meta(ge=1, le=MOST_AT_ONCE)]
 
 
 class Page(Struct, Generic[T], frozen=True):
@@ -51,6 +55,44 @@ class Mark(Struct, frozen=True):
     keys: tuple[Any, ...]
 
 
+def page_of(found: Iterable[T], key: Callable[[T], Keys], search: str, limit: int, token: str) -> Page[T]:
+    """So many of what is few enough to be known whole.
+
+    Args:
+        found: all of it.
+        key: by what it is ordered; no two have the same.
+        search: that the token must be of.
+        limit: at most so many.
+        token: of the page before; empty for the first.
+
+    Raises:
+        Invalid: the token is of another search.
+    """
+    left = sorted(found, key=key)
+    if token:
+        after = read_mark(token, search).keys
+        try:
+            left = [each for each in left if key(each) > after]
+        except TypeError as error:
+            raise _foreign() from error
+    page = left[:limit]
+    return Page(page, write_mark(Mark(0, key(page[-1])), search) if len(left) > limit else "")
+
+
+def all_pages(ask: Callable[[str], Page[T]]) -> list[T]:
+    """What stands on all pages.
+
+    Args:
+        ask: for the page after the one with this token.
+    """
+    page = ask("")
+    found = list(page.found)
+    while page.token:
+        page = ask(page.token)
+        found += page.found
+    return found
+
+
 def write_mark(mark: Mark, search: str) -> str:
     """A mark as a token, which holds good for this search only."""
     content = json.dumps([mark.now_us, *mark.keys], separators=(",", ":")).encode()
@@ -71,10 +113,14 @@ def read_mark(token: str, search: str) -> Mark:
         now_us, *keys = json.loads(content)
         return Mark(now_us, tuple(keys))
     except (ValueError, binascii.Error, RecursionError) as error:
-        raise Invalid(
-            "the page token does not belong to this search",
-            hint="send the token of the page before, with the same filter and order; or none, to begin",
-        ) from error
+        raise _foreign() from error
+
+
+def _foreign() -> Invalid:
+    return Invalid(
+        "the page token does not belong to this search",
+        hint="send the token of the page before, with the same filter and order; or none, to begin",
+    )
 
 
 def _check(content: bytes, search: str) -> bytes:

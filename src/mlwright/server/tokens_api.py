@@ -8,7 +8,7 @@ from mlwright.kernel.clock import iso, now_us, parse_duration
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.events import actor
 from mlwright.kernel.ids import short
-from mlwright.kernel.pages import Page
+from mlwright.kernel.pages import Limit, Page, page_of
 from mlwright.kernel.plan import Change, Plan
 from mlwright.server import tokens
 from mlwright.server.operations import operation
@@ -22,14 +22,19 @@ _LONGEST_US = 100 * 365 * 86_400_000_000
 
 
 @operation("GET", "/tokens", Permission.ADMIN)
-def list_tokens(project: Project, *, every: bool = False) -> Page[Token]:
+def list_tokens(project: Project, *, every: bool = False, limit: Limit = 100, token: str = "") -> Page[Token]:
     """The tokens, sessions and links that are in use, oldest first; never their secrets.
 
     Args:
         every: also those that have expired or were taken back; of sessions and links those of this week.
+        limit: at most so many on a page.
+        token: of the page before; empty for the first.
+
+    Raises:
+        Invalid: the token belongs to another search.
     """
-    found = tokens.tokens if every else living
-    return Page(found(project.rooms.database))
+    found = (tokens.tokens if every else living)(project.rooms.database)
+    return page_of(found, lambda each: (each.created_us, each.id), f"tokens {every}", limit, token)
 
 
 @operation("POST", "/tokens", Permission.ADMIN, status=201, secret=True)

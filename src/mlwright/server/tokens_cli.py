@@ -29,11 +29,11 @@ def create(project: Project, name: str, role: str, expires: str | None, as_json:
     """Make a token and print its secret, this once."""
     from mlwright.server.permissions import Role
     from mlwright.server.remote import RemoteProject
-    from mlwright.server.tokens_api import create_token, list_tokens, plan_create
+    from mlwright.server.tokens_api import create_token, plan_create
 
     if dry_run:
         here = not isinstance(project, RemoteProject)
-        say_plan(plan_create(list_tokens(project).found, name, Role(role), expires, here=here), as_json)
+        say_plan(plan_create(_all(project), name, Role(role), expires, here=here), as_json)
         return
     made = create_token(project, name=name, role=Role(role), expires=expires)
     if as_json:
@@ -52,9 +52,8 @@ def create(project: Project, name: str, role: str, expires: str | None, as_json:
 def list_all(project: Project, every: bool, as_json: bool) -> None:
     """List tokens, sessions of browsers and links: who, what they may, since when, until when."""
     from mlwright.kernel.clock import now_us, show
-    from mlwright.server.tokens_api import list_tokens
 
-    found = list_tokens(project, every=every).found
+    found = _all(project, every=every)
     if as_json:
         say_json(found)
         return
@@ -81,10 +80,10 @@ def list_all(project: Project, every: bool, as_json: bool) -> None:
 @click.argument("token", metavar="NAME|ID")
 def revoke(project: Project, token: str, as_json: bool, dry_run: bool) -> None:
     """Take back a token or a session, at once; by a name all that goes by it."""
-    from mlwright.server.tokens_api import list_tokens, plan_revoke, revoke_token
+    from mlwright.server.tokens_api import plan_revoke, revoke_token
 
     if dry_run:
-        say_plan(plan_revoke(list_tokens(project, every=True).found, token), as_json)
+        say_plan(plan_revoke(_all(project, every=True), token), as_json)
         return
     taken = revoke_token(project, token)
     if as_json:
@@ -92,6 +91,13 @@ def revoke(project: Project, token: str, as_json: bool, dry_run: bool) -> None:
         return
     for each in taken:
         say(f"took back the {each.kind} {_short(each)} of {each.name}")
+
+
+def _all(project: Project, *, every: bool = False) -> list[Token]:
+    from mlwright.kernel.pages import MOST_AT_ONCE, all_pages
+    from mlwright.server.tokens_api import list_tokens
+
+    return all_pages(lambda token: list_tokens(project, every=every, limit=MOST_AT_ONCE, token=token))
 
 
 def _short(token: Token) -> str:

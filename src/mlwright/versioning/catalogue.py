@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Corrupt, Invalid, NotFound
+from mlwright.kernel.pages import Page
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.sdk.ranges import Range
@@ -218,6 +219,18 @@ class Catalogue:
             name = self.versions.resolve(name).name
         found = self.versions.named(name) if name else self.versions.newest()
         return [self._listed(version) for version in found]
+
+    def page(
+        self, name: str = "", *, newest: bool = False, limit: int, token: str = ""
+    ) -> Page[ListedDataset]:
+        """So many of the same, ordered as `Versions.page` says.
+
+        Raises:
+            NotFound: there is no such name.
+            Invalid: the token is of another search.
+        """
+        page = self.versions.page(name, newest=newest, limit=limit, token=token)
+        return Page([self._listed(version) for version in page.found], page.token)
 
     def _listed(self, version: Version) -> ListedDataset:
         return ListedDataset(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
+from mlwright.kernel.pages import Limit, Page
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.server.operations import operation
@@ -25,16 +26,22 @@ class FoundDatasets(Struct, frozen=True):
 
 
 @operation("GET", "/datasets", Permission.READ)
-def list_datasets(project: Project, *, name: str = "") -> list[ListedDataset]:
+def list_datasets(
+    project: Project, *, name: str = "", newest: bool = False, limit: Limit = 100, token: str = ""
+) -> Page[ListedDataset]:
     """The newest version of each dataset, or every version of one.
 
     Args:
         name: of the dataset.
+        newest: what was made last first; otherwise by name.
+        limit: at most so many on a page.
+        token: of the page before; empty for the first.
 
     Raises:
         NotFound: there is no such dataset.
+        Invalid: the token belongs to another search.
     """
-    return project.datasets.list(name)
+    return project.datasets.page(name, newest=newest, limit=limit, token=token)
 
 
 @operation("GET", "/datasets/{reference}", Permission.READ)

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from mlwright.kernel.edges import End
+from mlwright.kernel.pages import Limit, Page
 from mlwright.kernel.plan import Plan
 from mlwright.server.operations import operation
 from mlwright.server.permissions import Permission
@@ -49,29 +50,36 @@ class ShownModel(Struct, frozen=True):
 
 
 @operation("GET", "/models", Permission.READ)
-def list_models(project: Project, *, name: str = "") -> list[ListedModel]:
+def list_models(
+    project: Project, *, name: str = "", newest: bool = False, limit: Limit = 100, token: str = ""
+) -> Page[ListedModel]:
     """The newest version of each model, or every version of one.
 
     Args:
         name: of the model.
+        newest: what was made last first; otherwise by name.
+        limit: at most so many on a page.
+        token: of the page before; empty for the first.
 
     Raises:
         NotFound: there is no such model.
+        Invalid: the token belongs to another search.
     """
     versions = project.models.versions
-    found = project.models.list(name) if name else versions.newest()
+    page = versions.page(name, newest=newest, limit=limit, token=token)
     moving = {
         each: {alias: target.number for alias, target in versions.aliases(each).items()}
-        for each in dict.fromkeys(version.name for version in found)
+        for each in dict.fromkeys(version.name for version in page.found)
     }
-    return [
+    listed = [
         ListedModel(
             version,
             tuple(alias for alias, number in moving[version.name].items() if number == version.number),
             moving[version.name],
         )
-        for version in found
+        for version in page.found
     ]
+    return Page(listed, page.token)
 
 
 @operation("GET", "/models/{reference}", Permission.READ)

@@ -15,6 +15,7 @@ from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Conflict, Invalid, NotFound, nearest
 from mlwright.kernel.ids import ArtifactId, VersionId, new_id
+from mlwright.kernel.pages import Keys, Page, page_of
 from mlwright.kernel.plan import Change, Plan
 from mlwright.versioning import search
 from mlwright.versioning.references import LATEST, Reference, check_name, is_reported_name, parse_reference
@@ -220,6 +221,27 @@ class Versions:
     def newest(self) -> list[Version]:
         """The newest version under each name."""
         return [_version(row) for row in self._database.read(_SQL["newest_versions"], kind=self.kind)]
+
+    def page(self, name: str = "", *, newest: bool = False, limit: int, token: str = "") -> Page[Version]:
+        """The newest version under each name, by name; or every version under one, newest first.
+
+        Args:
+            name: the one.
+            newest: what was made last first, instead of by name.
+            limit: at most so many.
+            token: of the page before.
+
+        Raises:
+            NotFound: there is no such name.
+            Invalid: the token is of another search.
+        """
+        found = self.named(self.resolve(name).name) if name else self.newest()
+
+        def key(version: Version) -> Keys:
+            when = (-version.created_us,) if newest else ()
+            return (*when, version.name, -version.number)
+
+        return page_of(found, key, f"{self.kind} {newest} {name}", limit, token)
 
     def named(self, name: str, source: Source | None = None) -> list[Version]:
         """Every version under a name, newest first, as it is seen in `source`."""
