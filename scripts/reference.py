@@ -430,6 +430,12 @@ def settings_page() -> str:
                     ),
                     ("`OPENLINEAGE_DISABLED`", "`true`: nobody is told, whatever the settings say."),
                     (
+                        "`MLWRIGHT_URL`, `MLWRIGHT_TOKEN`",
+                        "The server that commands ask, instead of the project they are in, and who asks:"
+                        " `mlwright tokens create` shows a token once. The server's own project needs none."
+                        " Runs that `mlwright up` starts have neither.",
+                    ),
+                    (
                         "all others",
                         "Reach steps and replicas as they are, except `PYTHON*` and `VIRTUAL_ENV`. No"
                         " fingerprint covers them: see [limits](../limits.md).",
@@ -563,6 +569,7 @@ _MEANINGS = {
     "dataset.removed": "A version of a dataset was taken away.",
     "link.created": "A link was made that lets a browser in once.",
     "link.revoked": "Such a link was taken back before it was used.",
+    "person.admitted": "Somebody came in by a provider for the first time, or with another address or role.",
     "session.created": "A browser was let in.",
     "session.revoked": "A browser logged out, or its session was taken back.",
     "token.created": "A token was made.",

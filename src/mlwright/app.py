@@ -101,7 +101,7 @@ class Project(OpenWorkspace):
             Unavailable: the project's files do not fit each other.
             Invalid: it fits several.
         """
-        return lock_called(self.rooms, reference, Path.cwd())
+        return lock_called(self.rooms, reference, Path.cwd() if self.takes_paths else None)
 
     def plan_lock(self, name: str = "", *, check: bool = False, allow_yanked: bool = False) -> Plan:
         """Lock an environment by its name, or a script; without one, all that the project names.

@@ -39,6 +39,8 @@ class OpenWorkspace:
 
     is_here = True
     """Its files and processes are this machine's: no server answers for it."""
+    takes_paths = True
+    """Whether a reference may be a path of this machine's disk. A server takes none from those who ask it."""
 
     def __init__(self, rooms: Rooms) -> None:
         self.rooms = rooms
@@ -60,7 +62,9 @@ class OpenWorkspace:
     @cached_property
     def lineage(self) -> Lineage:
         """The way from anything to what it was made from, and to what came of it."""
-        return Lineage(self.rooms.database, finders(self.rooms), labellers(self.rooms))
+        return Lineage(
+            self.rooms.database, finders(self.rooms, paths=self.takes_paths), labellers(self.rooms)
+        )
 
     def summary(self) -> Summary:
         """What the workspace is, where it lies, and how much room its parts take."""

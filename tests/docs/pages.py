@@ -5,9 +5,10 @@ What is typed stands in ```console blocks:
 - a line that begins with `$ ` is a command; the lines below it must be found in what it says, in this order.
   `...` stands for anything, and how wide a gap between two words is does not matter;
 - a command must succeed, unless the next one is `$ echo $?`, which tells its status;
-- `$ cd FOLDER` counts for all that follows;
-- a command that ends with ` &` goes on until `$ kill %1`, or to its own end at `$ wait`; what is below it
-  must be said before anything else is typed;
+- `$ cd FOLDER`, `$ export NAME=VALUE` and `$ unset NAME` count for all that follows;
+- a command that ends with ` &` goes on until `$ kill %1` or `$ kill -9 %1`, or to its own end at `$ wait`;
+  what is below it must be said before anything else is typed;
+- `mlw_...` in a command is the token that was shown last: a reader copies it;
 - port 8000 is any free port, in commands, in what they say, and in files.
 
 ```python and ```toml blocks whose first line is `# FILE` are written there; so is a block that names its file
@@ -31,6 +32,7 @@ from tests.conftest import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 PORT = "8000"
+SECRET = re.compile(r"mlw_[\w-]{43}")
 PATIENCE_S = 180
 
 
@@ -140,6 +142,8 @@ class Reader:
     page: str = "the page"
     _port: str = field(init=False)
     _background: subprocess.Popen[bytes] | None = field(init=False, default=None)
+    _exported: dict[str, str] = field(init=False, default_factory=dict)
+    _secret: str = field(init=False, default="mlw_...")
 
     def __post_init__(self) -> None:
         self._home = self.folder
@@ -180,8 +184,18 @@ class Reader:
                     if not self.folder.is_dir():
                         raise self._unlike(each, "there is no such folder", "")
                     said, status = "", 0
+                case ["export", setting]:
+                    name, _, value = setting.partition("=")
+                    self._exported[name] = value.replace("mlw_...", self._secret)
+                    said, status = "", 0
+                case ["unset", *names]:
+                    for name in names:
+                        del self._exported[name]
+                    said, status = "", 0
                 case ["kill", "%1"]:
                     said, status = self._kill(), 0
+                case ["kill", "-9", "%1"]:
+                    said, status = self._kill(signal.SIGKILL), 0
                 case ["wait"]:
                     said, status = self._await(each), 0
                 case ["echo", "$?"]:
@@ -190,7 +204,7 @@ class Reader:
                     said, status = self._start(each), 0
                 case _:
                     done = subprocess.run(
-                        ["bash", "-c", each.command],
+                        ["bash", "-c", each.command.replace("mlw_...", self._secret)],
                         cwd=self.folder,
                         env=self._environment(),
                         stdin=subprocess.DEVNULL,
@@ -205,6 +219,8 @@ class Reader:
             if (line := missing(each.expected, said)) is not None:
                 raise self._unlike(each, f"it did not say: {line}", said)
             last = status
+            if shown := SECRET.findall(said):
+                self._secret = shown[-1]
 
     def _start(self, each: Typed) -> str:
         """Start a command in the background, and wait until it has said what it should."""
@@ -237,12 +253,12 @@ class Reader:
         self._background.wait(PATIENCE_S)
         return self._kill()
 
-    def _kill(self) -> str:
+    def _kill(self, by: signal.Signals = signal.SIGTERM) -> str:
         """End what goes on in the background, as `kill %1` does; what it said at last."""
         if self._background is None:
             return ""
         process, self._background = self._background, None
-        process.terminate()
+        process.send_signal(by)
         try:
             process.wait(30)
         finally:
@@ -264,7 +280,7 @@ class Reader:
 
     def _environment(self) -> dict[str, str]:
         path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "CI": "true"}
+        return {**os.environ, "PATH": path, "CI": "true", **self._exported}
 
     def _unlike(self, each: Typed, what: str, said: str) -> Unlike:
         return Unlike(f"{self.page}:{each.line}: $ {each.command}\n{what}\nit said:\n{said}")

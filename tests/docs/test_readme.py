@@ -18,6 +18,7 @@ from tests.docs.pages import ROOT, Reader, Unlike, blocks, missing
         "docs/tutorial/03-datasets.md",
         "docs/tutorial/04-four-versions.md",
         "docs/tutorial/05-tracking.md",
+        "docs/tutorial/06-a-server.md",
     ],
 )
 def test_what_a_page_says_is_what_a_reader_gets(page: str, tmp_path: Path) -> None:
@@ -117,6 +118,68 @@ ended
     count = Reader(tmp_path).read(page)
 
     assert count == 3
+
+
+def test_what_is_exported_counts_until_it_is_unset(tmp_path: Path) -> None:
+    """As in a shell; and what is killed by -9 has no time to say anything."""
+    page = """
+```python
+# told.py
+import os, signal, sys
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("told to end")))
+print("up", flush=True)
+while True:
+    signal.pause()
+```
+
+```console
+$ export WHO=ann
+$ echo "I am $WHO."
+I am ann.
+$ unset WHO
+$ echo "I am $WHO."
+I am .
+$ python3 told.py &
+up
+$ kill %1
+told to end
+$ python3 told.py &
+up
+$ kill -9 %1
+$ cat ../background.log
+up
+```
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    reader = Reader(tmp_path)
+    reader.folder = home
+    count = reader.read(page)
+
+    assert count == 9
+    assert "told" not in (tmp_path / "background.log").read_text()
+
+
+def test_a_token_that_was_shown_is_copied(tmp_path: Path) -> None:
+    """`mlw_...` in a command, or in what it exports, is the last one that anything has said."""
+    first, second = "mlw_" + "a" * 43, "mlw_" + "b" * 43
+    page = f"""
+```console
+$ echo {first}
+mlw_...
+$ export TOKEN=mlw_...
+$ echo {second}
+mlw_...
+$ echo mlw_... $TOKEN
+{second} {first}
+```
+"""
+
+    count = Reader(tmp_path).read(page)
+
+    assert count == 4
 
 
 def test_a_file_is_named_in_its_first_line_or_behind_its_language(tmp_path: Path) -> None:

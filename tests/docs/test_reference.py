@@ -30,6 +30,7 @@ TWINS = [
     ("docs/tutorial/03-datasets.md", "docs/tutorial/03-datasets.ko.md"),
     ("docs/tutorial/04-four-versions.md", "docs/tutorial/04-four-versions.ko.md"),
     ("docs/tutorial/05-tracking.md", "docs/tutorial/05-tracking.ko.md"),
+    ("docs/tutorial/06-a-server.md", "docs/tutorial/06-a-server.ko.md"),
 ]
 
 

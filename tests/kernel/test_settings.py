@@ -56,6 +56,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         url = "https://mlwright.example.com"
         mlflow_without_token = false
         private_imports = true
+        login = { issuer = "https://id.example.com" }
     """
 
     settings = find_project(project(tmp_path, text)).settings
@@ -75,6 +76,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         url="https://mlwright.example.com",
         mlflow_without_token=False,
         private_imports=True,
+        login={"issuer": "https://id.example.com"},
     )
     assert not set(Settings.__struct_fields__) - set(re.findall(r"(\w+) = ", text))
 

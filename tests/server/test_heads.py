@@ -80,3 +80,21 @@ def test_as_many_headers_as_allowed() -> None:
     with pytest.raises(BadHead) as refused:
         read_head(head % (b"a: b\r\n" * MOST_HEADERS))
     assert refused.value.status == 431
+
+
+@pytest.mark.parametrize("told", ["close", "Close", "keep-alive, close"])
+def test_a_client_that_asks_no_more_is_heard(told: str) -> None:
+    """Whoever reads to the end of the connection is not kept waiting."""
+    head = read_head(f"GET / HTTP/1.1\r\nhost: here\r\nconnection: {told}\r\n\r\n".encode())
+    other = read_head(b"GET / HTTP/1.1\r\nhost: here\r\nconnection: keep-alive\r\n\r\n")
+
+    assert not head.keeps
+    assert other.keeps
+
+
+def test_codings_in_two_headers_are_refused() -> None:
+    """Of two, another reader could believe the other one."""
+    with pytest.raises(BadHead, match="twice"):
+        read_head(
+            b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
+        )

@@ -359,9 +359,9 @@ def test_answers_that_nobody_reads_are_dropped(brisk: Up) -> None:
             stream.connect((brisk.host, brisk.port))
             stream.sendall(request)
         reader, got = streams.pop(), 0
-        while piece := reader.recv(1 << 14):
+        while piece := reader.recv(1 << 16):
             got += len(piece)
-            select.select([], [], [], 0.002)
+            select.select([], [], [], 0.001)
             if got > 6 * MIB:
                 break
         answers = [rest(stream) for stream in streams]

@@ -60,6 +60,12 @@ PIPELINES = """
         wait(place)
 
     @pipeline
+    def thinking(place: str):
+        while not Path(place + ".go").exists():
+            time.sleep(0.01)
+        note(place, "thought")
+
+    @pipeline
     def checking(place: str):
         check(made(), place)
 
@@ -157,6 +163,28 @@ def test_what_was_accepted_is_run_once_though_the_server_is_killed(queued: Queue
     until(lambda: all(queued.state(run) == "succeeded" for run in runs), within_s=60)
     assert Counter(place.read_text().split()) == Counter(f"word-{number}" for number in range(20))
     assert len(queued.project.runs.list(limit=1000)) == 20
+
+
+def test_a_run_in_preparation_is_begun_again_when_all_was_killed(queued: Queued, tmp_path: Path) -> None:
+    """Server and process die together before the run began: the next server starts it, once."""
+    place = tmp_path / "words"
+    run = start(queued.up(), "thinking", place=str(place))
+    database = queued.project.rooms.database
+    until(lambda: leases.owner(database, f"run {run}") is not None)
+    owner = leases.owner(database, f"run {run}")
+    assert owner is not None
+
+    queued.kill()
+    os.kill(owner.pid, signal.SIGKILL)
+    until(lambda: not owner.alive)
+    before = queued.state(run)
+    place.with_name("words.go").touch()
+    queued.up()
+
+    until(lambda: queued.project.runs.get(run).state.ended)
+    assert (before, queued.state(run)) == ("scheduled", "succeeded")
+    assert place.read_text() == "thought\n"
+    until(lambda: not leases.owners(database).keys() & {f"run {run}", f"start {run}"})
 
 
 def test_a_run_goes_on_without_its_server_and_the_next_one_counts_it(queued: Queued, tmp_path: Path) -> None:

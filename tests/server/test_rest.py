@@ -28,7 +28,7 @@ PIPELINE = """
         return {"files": len(data.files), "note": "<b>&</b>"}
 
     @pipeline
-    def counting(data: Dataset = Dataset("people@latest"), weight: float = 1.5):
+    def counting(data: Dataset = Dataset("people@latest"), weight: float = 1.5, seats: int = 1):
         count(data, weight)
 """
 
@@ -209,6 +209,11 @@ def test_a_question_keeps_no_key(up: Up) -> None:
         ("GET", "runs?pipeline=%FF", None, 400, None),
         ("GET", "runs/nothing", None, 404, None),
         ("GET", "nothing", None, 404, None),
+        ("GET", "lineage/%2Fetc%2Fpasswd", None, 404, None),
+        ("GET", "lineage/people.csv", None, 404, None),
+        ("GET", f"impact/{'x' * 300}", None, 404, None),
+        ("GET", "events?subject=%2Fdev%2Fzero", None, 404, None),
+        ("GET", "environments/..%2F..%2Fetc%2Fx.py", None, 404, None),
         ("POST", "runs/latest", {}, 405, None),
         ("POST", "runs/latest/cancel", {}, 409, None),
         ("POST", "runs/latest/cancel", {"how": "hard"}, 422, "how"),
@@ -307,6 +312,37 @@ def test_a_command_that_needs_files_says_so(told: Any) -> None:
 
     assert there[0] == 2
     assert "MLWRIGHT_URL" in there[2]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1:5000", "ftp://here", "http://[::1", "http://here/?x=1", "http://a:b@here", "http://h e"],
+)
+def test_what_is_no_address_of_a_server_is_refused(project: Path, address: str) -> None:
+    """It is looked at before anything is asked."""
+    refused = mlwright("runs", "list", cwd=project, MLWRIGHT_URL=address)
+
+    assert refused.returncode == 2
+    assert "no address of a server" in refused.stderr
+
+
+def test_what_goes_to_this_machine_goes_to_no_proxy(up: Up, project: Path) -> None:
+    """The workspace's own token stays here, whatever the environment says of proxies."""
+    proxied = {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "socks5://127.0.0.1:9"}
+
+    listed = mlwright("runs", "list", cwd=project, MLWRIGHT_URL=up.url, **proxied)
+
+    assert (listed.returncode, listed.stderr) == (0, "")
+
+
+def test_a_number_beyond_64_bits_is_told(up: Up, project: Path) -> None:
+    """MessagePack has no word for it; it is told as a text."""
+    with Project.open(project) as opened:
+        run = opened.run("counting", seats=2**70)
+
+    shown = mlwright("runs", "show", run.id, cwd=project, MLWRIGHT_URL=up.url)
+
+    assert str(2**70) in shown.stdout
 
 
 def test_a_server_that_is_away_is_named(project: Path) -> None:

@@ -12,7 +12,7 @@ from mlwright.kernel.clock import boot_id
 from mlwright.kernel.database import Database
 from mlwright.kernel.errors import Conflict
 from mlwright.kernel.ids import RunId
-from mlwright.kernel.leases import Lease
+from mlwright.kernel.leases import Lease, process_space
 from mlwright.tracking import Run, Runs, RunState, waiting
 from tests.happened import happened
 
@@ -29,13 +29,15 @@ def begin(database: Database, run: Run) -> tuple[Run, Lease]:
         return waiting.start(tx, run, parameters={"x": 1, "y": 2}, pins={}, machine={}, about={"a": 1})
 
 
-def kill(database: Database, subject: str, *, boot: str = "") -> None:
-    """Whoever owns this is gone; of another boot, with the whole machine."""
+def kill(database: Database, subject: str, *, boot: str = "", space: str = "") -> None:
+    """Whoever owns this is gone; of another boot or space, with the whole machine or container."""
     with database.transaction() as tx:
         tx.execute(
-            "UPDATE lease SET started = '1', boot = :boot, beat_us = 0 WHERE subject = :subject",
+            "UPDATE lease SET started = '1', boot = :boot, space = :space, awake_us = 0, beat_us = 0"
+            " WHERE subject = :subject",
             subject=subject,
             boot=boot or boot_id(),
+            space=space or process_space(),
         )
 
 
@@ -100,24 +102,58 @@ def test_a_claim_that_was_given_to_another_is_worth_nothing(database: Database) 
 
 
 def test_a_process_that_died_before_its_run_began_is_found(database: Database) -> None:
-    """Its run is failed by whoever looks, once; when the machine itself started anew, it is begun again."""
-    dead, rebooted = accept(database), accept(database)
-    for run in (dead, rebooted):
-        _, claim = claimed(database)
-        waiting.take_over(database, run.id, claim.token)
-    alive = waiting.fail(database, dead.id, {"message": "it lives"})
-    kill(database, f"run {dead.id}")
-    kill(database, f"run {rebooted.id}", boot="another")
+    """Its run is failed by whoever looks, once, while who started it lives."""
+    run = accept(database)
+    _, claim = claimed(database)
+    waiting.take_over(database, run.id, claim.token)
+    alive = waiting.fail(database, run.id, {"message": "it lives"})
+    kill(database, f"run {run.id}")
 
     seen = waiting.look(database, "small")
-    told = [waiting.fail(database, dead.id, {"message": "gone"}) for _ in range(2)]
+    told = [waiting.fail(database, run.id, {"message": "gone"}) for _ in range(2)]
 
-    assert (seen.dead, seen.free, seen.busy) == ((dead.id,), (rebooted.id,), 0)
+    assert (seen.dead, seen.free, seen.busy) == ((run.id,), (), 0)
     assert (alive, told) == (False, [True, False])
-    failed = Runs(database).get(dead.id)
+    failed = Runs(database).get(run.id)
     assert (failed.state, failed.error) == (RunState.FAILED, {"message": "gone"})
-    assert claimed(database)[0] == rebooted.id
-    assert leases.owner(database, f"run {rebooted.id}") is None
+    assert leases.owners(database) == {}
+
+
+@pytest.mark.parametrize("place", [{}, {"boot": "another"}, {"space": "another"}])
+def test_a_process_that_died_with_who_started_it_is_not_to_blame(
+    database: Database, place: dict[str, str]
+) -> None:
+    """Whether server, container or machine ended with it: its run is begun again, by a new process alone."""
+    run = accept(database)
+    _, old = claimed(database)
+    lease = waiting.take_over(database, run.id, old.token)
+    assert lease is not None
+    for subject in (f"run {run.id}", f"start {run.id}"):
+        kill(database, subject, **place)
+
+    seen = waiting.look(database, "small")
+    found, new = claimed(database)
+    waiting.give_back(database, run.id, lease)  # it was only stopped, and comes too late
+
+    assert seen == waiting.Waiting((run.id,), (), 0)
+    assert found == run.id
+    assert leases.owners(database) == {new.subject: new}
+    assert waiting.take_over(database, run.id, new.token) is not None
+
+
+def test_a_run_that_was_given_back_is_started_again(database: Database) -> None:
+    """It may be claimed at once, though the server that had claimed it lives, and has not failed."""
+    run = accept(database)
+    _, claim = claimed(database)
+    lease = waiting.take_over(database, run.id, claim.token)
+    assert lease is not None
+
+    waiting.give_back(database, run.id, lease)
+    late = waiting.fail(database, run.id, {"message": "its process has ended"}, claim)
+
+    assert not late
+    assert waiting.look(database, "small").free == (run.id,)
+    assert claimed(database)[0] == run.id
 
 
 def test_a_run_that_waits_is_cancelled_at_once(database: Database) -> None:

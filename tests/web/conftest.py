@@ -24,9 +24,12 @@ _FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
+    """Debian's Chromium, without a window.
+
+    While it is there an event loop runs in this thread, so that it is gone before the tests of another file.
+    """
     if CHROMIUM is None:
         pytest.skip("there is no chromium: apt-get install chromium, or `make setup-test` as root")
     from playwright.sync_api import sync_playwright

@@ -10,6 +10,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.grammar import parse_filter, parse_order
 from mlwright.web import words
 from mlwright.web.catalogue import language_of, words_of
+from mlwright.web.reader import reader_of
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,12 @@ def test_the_language_is_what_was_chosen_else_what_the_browser_says(
 ) -> None:
     """A choice counts more than the header, and English stands for what there is not."""
     assert language_of(chosen, accepted) == wanted
+
+
+def test_what_a_reader_likes_stands_in_two_cookies() -> None:
+    """All other cookies are none of our business, however long and odd they are."""
+    told = reader_of({b"cookie": b'a="' + b'\\"' * 20_000 + b"; theme=dark; language=ko; theme2=light"})
+    odd = reader_of({b"cookie": b"theme=" + b"x" * 50_000 + b"; language"})
+
+    assert (told.theme, told.language) == ("dark", "ko")
+    assert (odd.theme, odd.language) == ("", "en")

@@ -122,6 +122,10 @@ def cause_of_death(status: int, killer: str = "") -> str:
     return f"its process was ended by {name}" + (f" ({reasons[name]})" if name in reasons else "")
 
 
+_NOT_THEIRS = {"VIRTUAL_ENV", "MLWRIGHT_URL", "MLWRIGHT_TOKEN", graft.MEMORY}
+"""What of ours a step's process does not get: code of users has no use for what opens a server."""
+
+
 def _environment(
     cpus: int, token: str, gpus: Sequence[str] | None, memory_bytes: int | None
 ) -> dict[str, str]:
@@ -129,7 +133,7 @@ def _environment(
     made = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith("PYTHON") and key not in {"VIRTUAL_ENV", graft.MEMORY}
+        if not key.startswith("PYTHON") and key not in _NOT_THEIRS
     }
     made |= {"PYTHONHASHSEED": "0", **dict.fromkeys(_THREADS, str(cpus))}
     if token:

@@ -169,9 +169,9 @@ def kept(database: Database, lease: Lease) -> Iterator[None]:
             keeper.join()
 
 
-def release(tx: Transaction, lease: Lease) -> None:
-    """Give a lease back; nothing happens when another owner has it by now."""
-    tx.execute(_SQL["release_lease"], subject=lease.subject, token=lease.token)
+def release(tx: Transaction, lease: Lease) -> bool:
+    """Give a lease back; whether it was still its owner's. Nothing happens when another has it by now."""
+    return bool(tx.execute(_SQL["release_lease"], subject=lease.subject, token=lease.token))
 
 
 def _keep(database: Database, lease: Lease, over: threading.Event) -> None:

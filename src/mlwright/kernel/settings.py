@@ -38,6 +38,8 @@ class Settings(Struct, frozen=True):
             with `api_key` (`env:NAME` or `file:PATH`); and the `namespace` of jobs.
         url: where others reach `mlwright up`, through a proxy or a name: `https://mlwright.example.com`. Then
             every request needs a token or a session, also one that comes from this machine.
+        login: where people log in with a browser: `issuer` and `client_id` of a provider of OpenID Connect,
+            `client_secret` (`env:NAME` or `file:PATH`), `roles` (`"ana@example.com" = "admin"`), `scopes`.
         private_imports: datasets may also be fetched from this machine and from private networks.
         mlflow_without_token: on a machine's own address, MLflow's clients may also write without a token.
     """
@@ -54,6 +56,7 @@ class Settings(Struct, frozen=True):
     environments: dict[str, str] = {}
     openlineage: dict[str, str] = {}
     url: str = ""
+    login: dict[str, Any] = {}
     private_imports: bool = False
     mlflow_without_token: bool = True
 

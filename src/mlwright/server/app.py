@@ -19,6 +19,7 @@ from mlwright.server.guard import Guard
 from mlwright.server.identity import NOBODY, Admission
 from mlwright.server.login import ROUTES as LOGIN
 from mlwright.server.login import login_path
+from mlwright.server.oidc.routes import ROUTES as OIDC
 from mlwright.server.permissions import Permission
 from mlwright.server.problems import Refusal
 from mlwright.server.protocols.mlflow import errors as mlflow_errors
@@ -52,6 +53,7 @@ ROUTES = (
     Route("GET", "/health", _health, Permission.ANYONE),
     Route("GET", "/version", _version, Permission.READ, tokenless=True),
     *LOGIN,
+    *OIDC,
     *REST,
     *MLFLOW,
     *PAGES,

@@ -14,7 +14,10 @@ from msgspec import Struct
 MOST_BYTES = 64 << 10
 """What the request line and the headers may have."""
 MOST_HEADERS = 100
-_SINGLE = (b"host", b"origin", b"authorization", b"content-type", b"content-encoding", b"expect", b"range")
+_SINGLE = (
+    *(b"host", b"origin", b"authorization", b"content-type", b"content-encoding"),
+    *(b"expect", b"range", b"transfer-encoding"),
+)
 _CHUNKED = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -96,7 +99,7 @@ def read_head(raw: bytes) -> Head:
         version,
         headers,
         _body_bytes(named, version),
-        version == "1.1" and parser.should_keep_alive(),
+        version == "1.1" and not _closes(headers),
         _waits(named, version),
     )
 
@@ -215,6 +218,12 @@ def _body_bytes(named: dict[bytes, bytes], version: str) -> int | None:
     if coding.lower() != b"chunked" or version == "1.0" or b"content-length" in named:
         raise BadHead(400, "Transfer-Encoding may be chunked, in HTTP 1.1, without a Content-Length")
     return None
+
+
+def _closes(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether the client says that it asks no more. Source: RFC 9112, 9.6."""
+    told = [value.lower() for name, value in headers if name == b"connection"]
+    return any(each.strip() == b"close" for value in told for each in value.split(b","))
 
 
 def _waits(named: dict[bytes, bytes], version: str) -> bool:

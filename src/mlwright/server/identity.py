@@ -9,14 +9,16 @@ from binascii import Error as NoBase64
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Source
 from mlwright.kernel.digest import Digest
 from mlwright.server.commits import Commits
 from mlwright.server.guard import SAFE
+from mlwright.server.oidc.settings import Login
+from mlwright.server.people import person
 from mlwright.server.permissions import Permission, Role
 from mlwright.server.problems import Refusal
 from mlwright.server.readers import Readers
@@ -68,6 +70,7 @@ class Admission(Struct, frozen=True):
         tokenless: on this machine, MLflow's clients may write without a token.
         cookie: the name of the session's cookie: a browser sends it to every server of a machine.
         url: the public address, if there is one.
+        login: where people log in, and what they may, if they do.
     """
 
     owner: str
@@ -76,6 +79,7 @@ class Admission(Struct, frozen=True):
     tokenless: bool
     cookie: str
     url: str = ""
+    login: Login | None = None
 
 
 class Identities:
@@ -94,7 +98,6 @@ class Identities:
         self._readers = readers
         self._commits = commits
         self._touching: set[asyncio.Task[None]] = set()
-        self._cookie = admission.cookie.encode()
 
     async def who(self, headers: dict[bytes, bytes], method: str) -> Identity:
         """Who asks, by what the headers of a request tell.
@@ -115,12 +118,17 @@ class Identities:
 
     def session_of(self, headers: dict[bytes, bytes]) -> str | None:
         """The secret of a session that a request has; None without one."""
-        told = headers.get(b"cookie", b"")
-        if self._cookie not in told or len(told) > _MOST_COOKIES:
+        return self.cookie_of(headers, self.admission.cookie)
+
+    @staticmethod
+    def cookie_of(headers: dict[bytes, bytes], named: str) -> str | None:
+        """The value of a cookie that a request has; None without it."""
+        told, wanted = headers.get(b"cookie", b""), named.encode()
+        if wanted not in told or len(told) > _MOST_COOKIES:
             return None
         for each in told.split(b";"):
             name, _, value = each.strip().partition(b"=")
-            if name == self._cookie:
+            if name == wanted:
                 return value.decode("latin-1")
         return None
 
@@ -158,10 +166,12 @@ class Identities:
         """
         if not identity.token_id:
             return
-        token = await self._readers.read(lambda source: known(source, identity.token_id))
+        token = await self._readers.read(
+            lambda source: self._as_set(source, known(source, identity.token_id))
+        )
         if token is None:
             raise Refusal(401, "what this was asked with was taken back, or has expired", hint=_HOW)
-        self.check(msgspec.structs.replace(identity, role=token.role), permission)
+        self.check(replace(identity, role=token.role), permission)
 
     def allows(self, identity: Identity, route: Route) -> bool:
         """Whether somebody may ask a route: what a page shows only then."""
@@ -199,7 +209,7 @@ class Identities:
 
     async def _found(self, secret: str, kind: TokenKind) -> Token | None:
         def look(source: Source) -> Token | None:
-            return find(source, secret, kind)
+            return self._as_set(source, find(source, secret, kind))
 
         token = await self._readers.read(look)
         if token is not None and now_us() - (token.used_us or 0) > TOUCH_US and not self._touching:
@@ -207,6 +217,13 @@ class Identities:
             self._touching.add(task)
             task.add_done_callback(self._touching.discard)
         return token
+
+    def _as_set(self, source: Source, token: Token | None) -> Token | None:
+        """A token with the role that the settings give now who has logged in at a provider."""
+        if token is None or token.person_id is None:
+            return token
+        role = person(source, token.person_id).role_by(self.admission.login)
+        return None if role is None else replace(token, role=role)
 
     async def _touch(self, identity: str) -> None:
         """Write down that a secret was used; if that cannot be written now, the next request tries."""

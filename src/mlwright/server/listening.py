@@ -21,6 +21,7 @@ from mlwright.server.tokens import digest_of_secret, has_admin, issue_link, new_
 if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.server.identity import Admission
+    from mlwright.server.oidc.settings import Login
 
 _LEASE, _DOING = "server", "this workspace is being answered from"
 
@@ -65,7 +66,8 @@ def plan_up(project: Project, *, host: str, port: int, certificate: Certificate 
         Invalid: others can reach the address, and nobody could prove who they are; or it is none.
     """
     address = address_of(host)
-    exposed = check_exposed(project, address)
+    login = login_of(project)
+    exposed = check_exposed(project, address, login)
     url = _url(address, port or "PORT", certificate)
     why = "pages, the REST API and MLflow's protocol, " + (
         "for who has a token or a session" if exposed else "for this machine"
@@ -89,15 +91,34 @@ def address_of(host: str) -> str:
         ) from None
 
 
-def check_exposed(project: Project, address: str) -> bool:
+def login_of(project: Project) -> Login | None:
+    """Where people log in, with all that it needs in its place; None where they do not.
+
+    Raises:
+        Invalid: something is wrong in the setting.
+        Unavailable: the client's secret is not where it should be, or the packages of the extra `login` are
+            missing.
+    """
+    from mlwright.server.oidc.settings import check_packages, parse_login
+
+    here = project.rooms.project
+    login = parse_login(here.settings.login, here.root)
+    if login is not None:
+        login.secret()
+        check_packages()
+    return login
+
+
+def check_exposed(project: Project, address: str, login: Login | None) -> bool:
     """Whether others than this machine can reach a server.
 
     Args:
         project: whose setting `url` counts too: a proxy before a server on loopback brings everybody.
         address: that it will listen on.
+        login: where people log in.
 
     Raises:
-        Invalid: they can, and there is no token that an admin could begin with.
+        Invalid: they can, and there is no admin who could begin; or who logs in could not be sent back.
     """
     from mlwright.server.guard import parse_url
 
@@ -105,11 +126,16 @@ def check_exposed(project: Project, address: str) -> bool:
     public = parse_url(settings.url).name if settings.url else "localhost"
     if is_loopback(address) and (public == "localhost" or is_loopback(public)):
         return False
-    if not has_admin(project.rooms.database):
+    if login is not None and not settings.url:
+        raise Invalid(
+            "people log in at a provider, which must be told where to send them back to",
+            hint='set `url` in [tool.mlwright]: url = "https://HOST"',
+        )
+    if not (login is not None and login.has_admin) and not has_admin(project.rooms.database):
         shown = settings.url if is_loopback(address) else address
         raise Invalid(
             f"{shown} can be reached from outside, and nobody could prove there who they are",
-            hint="make a token first: mlwright tokens create NAME --role admin",
+            hint="make a token first: mlwright tokens create NAME --role admin; or name an admin in `login`",
         )
     return True
 
@@ -136,7 +162,8 @@ def answer(
         Conflict: another process answers on this workspace already.
     """
     address = address_of(host)
-    exposed = check_exposed(project, address)
+    login = login_of(project)
+    exposed = check_exposed(project, address, login)
     try:
         from mlwright.server.app import App
         from mlwright.server.loop import serve
@@ -147,23 +174,25 @@ def answer(
 
     workspace, public = project.rooms.workspace, project.rooms.project.settings.url
     own = new_secret()
+    project.takes_paths = False
     with listen(address, port) as listener, leases.held(project.rooms.database, _LEASE, _DOING):
         taken = listener.getsockname()[1]
         url = _url(address, taken, certificate)
 
         encrypted = certificate is not None or public.startswith("https://")
         up = Up(url, login_link(project, public or url), exposed, encrypted)
-        app = App(project, admission_of(project, own, exposed=exposed))
+        app = App(project, admission_of(project, own, exposed=exposed, login=login))
         with left(workspace.local, address, taken, own, "https" if certificate else "http"):
             serve(app, listener, lambda: ready(up), certificate)
 
 
-def admission_of(project: Project, own: str, *, exposed: bool) -> Admission:
+def admission_of(project: Project, own: str, *, exposed: bool, login: Login | None = None) -> Admission:
     """On what terms a project is answered on.
 
     Args:
         own: the workspace's own token.
         exposed: whether others than this machine can reach it.
+        login: where people log in.
     """
     from mlwright.server.identity import Admission
 
@@ -175,6 +204,7 @@ def admission_of(project: Project, own: str, *, exposed: bool) -> Admission:
         tokenless=settings.mlflow_without_token,
         cookie=f"mlwright_{project.rooms.workspace.id[-8:].lower()}",
         url=settings.url,
+        login=login,
     )
 
 

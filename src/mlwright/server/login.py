@@ -23,7 +23,7 @@ from mlwright.server.tokens import (
     revoke,
 )
 
-LOGIN, LOGOUT = "/login", "/logout"
+LOGIN, LOGIN_WITH, LOGOUT = "/login", "/login/oidc", "/logout"
 _FORM = b"application/x-www-form-urlencoded"
 _FORM_BYTES = 4096
 _MOST_FIELDS = 10
@@ -36,16 +36,21 @@ _PAGE = """<!doctype html>
 <main><div class="lost">
 <h1>mlwright</h1>
 <p class="lead">{said}</p>
-<form class="toolbar" method="post" action="{action}">
+{provider}<form class="toolbar" method="post" action="{action}">
 <input type="password" name="token" aria-label="Token" placeholder="Token" autocomplete="off" required
  maxlength="{longest}">
-<button class="first">Log in</button>
+<button{first}>Log in</button>
 </form>
 <p class="soft">On the machine of the workspace, <code>mlwright login</code> prints a link that needs no
 token.</p>
 </div></main>
 </body>
 </html>
+"""
+
+
+_PROVIDER = """<p><a class="button first" href="{address}">Log in with {host}</a></p>
+<p class="soft">Or with a token:</p>
 """
 
 
@@ -67,20 +72,24 @@ def login_path(wanted: str) -> str:
     return f"{LOGIN}?next={quote(wanted, safe='/')}"
 
 
+def looks_ahead(call: Call) -> bool:
+    """Whether a request only looks ahead: it must not use up what is good once."""
+    return call.method == "HEAD" or b"sec-purpose" in call.headers
+
+
 async def _login(call: Call) -> Response:
     """Let a browser in that comes with a link, or show how."""
-    asked = _fields(call.query)
+    asked = fields(call.query)
     target = path_of_ours(asked.get("next", "/"))
     key = asked.get("key")
     if key is None:
-        return _page("You are not logged in.", target)
-    # What only looks ahead must not use up the link.
-    if call.method == "HEAD" or b"sec-purpose" in call.headers:
+        return login_page(call, "You are not logged in.", target)
+    if looks_ahead(call):
         return Response(None, 204)
     issued = await _begin(call, key, TokenKind.LINK)
     if issued is None:
-        return _page("This link is too old, or was used already.", target, 403)
-    return _let_in(call, issued, target)
+        return login_page(call, "This link is too old, or was used already.", target, 403)
+    return with_session(call, _to(target), issued)
 
 
 async def _login_by_token(call: Call) -> Response:
@@ -89,12 +98,12 @@ async def _login_by_token(call: Call) -> Response:
         raise Refusal(403, "a change by a page must name it: the header Origin is missing")
     if call.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _FORM:
         raise Refusal(415, "the body must be a form", hint=f"content-type: {_FORM.decode()}")
-    target = path_of_ours(_fields(call.query).get("next", "/"))
-    secret = _fields(bytes(await call.body())).get("token", "").strip()
+    target = path_of_ours(fields(call.query).get("next", "/"))
+    secret = fields(bytes(await call.body())).get("token", "").strip()
     issued = await _begin(call, secret, TokenKind.TOKEN)
     if issued is None:
-        return _page("The token is unknown here, has expired, or was taken back.", target, 403)
-    return _let_in(call, issued, target)
+        return login_page(call, "The token is unknown here, has expired, or was taken back.", target, 403)
+    return with_session(call, _to(target), issued)
 
 
 async def _logout(call: Call) -> Response:
@@ -130,8 +139,14 @@ async def _begin(call: Call, secret: str, kind: TokenKind) -> Issued | None:
     return await call.write(lambda tx: begin_session(tx, secret, kind))
 
 
-def _let_in(call: Call, issued: Issued, target: str) -> Response:
-    answer = RedirectResponse(target, 303, headers={"cache-control": "no-store"})
+def with_session(call: Call, answer: Response, issued: Issued) -> Response:
+    """An answer that gives a browser its session.
+
+    Args:
+        call: of the browser.
+        answer: to it.
+        issued: the session.
+    """
     answer.set_cookie(
         call.tracker.identities.admission.cookie,
         issued.secret,
@@ -143,12 +158,32 @@ def _let_in(call: Call, issued: Issued, target: str) -> Response:
     return answer
 
 
-def _page(said: str, target: str, status: int = 200) -> Response:
-    page = _PAGE.format(said=said, action=escape(login_path(target)), longest=LONGEST_SECRET)
+def login_page(call: Call, said: str, target: str, status: int = 200) -> Response:
+    """The page on which somebody logs in.
+
+    Args:
+        call: of their browser.
+        said: what is told above; it may be a provider's word.
+        target: the path on which they go on.
+        status: of the answer.
+    """
+    login = call.tracker.identities.admission.login
+    way = f"{LOGIN_WITH}?next={quote(target, safe='/')}"
+    page = _PAGE.format(
+        said=escape(said),
+        provider="" if login is None else _PROVIDER.format(address=escape(way), host=escape(login.host)),
+        first=' class="first"' if login is None else "",
+        action=escape(login_path(target)),
+        longest=LONGEST_SECRET,
+    )
     return HTMLResponse(page, status, headers={"cache-control": "no-store"})
 
 
-def _fields(text: bytes) -> dict[str, str]:
+def _to(target: str) -> Response:
+    return RedirectResponse(target, 303, headers={"cache-control": "no-store"})
+
+
+def fields(text: bytes) -> dict[str, str]:
     """The fields of a query or a form; of one that is given twice the first."""
     try:
         found = parse_qs(text.decode("ascii"), errors="strict", max_num_fields=_MOST_FIELDS)

@@ -25,22 +25,22 @@ DELETE FROM answered WHERE at_us < :before_us;
 
 -- name: add_token
 -- A token, a session or a link is made.
-INSERT INTO token (id, kind, name, role, digest, parent_id, created_us, expires_us, used_us, revoked_us)
-VALUES (:id, :kind, :name, :role, :digest, :parent_id, :created_us, :expires_us, NULL, NULL);
+INSERT INTO token (id, kind, name, role, digest, parent_id, person_id, created_us, expires_us, used_us, revoked_us)
+VALUES (:id, :kind, :name, :role, :digest, :parent_id, :person_id, :created_us, :expires_us, NULL, NULL);
 
 -- name: token_with
 -- What a secret is of, by its digest.
-SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
+SELECT id, kind, name, role, parent_id, person_id, created_us, expires_us, used_us, revoked_us FROM token
 WHERE digest = :digest;
 
 -- name: token_by_id
 -- What is known of a token, a session or a link.
-SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
+SELECT id, kind, name, role, parent_id, person_id, created_us, expires_us, used_us, revoked_us FROM token
 WHERE id = :id;
 
 -- name: tokens
 -- All that were ever made and are not forgotten, oldest first.
-SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
+SELECT id, kind, name, role, parent_id, person_id, created_us, expires_us, used_us, revoked_us FROM token
 ORDER BY created_us, id;
 
 -- name: admin_tokens
@@ -51,7 +51,7 @@ AND (expires_us IS NULL OR expires_us > :now_us);
 
 -- name: tokens_named
 -- Which token a name is taken by.
-SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
+SELECT id, kind, name, role, parent_id, person_id, created_us, expires_us, used_us, revoked_us FROM token
 WHERE name = :name AND kind = 'token' AND revoked_us IS NULL
 AND (expires_us IS NULL OR expires_us > :now_us);
 
@@ -71,3 +71,19 @@ UPDATE token SET used_us = :now_us WHERE id = :id AND (used_us IS NULL OR used_u
 -- name: forget_tokens
 -- Sessions and links that ended long ago are of no interest.
 DELETE FROM token WHERE kind IN ('session', 'link') AND (expires_us < :before_us OR revoked_us < :before_us);
+
+-- name: person_with
+-- Who somebody is whom a provider knows.
+SELECT id, issuer, subject, name, email, groups, role, first_us, last_us FROM person
+WHERE issuer = :issuer AND subject = :subject;
+
+-- name: person
+-- Who a session is of.
+SELECT id, issuer, subject, name, email, groups, role, first_us, last_us FROM person WHERE id = :id;
+
+-- name: keep_person
+-- Somebody has logged in: what their provider says of them now.
+INSERT INTO person (id, issuer, subject, name, email, groups, role, first_us, last_us)
+VALUES (:id, :issuer, :subject, :name, :email, :groups, :role, :first_us, :last_us)
+ON CONFLICT (issuer, subject) DO UPDATE SET name = excluded.name, email = excluded.email, groups = excluded.groups,
+role = excluded.role, last_us = excluded.last_us;

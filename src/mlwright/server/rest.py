@@ -48,21 +48,21 @@ def _done(
     operation: Operation[..., Any], project: Any, asked: dict[str, Any], headers: dict[bytes, bytes]
 ) -> Response:
     """Do it, and write the answer, all in one thread."""
-    packed = headers.get(b"accept") == MSGPACK.encode()
+    key = headers.get(b"idempotency-key") if operation.takes_key else None
+    packed = key is None and headers.get(b"accept") == MSGPACK.encode()
 
     def do() -> Answer:
         answer = project.perform(operation, **asked)
-        body = msgspec.msgpack.encode(answer, enc_hook=_plain) if packed else encoded(answer)
+        body = _packed(answer) if packed else encoded(answer)
         made = operation.location.format_map(_Fields(answer))
         return Answer(operation.status, PREFIX + made if made else "", body)
 
-    key = headers.get(b"idempotency-key") if operation.takes_key else None
     if key is None:
         answer = do()
     elif operation.secret:
         raise Invalid("an answer with a secret is not kept", where="idempotency-key", hint="leave it out")
     else:
-        request = encoded([operation.name, packed, asked])
+        request = encoded([operation.name, asked])
         answer = once(project.rooms.database, key.decode("latin-1"), request, do)
     body = answer.body
     told = {"cache-control": "no-cache", "vary": "accept"}
@@ -78,6 +78,25 @@ def _done(
 def encoded(value: Any) -> bytes:
     """A value as JSON, as the command line writes it too."""
     return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def _packed(value: Any) -> bytes:
+    """A value as MessagePack, which has a word for NaN; a number beyond 64 bits is the text of it."""
+    try:
+        return msgspec.msgpack.encode(value, enc_hook=_plain)
+    except OverflowError:
+        return msgspec.msgpack.encode(_within(msgspec.to_builtins(value, enc_hook=_plain)))
+
+
+def _within(value: Any) -> Any:
+    match value:
+        case int() if not -(2**63) <= value < 2**64:
+            return str(value)
+        case list() | tuple():
+            return [_within(each) for each in value]
+        case dict():
+            return {name: _within(each) for name, each in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:

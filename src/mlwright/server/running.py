@@ -40,8 +40,8 @@ class Running(Struct, frozen=True):
 
     def answers_at(self, url: str) -> bool:
         """Whether an address on loopback is this server's, and nobody else's on this machine."""
-        here, asked = urlsplit(self.url), urlsplit(url)
         try:
+            here, asked = urlsplit(self.url), urlsplit(url)
             at = {"localhost": "127.0.0.1"}.get(asked.hostname or "", asked.hostname or "")
             if (asked.port or 80) != here.port or not is_loopback(at):
                 return False

@@ -15,6 +15,8 @@ from mlwright.sdk.ranges import Range
 from mlwright.storage.uploads import BLOCK_BYTES
 
 _ASKED = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
+_SHOWN = ("image/", "audio/", "video/")
+_PLAIN = frozenset({"application/json", "application/pdf", "text/csv", "text/plain"})
 _WORD = re.compile(r"[\w.!#$&+^`|~-]+", re.ASCII)
 
 
@@ -50,11 +52,18 @@ def send(
             told["content-range"] = f"bytes {begin}-{end - 1}/{size}" if begin < end else f"bytes */{size}"
     if status == 416:
         return Response(None, 416, told)
-    kind = guess_type(name, strict=False)[0] or "application/octet-stream"
+    kind = _kind(name)
     if isinstance(data, bytes):
         return Response(data[begin:end], status, told, kind)
     told["content-length"] = str(end - begin)
     return StreamingResponse(_blocks(_part(data, begin, end)), status, told, kind)
+
+
+def _kind(name: str) -> str:
+    """The type that a file is sent as: of what a browser would run, only that it is bytes."""
+    guessed = guess_type(name, strict=False)[0] or ""
+    known = guessed.startswith(_SHOWN) and guessed != "image/svg+xml"
+    return guessed if known or guessed in _PLAIN else "application/octet-stream"
 
 
 def _asked(header: bytes, size: int) -> tuple[int, int] | None:

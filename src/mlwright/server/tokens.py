@@ -59,6 +59,7 @@ class Token(Struct, frozen=True):
         expires_us: from when on it is worth nothing; None for never.
         used_us: when it was used last, to the minute.
         revoked_us: when it was taken back, or, of a link, used.
+        person_id: of a session, who has logged in at a provider: what they may is what the settings say now.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Token(Struct, frozen=True):
     expires_us: int | None
     used_us: int | None
     revoked_us: int | None
+    person_id: str | None = None
 
     def lives(self, at_us: int) -> bool:
         """Whether it is worth anything at a moment."""
@@ -100,6 +102,7 @@ def issue(
     role: Role,
     expires_us: int | None = None,
     parent_id: str | None = None,
+    person_id: str | None = None,
 ) -> Issued:
     """Make a secret.
 
@@ -107,6 +110,7 @@ def issue(
         name: who will act by it.
         expires_us: when it ends.
         parent_id: what a session is begun with.
+        person_id: whose session it is, who has logged in at a provider.
 
     Raises:
         Invalid: the name cannot be one.
@@ -119,7 +123,7 @@ def issue(
         check_free(tx, name, now)
     else:
         tx.execute(_SQL["forget_tokens"], before_us=now - _KEPT_US)
-    token = Token(new_id(), kind, name, role, parent_id, now, expires_us, None, None)
+    token = Token(new_id(), kind, name, role, parent_id, now, expires_us, None, None, person_id)
     secret = new_secret()
     tx.execute(
         _SQL["add_token"],
@@ -220,7 +224,9 @@ def begin_session(tx: Transaction, secret: str, kind: TokenKind) -> Issued | Non
     giver = found if kind is TokenKind.TOKEN else _giver(tx, found.parent_id)
     with events.acting_as(found.name):
         end_us = _end(now + SESSION_US, giver)
-        return issue(tx, TokenKind.SESSION, found.name, found.role, end_us, found.id)
+        # Only an admin makes links: one for less stays less, whatever the person may.
+        person_id = giver.person_id if giver is not None and found.role is Role.ADMIN else None
+        return issue(tx, TokenKind.SESSION, found.name, found.role, end_us, found.id, person_id=person_id)
 
 
 def issue_link(tx: Transaction, name: str, role: Role) -> Issued:

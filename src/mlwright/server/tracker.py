@@ -11,6 +11,8 @@ from mlwright.server.bodies import Bodies
 from mlwright.server.commits import Commits
 from mlwright.server.guard import Guard
 from mlwright.server.identity import Admission, Identities
+from mlwright.server.oidc.journeys import Journeys
+from mlwright.server.oidc.provider import Provider
 from mlwright.server.readers import Readers
 from mlwright.server.threads import Threads
 from mlwright.tracking.experiments import Experiments
@@ -42,6 +44,8 @@ class Tracker(Struct, frozen=True):
     threads: Threads
     guard: Guard
     identities: Identities
+    journeys: Journeys
+    provider: Provider | None
 
     @classmethod
     def begin(cls, project: Project, admission: Admission, guard: Guard) -> Tracker:
@@ -64,6 +68,8 @@ class Tracker(Struct, frozen=True):
             Threads(),
             guard,
             Identities(admission, Readers(database, 1), commits),
+            Journeys(),
+            None if admission.login is None else Provider(admission.login),
         )
 
     def end(self) -> None:

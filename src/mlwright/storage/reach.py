@@ -19,6 +19,10 @@ from mlwright.kernel.errors import Invalid
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[..., list[tuple[Any, ...]]]
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+_NEAR = tuple(
+    map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "fec0::/10", "::/96", "::ffff:0:0:0/96")),
+)
+"""What older tables count as public, and nobody routes: local translation, sites, old forms of IPv4."""
 
 
 class Reach(Struct, frozen=True):
@@ -76,7 +80,12 @@ def is_public(address: str) -> bool:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    return all(each.is_global and not each.is_multicast for each in _with_inner(found))
+    return all(_is_public(each) for each in _with_inner(found))
+
+
+def _is_public(address: Address) -> bool:
+    near = isinstance(address, ipaddress.IPv6Address) and any(address in each for each in _NEAR)
+    return address.is_global and not address.is_multicast and not near
 
 
 def _with_inner(address: Address) -> list[Address]:

@@ -1,8 +1,8 @@
 """Runs that wait for their begin: accepted, claimed by who starts them, taken over by their own process.
 
-Two leases hold a run: `start ID` of whoever starts its process, and `run ID` of that process, from the
-moment it takes the run over. A claim is handed on by its token: a process whose claim was given to another
-finds that out before it does anything.
+Two leases hold a run: `start ID` of whoever starts its process, until the run begins, and `run ID` of that
+process, from the moment it takes the run over. A claim is handed on by its token: a process whose claim was
+given to another finds that out before it does anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from mlwright.kernel import events, leases
-from mlwright.kernel.clock import boot_id, now_us
+from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Queries, Source, Transaction
 from mlwright.kernel.errors import Conflict
 from mlwright.kernel.ids import RunId, short
@@ -32,7 +32,8 @@ class Waiting(Struct, frozen=True):
 
     Args:
         free: the runs that may be started, oldest first.
-        dead: those whose process has taken them over, and died before they began.
+        dead: those whose process has taken them over, and died before they began, by itself: who started it
+            lives.
         busy: how many are being started or executed by processes of this machine.
     """
 
@@ -62,12 +63,12 @@ def look(source: Source, project: str) -> Waiting:
         own, claim = owners.get(subject(run)), owners.get(_claim(run))
         if own is not None and own.alive:
             busy += _is_here(own)
-        elif own is not None and own.boot == boot_id():
-            dead.append(run)
-        elif claim is not None and claim.alive:
+        elif claim is None or not claim.alive or (own is not None and not own.here):
+            free.append(run)  # nobody has it; or machine, container or server ended with its process
+        elif own is None:
             busy += _is_here(claim)
         else:
-            free.append(run)  # nobody has it, or the machine has started anew
+            dead.append(run)
     return Waiting(tuple(free), tuple(dead), busy)
 
 
@@ -85,8 +86,7 @@ def claim(database: Database, project: str, most: int) -> tuple[RunId, Lease] | 
         if not seen.free or seen.busy >= most:
             return None
         run = seen.free[0]
-        if (gone := leases.owner(tx, subject(run))) is not None:
-            leases.release(tx, gone)
+        _let_go(tx, run)
         return run, leases.take(tx, _claim(run))
 
 
@@ -98,10 +98,11 @@ def take_over(database: Database, run: RunId, token: int) -> Lease | None:
     """
     with database.transaction() as tx:
         claimed = leases.owner(tx, _claim(run))
-        if claimed is None or claimed.token != token or _run(tx, run).state is not RunState.SCHEDULED:
+        if claimed is None or claimed.token != token or leases.owner(tx, subject(run)) is not None:
             return None
-        leases.release(tx, claimed)
-        return leases.take(tx, subject(run))
+        if _run(tx, run).state is not RunState.SCHEDULED:
+            return None
+        return leases.take(tx, subject(run))  # the claim stays: it tells whether only this process dies
 
 
 def start(
@@ -139,6 +140,7 @@ def start(
     tx.execute(_SQL["drop_params"], run_id=run.id)
     tx.execute_many(_SQL["add_param"], param_rows(run.id, parameters))
     events.record(tx, "run.started", run.end, pipeline=run.pipeline, kind=run.kind)
+    _let_go(tx, run.id)
     return begun, leases.take(tx, subject(run.id))
 
 
@@ -160,14 +162,19 @@ def fail(database: Database, run: RunId, error: Mapping[str, Any], held: Lease |
         waits = _run(tx, run).state is RunState.SCHEDULED
         if waits:
             moved(tx, run, RunState.SCHEDULED, RunState.FAILED, dict(error))
-        leases.release(tx, now)
+        _let_go(tx, run)
         return waits
 
 
-def give_back(database: Database, held: Lease) -> None:
-    """Let a run that has not begun be started by whoever comes next."""
+def give_back(database: Database, run: RunId, held: Lease) -> None:
+    """Let a run that has not begun be started by whoever comes next.
+
+    Args:
+        held: the lease of the run's own process; nothing happens when another has it by now.
+    """
     with database.transaction() as tx:
-        leases.release(tx, held)
+        if leases.release(tx, held):
+            _let_go(tx, run)
 
 
 def drop_claims(database: Database, kept: Collection[Lease]) -> None:
@@ -181,6 +188,13 @@ def drop_claims(database: Database, kept: Collection[Lease]) -> None:
 
 def _run(tx: Transaction, run: RunId) -> Run:
     return run_of(tx.read(_SQL["runs_by_prefix"], prefix=run)[0])
+
+
+def _let_go(tx: Transaction, run: RunId) -> None:
+    """Nobody starts the run any more, and no process has it."""
+    for each in (_claim(run), subject(run)):
+        if (owner := leases.owner(tx, each)) is not None:
+            leases.release(tx, owner)
 
 
 def _claim(run: str) -> str:

@@ -27,13 +27,18 @@ _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def finders(rooms: Rooms) -> list[Finder]:
-    """Who knows which references. A room above adds its own: nothing here need change for a new kind."""
+def finders(rooms: Rooms, *, paths: bool = True) -> list[Finder]:
+    """Who knows which references. A room above adds its own: nothing here need change for a new kind.
+
+    Args:
+        paths: whether a reference may be a path of this machine's disk: nobody who asks over HTTP names one.
+    """
     database, objects = rooms.database, rooms.objects
 
     def in_trees(text: str) -> list[Start]:
         return files_with(database, objects, text) if _DIGEST.fullmatch(text) and len(text) >= 8 else []
 
+    files = [Finder("file", lambda text: _file(rooms, text), late=True)] if paths else []
     return [
         Finder("prediction", lambda text: _prediction(rooms, text)),
         Finder("model", lambda text: _version(rooms.models.versions, text)),
@@ -43,7 +48,7 @@ def finders(rooms: Rooms) -> list[Finder]:
         Finder("commit", lambda text: commits(database, text) if _COMMIT.fullmatch(text) else []),
         Finder("b3", in_trees, late=True),
         Finder("id", lambda text: _identity(rooms, text), late=True),
-        Finder("file", lambda text: _file(rooms, text), late=True),
+        *files,
     ]
 
 
@@ -139,8 +144,11 @@ def _identity(rooms: Rooms, text: str) -> list[Start]:
 def _file(rooms: Rooms, text: str) -> list[Start]:
     """A file or folder on disk, by its bytes; relative to where the user is, or to the project."""
     root = rooms.project.root
-    path = next((path for path in (Path(text), root / text) if text and path.exists()), None)
-    if path is None or root.is_relative_to(path.resolve()):
+    try:
+        path = next((path for path in (Path(text), root / text) if text and path.exists()), None)
+        if path is None or not (path.is_file() or path.is_dir()) or root.is_relative_to(path.resolve()):
+            return []
+    except OSError:  # longer than a name may be, or not ours to look at
         return []
     path = path.resolve()
     shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -30,7 +30,7 @@ from mlwright.workflow.heard import reported
 from mlwright.workflow.judge import Judge, read_value
 from mlwright.workflow.known import Known
 from mlwright.workflow.orders import Orders
-from mlwright.workflow.records import Records, beat
+from mlwright.workflow.records import Records, beat, declared_lost
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Shown, Watcher, unsafe_note
 
@@ -113,6 +113,10 @@ class Execution:
 
         Where it worked goes before, once all that its steps reported is on record. What cannot be recorded
         stays there for whoever looks next, and the error says so.
+
+        Raises:
+            Conflict: it was to succeed, and was declared lost meanwhile.
+            MlwrightError: a success cannot be recorded.
         """
         scratch, run = self._rooms.scratch, self.run.id
         ending = Ending(self._rooms, self.run, self._lease, self._durations, state, error)
@@ -134,6 +138,8 @@ class Execution:
                 raise
             # The writer could not go on, which is the error that is told; what can be is written without it.
             ending.without_writer(declared_lost=is_declared_lost(broken))
+            if state is RunState.SUCCEEDED and self._rooms.runs.recorded(run).state is not state:
+                raise declared_lost(self.run) from broken
 
     def _start_ready(self) -> None:
         """Start what is ready while there is room for it: what is recorded as running can run."""

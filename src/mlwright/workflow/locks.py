@@ -14,12 +14,12 @@ from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.scripts import path_in
 
 
-def lock_called(rooms: Rooms, reference: str, start: Path) -> Lock:
+def lock_called(rooms: Rooms, reference: str, start: Path | None) -> Lock:
     """The lock of an environment: by its name, a script, a run (`RUN`, `RUN/STEP`), or a digest.
 
     Args:
         reference: empty, or `default`, for the project's own.
-        start: what a script's path is relative to.
+        start: what a script's path is relative to; None where nobody may name a path.
 
     Raises:
         NotFound: there is none.
@@ -29,7 +29,7 @@ def lock_called(rooms: Rooms, reference: str, start: Path) -> Lock:
     lock = rooms.environments.named(reference)
     if lock is not None:
         return lock
-    if reference.endswith(".py"):
+    if start is not None and reference.endswith(".py"):
         script = path_in(rooms.project, reference, start)
         return rooms.environments.of_script(script) or rooms.environments.current()
     run = reference.partition("/")[0]

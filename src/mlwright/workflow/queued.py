@@ -85,7 +85,7 @@ def _execute(rooms: Rooms, run: Run, lease: Lease) -> int:
         with acting_as(run.about["request"]["by"]), leases.kept(rooms.database, lease):
             done, error = Pipelines(rooms).run(accepted(rooms, run), Lines())
     except (Cancelled, KeyboardInterrupt) as interrupt:
-        waiting.give_back(rooms.database, lease)  # if it has not begun, whoever comes next begins it
+        waiting.give_back(rooms.database, run.id, lease)  # if it has not begun, whoever comes next begins it
         if rooms.runs.recorded(run.id).state is RunState.CANCELLED:
             words_of(rooms.workspace.local, run.id).unlink(missing_ok=True)
         return interrupt.exit_code if isinstance(interrupt, Cancelled) else 128 + signal.SIGINT

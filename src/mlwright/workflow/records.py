@@ -158,7 +158,7 @@ class Records:
     def _refuse_another(self, tx: Transaction) -> None:
         owner = leases.owner(tx, self._lease.subject)
         if owner is None or owner.token != self._lease.token:
-            raise _declared_lost(self._run)
+            raise declared_lost(self._run)
 
 
 def beat(tx: Transaction, run: Run, lease: leases.Lease) -> None:
@@ -168,10 +168,10 @@ def beat(tx: Transaction, run: Run, lease: leases.Lease) -> None:
         Conflict: the run was declared lost meanwhile.
     """
     if not leases.beat(tx, lease):
-        raise _declared_lost(run)
+        raise declared_lost(run)
 
 
-def _declared_lost(run: Run) -> Conflict:
-    return Conflict(
-        f"run {short(run.id)} was declared lost meanwhile", hint=f"mlwright runs show {short(run.id)}"
-    )
+def declared_lost(run: Run) -> Conflict:
+    """What is told of a run that somebody ended, who took its engine for gone; that stays."""
+    told = "its process had not been heard of, and its end is not recorded"
+    return Conflict(f"run {short(run.id)} was declared lost meanwhile: {told}", hint=run.go_on)

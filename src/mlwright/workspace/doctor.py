@@ -39,6 +39,7 @@ EXTRAS = {
     "serve": (("httptools", "starlette", "uvicorn"), "a replica in this Python; `serve` makes its own"),
     "s3": (("obstore",), "objects and remotes in S3"),
     "postgres": (("psycopg",), "records in PostgreSQL"),
+    "login": (("jwt", "cryptography"), "logging in at a provider of OpenID Connect"),
 }
 """What each extra brings, by module, and what that is for."""
 
