@@ -9,7 +9,6 @@ from binascii import Error as NoBase64
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -167,10 +166,12 @@ class Identities:
         """
         if not identity.token_id:
             return
-        token = await self._readers.read(lambda source: known(source, identity.token_id))
+        token = await self._readers.read(
+            lambda source: self._as_set(source, known(source, identity.token_id))
+        )
         if token is None:
             raise Refusal(401, "what this was asked with was taken back, or has expired", hint=_HOW)
-        self.check(msgspec.structs.replace(identity, role=token.role), permission)
+        self.check(replace(identity, role=token.role), permission)
 
     def allows(self, identity: Identity, route: Route) -> bool:
         """Whether somebody may ask a route: what a page shows only then."""
@@ -208,11 +209,7 @@ class Identities:
 
     async def _found(self, secret: str, kind: TokenKind) -> Token | None:
         def look(source: Source) -> Token | None:
-            token = find(source, secret, kind)
-            if token is None or token.person_id is None:
-                return token
-            role = person(source, token.person_id).role_by(self.admission.login)
-            return None if role is None else replace(token, role=role)
+            return self._as_set(source, find(source, secret, kind))
 
         token = await self._readers.read(look)
         if token is not None and now_us() - (token.used_us or 0) > TOUCH_US and not self._touching:
@@ -220,6 +217,13 @@ class Identities:
             self._touching.add(task)
             task.add_done_callback(self._touching.discard)
         return token
+
+    def _as_set(self, source: Source, token: Token | None) -> Token | None:
+        """A token with the role that the settings give now who has logged in at a provider."""
+        if token is None or token.person_id is None:
+            return token
+        role = person(source, token.person_id).role_by(self.admission.login)
+        return None if role is None else replace(token, role=role)
 
     async def _touch(self, identity: str) -> None:
         """Write down that a secret was used; if that cannot be written now, the next request tries."""

@@ -35,7 +35,7 @@ WHERE digest = :digest;
 
 -- name: token_by_id
 -- What is known of a token, a session or a link.
-SELECT id, kind, name, role, parent_id, created_us, expires_us, used_us, revoked_us FROM token
+SELECT id, kind, name, role, parent_id, person_id, created_us, expires_us, used_us, revoked_us FROM token
 WHERE id = :id;
 
 -- name: tokens

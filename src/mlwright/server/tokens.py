@@ -224,7 +224,9 @@ def begin_session(tx: Transaction, secret: str, kind: TokenKind) -> Issued | Non
     giver = found if kind is TokenKind.TOKEN else _giver(tx, found.parent_id)
     with events.acting_as(found.name):
         end_us = _end(now + SESSION_US, giver)
-        return issue(tx, TokenKind.SESSION, found.name, found.role, end_us, found.id)
+        # Only an admin makes links: one for less stays less, whatever the person may.
+        person_id = giver.person_id if giver is not None and found.role is Role.ADMIN else None
+        return issue(tx, TokenKind.SESSION, found.name, found.role, end_us, found.id, person_id=person_id)
 
 
 def issue_link(tx: Transaction, name: str, role: Role) -> Issued:
