@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import json
+import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Generic, TypeVar
@@ -79,17 +80,21 @@ def page_of(found: Iterable[T], key: Callable[[T], Keys], search: str, limit: in
     return Page(page, write_mark(Mark(0, key(page[-1])), search) if len(left) > limit else "")
 
 
-def all_pages(ask: Callable[[str], Page[T]]) -> list[T]:
-    """What stands on all pages.
+def all_pages(ask: Callable[[int, str], Page[T]], limit: int = sys.maxsize) -> list[T]:
+    """What stands on as many pages as it takes.
 
     Args:
-        ask: for the page after the one with this token.
+        ask: for a page of at most so many, after the one with this token.
+        limit: at most so many in all.
     """
-    page = ask("")
-    found = list(page.found)
-    while page.token:
-        page = ask(page.token)
+    found: list[T] = []
+    token = ""
+    while len(found) < limit:
+        page = ask(min(limit - len(found), MOST_AT_ONCE), token)
         found += page.found
+        token = page.token
+        if not token:
+            break
     return found
 
 

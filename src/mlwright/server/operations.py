@@ -19,7 +19,6 @@ from typing import get_type_hints as hints_of
 import msgspec
 from msgspec import Struct
 
-from mlwright.kernel.pages import Page
 from mlwright.server.permissions import Permission
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ PREFIX = "/api/v1"
 """What stands before the path of each."""
 MSGPACK = "application/vnd.msgpack"
 """What the command line is answered in: it has a word for NaN and the infinities."""
-PAGE_ROWS = 1_000
-"""What one page of a list may have."""
 HIDDEN = frozenset({"pause", "progress"})
 """Parameters that are nobody's to ask for: how a stream waits, and who hears how far it is."""
 _VARIABLE = re.compile(r"\{(\w+)(?::path)?\}")
@@ -165,26 +162,6 @@ class Operation(Generic[P, T]):
 def _is_list(annotation: Any) -> bool:
     origin = getattr(annotation, "__origin__", None)
     return origin in {tuple, list} or any(map(_is_list, getattr(annotation, "__args__", ())))
-
-
-def paged(operation: Operation[..., Page[T]], place: Place, limit: int, **asked: Any) -> list[T]:
-    """What a list has on as many pages as it takes.
-
-    Args:
-        operation: answers a page, and takes `limit` and `token`.
-        place: where it is asked.
-        limit: at most so many in all.
-        asked: what else is asked, the same for each page.
-    """
-    found: list[T] = []
-    token = ""
-    while len(found) < limit:
-        page = operation(place, limit=min(limit - len(found), PAGE_ROWS), token=token, **asked)
-        found += page.found
-        token = page.token
-        if not token:
-            break
-    return found
 
 
 def operation(

@@ -94,10 +94,10 @@ def revoke(project: Project, token: str, as_json: bool, dry_run: bool) -> None:
 
 
 def _all(project: Project, *, every: bool = False) -> list[Token]:
-    from mlwright.kernel.pages import MOST_AT_ONCE, all_pages
+    from mlwright.kernel.pages import all_pages
     from mlwright.server.tokens_api import list_tokens
 
-    return all_pages(lambda token: list_tokens(project, every=every, limit=MOST_AT_ONCE, token=token))
+    return all_pages(lambda limit, token: list_tokens(project, every=every, limit=limit, token=token))
 
 
 def _short(token: Token) -> str:

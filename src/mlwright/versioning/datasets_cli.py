@@ -169,10 +169,10 @@ def list_datasets(project: Project, name: str, as_json: bool) -> None:
 
     Rows are shown where they were counted before, by `show` or `diff`.
     """
-    from mlwright.kernel.pages import MOST_AT_ONCE, all_pages
+    from mlwright.kernel.pages import all_pages
     from mlwright.versioning.datasets_api import list_datasets as operation
 
-    found = all_pages(lambda token: operation(project, name=name, limit=MOST_AT_ONCE, token=token))
+    found = all_pages(lambda limit, token: operation(project, name=name, limit=limit, token=token))
     if as_json:
         say_json(found)
     else:

@@ -34,10 +34,10 @@ def models() -> None:
 @click.argument("name", default="")
 def list_models(project: Project, name: str, as_json: bool) -> None:
     """Show the newest version of each model, or every version of NAME."""
-    from mlwright.kernel.pages import MOST_AT_ONCE, all_pages
+    from mlwright.kernel.pages import all_pages
     from mlwright.versioning.models_api import list_models as operation
 
-    found = all_pages(lambda token: operation(project, name=name, limit=MOST_AT_ONCE, token=token))
+    found = all_pages(lambda limit, token: operation(project, name=name, limit=limit, token=token))
     if as_json:
         say_json([each.version for each in found])
     elif name:

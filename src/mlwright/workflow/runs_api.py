@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from mlwright.kernel.pages import Page
-from mlwright.server.operations import PAGE_ROWS, operation
+from mlwright.kernel.pages import Limit, Page
+from mlwright.server.operations import operation
 from mlwright.server.permissions import Permission
 from mlwright.tracking import Metric, Run, RunFilter, data_of
 from mlwright.workflow.attempts import Attempt
@@ -23,7 +23,6 @@ from mlwright.workflow.why import Explanation
 if TYPE_CHECKING:
     from mlwright.app import Project
 
-Limit = Annotated[int, Meta(ge=1, le=PAGE_ROWS)]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 

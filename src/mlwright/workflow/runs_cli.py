@@ -59,12 +59,13 @@ def runs() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="At most so many.")
 def list_runs(project: Project, as_json: bool, **nouns: Any) -> None:
     """Show the runs that fit all that is asked for, by default the newest."""
-    from mlwright.server.operations import paged
+    from mlwright.kernel.pages import all_pages
     from mlwright.tracking import RunFilter
     from mlwright.workflow.runs_api import list_runs as operation
 
     wanted = RunFilter(**nouns)
-    found = paged(operation, project, **nouns)
+    asked = {name: value for name, value in nouns.items() if name != "limit"}
+    found = all_pages(lambda most, token: operation(project, **asked, limit=most, token=token), wanted.limit)
     if as_json:
         say_json([each.run for each in found])
         return

@@ -11,15 +11,14 @@ from msgspec import Meta, Struct
 from mlwright.kernel.chain import Chain
 from mlwright.kernel.events import Event
 from mlwright.kernel.history import EventFilter
-from mlwright.kernel.pages import Page
-from mlwright.server.operations import PAGE_ROWS, operation
+from mlwright.kernel.pages import Limit, Page
+from mlwright.server.operations import operation
 from mlwright.server.permissions import Permission
 from mlwright.workspace.summary import Summary
 
 if TYPE_CHECKING:
     from mlwright.app import Project
 
-Limit = Annotated[int, Meta(ge=1, le=PAGE_ROWS)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 _PAUSE_S = 0.25
 

@@ -106,20 +106,24 @@ def events(
     **wanted: Any,
 ) -> None:
     """Show what happened in the workspace, oldest first; or whether anybody has tampered with that."""
-    from mlwright.server.operations import PAGE_ROWS, paged
+    from mlwright.kernel.pages import MOST_AT_ONCE, all_pages
     from mlwright.workspace.api import follow_events, list_events, verify_events
 
     if verifying or head:
         _say_chain(verify_events(project, head=head), as_json)
     elif following:
-        wanted["limit"] = min(wanted["limit"], PAGE_ROWS)
+        wanted["limit"] = min(wanted["limit"], MOST_AT_ONCE)
         for each in follow_events(project, subject=subject, **wanted):
             if as_json:
                 say_json_line(each.event)
             else:
                 say("  ".join(map(str, _in_cells(each))))
     else:
-        found = paged(list_events, project, subject=subject, **wanted)
+        limit = wanted.pop("limit")
+        found = all_pages(
+            lambda most, token: list_events(project, subject=subject, **wanted, limit=most, token=token),
+            limit,
+        )
         found = found if wanted["after"] is not None else found[::-1]
         if as_json:
             say_json([each.event for each in found])
