@@ -15,7 +15,7 @@ def test_all_pages_tell_everything_once_in_order(found: set[tuple[int, str]], li
     """Whatever the pages' size."""
     pages: list[int] = []
 
-    def ask(token: str) -> Page[tuple[int, str]]:
+    def ask(_: int, token: str) -> Page[tuple[int, str]]:
         page = page_of(found, lambda each: each, "numbers", limit, token)
         pages.append(len(page.found))
         return page

@@ -135,7 +135,7 @@ def check_exposed(project: Project, address: str, login: Login | None) -> bool:
         shown = settings.url if is_loopback(address) else address
         raise Invalid(
             f"{shown} can be reached from outside, and nobody could prove there who they are",
-            hint="make a token first: mlwright tokens create NAME --role admin; or name an admin in `login`",
+            hint="make a token first: mlwright tokens create NAME --role admin",
         )
     return True
 
