@@ -10,7 +10,7 @@ from starlette.types import Receive
 
 from mlwright.kernel.errors import Invalid, Unavailable
 
-MOST_BYTES = 64 << 20
+MOST_BYTES = 32 << 20
 """What all bodies that are being received or answered may hold together."""
 SMALL_BYTES = 8 << 10
 """A body up to this size is not counted: what so many connections could send is bounded by their number."""
