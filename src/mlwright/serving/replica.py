@@ -7,14 +7,14 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
+import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -27,10 +27,11 @@ from mlwright.serving.page import page
 from mlwright.serving.predictor import Predictor
 from mlwright.serving.problems import MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import FAILURE, ReplicaSpec, new_prediction_id
+from mlwright.wire.bounds import Bounds
+from mlwright.wire.loop import answer, signalled
 
-DRAIN_S = 10
-"""How long requests that are being answered have when the process is told to end."""
-_KEEP_ALIVE_S = 65
+BOUNDS = Bounds(idle_s=65.0, drain_s=10.0)
+"""What clients are allowed."""
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?")
 _PROBA = {"1": True, "true": True, "0": False, "false": False}
 
@@ -190,15 +191,6 @@ async def _broken(request: Request, _: Exception) -> Response:
     return await _told(request, Problem(500, "the server failed, which is its own mistake"))
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, which ends with status 0 when it has done what SIGTERM asks."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        signal.signal(signal.SIGTERM, self.handle_exit)
-        yield
-
-
 def main(arguments: list[str]) -> None:
     """Answer until SIGTERM; arguments: the spec's path, the socket's descriptor.
 
@@ -207,29 +199,17 @@ def main(arguments: list[str]) -> None:
     """
     spec_path, descriptor = Path(arguments[0]), int(arguments[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
+    failure = uvloop.run(_answer(spec_path, socket.socket(fileno=descriptor)))
+    if failure is not None:
+        told = {"message": failure.message, "hint": failure.hint}
+        (spec_path.parent / FAILURE).write_bytes(msgspec.json.encode(told))
+        sys.exit(failure.exit_code)
 
-    def end() -> None:
-        server.should_exit = True
 
-    replica = Replica(ReplicaSpec.read(spec_path), spec_path.parent, on_failure=end)
-    config = uvicorn.Config(
-        replica.app(),
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        workers=1,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
-    )
-    server = _Server(config)
-    server.run(sockets=[socket.socket(fileno=descriptor)])
-    if replica.failure is not None:
-        failure = {"message": replica.failure.message, "hint": replica.failure.hint}
-        (spec_path.parent / FAILURE).write_bytes(msgspec.json.encode(failure))
-        sys.exit(replica.failure.exit_code)
+async def _answer(spec_path: Path, listener: socket.socket) -> MlwrightError | None:
+    """Answer until SIGTERM; what kept the model from being ready, if something did."""
+    loop, told_to_end = asyncio.get_running_loop(), asyncio.Event()
+    replica = Replica(ReplicaSpec.read(spec_path), spec_path.parent, on_failure=told_to_end.set)
+    with signalled(lambda: loop.call_soon_threadsafe(told_to_end.set)):
+        await answer(replica.app(), listener, lambda: None, told_to_end, bounds=BOUNDS)
+    return replica.failure
