@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from concurrent.futures import Executor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
+from mlwright.sdk.by_name import PIECES
 from mlwright.sdk.rows import plain
 from mlwright.serving.bounds import Bounds
+from mlwright.serving.named import Named, told_of
 from mlwright.serving.problems import Problem
 from mlwright.serving.runtime import Outputs, Runtime
+from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
 from mlwright.serving.validation import Validator
 from mlwright.serving.walk import Columns
 from mlwright.versioning.signatures import same_answer
+
+_END = object()
 
 
 class Served:
@@ -30,9 +37,17 @@ class Served:
         replica: that it is a part of: its limits and settings.
         runtime: the model in memory.
         thread: where it computes.
+        scratch: a folder where files of requests may be made.
     """
 
-    def __init__(self, spec: ModelSpec, replica: ReplicaSpec, runtime: Runtime, thread: Executor) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        replica: ReplicaSpec,
+        runtime: Runtime,
+        thread: Executor,
+        scratch: Path | None = None,
+    ) -> None:
         self.spec = spec
         self.limits = replica.limits
         self.classes = runtime.classes
@@ -41,6 +56,12 @@ class Served:
             spec.signature.inputs, replica.limits.rows, ignore_unknown=replica.unknown_fields == "ignore"
         )
         self.bounds = Bounds(spec.signature.inputs)
+        self.named = Named(
+            spec.signature.named,
+            replica.limits.rows,
+            ignore_unknown=replica.unknown_fields == "ignore",
+            folder=scratch,
+        )
         self._runtime = runtime
         self._thread = thread
 
@@ -57,6 +78,25 @@ class Served:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._compute, columns, proba)
 
+    async def pieces(self, request: Mapping[str, Any]) -> AsyncGenerator[Any]:
+        """The pieces of one answer, as they are made; of a model whose signature says that it streams.
+
+        Between two pieces others are answered.
+
+        Args:
+            request: what is given, by name.
+
+        Raises:
+            Problem: 422, the predictor refuses to answer; 500, it raises.
+        """
+        loop = asyncio.get_running_loop()
+        made = self._stream(request)
+        try:
+            while (piece := await loop.run_in_executor(self._thread, next, made, _END)) is not _END:
+                yield piece
+        finally:
+            await loop.run_in_executor(self._thread, made.close)
+
     def new_id(self) -> str:
         """For a new answer."""
         return new_prediction_id(self.spec.version_id)
@@ -68,26 +108,50 @@ class Served:
             Incompatible: it does not.
         """
         example, model = self.spec.signature.example, self.spec.model
-        body = msgspec.json.encode({"rows": [example.input]})
         try:
-            outputs = self._compute(self.validator.columns(body), self.spec.signature.probabilities)
+            given = self._answer_to_example()
         except Problem as problem:
             raise Incompatible(
                 f"{model} cannot answer its own example: {problem.message}",
                 hint="register the model again with an example that it was made for",
             ) from problem
-        given = plain(outputs.labels)[0]
         if not same_answer(given, example.output):
             raise Incompatible(
                 f"{model} answers its example with {given!r}, the pipeline recorded {example.output!r}",
                 hint="the environment or the model's bytes differ from the run's; run the pipeline again",
             )
 
+    def _answer_to_example(self) -> Any:
+        signature = self.spec.signature
+        if signature.table:
+            columns = self.validator.columns(msgspec.json.encode({"rows": [signature.example.input]}))
+        else:
+            columns = self.named.columns(signature.example.input)
+        if not signature.output.stream:
+            return plain(self._compute(columns, signature.probabilities).labels)[0]
+        with contextlib.closing(self._stream(told_of(signature.named, columns))) as pieces:
+            return list(islice(pieces, PIECES))
+
+    def _stream(self, request: Mapping[str, Any]) -> Generator[Any]:
+        assert isinstance(self._runtime, CustomRuntime)
+        try:
+            yield from self._runtime.stream(request)
+        except Problem:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
+
     def _compute(self, columns: Columns, proba: bool) -> Outputs:
         try:
             return self._runtime(columns, proba=proba)
+        except Problem:
+            raise
         except Exception as error:
-            raise Problem(500, f"the model failed: {type(error).__name__}: {error}") from error
+            raise _failed(error) from error
+
+
+def _failed(error: Exception) -> Problem:
+    return Problem(500, f"the model failed: {type(error).__name__}: {error}")
 
 
 Loader = Callable[[ModelSpec, Path], Runtime]
@@ -107,7 +171,7 @@ def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, t
         WorkFailed: the bytes cannot be read.
     """
     try:
-        served = Served(spec, replica, loader(spec, scratch), thread)
+        served = Served(spec, replica, loader(spec, scratch), thread, scratch)
         served.prove()
     except MlwrightError:
         raise

@@ -22,10 +22,18 @@ _RANDOM = 12
 
 
 class Limits(Struct, frozen=True):
-    """What one request may ask for at most."""
+    """What one request may ask for at most.
+
+    Args:
+        body_bytes: of a request in JSON, and of each field of a form that is no file.
+        file_bytes: of all files of a request: the parts of a form, or the body if that is a file.
+        spool_bytes: of all files on disk, of all requests that one model is being asked.
+    """
 
     body_bytes: int = 16 * 2**20
     rows: int = 10_000
+    file_bytes: int = 256 * 2**20
+    spool_bytes: int = 2**30
 
 
 class ModelSpec(Struct, frozen=True):
@@ -36,6 +44,7 @@ class ModelSpec(Struct, frozen=True):
         version_id: leads from every prediction's id back to the version.
         codec: the name of the codec that wrote the bytes, as `sklearn`.
         path: the file with the bytes, absolute, verified by whoever names it here.
+        code: the folder with the project's code that its predictor is imported from; empty if it has none.
     """
 
     model: str
@@ -43,6 +52,7 @@ class ModelSpec(Struct, frozen=True):
     codec: str
     path: str
     signature: Signature
+    code: str = ""
 
     @property
     def name(self) -> str:
