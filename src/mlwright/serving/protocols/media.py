@@ -16,6 +16,7 @@ from mlwright.sdk.kinds import MEDIA, is_taken
 from mlwright.sdk.rows import plain
 from mlwright.sdk.values import Misfit, media_of, one_of
 from mlwright.serving.named import Named, told_of
+from mlwright.serving.openapi_named import raw_types, single
 from mlwright.serving.problems import Fault, Problem
 from mlwright.serving.protocols.multipart import FORM, parts_of
 from mlwright.serving.request import JSON, Endpoint, Reply, Request
@@ -41,10 +42,9 @@ class Reader:
     def __init__(self, served: Served) -> None:
         self._limits = served.limits
         self._named: Named = served.named
-        inputs = tuple(served.named.inputs.values())
-        needed = [each for each in inputs if each.required] or list(inputs)
-        self._single = needed[0] if len(needed) == 1 and needed[0].kind in {*MEDIA, "text"} else None
-        self.taken = taken_by(inputs)
+        inputs = served.spec.signature.named
+        self._single = single(inputs)
+        self.taken = (JSON, FORM, *raw_types(inputs))
 
     async def columns(self, request: Request, kept: Kept) -> Columns:
         """What a request asks about.
@@ -117,15 +117,6 @@ class Reader:
             return media_of(asked, content, media_type, folder=self._named.folder)
         except Misfit as misfit:
             raise Problem(415, f"`{asked.name}` {misfit}") from None
-
-
-def taken_by(inputs: tuple[Input, ...]) -> tuple[str, ...]:
-    """The content types that a request may have."""
-    needed = [each for each in inputs if each.required] or list(inputs)
-    single: tuple[str, ...] = ()
-    if len(needed) == 1:
-        single = (_TEXT,) if needed[0].kind == "text" else needed[0].media_types
-    return (JSON, FORM, *single)
 
 
 def endpoint(served: Served, wants_probabilities: Callable[[Request, Served], bool]) -> Endpoint:
