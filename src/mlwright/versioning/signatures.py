@@ -55,6 +55,17 @@ class Input(Struct, frozen=True):
     shape: tuple[int, ...] = ()
     media_types: tuple[str, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """In words: `image (image/png), one or several`."""
+        beside = ", ".join(self.media_types)
+        if self.kind == "tensor":
+            beside = f"{self.dtype}, shape {list(self.shape)}"
+        words = self.kind + (f" ({beside})" if beside else "")
+        return (
+            words + (", one or several" if self.many else "") + ("" if self.required else ", may be left out")
+        )
+
 
 class Output(Struct, frozen=True):
     """What one row, or one request by name, is answered with.
@@ -96,6 +107,14 @@ class Signature(Struct, frozen=True):
     example: Example
     named: tuple[Input, ...] = ()
     predictor: str = ""
+
+    @property
+    def answer(self) -> str:
+        """What is answered, in words: `string, one of no, yes`."""
+        output = self.output
+        classes = "" if output.classes is None else f", one of {', '.join(map(str, output.classes))}"
+        pieces = ", piece by piece" if output.stream else ""
+        return output.type + classes + pieces
 
     @property
     def table(self) -> bool:
