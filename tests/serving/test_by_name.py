@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image as Pillow
+from playwright.sync_api import Browser
 from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import CountVectorizer
@@ -31,7 +32,9 @@ from mlwright.sdk.signature import signature
 from mlwright.serving import Limits, ModelSpec, ReplicaSpec, Server, start_replica
 from mlwright.versioning.signatures import signature_from
 from tests.serving.conftest import DEADLINE_S, PYTHON, VERSION, Answered, ask, post, until
+from tests.web import conftest as web
 
+browser = web.browser
 BOUNDARY = "a-boundary"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 PICTURES, DIGITS = load_digits(return_X_y=True)
@@ -453,6 +456,26 @@ def test_the_interface_names_what_each_model_takes(server: Server) -> None:
     assert to(server, "digits", example).status == 200
     assert "image/png" in page
     assert "every" in page
+
+
+def test_the_form_page_asks(server: Server, browser: Browser, tmp_path: Path) -> None:
+    """At `/` there is a form for each model, which is answered: with a file, or the example as it stands."""
+    (tmp_path / "film.gif").write_bytes(film(4, 0))
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+
+    page.goto(f"{server.url}/")
+    films = page.locator('form[data-path="models/films/predict"]')
+    films.locator("input[type=file]").set_input_files(tmp_path / "film.gif")
+    films.get_by_text("Ask").click()
+    ages = page.locator('form[data-path="models/ages/predict"]')
+    ages.get_by_text("Ask").click()
+
+    films.locator("output", has_text="event: end").wait_for()
+    ages.locator("output", has_text='"old": false').wait_for()
+    assert films.locator("output").inner_text().count('"frame"') == 2
+    assert said == []
 
 
 def test_health_is_answered_beside(server: Server) -> None:

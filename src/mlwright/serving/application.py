@@ -13,6 +13,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from mlwright.kernel.errors import MlwrightError
+from mlwright.serving.form import POLICY, form_page
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.problems import MEDIA_TYPE, Problem
@@ -47,6 +48,7 @@ class Application:
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
             ("GET", "/health/ready"): self._ready,
+            ("GET", "/"): self._form,
             ("GET", "/docs"): self._docs,
             ("GET", "/openapi.json"): self._document,
         }
@@ -128,6 +130,11 @@ class Application:
             host = "{}:{}".format(*request.scope["server"])
         policy = (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'")
         text = page(self.spec, f"{request.scope['scheme']}://{host}")
+        return Reply(text.encode(), media_type="text/html; charset=utf-8", headers=(policy,))
+
+    async def _form(self, _: Request) -> Reply:
+        policy = (b"content-security-policy", POLICY.encode())
+        text = form_page(self.spec)
         return Reply(text.encode(), media_type="text/html; charset=utf-8", headers=(policy,))
 
     async def _document(self, _: Request) -> Reply:

@@ -83,6 +83,7 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
             "/health/ready": {
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
             },
+            "/": {"get": _get("form", "A form to ask by hand", {"text/html": {"schema": text}})},
             "/docs": {"get": _get("docs", "This interface, for people", {"text/html": {"schema": text}})},
             "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
         },

@@ -61,10 +61,8 @@ class Input(Struct, frozen=True):
         beside = ", ".join(self.media_types)
         if self.kind == "tensor":
             beside = f"{self.dtype}, shape {list(self.shape)}"
-        words = self.kind + (f" ({beside})" if beside else "")
-        return (
-            words + (", one or several" if self.many else "") + ("" if self.required else ", may be left out")
-        )
+        words = self.kind + (f" ({beside})" if beside else "") + (", one or several" if self.many else "")
+        return words if self.required else f"{words}, may be left out"
 
 
 class Output(Struct, frozen=True):
