@@ -222,6 +222,12 @@ REFUSED: dict[str, tuple[bytes, str, int, str]] = {
     "an empty form": (f"--{BOUNDARY}--\r\n".encode(), FORM, 422, "`image` is missing"),
     "a form without a boundary": (b"x", "multipart/form-data", 400, "no boundary"),
     "a form that ends too early": (form(("image", b"x", "x.png", "image/png"))[:-20], FORM, 400, "form"),
+    "a last line that is cut off": (
+        form(("image", picture(PICTURES[0]), "x.png", "image/png"))[:-8],
+        FORM,
+        400,
+        "the form cannot be read",
+    ),
     "no form at all": (b"x" * 1000, FORM, 400, "cannot be read"),
     "a head without end": (f"--{BOUNDARY}\r\nA: ".encode() + b"a" * 10_000, FORM, 413, "too large"),
     "a part too large": (

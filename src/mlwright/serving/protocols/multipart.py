@@ -22,13 +22,11 @@ class Part:
     Args:
         name: of the field.
         media_type: as it was declared, with its parameters; empty where none was.
-        is_file: whether the client sends it as a file.
     """
 
-    def __init__(self, name: str, media_type: str, is_file: bool, content: AsyncGenerator[bytes]) -> None:
+    def __init__(self, name: str, media_type: str, content: AsyncGenerator[bytes]) -> None:
         self.name = name
         self.media_type = media_type
-        self.is_file = is_file
         self.content = content
 
 
@@ -42,41 +40,41 @@ async def parts_of(content_type: str, pieces: AsyncIterator[bytes]) -> AsyncGene
     Raises:
         Problem: 400, it is no form, or ends too early; 413, it has too many parts.
     """
-    _, options = multipart.parse_options_header(content_type[:1024])
-    if not options.get("boundary"):
-        raise Problem(400, "the form has no boundary in its content type")
     try:
+        _, options = multipart.parse_options_header(content_type[:1024])
         parser = multipart.PushMultipartParser(
-            options["boundary"],
+            options.get("boundary", ""),
             max_header_size=_HEADER_BYTES,
             max_header_count=8,
             max_segment_count=MAX_PARTS,
             strict=True,
         )
-        events = _events(parser, pieces)
-        async for event in events:
-            assert isinstance(event, multipart.MultipartSegment)
-            content = _content(events)
-            yield Part(
-                str(event.name or ""), event.header("Content-Type") or "", bool(event.filename), content
-            )
-            async for _ in content:  # what nobody read
-                pass
-    except multipart.ParserLimitReached as error:
-        raise Problem(413, f"the form is too large: {str(error).lower()}") from None
-    except (multipart.MultipartError, ValueError) as error:
-        raise Problem(400, f"the form cannot be read: {str(error).lower()}") from None
+    except (multipart.MultipartError, ValueError):
+        raise Problem(400, "the form has no boundary in its content type") from None
+    events = _events(parser, pieces)
+    async for event in events:
+        assert isinstance(event, multipart.MultipartSegment)
+        content = _content(events)
+        yield Part(str(event.name or ""), event.header("Content-Type") or "", content)
+        async for _ in content:  # what nobody read
+            pass
 
 
 async def _events(
     parser: multipart.PushMultipartParser, pieces: AsyncIterator[bytes]
 ) -> AsyncGenerator[multipart.MultipartSegment | bytes | None]:
-    async for piece in pieces:
-        if parser.closed:
-            continue  # an epilogue, which is nothing
-        for event in parser.parse(piece):
-            yield event
-    parser.close()
+    """The beginning of each part, its bytes, and None for its end."""
+    try:
+        async for piece in pieces:
+            if parser.closed:
+                continue  # an epilogue, which is nothing
+            for event in parser.parse(piece):
+                yield event
+        parser.close()
+    except multipart.ParserLimitReached as error:
+        raise Problem(413, f"the form is too large: {str(error).lower()}") from None
+    except (multipart.MultipartError, ValueError) as error:
+        raise Problem(400, f"the form cannot be read: {str(error).lower()}") from None
 
 
 async def _content(
