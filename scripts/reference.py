@@ -592,6 +592,7 @@ _MEANINGS = {
     "model.untagged": "A client took a tag from a registered model.",
     "model.registered": "A client registered a model's name, before any version of it.",
     "model.removed": "A version of a model was taken away.",
+    "prediction.removed": "Recorded predictions of a version were taken away, a batch of them.",
     "model.renamed": "A client gave a model another name.",
     "model.unregistered": "A client took a model's name away, with all its versions.",
     "run.started": "A run began, or its client said that it goes on; it is recorded as running.",
@@ -623,6 +624,7 @@ _SUBJECTS = {
     "session": "token",
     "model.added": "version",
     "model.removed": "version",
+    "prediction.removed": "version",
 }
 """What an event happened to, by its verb or the noun of that, where it is not that noun."""
 

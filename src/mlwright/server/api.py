@@ -16,7 +16,7 @@ from mlwright.server.permissions import Permission
 from mlwright.server.rest import routes_of
 from mlwright.server.routes import Route
 from mlwright.versioning import api as versioning_api
-from mlwright.versioning import datasets_api, models_api
+from mlwright.versioning import datasets_api, models_api, predictions_api
 from mlwright.workflow import pipelines_api, runs_api
 from mlwright.workspace import api as workspace_api
 
@@ -26,6 +26,7 @@ OPERATIONS: tuple[Operation[..., Any], ...] = (
     *datasets_api.OPERATIONS,
     *versioning_api.OPERATIONS,
     *models_api.OPERATIONS,
+    *predictions_api.OPERATIONS,
     *environments_api.OPERATIONS,
     *workspace_api.OPERATIONS,
     *tokens_api.OPERATIONS,
