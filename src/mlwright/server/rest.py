@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,7 +12,8 @@ import msgspec
 from starlette.responses import Response
 
 from mlwright.kernel.digest import digest_of
-from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.plain import plain
 from mlwright.server.answered import Answer, once
 from mlwright.server.call import Call
 from mlwright.server.operations import MSGPACK, PREFIX, Operation
@@ -77,15 +77,15 @@ def _done(
 
 def encoded(value: Any) -> bytes:
     """A value as JSON, as the command line writes it too."""
-    return msgspec.json.encode(value, enc_hook=_plain)
+    return msgspec.json.encode(value, enc_hook=plain)
 
 
 def _packed(value: Any) -> bytes:
     """A value as MessagePack, which has a word for NaN; a number beyond 64 bits is the text of it."""
     try:
-        return msgspec.msgpack.encode(value, enc_hook=_plain)
+        return msgspec.msgpack.encode(value, enc_hook=plain)
     except OverflowError:
-        return msgspec.msgpack.encode(_within(msgspec.to_builtins(value, enc_hook=_plain)))
+        return msgspec.msgpack.encode(_within(msgspec.to_builtins(value, enc_hook=plain)))
 
 
 def _within(value: Any) -> Any:
@@ -97,15 +97,6 @@ def _within(value: Any) -> Any:
         case dict():
             return {name: _within(each) for name, each in value.items()}
     return value
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: a path is its text, an error what it would say."""
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, MlwrightError):
-        return {"message": value.message, "where": value.where, "hint": value.hint}
-    raise TypeError(f"{type(value).__name__} cannot be told in JSON")
 
 
 class _Fields(dict[str, str]):
