@@ -860,7 +860,6 @@ def pages_page() -> str:
             page.title,
             ", ".join(dict.fromkeys(f"`{ask.operation.name}`" for ask in page.asks)),
             ", ".join(f"`{name}`" for name in sorted(page.singles | page.lists)),
-            page.permission,
         )
         for page in PAGES
     ]
@@ -868,10 +867,10 @@ def pages_page() -> str:
         [
             "# Pages",
             "What a browser shows at the address that `mlwright up` prints. A page shows what operations"
-            " of the REST API answer, and has no other way to data. It takes these names in its query and"
-            " refuses others. Pages are in English and Korean, by `Accept-Language` or by what was"
-            " chosen there, which the cookies `language` and `theme` keep.",
-            _table(["path", "page", "operations", "query", "permission"], rows),
+            " of the REST API answer, and has no other way to data; it needs `read`. It takes"
+            " these names in its query and refuses others. Pages are in English and Korean, by"
+            " `Accept-Language` or by what was chosen there, which the cookies `language` and `theme` keep.",
+            _table(["path", "page", "operations", "query"], rows),
             "What stands still is below `/static/`, and may be kept for a year: its path changes with it.",
         ]
     )
