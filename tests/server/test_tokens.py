@@ -232,7 +232,7 @@ def test_the_command_line_sends_the_workspaces_own_token(start: Start, tmp_path:
 
     assert "eve" in inside.stdout and "eve" in named.stdout
     assert (outside.returncode, weaker.returncode) == (2, 2)
-    assert "no token" in outside.stderr and "eve is viewer" in weaker.stderr
+    assert "no token" in outside.stderr and "`admin`, and eve is a viewer" in weaker.stderr
 
 
 def test_the_own_token_is_for_its_user_alone(start: Start) -> None:

@@ -145,11 +145,12 @@ class Identities:
         """
         if identity.role is not None:
             if not identity.role.may(permission):
-                raise Refusal(403, f"{identity.name} is {identity.role}, which may not {permission} here")
+                who = f"{identity.name} is a {identity.role}"
+                raise Refusal(403, f"this needs the permission `{permission}`, and {who}")
         elif not self._nobody_may(permission, tokenless):
             raise Refusal(
                 401,
-                f"this needs somebody who may {permission}, and the request has no token",
+                f"this needs the permission `{permission}`, and the request has no token",
                 hint=_HOW,
                 headers={"www-authenticate": "Bearer"},
             )
