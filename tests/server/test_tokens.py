@@ -350,6 +350,20 @@ def test_logging_out_ends_the_session_itself(start: Start) -> None:
     assert ask(up, "GET", f"{API}/tokens", **session).status == 401
 
 
+def test_who_logs_in_is_spoken_to_in_their_language(start: Start) -> None:
+    """The page of the login, and its refusals, are in the language that was asked for or chosen."""
+    up = start()
+    form = {"content-type": "application/x-www-form-urlencoded", "origin": up.url, "cookie": "language=ko"}
+
+    page = up.ask("GET", "/login?next=/runs", headers={"accept-language": "ko-KR,en;q=0.5"})
+    refused = up.ask("POST", "/login", "token=x", form)
+    plain = up.ask("GET", "/login")
+
+    assert '<html lang="ko">' in page.body.decode() and "로그인하지 않았습니다" in page.body.decode()
+    assert refused.status == 403 and "철회되었습니다" in refused.body.decode()
+    assert '<html lang="en">' in plain.body.decode() and "You are not logged in." in plain.body.decode()
+
+
 def test_a_token_that_somebody_types_begins_a_session_that_ends_with_it(start: Start) -> None:
     """A browser logs in with a token; taking that back ends the session too."""
     up = start()
