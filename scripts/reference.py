@@ -805,7 +805,9 @@ def rest_page() -> str:
         f" `{REST_PREFIX}/openapi.json`, with the schema of each answer. A command of `mlwright` with"
         " `MLWRIGHT_URL` asks the same. What is asked stands in the path, in the query of GET and DELETE,"
         " or in a body of JSON. Refusals are problem documents (RFC 9457). An answer to GET has an ETag,"
-        " which `If-None-Match` takes. The same POST with the same `Idempotency-Key` is done once. A stream"
+        " which `If-None-Match` takes; and `If-Match`, where PUT writes what GET shows at the same path: with"
+        " another ETag than it has now, as of any other change, 412 is answered. The same POST with the"
+        " same `Idempotency-Key` is done once. A stream"
         " is server-sent events: `data` is JSON, the last is an event `end`, or `error` with a problem.",
     ]
     for path, methods in told.items():
