@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -39,8 +40,9 @@ async def _openapi(_: Call) -> Response:
     return Response(msgspec.json.encode(document()), media_type="application/json")
 
 
+@cache
 def document() -> dict[str, Any]:
-    """The REST API in OpenAPI's words."""
+    """The REST API in OpenAPI's words; made once, and not to be changed."""
     return openapi(OPERATIONS, content.described())
 
 
