@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mlwright.kernel.errors import nearest
+from mlwright.sdk.kinds import Media
 from mlwright.sdk.values import Misfit, depth_of, value_of
 from mlwright.serving.problems import MAX_FAULTS, Fault, Problem
 from mlwright.serving.walk import Columns
@@ -20,6 +21,8 @@ ABSENT = object()
 """Stands where a request gives nothing: the predictor's own default does."""
 INPUTS = "inputs"
 _SHOWN = 40
+_RECORDED = 256
+"""Numbers of an array that may be recorded."""
 
 
 class Named:
@@ -137,16 +140,27 @@ class Named:
         return values
 
 
-def rows_of(columns: Columns) -> int:
-    """How many things columns ask about."""
-    return len(columns[0])
-
-
 def told_of(inputs: Sequence[Input], columns: Columns) -> dict[str, Any]:
     """The first thing that columns ask about, by name, without what is absent."""
     return {
         each.name: values[0] for each, values in zip(inputs, columns, strict=True) if values[0] is not ABSENT
     }
+
+
+def recordable(columns: Columns) -> Columns:
+    """What may be recorded of values: of bytes and of large arrays only what they are."""
+    return [[_recordable(each) for each in values] for values in columns]
+
+
+def _recordable(value: Any) -> Any:
+    if value is ABSENT:
+        return None
+    if isinstance(value, Media):
+        return {"media_type": value.media_type, "size_bytes": value.size_bytes}
+    if hasattr(value, "tolist"):
+        small = value.size <= _RECORDED
+        return value.tolist() if small else {"dtype": str(value.dtype), "shape": list(value.shape)}
+    return value
 
 
 def _short(name: str) -> str:

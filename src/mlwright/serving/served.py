@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from itertools import islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from mlwright.sdk.rows import plain
 from mlwright.serving.bounds import Bounds
 from mlwright.serving.named import Named, told_of
 from mlwright.serving.problems import Problem
+from mlwright.serving.records import Answered, Recorder
 from mlwright.serving.runtime import Outputs, Runtime
 from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
@@ -37,6 +38,7 @@ class Served:
         replica: that it is a part of: its limits and settings.
         runtime: the model in memory.
         thread: where it computes.
+        recorder: keeps a sample of the answers.
         scratch: a folder where files of requests may be made.
     """
 
@@ -46,6 +48,7 @@ class Served:
         replica: ReplicaSpec,
         runtime: Runtime,
         thread: Executor,
+        recorder: Recorder | None = None,
         scratch: Path | None = None,
     ) -> None:
         self.spec = spec
@@ -64,6 +67,8 @@ class Served:
         )
         self._runtime = runtime
         self._thread = thread
+        self._recorder = recorder
+        self._names = [each.name for each in (*spec.signature.inputs, *spec.signature.named)]
 
     async def ask(self, columns: Columns, *, proba: bool = False) -> Outputs:
         """Ask the model.
@@ -97,9 +102,22 @@ class Served:
         finally:
             await loop.run_in_executor(self._thread, made.close)
 
-    def new_id(self) -> str:
-        """For a new answer."""
-        return new_prediction_id(self.spec.version_id)
+    def answered(self, columns: Columns, predictions: Sequence[Any], began: float, warnings: int) -> str:
+        """Give an answer its id, and have it recorded.
+
+        Args:
+            columns: that were asked about.
+            predictions: plain values, one for each row.
+            began: when the request did, by `time.perf_counter`.
+            warnings: how many columns lay outside of what training saw.
+        """
+        identity = new_prediction_id(self.spec.version_id)
+        if self._recorder is not None:
+            told = Answered(
+                identity, self.spec.model, self._names, columns, predictions, began=began, warnings=warnings
+            )
+            self._recorder.note(told)
+        return identity
 
     def prove(self) -> None:
         """Answer the signature's example as the pipeline did.
@@ -158,12 +176,20 @@ Loader = Callable[[ModelSpec, Path], Runtime]
 """Reads a model into memory; the folder is for copies."""
 
 
-def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, thread: Executor) -> Served:
+def load(
+    spec: ModelSpec,
+    replica: ReplicaSpec,
+    loader: Loader,
+    scratch: Path,
+    thread: Executor,
+    recorder: Recorder | None = None,
+) -> Served:
     """Read a model into memory, and have it answer its example.
 
     Args:
         scratch: a folder where copies may be made.
         thread: where it will compute.
+        recorder: keeps a sample of the answers.
 
     Raises:
         Incompatible: it answers its example differently from what the pipeline recorded.
@@ -171,7 +197,7 @@ def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, t
         WorkFailed: the bytes cannot be read.
     """
     try:
-        served = Served(spec, replica, loader(spec, scratch), thread, scratch)
+        served = Served(spec, replica, loader(spec, scratch), thread, recorder, scratch)
         served.prove()
     except MlwrightError:
         raise

@@ -81,6 +81,9 @@ class Kept:
         while self._files:
             self._files.pop().unlink(missing_ok=True)
 
+    def __del__(self) -> None:
+        self.close()  # of a stream that nobody began to read
+
     def __enter__(self) -> Self:
         return self
 

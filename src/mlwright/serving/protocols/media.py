@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from mlwright.sdk.kinds import MEDIA, is_taken
 from mlwright.sdk.rows import plain
 from mlwright.sdk.values import Misfit, media_of, one_of
-from mlwright.serving.named import Named, told_of
+from mlwright.serving.named import Named, recordable, told_of
 from mlwright.serving.openapi_named import raw_types, single
 from mlwright.serving.problems import Fault, Problem
 from mlwright.serving.protocols.multipart import FORM, parts_of
@@ -133,18 +134,21 @@ def endpoint(served: Served, wants_probabilities: Callable[[Request, Served], bo
         return ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
 
     async def predict(request: Request) -> Reply:
+        began = perf_counter()
         proba = wants_probabilities(request, served)
         with spool.begin() as kept:
             columns = await reader.columns(request, kept)
             outputs = await served.ask(columns, proba=proba)
+            recorded = recordable(columns)
         told: dict[str, Any] = {"predictions": plain(outputs.labels)}
         if outputs.shares is not None:
             told["probabilities"] = shares_by_class(served.class_names, outputs.shares)
         told["model"] = served.spec.model
-        identity = told["id"] = served.new_id()
+        identity = told["id"] = served.answered(recorded, told["predictions"], began, 0)
         return Reply(msgspec.json.encode(told), headers=headers(identity))
 
     async def stream(request: Request) -> Reply:
+        began = perf_counter()
         wants_probabilities(request, served)
         kept = spool.begin()
         try:
@@ -154,7 +158,7 @@ def endpoint(served: Served, wants_probabilities: Callable[[Request, Served], bo
         except BaseException:
             kept.close()
             raise
-        identity = served.new_id()
+        identity = served.answered(recordable(columns), [] if first is _END else [first], began, 0)
         body = _events(first, pieces, kept, {"model": served.spec.model, "id": identity})
         return Reply(body, media_type=EVENTS, headers=(*headers(identity), (b"cache-control", b"no-store")))
 
