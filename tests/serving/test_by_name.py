@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import random
 import shutil
 import struct
 import sys
@@ -34,6 +36,7 @@ from mlwright.versioning.signatures import signature_from
 from tests.serving.conftest import DEADLINE_S, PYTHON, VERSION, Answered, ask, post, until
 from tests.web import conftest as web
 
+SOAK = os.environ.get("MLWRIGHT_SOAK") == "1"
 browser = web.browser
 BOUNDARY = "a-boundary"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
@@ -271,6 +274,59 @@ def test_one_bad_picture_spoils_no_other_request(server: Server) -> None:
         answers = list(clients.map(lambda each: to(server, "digits", each, "image/png").status, asked))
 
     assert answers == [200, 422] * 12
+
+
+def test_spoilt_requests_are_the_clients_mistake(server: Server) -> None:
+    """Whatever is done to a request, it is answered or refused; nothing fails, and nobody restarts."""
+    chance, png, seen = random.Random(8), picture(PICTURES[3]), set()
+    requests = [
+        ("digits", png, "image/png"),
+        ("digits", json.dumps({"inputs": {"image": b64(png)}}).encode(), "application/json"),
+        ("digits", form(("image", png, "a.png", "image/png")), FORM),
+        ("sums", b'{"inputs": {"points": [[1, 2]], "scale": 2, "note": {"a": null}}}', "application/json"),
+        ("sums", form(("points", b"[[1, 2]]", "", ""), ("scale", b"3", "", "")), FORM),
+        ("texts", b'{"inputs": {"text": ["a", "b"]}}', "application/json"),
+        ("texts", b"good", "text/plain"),
+    ]
+    pid = server.pid
+
+    for _ in range(20_000 if SOAK else 300):
+        name, body, kind = chance.choice(requests)
+        answered = to(server, name, spoilt(body, chance), kind)
+        seen.add(answered.status)
+
+    assert seen <= {200, 400, 413, 415, 422}
+    assert {200, 400, 422} <= seen
+    assert server.pid == pid
+    assert ask(server.url, "GET", "/health/ready").status == 200
+
+
+def spoilt(body: bytes, chance: random.Random) -> bytes:
+    """A body with some bytes changed, put in or taken out."""
+    words = [
+        b"[",
+        b"{",
+        b'"',
+        b"-1",
+        b"1e999",
+        b"null",
+        b"true",
+        b"\xff",
+        b"\0",
+        b"9" * 20,
+        b"\r\n--a-boundary",
+    ]
+    made = bytearray(body)
+    for _ in range(chance.randint(0, 3)):
+        place = chance.randrange(len(made) + 1)
+        match chance.randrange(3):
+            case 0:
+                made[place : place + 1] = bytes([chance.randrange(256)])
+            case 1:
+                made[place:place] = chance.choice(words)
+            case _:
+                del made[place : place + chance.randint(1, 20)]
+    return bytes(made)
 
 
 # Files.

@@ -68,7 +68,7 @@ class Served:
         self._runtime = runtime
         self._thread = thread
         self._recorder = recorder
-        self._names = [each.name for each in (*spec.signature.inputs, *spec.signature.named)]
+        self._names = spec.signature.names
 
     async def ask(self, columns: Columns, *, proba: bool = False) -> Outputs:
         """Ask the model.

@@ -115,6 +115,11 @@ class Signature(Struct, frozen=True):
         return output.type + classes + pieces
 
     @property
+    def names(self) -> list[str]:
+        """Of all that it takes, in its order."""
+        return [column.name for column in self.inputs] + [each.name for each in self.named]
+
+    @property
     def table(self) -> bool:
         """Whether it is asked with the columns of a table."""
         return not self.named
