@@ -95,7 +95,7 @@ def test_the_types_of_the_parameters_are_the_interface() -> None:
 
 
 def test_lists_are_batches_and_generators_are_streams() -> None:
-    """With `list[...]` several requests are asked about at once, `decode` and `encode` see each; streams close."""
+    """With `list[...]` several requests are asked about at once; `decode` and `encode` see each one."""
     batched, closed = Predictor(Batched, None), list[str]()
     counting = Predictor(Counting, closed)
 
