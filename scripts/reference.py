@@ -258,7 +258,8 @@ def _fields(kind: type) -> dict[str, str]:
     """The fields of a value and their types as they are written; none for what is no value."""
     if dataclasses.is_dataclass(kind):
         return {each.name: str(each.type) for each in dataclasses.fields(kind)}
-    return inspect.get_annotations(kind) if issubclass(kind, msgspec.Struct) else {}
+    found = inspect.get_annotations(kind) if issubclass(kind, msgspec.Struct) else {}
+    return {name: text.replace("'", '"') for name, text in found.items()}  # Python keeps them in its own way
 
 
 def _class(kind: type, level: str, *, brief: bool) -> Iterator[str]:
