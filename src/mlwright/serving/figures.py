@@ -57,6 +57,11 @@ class ProtocolFigures(Struct):
     statuses: list[int] = field(default_factory=lambda: [0] * 6)
     took_s: Histogram = field(default_factory=_seconds)
 
+    def count(self, status: int, took_s: float) -> None:
+        """One more."""
+        self.statuses[status // 100] += 1
+        self.took_s.add(SECONDS, took_s)
+
     def plus(self, other: ProtocolFigures) -> ProtocolFigures:
         """Both together."""
         statuses = [one + two for one, two in zip(self.statuses, other.statuses, strict=True)]

@@ -8,13 +8,13 @@ Source: W3C, Trace Context (Level 1), sections 3.2, 3.3 and 4.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextvars import ContextVar
 from random import getrandbits
 
 from msgspec import Struct
 
-_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_PARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _KEY = r"[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13}"
 _MEMBER = re.compile(rf"({_KEY})=([\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e])")
 _MEMBERS = 32
@@ -45,9 +45,12 @@ class Trace(Struct, frozen=True):
         return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
 
     @property
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[tuple[bytes, bytes]]:
         """That tell others of it."""
-        return {"traceparent": self.parent} | ({"tracestate": self.state} if self.state else {})
+        told = [(b"traceparent", self.parent.encode())]
+        if self.state:
+            told.append((b"tracestate", self.state.encode()))
+        return told
 
 
 predicting: ContextVar[tuple[Trace, ...]] = ContextVar("predicting", default=())
@@ -58,31 +61,31 @@ def onward() -> dict[str, str]:
     """The headers with which a predictor tells whom it asks what trace that belongs to.
 
     Returns:
-        None where nothing is predicted now, or for several requests at once: these are of several traces.
+        None where nothing is predicted now, or for several requests together, which are of several traces.
     """
     traces = predicting.get()
-    return traces[0].headers if len(traces) == 1 else {}
+    if len(traces) != 1:
+        return {}
+    return {name.decode(): value.decode() for name, value in traces[0].headers}
 
 
-def parse(headers: Mapping[str, str]) -> Trace | None:
+def parse(parents: Sequence[bytes], states: Sequence[bytes]) -> Trace | None:
     """The trace that a request says it is a part of.
 
     Args:
-        headers: by their names in small letters.
+        parents: what it has as `traceparent`.
+        states: as `tracestate`, which may be parted.
 
     Returns:
         None if it says none, or none that can be: then one begins here.
     """
-    given = headers.get("traceparent")
-    if given is None:
-        return None
-    found = _PARENT.fullmatch(given.strip(" \t"))
+    found = _PARENT.fullmatch(parents[0].strip(b" \t")) if len(parents) == 1 else None
     if found is None:
         return None
-    version, trace_id, span_id, flags, more = found.groups()
+    version, trace_id, span_id, flags, more = (each.decode("latin-1") for each in found.groups(b""))
     if version == "ff" or (version == "00" and more) or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
-    return Trace(trace_id, span_id, int(flags, 16) & SAMPLED, _state(headers.get("tracestate", "")))
+    return Trace(trace_id, span_id, int(flags, 16) & SAMPLED, _state(b",".join(states).decode("latin-1")))
 
 
 def begun(parent: Trace | None) -> Trace:
