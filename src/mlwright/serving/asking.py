@@ -9,6 +9,9 @@ from msgspec import Struct
 
 from mlwright.serving.tracing import Trace
 
+TIMEOUT = "x-mlwright-timeout-ms"
+"""The header that says how long a client waits for an answer."""
+
 
 class Asking(Struct, frozen=True):
     """A request that waits for its answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from mlwright.serving.asking import Asking, asking
+from mlwright.serving.asking import TIMEOUT, Asking, asking
 from mlwright.serving.problems import Fault, Problem
 from mlwright.serving.request import Endpoint, Reply, Request
 from mlwright.serving.tracing import Trace, begun, parse
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from mlwright.serving.served import Served
     from mlwright.serving.telemetry import Telemetry
 
-TIMEOUT = "x-mlwright-timeout-ms"
-"""How long a client waits for an answer."""
 _TIMEOUT, _PARENT, _STATE = TIMEOUT.encode(), b"traceparent", b"tracestate"
 _DIGITS = 9
 
