@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlwright.serving import named, openapi_named
+from mlwright.serving.asking import TIMEOUT
 from mlwright.serving.problems import MEDIA_TYPE
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.serving.walk import INT64
@@ -27,7 +28,8 @@ _REFUSED = {
     415: "The content is declared as a type that the model does not take.",
     422: "The request does not fit the model's signature: the document names the field and the row.",
     500: "The model failed.",
-    503: "The model is not loaded yet.",
+    503: "The model is not loaded yet, or too many requests wait for it: again after `Retry-After` seconds.",
+    504: "The time of the request was over before there was an answer.",
 }
 
 
@@ -84,6 +86,9 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
             },
             "/": {"get": _get("form", "A form to ask by hand", {"text/html": {"schema": text}})},
+            "/metrics": {
+                "get": _get("metrics", "Counters, for Prometheus", {"text/plain": {"schema": text}})
+            },
             "/docs": {"get": _get("docs", "This interface, for people", {"text/html": {"schema": text}})},
             "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
         },
@@ -105,6 +110,17 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
         body = openapi_named.request_content(spec, _ref(f"{spec.name}.Request"))
     most = f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request"
     most += "" if signature.table else f"; {limits.file_bytes} bytes of files"
+    timeout = {
+        "name": TIMEOUT,
+        "in": "header",
+        "description": "How long the client waits for the answer, in milliseconds.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": limits.timeout_ms,
+            "default": limits.timeout_ms,
+        },
+    }
     answered = {
         "description": "One prediction for each row." if signature.table else "What the model answers.",
         "headers": {
@@ -119,7 +135,7 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
         "operationId": operation,
         "summary": f"Ask {spec.model}",
         "description": f"{most}.",
-        "parameters": [proba],
+        "parameters": [proba, timeout],
         "requestBody": {"required": True, "content": body},
         "responses": {"200": answered} | {str(status): _problem(status) for status in _REFUSED},
     }

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from concurrent.futures import Executor
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -16,7 +17,10 @@ import msgspec
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.by_name import PIECES
 from mlwright.sdk.rows import plain
+from mlwright.serving.asking import asking
+from mlwright.serving.batching import Batcher
 from mlwright.serving.bounds import Bounds
+from mlwright.serving.figures import ModelFigures
 from mlwright.serving.named import Named, told_of
 from mlwright.serving.problems import Problem
 from mlwright.serving.records import Answered, Recorder
@@ -65,23 +69,35 @@ class Served:
             ignore_unknown=replica.unknown_fields == "ignore",
             folder=scratch,
         )
+        self.figures = ModelFigures(runtime=type(runtime).__name__.removesuffix("Runtime").lower())
         self._runtime = runtime
-        self._thread = thread
         self._recorder = recorder
         self._names = spec.signature.names
+        self._thread = thread
+        self._batcher = Batcher(runtime, replica.limits, thread, self.figures)
+
+    def check(self, deadline: float | None) -> None:
+        """Refuse a request, before its body is read, that would have to wait for too long.
+
+        Args:
+            deadline: by `time.monotonic()`.
+
+        Raises:
+            Problem: 503.
+        """
+        self._batcher.check(deadline)
 
     async def ask(self, columns: Columns, *, proba: bool = False) -> Outputs:
-        """Ask the model.
+        """Ask the model, perhaps together with others who ask just now.
 
         Args:
             columns: values that the validator took.
             proba: whether probabilities are asked for; the signature has them.
 
         Raises:
-            Problem: 500, the model raises.
+            Problem: 500, the model raises; 503, too many others wait; 504, the request's time is over.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._compute, columns, proba)
+        return await self._batcher.ask(columns, len(columns[0]), proba=proba, who=asking.get())
 
     async def pieces(self, request: Mapping[str, Any]) -> AsyncGenerator[Any]:
         """The pieces of one answer, as they are made; of a model whose signature says that it streams.
@@ -120,14 +136,16 @@ class Served:
         return identity
 
     def prove(self) -> None:
-        """Answer the signature's example as the pipeline did.
+        """Answer the signature's example as the pipeline did; and see how long that takes.
 
         Raises:
             Incompatible: it does not.
         """
         example, model = self.spec.signature.example, self.spec.model
+        probabilities = self.spec.signature.probabilities
         try:
-            given = self._answer_to_example()
+            columns = self._example()
+            given = self._answer_to(columns)
         except Problem as problem:
             raise Incompatible(
                 f"{model} cannot answer its own example: {problem.message}",
@@ -138,13 +156,17 @@ class Served:
                 f"{model} answers its example with {given!r}, the pipeline recorded {example.output!r}",
                 hint="the environment or the model's bytes differ from the run's; run the pipeline again",
             )
+        if not self.spec.signature.output.stream:
+            self._batcher.measure(columns, probabilities=probabilities)
 
-    def _answer_to_example(self) -> Any:
+    def _example(self) -> Columns:
         signature = self.spec.signature
         if signature.table:
-            columns = self.validator.columns(msgspec.json.encode({"rows": [signature.example.input]}))
-        else:
-            columns = self.named.columns(signature.example.input)
+            return self.validator.columns(msgspec.json.encode({"rows": [signature.example.input]}))
+        return self.named.columns(signature.example.input)
+
+    def _answer_to(self, columns: Columns) -> Any:
+        signature = self.spec.signature
         if not signature.output.stream:
             return plain(self._compute(columns, signature.probabilities).labels)[0]
         with contextlib.closing(self._stream(told_of(signature.named, columns))) as pieces:
@@ -196,9 +218,11 @@ def load(
         Unavailable: a library that the model needs is not installed.
         WorkFailed: the bytes cannot be read.
     """
+    began = monotonic()
     try:
         served = Served(spec, replica, loader(spec, scratch), thread, recorder, scratch)
         served.prove()
+        served.figures.load_s = monotonic() - began
     except MlwrightError:
         raise
     except ImportError as error:
