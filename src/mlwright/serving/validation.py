@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import astuple
 
+from mlwright.serving.checked import Checker
 from mlwright.serving.problems import Problem
 from mlwright.serving.walk import INT64, Columns, Walk
 from mlwright.versioning.signatures import Column
@@ -41,6 +42,10 @@ class Validator:
     def __init__(self, inputs: Sequence[Column], max_rows: int) -> None:
         self._walk = Walk(inputs, max_rows)
         self._decoder = _compiled(inputs, max_rows)
+        checker = Checker(inputs, max_rows)
+        self.placed = checker.placed
+        self.named = checker.named
+        self.checked = checker.checked
 
     def columns(self, body: bytes) -> Columns:
         """The values of a request, by column.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -109,11 +109,7 @@ class Walk:
             if len(given) != rows:
                 yield Fault(f"has {len(given)} values, and the columns before it {rows}", field=column.name)
                 continue
-            for index, value in enumerate(given):
-                try:
-                    values.append(_read(column, value))  # type: ignore[attr-defined]
-                except _Wrong as wrong:
-                    yield Fault(str(wrong), index, column.name)
+            yield from faults_of_values(column, given, values)  # type: ignore[arg-type]
 
     def _wrong_list(self, value: Any, field: str) -> Fault | None:
         if not isinstance(value, list):
@@ -129,9 +125,33 @@ class Walk:
     def _unknown(self, given: dict[str, Any], row: int | None) -> Iterator[Fault]:
         for name in given:
             if name not in self._names:
-                hint = nearest(name, list(self._names)) if len(name) <= _SHOWN else ""
-                hint = f": {hint}" if hint.startswith("did") else ""
-                yield Fault(f"is not a column of this model{hint}", row, _shown(name))
+                yield unknown_column(name, self._names, row)
+
+
+def unknown_column(name: str, names: Collection[str], row: int | None) -> Fault:
+    """That a request holds a column which the model does not have.
+
+    Args:
+        names: of the columns that it has.
+        row: where it stands; None in all of them.
+    """
+    hint = nearest(name, list(names)) if len(name) <= _SHOWN else ""
+    hint = f": {hint}" if hint.startswith("did") else ""
+    return Fault(f"is not a column of this model{hint}", row, _shown(name))
+
+
+def faults_of_values(column: Column, given: Iterable[Any], taken: list[Any]) -> Iterator[Fault]:
+    """Read the values of one column, and tell what is wrong on the way.
+
+    Args:
+        given: plain values, None for one that is missing.
+        taken: gets the values as the model takes them.
+    """
+    for row, value in enumerate(given):
+        try:
+            taken.append(_read(column, value))
+        except _Wrong as wrong:
+            yield Fault(str(wrong), row, column.name)
 
 
 def _read(column: Column, value: Any) -> Any:
