@@ -57,7 +57,7 @@ class Walk:
     def _faults(self, request: Any, taken: Columns) -> Iterator[Fault]:
         """Fill `taken`, and tell what is wrong on the way."""
         if not isinstance(request, dict):
-            yield Fault(f"must be an object with `rows` or `columns`, not {_told(request)}")
+            yield Fault(f"must be an object with `rows` or `columns`, not {told_value(request)}")
             return
         unknown = [name for name in request if name not in (_ROWS, _COLUMNS)]
         for name in unknown:
@@ -77,7 +77,9 @@ class Walk:
             return
         for index, row in enumerate(rows):
             if not isinstance(row, dict):
-                yield Fault(f"must be an object with a value for each column, not {_told(row)}", row=index)
+                yield Fault(
+                    f"must be an object with a value for each column, not {told_value(row)}", row=index
+                )
                 continue
             yield from self._unknown(row, index)
             for column, values in zip(self._inputs, taken, strict=True):
@@ -92,7 +94,7 @@ class Walk:
     def _faults_of_columns(self, columns: Any, taken: Columns) -> Iterator[Fault]:
         if not isinstance(columns, dict):
             yield Fault(
-                f"must be an object with a list for each column, not {_told(columns)}", field=_COLUMNS
+                f"must be an object with a list for each column, not {told_value(columns)}", field=_COLUMNS
             )
             return
         yield from self._unknown(columns, None)
@@ -113,7 +115,7 @@ class Walk:
 
     def _wrong_list(self, value: Any, field: str) -> Fault | None:
         if not isinstance(value, list):
-            return Fault(f"must be a list, not {_told(value)}", field=field)
+            return Fault(f"must be a list, not {told_value(value)}", field=field)
         if not value:
             return Fault("must hold at least one row", field=field)
         if len(value) > self._max_rows:
@@ -166,9 +168,9 @@ def _read(column: Column, value: Any) -> Any:
         read = _READERS[column.type](value)
     except TypeError:
         wanted = _WANTED[column.type] + (" or null" if column.nullable else "")
-        raise _Wrong(f"must be {wanted}, not {_told(value)}") from None
+        raise _Wrong(f"must be {wanted}, not {told_value(value)}") from None
     if column.closed and read not in (column.categories or ()):
-        raise _Wrong(f"must be {_one_of(column)}, not {_told(value)}")
+        raise _Wrong(f"must be {_one_of(column)}, not {told_value(value)}")
     return read
 
 
@@ -228,7 +230,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _told(value: Any) -> str:
+def told_value(value: Any) -> str:
     """A value as a message names it."""
     match value:
         case None:
