@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from mlwright import serving
+from mlwright.kernel.errors import Incompatible
 from mlwright.versioning import ModelDetail
 from mlwright.workflow import Rooms
 
 
-def spec_of(rooms: Rooms, detail: ModelDetail) -> serving.ReplicaSpec:
+def spec_of(rooms: Rooms, details: Sequence[ModelDetail]) -> serving.ReplicaSpec:
     """What a replica needs to know.
 
     Args:
-        detail: a version that can be served.
+        details: versions that can be served.
+
+    Raises:
+        Invalid: two of one model.
+        Incompatible: they were made in different environments.
     """
+    first, *others = details
+    for other in others:
+        if other.environment != first.environment:
+            raise Incompatible(
+                f"{other.version.reference} was made in another environment than {first.version.reference}",
+                hint="serve each by itself, on a port of its own",
+            )
+    return serving.ReplicaSpec(tuple(_model_spec(rooms, each) for each in details)).checked()
+
+
+def _model_spec(rooms: Rooms, detail: ModelDetail) -> serving.ModelSpec:
     assert detail.signature is not None
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
-    return serving.ReplicaSpec(version.reference, version.id, codec, str(path), detail.signature)
+    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature)
 
 
 @contextmanager
 def serve(
     rooms: Rooms,
-    detail: ModelDetail,
+    details: Sequence[ModelDetail],
     *,
     host: str,
     port: int,
@@ -34,24 +50,25 @@ def serve(
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
 
     Args:
-        detail: a version that can be served.
+        details: versions that can be served.
         preparing: is told what takes long.
 
     Raises:
-        Invalid: an address that others can reach.
+        Invalid: an address that others can reach; two versions of one model.
+        Incompatible: the models were made in different environments.
         Unavailable: the port is taken, or the environment cannot be made.
         WorkFailed: the replica never got ready; the message says why.
     """
-    spec = spec_of(rooms, detail)
+    spec = spec_of(rooms, details)
     serving.plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
-    lock = rooms.environments.get(detail.environment)
+    lock = rooms.environments.get(details[0].environment)
     say = preparing or (lambda what: None)
-    say(f"preparing the environment of {spec.model}, with the server's packages")
+    say(f"preparing the environment of {spec.told}, with the server's packages")
     with rooms.environments.holding():
         with_server = rooms.environments.resolve_with(lock, serving.serve_requirements())
         python = rooms.environments.build(with_server).python
         folder = rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
+        say(f"starting a replica of {spec.told}: it must answer its example as the pipeline did")
         server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
         try:
             yield server

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
     from mlwright.serving.plan import plan_serve, serve_requirements
     from mlwright.serving.server import Server, start_replica
-    from mlwright.serving.spec import Limits, ReplicaSpec, version_behind
+    from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec, version_behind
 
 __all__ = [
     "Client",
     "Limits",
+    "ModelSpec",
     "Prediction",
     "ReplicaSpec",
     "Server",
@@ -31,6 +32,7 @@ __all__ = [
 _HOMES = {
     "Client": "client",
     "Limits": "spec",
+    "ModelSpec": "spec",
     "Prediction": "client",
     "ReplicaSpec": "spec",
     "Server": "server",

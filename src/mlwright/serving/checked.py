@@ -29,19 +29,21 @@ class Checker:
     Args:
         inputs: the columns of the model, in its order.
         max_rows: how many rows one request may hold.
+        ignore_unknown: whether columns that the model does not have are passed over; else they are refused.
     """
 
-    def __init__(self, inputs: Sequence[Column], max_rows: int) -> None:
+    def __init__(self, inputs: Sequence[Column], max_rows: int, *, ignore_unknown: bool = False) -> None:
+        self._ignores = ignore_unknown
         self._inputs = inputs
         self._names = {column.name: at for at, column in enumerate(inputs)}
         self._max_rows = max_rows
 
-    def placed(self, names: Sequence[str], *, ignore_unknown: bool = False) -> list[int]:
+    def placed(self, names: Sequence[str], *, ignore_unknown: bool | None = None) -> list[int]:
         """Where each column of the model stands among the columns of a request.
 
         Args:
             names: of the request's columns, in its order.
-            ignore_unknown: columns that the model does not have may be there.
+            ignore_unknown: as for all, unless it is said.
 
         Returns:
             An index into `names` for each input of the model.
@@ -49,7 +51,8 @@ class Checker:
         Raises:
             Problem: 422, columns that are unknown, missing, or there twice.
         """
-        faults = list(islice(self._misplaced(names, ignore_unknown), MAX_FAULTS))
+        ignores = self._ignores if ignore_unknown is None else ignore_unknown
+        faults = list(islice(self._misplaced(names, ignores), MAX_FAULTS))
         if faults:
             raise Problem(422, faults=faults)
         found = {name: at for at, name in enumerate(names)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlwright.serving.problems import MEDIA_TYPE
-from mlwright.serving.spec import Limits, ReplicaSpec
+from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.serving.walk import INT64
 from mlwright.versioning.signatures import Column, Signature
 
@@ -35,7 +35,7 @@ def example_request(signature: Signature) -> dict[str, Any]:
     return {"rows": [signature.example.input]}
 
 
-def example_answer(spec: ReplicaSpec) -> dict[str, Any]:
+def example_answer(spec: ModelSpec) -> dict[str, Any]:
     """What the example is answered with; the random part of the id is filled with zeros."""
     return {
         "predictions": [spec.signature.example.output],
@@ -57,18 +57,25 @@ def seen(column: Column) -> str:
 
 def openapi(spec: ReplicaSpec) -> dict[str, Any]:
     """The document, as plain JSON values."""
-    text = {"type": "string"}
+    text, first = {"type": "string"}, spec.models[0]
+    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    for each in spec.models:
+        schemas |= _schemas(each, spec.limits)
     health = _json({"type": "object", "required": ["status"], "properties": {"status": text}})
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": spec.model,
-            "version": spec.version_id,
-            "description": f"Predictions of {spec.model}.",
+            "title": spec.told,
+            "version": first.version_id,
+            "description": f"Predictions of {spec.told}.",
         },
         "servers": [{"url": "/"}],
         "paths": {
-            "/predict": {"post": _predict(spec)},
+            "/predict": {"post": _predict(first, spec.limits, "predict")},
+            **{
+                f"/models/{each.name}/predict": {"post": _predict(each, spec.limits, f"predict-{each.name}")}
+                for each in spec.models
+            },
             "/health/live": {"get": _get("live", "Whether the process serves", health)},
             "/health/ready": {
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
@@ -76,11 +83,11 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
             "/docs": {"get": _get("docs", "This interface, for people", {"text/html": {"schema": text}})},
             "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
         },
-        "components": {"schemas": _schemas(spec.signature, spec.limits)},
+        "components": {"schemas": schemas},
     }
 
 
-def _predict(spec: ReplicaSpec) -> dict[str, Any]:
+def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
     proba = {
         "name": "proba",
         "in": "query",
@@ -95,16 +102,16 @@ def _predict(spec: ReplicaSpec) -> dict[str, Any]:
             ),
             "x-mlwright-model": _header("The model version that answered."),
         },
-        "content": _json(_ref("Prediction"), example_answer(spec)),
+        "content": _json(_ref(f"{spec.name}.Prediction"), example_answer(spec)),
     }
     return {
-        "operationId": "predict",
+        "operationId": operation,
         "summary": f"Ask {spec.model}",
-        "description": f"At most {spec.limits.rows} rows and {spec.limits.body_bytes} bytes in one request.",
+        "description": f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request.",
         "parameters": [proba],
         "requestBody": {
             "required": True,
-            "content": _json(_ref("Request"), example_request(spec.signature)),
+            "content": _json(_ref(f"{spec.name}.Request"), example_request(spec.signature)),
         },
         "responses": {"200": answered} | {str(status): _problem(status) for status in _REFUSED},
     }
@@ -135,20 +142,23 @@ def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
     return {"application/json": {"schema": schema} | ({} if example is None else {"example": example})}
 
 
-def _schemas(signature: Signature, limits: Limits) -> dict[str, Any]:
+def _schemas(spec: ModelSpec, limits: Limits) -> dict[str, Any]:
+    signature, name = spec.signature, spec.name
     size = {"minItems": 1, "maxItems": limits.rows}
     values = {column.name: _value(column) for column in signature.inputs}
     return {
-        "Request": {
-            "oneOf": [_closed({"rows": _list(_ref("Row"), size)}), _closed({"columns": _ref("Columns")})]
+        f"{name}.Request": {
+            "oneOf": [
+                _closed({"rows": _list(_ref(f"{name}.Row"), size)}),
+                _closed({"columns": _ref(f"{name}.Columns")}),
+            ]
         },
-        "Row": _closed(values),
-        "Columns": {
+        f"{name}.Row": _closed(values),
+        f"{name}.Columns": {
             "description": "Lists of one length, a value for each row.",
-            **_closed({name: _list(value, size) for name, value in values.items()}),
+            **_closed({key: _list(value, size) for key, value in values.items()}),
         },
-        "Prediction": _prediction(signature),
-        "Problem": _PROBLEM,
+        f"{name}.Prediction": _prediction(signature),
     }
 
 

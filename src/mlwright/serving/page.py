@@ -9,7 +9,7 @@ from typing import Any
 
 from mlwright.sdk.types import with_article
 from mlwright.serving.openapi import example_answer, example_request, seen
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.versioning.signatures import Column
 
 _STYLE = """
@@ -27,19 +27,32 @@ def page(spec: ReplicaSpec, url: str) -> str:
     Args:
         url: under which the reader reached the replica, without a slash at the end.
     """
-    model = escape(spec.model)
-    rows = "\n".join(_row(column) for column in spec.signature.inputs)
-    body = json.dumps(example_request(spec.signature), ensure_ascii=False)
-    target = shlex.quote(f"{url}/predict")
-    command = f"curl {target} -H 'content-type: application/json' -d {shlex.quote(body)}"
+    first = spec.models[0]
+    models = "\n".join(
+        _model(each, spec.limits, f"{url}/predict" if each is first else f"{url}/models/{each.name}/predict")
+        for each in spec.models
+    )
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{model}</title>
+<title>{escape(spec.told)}</title>
 <style>{_STYLE}</style>
 <main>
-<h1>{model}</h1>
+{models}
+<p>For programs: <a href="openapi.json">openapi.json</a>. What is wrong with a request is answered as a
+problem document (RFC 9457) that names the field and the row.</p>
+</main>
+</html>
+"""
+
+
+def _model(spec: ModelSpec, limits: Limits, target: str) -> str:
+    model = escape(spec.model)
+    rows = "\n".join(_row(column) for column in spec.signature.inputs)
+    body = json.dumps(example_request(spec.signature), ensure_ascii=False)
+    command = f"curl {shlex.quote(target)} -H 'content-type: application/json' -d {shlex.quote(body)}"
+    return f"""<h1>{model}</h1>
 <p>{escape(_answers(spec))}</p>
 <h2>Ask it</h2>
 <pre><code>{escape(command)}</code></pre>
@@ -47,7 +60,7 @@ def page(spec: ReplicaSpec, url: str) -> str:
 <pre><code>{escape(_pretty(example_answer(spec)))}</code></pre>
 <p>Write <code>{{"columns": {{NAME: [...]}}}}</code> instead of <code>rows</code> if you have columns.
 {_probabilities(spec)}
-At most {spec.limits.rows:,} rows and {spec.limits.body_bytes / 2**20:g} MiB in one request.</p>
+At most {limits.rows:,} rows and {limits.body_bytes / 2**20:g} MiB in one request.</p>
 <h2>Fields</h2>
 <table>
 <thead>
@@ -57,10 +70,6 @@ At most {spec.limits.rows:,} rows and {spec.limits.body_bytes / 2**20:g} MiB in 
 {rows}
 </tbody>
 </table>
-<p>For programs: <a href="openapi.json">openapi.json</a>. What is wrong with a request is answered as a
-problem document (RFC 9457) that names the field and the row.</p>
-</main>
-</html>
 """
 
 
@@ -71,7 +80,7 @@ def _row(column: Column) -> str:
     )
 
 
-def _answers(spec: ReplicaSpec) -> str:
+def _answers(spec: ModelSpec) -> str:
     output = spec.signature.output
     if output.classes is None:
         return f"Answers each row with {with_article(output.type)}."
@@ -79,10 +88,10 @@ def _answers(spec: ReplicaSpec) -> str:
     return f"Answers each row with one of {classes}."
 
 
-def _probabilities(spec: ReplicaSpec) -> str:
+def _probabilities(spec: ModelSpec) -> str:
     if not spec.signature.probabilities:
         return ""
-    return "Ask <code>/predict?proba=1</code> for the probability of each class as well."
+    return "Ask with <code>?proba=1</code> for the probability of each class as well."
 
 
 def _pretty(value: Any) -> str:

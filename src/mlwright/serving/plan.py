@@ -27,12 +27,16 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
     """
     url = url_of(loopback(host, port), port or "PORT")
     return Plan(
-        f"serve {spec.model}",
+        f"serve {spec.told}",
         (
             Change(
-                "run", f"a replica of {spec.model}", "in the model's environment, with the server's packages"
+                "run", f"a replica of {spec.told}", "in the model's environment, with the server's packages"
             ),
-            Change("check", "the model's example", "answered as the pipeline recorded, or nothing is served"),
+            Change(
+                "check",
+                "the model's example" if len(spec.models) == 1 else "each model's example",
+                "answered as the pipeline recorded, or nothing is served",
+            ),
             Change("add", url, "" if port else "PORT is any free one"),
         ),
     )

@@ -1,9 +1,10 @@
-"""What a replica answers with: one model version, its bytes, its signature, its limits."""
+"""What a replica answers with: model versions, their bytes and signatures, and the limits of requests."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -27,8 +28,8 @@ class Limits(Struct, frozen=True):
     rows: int = 10_000
 
 
-class ReplicaSpec(Struct, frozen=True):
-    """Everything that a replica is told; it looks nothing else up.
+class ModelSpec(Struct, frozen=True):
+    """One model version, as a replica is told of it.
 
     Args:
         model: the reference, as `diagnosis@1`.
@@ -42,7 +43,49 @@ class ReplicaSpec(Struct, frozen=True):
     codec: str
     path: str
     signature: Signature
+
+    @property
+    def name(self) -> str:
+        """Of the model, without its version."""
+        return self.model.rpartition("@")[0]
+
+    @property
+    def number(self) -> str:
+        """Of the version."""
+        return self.model.rpartition("@")[2]
+
+
+class ReplicaSpec(Struct, frozen=True):
+    """Everything that a replica is told; it looks nothing else up.
+
+    Args:
+        models: at least one, of different names; the first is the one that is asked where none is named.
+        unknown_fields: whether a field that the model does not know is refused, or ignored.
+    """
+
+    models: tuple[ModelSpec, ...]
     limits: Limits = field(default_factory=Limits)
+    unknown_fields: Literal["refuse", "ignore"] = "refuse"
+
+    @property
+    def told(self) -> str:
+        """The models, for people."""
+        return ", ".join(each.model for each in self.models)
+
+    def checked(self) -> ReplicaSpec:
+        """Itself.
+
+        Raises:
+            Invalid: two versions of one model: its name would not tell them apart.
+        """
+        names = [each.name for each in self.models]
+        twice = [each.model for each in self.models if names.count(each.name) > 1]
+        if twice:
+            raise Invalid(
+                f"{' and '.join(twice)} are versions of one model, and a server has one of each",
+                hint="serve each by itself, on a port of its own",
+            )
+        return self
 
     def write(self, path: Path) -> None:
         """Keep it as JSON."""

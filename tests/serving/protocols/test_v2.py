@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols.v2 import Question, Tensors
 from mlwright.serving.protocols.v2_tensors import DATATYPES, DTYPES
+from mlwright.serving.validation import Validator
 from mlwright.versioning.signatures import Column, Example, Output, Signature
 
 MAX_ROWS = 5
@@ -38,7 +39,7 @@ ONE = Signature((Column("x", "number"),), Output("number"), False, Example({"x":
 
 
 def tensors(signature: Signature) -> Tensors:
-    return Tensors("m", "3", signature, MAX_ROWS)
+    return Tensors("m", "3", signature, Validator(signature.inputs, MAX_ROWS), MAX_ROWS)
 
 
 def tensor(name: str, datatype: str, shape: Any, data: Any = None, **parameters: Any) -> dict[str, Any]:

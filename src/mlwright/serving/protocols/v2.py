@@ -17,7 +17,6 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mlwright.sdk.rows import plain
-from mlwright.serving.checked import Checker
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols import v2_binary
 from mlwright.serving.protocols.v2_tensors import (
@@ -29,6 +28,7 @@ from mlwright.serving.protocols.v2_tensors import (
     read_shape,
     read_values,
 )
+from mlwright.serving.validation import Validator
 from mlwright.serving.walk import Columns
 from mlwright.versioning.signatures import Signature
 
@@ -96,15 +96,18 @@ class Tensors:
         name: of the model.
         version: as it stands in the paths.
         signature: of the model.
+        validator: of its requests.
         max_rows: how many rows one request may hold.
     """
 
-    def __init__(self, name: str, version: str, signature: Signature, max_rows: int) -> None:
+    def __init__(
+        self, name: str, version: str, signature: Signature, validator: Validator, max_rows: int
+    ) -> None:
         self.name = name
         self.version = version
         self._signature = signature
         self._max_rows = max_rows
-        self._checker = Checker(signature.inputs, max_rows)
+        self._validator = validator
         self._columns = {column.name: column for column in signature.inputs}
         self._has_matrix = all(
             each.type in {"number", "integer"} and not each.closed for each in signature.inputs
@@ -256,7 +259,7 @@ class Tensors:
         matrix = tensors.get(MATRIX) if len(tensors) == 1 else None
         if self._has_matrix and matrix and (MATRIX not in self._columns or len(matrix.shape) == 2):
             return self._of_matrix(matrix)
-        places = self._checker.placed(list(tensors))
+        places = self._validator.placed(list(tensors))
         given = list(tensors.values())
         placed = [given[at] for at in places]
         for column, tensor in zip(self._signature.inputs, placed, strict=True):
@@ -268,7 +271,7 @@ class Tensors:
                 raise Problem(
                     400, f"the shape of `{column.name}` is [rows] or [rows, 1], not {list(tensor.shape)}"
                 )
-        return self._checker.checked([tensor.values for tensor in placed])
+        return self._validator.checked([tensor.values for tensor in placed])
 
     def _of_matrix(self, matrix: Tensor) -> Columns:
         count = len(self._columns)
@@ -277,7 +280,7 @@ class Tensors:
             raise Problem(400, f"the shape of `{MATRIX}` is [rows, {count}], not {list(matrix.shape)}")
         if matrix.datatype not in TAKEN["number"]:
             raise Problem(400, f"`{MATRIX}` is FP64 or another of numbers, not {matrix.datatype}")
-        return self._checker.checked([matrix.values[at::count] for at in range(count)])
+        return self._validator.checked([matrix.values[at::count] for at in range(count)])
 
     def _wanted(self) -> str:
         columns = f"one for each of {len(self._columns)} columns" if len(self._columns) > 1 else "one"

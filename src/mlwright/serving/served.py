@@ -1,0 +1,126 @@
+"""One model that is loaded: it proves itself, is asked, and every answer gets an id."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
+from mlwright.sdk.rows import plain
+from mlwright.serving.bounds import Bounds
+from mlwright.serving.problems import Problem
+from mlwright.serving.runtime import Outputs, Runtime
+from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
+from mlwright.serving.validation import Validator
+from mlwright.serving.walk import Columns
+from mlwright.versioning.signatures import same_answer
+
+
+class Served:
+    """A model and all that is needed to answer with it.
+
+    Args:
+        spec: of the model.
+        replica: that it is a part of: its limits and settings.
+        runtime: the model in memory.
+        thread: where it computes.
+    """
+
+    def __init__(self, spec: ModelSpec, replica: ReplicaSpec, runtime: Runtime, thread: Executor) -> None:
+        self.spec = spec
+        self.limits = replica.limits
+        self.classes = runtime.classes
+        self.class_names = [each if isinstance(each, str) else json.dumps(each) for each in runtime.classes]
+        self.validator = Validator(
+            spec.signature.inputs, replica.limits.rows, ignore_unknown=replica.unknown_fields == "ignore"
+        )
+        self.bounds = Bounds(spec.signature.inputs)
+        self._runtime = runtime
+        self._thread = thread
+
+    async def ask(self, columns: Columns, *, proba: bool = False) -> Outputs:
+        """Ask the model.
+
+        Args:
+            columns: values that the validator took.
+            proba: whether probabilities are asked for; the signature has them.
+
+        Raises:
+            Problem: 500, the model raises.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._compute, columns, proba)
+
+    def new_id(self) -> str:
+        """For a new answer."""
+        return new_prediction_id(self.spec.version_id)
+
+    def prove(self) -> None:
+        """Answer the signature's example as the pipeline did.
+
+        Raises:
+            Incompatible: it does not.
+        """
+        example, model = self.spec.signature.example, self.spec.model
+        body = msgspec.json.encode({"rows": [example.input]})
+        try:
+            outputs = self._compute(self.validator.columns(body), self.spec.signature.probabilities)
+        except Problem as problem:
+            raise Incompatible(
+                f"{model} cannot answer its own example: {problem.message}",
+                hint="register the model again with an example that it was made for",
+            ) from problem
+        given = plain(outputs.labels)[0]
+        if not same_answer(given, example.output):
+            raise Incompatible(
+                f"{model} answers its example with {given!r}, the pipeline recorded {example.output!r}",
+                hint="the environment or the model's bytes differ from the run's; run the pipeline again",
+            )
+
+    def _compute(self, columns: Columns, proba: bool) -> Outputs:
+        try:
+            return self._runtime(columns, proba=proba)
+        except Exception as error:
+            raise Problem(500, f"the model failed: {type(error).__name__}: {error}") from error
+
+
+Loader = Callable[[ModelSpec, Path], Runtime]
+"""Reads a model into memory; the folder is for copies."""
+
+
+def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, thread: Executor) -> Served:
+    """Read a model into memory, and have it answer its example.
+
+    Args:
+        scratch: a folder where copies may be made.
+        thread: where it will compute.
+
+    Raises:
+        Incompatible: it answers its example differently from what the pipeline recorded.
+        Unavailable: a library that the model needs is not installed.
+        WorkFailed: the bytes cannot be read.
+    """
+    try:
+        served = Served(spec, replica, loader(spec, scratch), thread)
+        served.prove()
+    except MlwrightError:
+        raise
+    except ImportError as error:
+        raise Unavailable(
+            f"{spec.model} cannot be loaded: {error}",
+            hint="add the package to the project's environment: mlwright environments add NAME",
+        ) from error
+    except Exception as error:
+        raise WorkFailed(f"{spec.model} cannot be loaded: {type(error).__name__}: {error}") from error
+    return served
+
+
+def shares_by_class(names: list[str], shares: Any) -> list[dict[str, float]]:
+    """The probabilities of each row, by the name of the class."""
+    return [dict(zip(names, row, strict=True)) for row in plain(shares)]
