@@ -44,7 +44,7 @@ from mlwright.server.routes import MIB, STREAMED, Route
 from mlwright.server.tokens import TokenKind
 from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.tracking import RunState
 from mlwright.tracking.reports import INPUTS_BYTES
 from mlwright.versioning.signatures import Column, Example, Output, Signature
@@ -258,7 +258,8 @@ def _fields(kind: type) -> dict[str, str]:
     """The fields of a value and their types as they are written; none for what is no value."""
     if dataclasses.is_dataclass(kind):
         return {each.name: str(each.type) for each in dataclasses.fields(kind)}
-    return inspect.get_annotations(kind) if issubclass(kind, msgspec.Struct) else {}
+    found = inspect.get_annotations(kind) if issubclass(kind, msgspec.Struct) else {}
+    return {name: text.replace("'", '"') for name, text in found.items()}  # Python keeps them in its own way
 
 
 def _class(kind: type, level: str, *, brief: bool) -> Iterator[str]:
@@ -702,7 +703,7 @@ def example_spec() -> ReplicaSpec:
         probabilities=True,
         example=Example({"age": 52, "weight": 71.5, "ward": "east"}, "benign"),
     )
-    return ReplicaSpec("diagnosis@1", VersionId("01" + "0" * 24), "sklearn", "model", signature)
+    return ReplicaSpec((ModelSpec("diagnosis@1", VersionId("01" + "0" * 24), "sklearn", "model", signature),))
 
 
 def http_page() -> str:

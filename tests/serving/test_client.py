@@ -180,7 +180,7 @@ import sys
 from mlwright import Client
 with Client({served.url!r}) as client:
     assert client.ready()
-heavy = {{"starlette", "uvicorn", "msgspec", "apsw", "numpy", "pandas", "blake3"}} & set(sys.modules)
+heavy = {{"starlette", "uvloop", "msgspec", "apsw", "numpy", "pandas", "blake3"}} & set(sys.modules)
 sys.exit(str(heavy) if heavy else 0)
 """
 

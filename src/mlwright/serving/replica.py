@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-import uvicorn
+import uvloop
 
+from mlwright.kernel.errors import MlwrightError
 from mlwright.serving.application import Application
 from mlwright.serving.spec import FAILURE, ReplicaSpec
+from mlwright.wire.bounds import Bounds
+from mlwright.wire.loop import answer, signalled
 
-DRAIN_S = 10
-"""How long requests that are being answered have when the process is told to end."""
-_KEEP_ALIVE_S = 65
-
-
-class _Server(uvicorn.Server):
-    """uvicorn, which ends with status 0 when it has done what SIGTERM asks."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        signal.signal(signal.SIGTERM, self.handle_exit)
-        yield
+BOUNDS = Bounds(idle_s=65.0, drain_s=10.0)
+"""What clients are allowed."""
 
 
 def main(arguments: list[str]) -> None:
@@ -37,29 +29,17 @@ def main(arguments: list[str]) -> None:
     """
     spec_path, descriptor = Path(arguments[0]), int(arguments[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
+    failure = uvloop.run(_answer(spec_path, socket.socket(fileno=descriptor)))
+    if failure is not None:
+        told = {"message": failure.message, "hint": failure.hint}
+        (spec_path.parent / FAILURE).write_bytes(msgspec.json.encode(told))
+        sys.exit(failure.exit_code)
 
-    def end() -> None:
-        server.should_exit = True
 
-    application = Application(ReplicaSpec.read(spec_path), spec_path.parent, on_failure=end)
-    config = uvicorn.Config(
-        application,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        workers=1,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=DRAIN_S,
-    )
-    server = _Server(config)
-    server.run(sockets=[socket.socket(fileno=descriptor)])
-    if application.failure is not None:
-        failure = {"message": application.failure.message, "hint": application.failure.hint}
-        (spec_path.parent / FAILURE).write_bytes(msgspec.json.encode(failure))
-        sys.exit(application.failure.exit_code)
+async def _answer(spec_path: Path, listener: socket.socket) -> MlwrightError | None:
+    """Answer until SIGTERM; what kept the model from being ready, if something did."""
+    loop, told_to_end = asyncio.get_running_loop(), asyncio.Event()
+    application = Application(ReplicaSpec.read(spec_path), spec_path.parent, on_failure=told_to_end.set)
+    with signalled(lambda: loop.call_soon_threadsafe(told_to_end.set)):
+        await answer(application, listener, lambda: None, told_to_end, bounds=BOUNDS)
+    return application.failure
