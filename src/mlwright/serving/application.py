@@ -16,7 +16,7 @@ from mlwright.kernel.errors import MlwrightError
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.problems import MEDIA_TYPE, Problem
-from mlwright.serving.protocols import predict
+from mlwright.serving.protocols import predict, v2
 from mlwright.serving.request import Reply, Request, Routes
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Served, load
@@ -48,6 +48,7 @@ class Application:
             ("GET", "/health/ready"): self._ready,
             ("GET", "/docs"): self._docs,
             ("GET", "/openapi.json"): self._document,
+            ("GET", "/v2/health/live"): v2.live,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,10 +75,10 @@ class Application:
                 raise self._nothing(request)
             return await endpoint(request)
         except Problem as problem:
-            return told(problem)
+            return _told_to(request, problem)
         except Exception:
             _LOG.exception("a request was not answered")
-            return told(Problem(500, "the server failed, which is its own mistake"))
+            return _told_to(request, Problem(500, "the server failed, which is its own mistake"))
 
     def _nothing(self, request: Request) -> Problem:
         if not self.ready.is_set():
@@ -105,7 +106,7 @@ class Application:
             self.failure = error
             self._on_failure()
             return
-        self._routes |= predict.routes(served)
+        self._routes |= predict.routes(served) | v2.routes(served)
         self.ready.set()
 
     def _loaded(self) -> list[Served]:
@@ -132,6 +133,11 @@ class Application:
 
     async def _document(self, _: Request) -> Reply:
         return Reply(self._openapi)
+
+
+def _told_to(request: Request, problem: Problem) -> Reply:
+    """A problem in the form of the protocol that was asked."""
+    return v2.told(problem) if v2.is_below(request.path) else told(problem)
 
 
 def told(problem: Problem) -> Reply:

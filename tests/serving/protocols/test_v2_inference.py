@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlwright.serving.problems import Problem
-from mlwright.serving.protocols.v2 import Question, Tensors
+from mlwright.serving.protocols.v2_inference import Question, Tensors
 from mlwright.serving.protocols.v2_tensors import DATATYPES, DTYPES
 from mlwright.serving.validation import Validator
 from mlwright.versioning.signatures import Column, Example, Output, Signature
