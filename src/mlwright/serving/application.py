@@ -16,7 +16,7 @@ from mlwright.kernel.errors import MlwrightError
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.problems import MEDIA_TYPE, Problem
-from mlwright.serving.protocols import predict, v2
+from mlwright.serving.protocols import predict, tables, v2
 from mlwright.serving.request import Reply, Request, Routes
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Served, load
@@ -106,7 +106,7 @@ class Application:
             self.failure = error
             self._on_failure()
             return
-        self._routes |= predict.routes(served) | v2.routes(served)
+        self._routes |= predict.routes(served, tables.READERS) | v2.routes(served)
         self.ready.set()
 
     def _loaded(self) -> list[Served]:
