@@ -16,7 +16,8 @@ from mlwright.kernel.errors import MlwrightError
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.problems import MEDIA_TYPE, Problem
-from mlwright.serving.protocols import predict, tables, v2
+from mlwright.serving.protocols import invocations, predict, tables, v2
+from mlwright.serving.records import Recorder
 from mlwright.serving.request import Reply, Request, Routes
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Served, load
@@ -42,6 +43,7 @@ class Application:
         self._scratch = scratch
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._recorder = None if spec.recording is None else Recorder(spec.recording)
         self._openapi = msgspec.json.encode(openapi(spec))
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
@@ -96,6 +98,8 @@ class Application:
         await receive()
         loading.cancel()
         self._thread.shutdown(wait=False)
+        if self._recorder is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _load(self) -> None:
@@ -106,12 +110,14 @@ class Application:
             self.failure = error
             self._on_failure()
             return
-        self._routes |= predict.routes(served, tables.READERS) | v2.routes(served)
+        self._routes |= (
+            predict.routes(served, tables.READERS) | v2.routes(served) | invocations.routes(served)
+        )
         self.ready.set()
 
     def _loaded(self) -> list[Served]:
         return [
-            load(each, self.spec, NativeRuntime.load, self._scratch, self._thread)
+            load(each, self.spec, NativeRuntime.load, self._scratch, self._thread, self._recorder)
             for each in self.spec.models
         ]
 
@@ -137,7 +143,9 @@ class Application:
 
 def _told_to(request: Request, problem: Problem) -> Reply:
     """A problem in the form of the protocol that was asked."""
-    return v2.told(problem) if v2.is_below(request.path) else told(problem)
+    if v2.is_below(request.path):
+        return v2.told(problem)
+    return invocations.told(problem) if request.path == invocations.PATH else told(problem)
 
 
 def told(problem: Problem) -> Reply:

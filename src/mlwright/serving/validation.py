@@ -71,11 +71,11 @@ class Validator:
             raise Problem(400, "the body is JSON that is nested too deeply") from None
         except ValueError as error:
             refused = str(error)
-        self._walk.columns(_lenient(body))  # to name the place of what JSON does not have
+        self._walk.columns(json_as_python_reads_it(body))  # to name the place of what JSON does not have
         raise _not_json(refused)
 
 
-def _lenient(body: bytes) -> Any:
+def json_as_python_reads_it(body: bytes) -> Any:
     """The body as Python reads it: with NaN, infinities and numbers of any size.
 
     Raises:

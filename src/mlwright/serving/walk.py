@@ -63,7 +63,7 @@ class Walk:
             return
         unknown = [name for name in request if name not in (_ROWS, _COLUMNS)]
         for name in unknown:
-            yield Fault("is not known here: write `rows` or `columns`", field=_shown(name))
+            yield Fault("is not known here: write `rows` or `columns`", field=shown_text(name))
         if _ROWS in request and _COLUMNS in request:
             yield Fault("must hold either `rows` or `columns`, not both")
         elif _ROWS in request:
@@ -141,7 +141,7 @@ def unknown_column(name: str, names: Collection[str], row: int | None) -> Fault:
     """
     hint = nearest(name, list(names)) if len(name) <= _SHOWN else ""
     hint = f": {hint}" if hint.startswith("did") else ""
-    return Fault(f"is not a column of this model{hint}", row, _shown(name))
+    return Fault(f"is not a column of this model{hint}", row, shown_text(name))
 
 
 def faults_of_values(column: Column, given: Iterable[Any], taken: list[Any]) -> Iterator[Fault]:
@@ -181,7 +181,7 @@ def _one_of(column: Column) -> str:
     categories = column.categories or ()
     if len(categories) > _LISTED:
         return f"one of the {len(categories):,} categories of this column"
-    return "one of " + ", ".join(_shown(str(each)) for each in categories)
+    return "one of " + ", ".join(shown_text(str(each)) for each in categories)
 
 
 def _number(value: Any) -> float:
@@ -244,13 +244,13 @@ def told_value(value: Any) -> str:
         case int():
             return "a number" if abs(value) > INT64[1] else f"the number {value}"
         case str():
-            return f'the string "{_shown(value)}"'
+            return f'the string "{shown_text(value)}"'
         case list():
             return "a list"
     return "an object"
 
 
-def _shown(text: str) -> str:
+def shown_text(text: str) -> str:
     """Text from a request, short, and such that every JSON reader takes it."""
     short = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
     return short.encode(errors="replace").decode()

@@ -43,21 +43,33 @@ def read_arrow(body: bytes, validator: Validator, max_rows: int, max_bytes: int)
         _hold_messages(pyarrow, stream, max_rows, max_bytes)
         with pyarrow.ipc.open_stream(stream) as reader:
             places = validator.placed(reader.schema.names)
-            _hold_types(pyarrow, reader.schema)
+            _hold_types(pyarrow, [reader.schema.field(at) for at in places])
             table = reader.read_all()
     return _columns(pyarrow, table, places, validator, max_bytes)
 
 
-def read_parquet(body: bytes, validator: Validator, max_rows: int, max_bytes: int) -> Columns:
-    """The columns of a Parquet file; else as `read_arrow`."""
+def read_parquet(
+    body: bytes,
+    validator: Validator,
+    max_rows: int,
+    max_bytes: int,
+    *,
+    ignore_unknown: bool | None = None,
+) -> Columns:
+    """The columns of a Parquet file; else as `read_arrow`.
+
+    Args:
+        ignore_unknown: whether other columns are passed over; as for all requests, unless it is said.
+    """
     pyarrow = _pyarrow()
     with _refused(pyarrow, "Parquet"):
         from pyarrow import parquet
 
         limits = {"thrift_string_size_limit": _MOST_THRIFT, "thrift_container_size_limit": _MOST_THRIFT}
         file = parquet.ParquetFile(pyarrow.BufferReader(body), **limits)
-        places = validator.placed(file.schema_arrow.names)
-        _hold_types(pyarrow, file.schema_arrow)
+        names = file.schema_arrow.names
+        places = validator.placed(names, ignore_unknown=ignore_unknown)
+        _hold_types(pyarrow, [file.schema_arrow.field(at) for at in places])
         rows = sum(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))
         if not rows:
             return validator.checked([()] * len(places))
@@ -65,7 +77,9 @@ def read_parquet(body: bytes, validator: Validator, max_rows: int, max_bytes: in
         # A text that stands once in the dictionary of a column is made once, however often it is meant.
         texts = [field.name for field in file.schema_arrow if _is_text(pyarrow, field.type)]
         file = parquet.ParquetFile(pyarrow.BufferReader(body), read_dictionary=texts, **limits)
-        table = file.read(use_threads=False)
+        # As written: `columns` chooses, and keeps the order of the file.
+        table = file.read(columns=[names[at] for at in places], use_threads=False)
+        places = [table.schema.names.index(names[at]) for at in places]
     return _columns(pyarrow, table, places, validator, max_bytes)
 
 
@@ -119,9 +133,9 @@ def _hold_size(rows: int, max_rows: int, size: int, max_bytes: int) -> None:
         )
 
 
-def _hold_types(pyarrow: Any, schema: Any) -> None:
+def _hold_types(pyarrow: Any, fields: Any) -> None:
     """Only what a column of a model can be: numbers, true and false, text; and dictionaries of these."""
-    for field in schema:
+    for field in fields:
         kind = field.type
         plain = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
         if not (_is_text(pyarrow, plain) or _is_plain(pyarrow, plain)):

@@ -25,13 +25,21 @@ _FALSE_TRUE = {"false": False, "true": True}
 _INDEX_HINT = "the header has a column without a name: write the table without its index"
 
 
-def read_csv(body: bytes, inputs: Sequence[Column], validator: Validator, max_rows: int) -> Columns:
+def read_csv(
+    body: bytes,
+    inputs: Sequence[Column],
+    validator: Validator,
+    max_rows: int,
+    *,
+    ignore_unknown: bool | None = None,
+) -> Columns:
     """The columns of a table.
 
     Args:
         body: in UTF-8, with or without a byte order mark.
         inputs: the columns of the model, in its order.
         max_rows: how many rows one request may hold.
+        ignore_unknown: whether other columns are passed over; as for all requests, unless it is said.
 
     Raises:
         Problem: 400 for what is not CSV, 422 for what does not fit the model.
@@ -45,9 +53,9 @@ def read_csv(body: bytes, inputs: Sequence[Column], validator: Validator, max_ro
         header = next(reader, None)
         if not header:
             raise Problem(400, "the body is not CSV: it has no header")
-        if "" in header and not any(column.name == "" for column in inputs):
+        if not ignore_unknown and "" in header and not any(column.name == "" for column in inputs):
             raise Problem(422, _INDEX_HINT)
-        places = validator.placed(header)
+        places = validator.placed(header, ignore_unknown=ignore_unknown)
         rows = list(_rows(reader, len(header), max_rows))
     except csv.Error as error:
         raise Problem(400, f"the body is not CSV: {error} at line {reader.line_num}") from None

@@ -8,12 +8,14 @@ Inference Server, protocol/extension_model_repository.md (its index only).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from mlwright.kernel.version import VERSION
+from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols.v2_inference import Tensors
 from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
@@ -88,11 +90,13 @@ def _infers(served: Served, tensors: Tensors) -> Endpoint:
                 f"the content type must be {JSON}, or application/octet-stream with"
                 f" Inference-Header-Content-Length, not {request.media_type[:40]}",
             )
+        began = time.perf_counter()
         question = tensors.question(await request.body(served.limits.body_bytes), request.headers)
         warnings = served.bounds.warnings(question.columns)
         outputs = await served.ask(question.columns, proba=question.proba)
-        identity = served.new_id()
-        body, headers = tensors.answer(question, outputs.labels, outputs.shares, identity, warnings)
+        labels = plain(outputs.labels)
+        identity = served.answered(question.columns, labels, began, len(warnings))
+        body, headers = tensors.answer(question, labels, outputs.shares, identity, warnings)
         media_type = "application/octet-stream" if headers else JSON
         headers += ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
         return Reply(body, media_type=media_type, headers=headers)
