@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 from mlwright.serving import ReplicaSpec, Server, start_replica
+from mlwright.serving.spec import ModelSpec
 from tests.serving.conftest import PYTHON
 
 
@@ -48,16 +48,16 @@ def tree(visits: pd.DataFrame) -> Pipeline:
 
 
 @pytest.fixture(scope="session")
+def back_spec(make_spec: Callable[..., ReplicaSpec], tree: Pipeline, visits: pd.DataFrame) -> ModelSpec:
+    """Of the tree."""
+    return replace(make_spec(tree, visits).models[0], model="back@2")
+
+
+@pytest.fixture(scope="session")
 def both(
-    make_spec: Callable[..., ReplicaSpec],
-    spec: ReplicaSpec,
-    tree: Pipeline,
-    visits: pd.DataFrame,
-    forest: RandomForestClassifier,
-    tmp_path_factory: pytest.TempPathFactory,
+    spec: ReplicaSpec, back_spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """`diagnosis@1`, the forest, and `back@2`, the tree, answering."""
-    second = replace(make_spec(tree, visits).models[0], model="back@2")
     folder = tmp_path_factory.mktemp("both")
-    with start_replica(ReplicaSpec((*spec.models, second)), PYTHON, folder=folder) as server:
+    with start_replica(ReplicaSpec((*spec.models, back_spec)), PYTHON, folder=folder) as server:
         yield server
