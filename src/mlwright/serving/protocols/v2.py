@@ -27,7 +27,14 @@ _TAKEN = {JSON, "", "application/octet-stream"}
 
 
 def routes(served: Sequence[Served]) -> Routes:
-    """Everything below `/v2`, of all models; and of each, with its version and without."""
+    """Inference of each model, with its version in the path and without."""
+    return {
+        ("POST", f"{path}/infer"): _infers(each, _tensors(each)) for each in served for path in _paths(each)
+    }
+
+
+def about(served: Sequence[Served]) -> Routes:
+    """What else is below `/v2`: the server's health and metadata, those of each model, and their index."""
     server = {"name": "mlwright", "version": VERSION, "extensions": list(_EXTENSIONS)}
     index = [
         {"name": each.spec.name, "version": each.spec.number, "state": "READY", "reason": ""}
@@ -41,15 +48,10 @@ def routes(served: Sequence[Served]) -> Routes:
         ("POST", f"{PREFIX}/repository/index"): _says(index),
     }
     for each in served:
-        spec = each.spec
-        tensors = Tensors(spec.name, spec.number, spec.signature, each.validator, each.limits.rows)
-        metadata = _says(tensors.metadata([spec.number], f"mlwright_{spec.codec}"))
-        ready = _says({"name": spec.name, "ready": True})
-        infer = _infers(each, tensors)
-        for path in (f"{PREFIX}/models/{spec.name}", f"{PREFIX}/models/{spec.name}/versions/{spec.number}"):
-            found["GET", path] = metadata
-            found["GET", f"{path}/ready"] = ready
-            found["POST", f"{path}/infer"] = infer
+        metadata = _tensors(each).metadata([each.spec.number], f"mlwright_{each.spec.codec}")
+        for path in _paths(each):
+            found["GET", path] = _says(metadata)
+            found["GET", f"{path}/ready"] = _says({"name": each.spec.name, "ready": True})
     return found
 
 
@@ -68,6 +70,16 @@ def told(problem: Problem) -> Reply:
     headers = tuple((name.encode(), value.encode("latin-1")) for name, value in problem.headers.items())
     status = 400 if problem.http_status == 422 else problem.http_status
     return Reply(msgspec.json.encode({"error": problem.message}), status, headers=headers)
+
+
+def _paths(served: Served) -> tuple[str, str]:
+    path = f"{PREFIX}/models/{served.spec.name}"
+    return path, f"{path}/versions/{served.spec.number}"
+
+
+def _tensors(served: Served) -> Tensors:
+    spec = served.spec
+    return Tensors(spec.name, spec.number, spec.signature, served.validator, served.limits.rows)
 
 
 def _says(value: Any) -> Endpoint:
