@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -84,6 +88,37 @@ def mlwright(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
     )
 
 
+def lock_project(project: Project) -> None:
+    """Lock a project, as `environments lock` does.
+
+    Where it needs no packages this is a copy of what uv said the first time, with the environment that it
+    built: tests of more than a thousand projects ask for the same.
+    """
+    text = (project.root / "pyproject.toml").read_text()
+    if "dependencies = []" not in text or "[dependency-groups]" in text or "optional-dependencies" in text:
+        project.environments.lock()
+        return
+    made, local = _locked(text.partition("[tool.mlwright")[0]), project.rooms.workspace.local
+    shutil.copy(made / "uv.lock", project.root)
+    for kept in (made / ".mlwright" / "local").glob("*/*"):
+        there = local / kept.relative_to(made / ".mlwright" / "local")
+        if kept.parent.name in {"locks", "environments"} and not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(kept, there, symlinks=True) if kept.is_dir() else shutil.copy(kept, there)
+
+
+@cache
+def _locked(head: str) -> Path:
+    """A project whose `pyproject.toml` begins so, locked, with its environment."""
+    folder = Path(tempfile.mkdtemp(prefix="mlwright-locked-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write(folder, {"pyproject.toml": head + "[tool.mlwright]\n"})
+    with Project.open(folder) as project:
+        project.environments.lock()
+        project.environments.build(project.environments.current())
+    return folder
+
+
 @pytest.fixture
 def make_project(tmp_path: Path) -> Maker:
     """Makes a project whose environment is empty: `make_project({"pipelines/p.py": ...})`."""
@@ -91,7 +126,7 @@ def make_project(tmp_path: Path) -> Maker:
     def make(files: dict[str, str], name: str = "small") -> Path:
         root = write(tmp_path / name, {"pyproject.toml": PYPROJECT, **files})
         with Project.open(root) as project:
-            project.environments.lock()
+            lock_project(project)
         return root
 
     return make
