@@ -39,6 +39,12 @@ NAMES = """
 "query.then" = "latest"
 "query.now" = "default"
 """
+STREAMS = f"""
+[[operations]]
+include-path = {[f"/api/v1{each.path}" for each in OPERATIONS if each.streams]}
+request-timeout = 2
+"""
+"""A stream has no end: else each is read for ten seconds."""
 
 
 def test_every_route_is_described() -> None:
@@ -89,7 +95,7 @@ def test_whatever_is_asked_the_answer_is_as_described(
 ) -> None:
     """Thousands of requests, by the document and against it, meet no 5xx and no answer that is not told."""
     known = NAMES if named else ""
-    (tmp_path / "schemathesis.toml").write_text(known)
+    (tmp_path / "schemathesis.toml").write_text(known + STREAMS)
 
     done = subprocess.run(
         [
