@@ -60,10 +60,17 @@ _LONG = (
     "tests/server/conformance/",
     "tests/server/test_hostile",
     "tests/server/test_openapi",
+    "tests/server/test_oidc",
     "tests/workflow/test_registry",
     "tests/server/test_registry",
 )
 """What takes minutes is begun first, so that nobody waits for it at the end."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a third of the time a test waits for a disk, a process or a time-out."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
