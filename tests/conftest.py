@@ -18,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 from mlwright.app import Project
+from tests import forks
 from tests.postgres import postgres
 from tests.s3 import s3, s3_server
 
@@ -88,6 +89,12 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 
 def mlwright(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command, as the installed one does, in a process that has imported it already."""
+    environment = {**os.environ, "CI": "true", **variables}
+    return forks.run([str(COMMAND), *arguments], cwd, environment, timeout_s=120)
+
+
+def installed(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command."""
     environment = {**os.environ, "CI": "true", **variables}
     return subprocess.run(
