@@ -314,30 +314,43 @@ class Project(OpenWorkspace):
 
         return import_run(self.rooms, source, progress=progress)
 
-    def replica_spec(self, reference: str) -> serving.ReplicaSpec:
-        """What a replica of a model version needs to know.
+    def collect_predictions(self) -> int:
+        """Bring into the workspace what replicas on this machine have recorded of predictions.
+
+        Returns:
+            How many records are new.
+        """
+        return replicas.collect_predictions(self.rooms)
+
+    def replica_spec(self, *references: str) -> serving.ReplicaSpec:
+        """What a replica of model versions needs to know.
 
         Raises:
             NotFound: there is no such version.
-            Incompatible: it is a pickle that no run of this workspace made, or has no signature.
+            Invalid: two versions of one model.
+            Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
+                were made in different environments.
         """
-        return replicas.spec_of(self.rooms, self.models.servable(reference))
+        return replicas.spec_of(self.rooms, [self.models.servable(each) for each in references])
 
     def serve(
         self,
-        reference: str,
-        *,
+        *references: str,
         host: str = "127.0.0.1",
         port: int = 0,
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
-        """Answer predictions over HTTP while the block runs, in the model's own environment.
+        """Answer predictions over HTTP while the block runs, in the models' own environment.
+
+        Args:
+            references: the first is the one that is asked where none is named.
 
         Raises:
             NotFound: there is no such version.
-            Invalid: an address that others can reach.
+            Invalid: an address that others can reach; two versions of one model.
+            Incompatible: the models were made in different environments.
             Unavailable: the port is taken, or the environment cannot be made.
             WorkFailed: the replica never got ready; the message says why.
         """
-        detail = self.models.servable(reference)
-        return replicas.serve(self.rooms, detail, host=host, port=port, preparing=preparing)
+        details = [self.models.servable(each) for each in references]
+        return replicas.serve(self.rooms, details, host=host, port=port, preparing=preparing)

@@ -2,30 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from mlwright import serving
+from mlwright.kernel.errors import Incompatible, MlwrightError
+from mlwright.serving.records import read_records, sealed
 from mlwright.versioning import ModelDetail
+from mlwright.versioning.predictions import Predictions
 from mlwright.workflow import Rooms
 
+_EVERY_S = 10.0
 
-def spec_of(rooms: Rooms, detail: ModelDetail) -> serving.ReplicaSpec:
+
+def spec_of(rooms: Rooms, details: Sequence[ModelDetail]) -> serving.ReplicaSpec:
     """What a replica needs to know.
 
     Args:
-        detail: a version that can be served.
+        details: versions that can be served.
+
+    Raises:
+        Invalid: two of one model.
+        Incompatible: they were made in different environments.
     """
+    first, *others = details
+    for other in others:
+        if other.environment != first.environment:
+            raise Incompatible(
+                f"{other.version.reference} was made in another environment than {first.version.reference}",
+                hint="serve each by itself, on a port of its own",
+            )
+    models = tuple(_model_spec(rooms, each) for each in details)
+    return serving.ReplicaSpec(models, recording=_recording(rooms)).checked()
+
+
+def _recording(rooms: Rooms) -> serving.Recording | None:
+    wanted = rooms.project.settings
+    if not wanted.record_predictions:
+        return None
+    return serving.Recording(str(_spool(rooms)), wanted.record_predictions, wanted.record_values)
+
+
+def _spool(rooms: Rooms) -> Path:
+    """Where replicas on this machine leave what they record."""
+    return rooms.workspace.local / "predictions"
+
+
+def collect_predictions(rooms: Rooms) -> int:
+    """Bring into the workspace what replicas on this machine have recorded; twice is once.
+
+    Returns:
+        How many records are new.
+    """
+    predictions = Predictions(rooms.database, rooms.objects, rooms.models.versions)
+    found = 0
+    for path in sealed(_spool(rooms)):
+        found += predictions.add(read_records(path))
+        path.unlink(missing_ok=True)
+    return found
+
+
+def _model_spec(rooms: Rooms, detail: ModelDetail) -> serving.ModelSpec:
     assert detail.signature is not None
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
-    return serving.ReplicaSpec(version.reference, version.id, codec, str(path), detail.signature)
+    code = str(rooms.materialise(rooms.snapshots.get(detail.predictor))) if detail.predictor else ""
+    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, code)
 
 
 @contextmanager
 def serve(
     rooms: Rooms,
-    detail: ModelDetail,
+    details: Sequence[ModelDetail],
     *,
     host: str,
     port: int,
@@ -34,26 +84,50 @@ def serve(
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
 
     Args:
-        detail: a version that can be served.
+        details: versions that can be served.
         preparing: is told what takes long.
 
     Raises:
-        Invalid: an address that others can reach.
+        Invalid: an address that others can reach; two versions of one model.
+        Incompatible: the models were made in different environments.
         Unavailable: the port is taken, or the environment cannot be made.
         WorkFailed: the replica never got ready; the message says why.
     """
-    spec = spec_of(rooms, detail)
+    spec = spec_of(rooms, details)
     serving.plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
-    lock = rooms.environments.get(detail.environment)
+    lock = rooms.environments.get(details[0].environment)
     say = preparing or (lambda what: None)
-    say(f"preparing the environment of {spec.model}, with the server's packages")
+    say(f"preparing the environment of {spec.told}, with the server's packages")
     with rooms.environments.holding():
         with_server = rooms.environments.resolve_with(lock, serving.serve_requirements())
         python = rooms.environments.build(with_server).python
         folder = rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.model}: it must answer its example as the pipeline did")
+        say(f"starting a replica of {spec.told}: it must answer its example as the pipeline did")
         server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        try:
-            yield server
-        finally:
-            server.stop()
+        with _collecting(rooms):
+            try:
+                yield server
+            finally:
+                server.stop()
+
+
+@contextmanager
+def _collecting(rooms: Rooms) -> Iterator[None]:
+    """Bring in what is recorded, again and again while the block runs, and once more at its end."""
+    ends = threading.Event()
+
+    def collect() -> None:
+        while True:
+            last = ends.wait(_EVERY_S)
+            with suppress(MlwrightError):  # what cannot be written now is tried the next time
+                collect_predictions(rooms)
+            if last:
+                return
+
+    thread = threading.Thread(target=collect, name="collect-predictions", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()

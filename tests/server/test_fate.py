@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from mlwright.app import Project
@@ -21,7 +19,7 @@ from mlwright.server.identity import Admission
 from mlwright.server.tokens import digest_of_secret, new_secret
 from tests.conftest import PYPROJECT, write
 from tests.mlflow import run_client
-from tests.processes import until
+from tests.wire.answering import answering
 
 BEGIN = """
 import json
@@ -48,15 +46,8 @@ def answered(project: Project, paths: list[str]) -> Iterator[str]:
             paths.append(scope["path"])
         await app(scope, receive, send)
 
-    server = uvicorn.Server(uvicorn.Config(noted, port=0, lifespan="on", log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until(lambda: server.started, within_s=30)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
+    with answering(noted) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_a_run_whose_fate_is_unknown_is_not_begun_twice(

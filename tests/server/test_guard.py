@@ -155,15 +155,6 @@ def test_what_a_browser_says_is_from_elsewhere_changes_nothing(site: str) -> Non
     assert refusal("POST", sec_fetch_site="same-origin") is None
 
 
-@pytest.mark.parametrize(
-    "name", ["host", "origin", "authorization", "cookie", "content-type", "sec-fetch-site"]
-)
-def test_a_header_that_decides_stands_once(name: str) -> None:
-    """A request that says two things at once is refused, before either is believed."""
-    assert refusal(**{name: ["127.0.0.1:5000", "127.0.0.1:5000"]}) == 400
-    assert refusal(accept=["a/b", "c/d"]) is None
-
-
 def test_addresses_are_compared_as_addresses() -> None:
     """However an address of IPv6 is written, it is one address; a name in Unicode is its name in ASCII."""
     assert parse_authority(b"[2001:DB8::0:1]") == parse_authority(b"[2001:db8:0:0:0:0:0:1]")

@@ -34,8 +34,9 @@ SMUGGLED = b"GET /version HTTP/1.1\r\n" + HOST + b"\r\n"
 _BRISK = "idle_s=1.0, head_s=1.0, behind_s=1.0"
 _START = """
 import resource
-from mlwright.server import loop, traffic
-loop.BOUNDS = traffic.Bounds({bounds})
+from mlwright.server import listening
+from mlwright.wire.bounds import Bounds
+listening.BOUNDS = Bounds({bounds})
 if {files}:
     resource.setrlimit(resource.RLIMIT_NOFILE, ({files}, {files}))
 from mlwright.cli import main
@@ -463,8 +464,8 @@ def test_sigterm_closes_what_is_idle_and_says_so_to_others(start: Callable[..., 
 _ENDLESS = """
 import asyncio, sys
 from mlwright.kernel.sockets import listen
-from mlwright.server import loop
-from mlwright.server.traffic import Bounds
+from mlwright.wire import loop
+from mlwright.wire.bounds import Bounds
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -480,9 +481,9 @@ async def app(scope, receive, send):
     else:
         await asyncio.sleep(3600)
 
-loop.BOUNDS = Bounds(drain_s=2.0)
 listener = listen("127.0.0.1", 0)
-loop.serve(app, listener, lambda: print(listener.getsockname()[1], flush=True))
+ready = lambda: print(listener.getsockname()[1], flush=True)
+loop.serve(app, listener, ready, bounds=Bounds(drain_s=2.0))
 """
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,12 +11,11 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from mlwright.app import Project
-from mlwright.kernel.sockets import listen
 from mlwright.server.app import ROUTES, App
 from mlwright.server.call import Call
 from mlwright.server.identity import Admission
-from mlwright.server.loop import answer
 from mlwright.server.routes import Route
+from tests.wire.answering import answering
 
 _AT_ONCE = 50
 
@@ -84,19 +81,8 @@ def reached(project: Project, admission: Admission) -> Iterator[Reached]:
     """Such a server on a port of its own, while the block runs."""
     found = Reached()
     app = App(project, admission, found.routes())
-    with listen("127.0.0.1", 0) as listener:
-        found.port = listener.getsockname()[1]
-        loop, told_to_end, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
-        answering = answer(app, listener, ready.set, told_to_end)
-        thread = threading.Thread(target=loop.run_until_complete, args=(answering,))
-        thread.start()
-        try:
-            assert ready.wait(30)
-            yield found
-        finally:
-            loop.call_soon_threadsafe(told_to_end.set)
-            thread.join(30)
-            loop.close()
+    with answering(app) as found.port:
+        yield found
 
 
 def _written(asked: Asked, number: int, headers: Sequence[str]) -> bytes:

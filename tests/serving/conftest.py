@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
@@ -23,7 +24,7 @@ from sklearn.ensemble import RandomForestClassifier
 from mlwright.kernel.ids import VersionId
 from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.signature import signature
-from mlwright.serving import Client, Limits, ReplicaSpec, Server, start_replica
+from mlwright.serving import Client, Limits, ModelSpec, ReplicaSpec, Server, start_replica
 from mlwright.versioning.signatures import Column, Example, Output, Signature, signature_from
 
 VERSION = VersionId("01JD8ZZZZZZZZZZZZZZZZZZZZZ")
@@ -88,6 +89,11 @@ def refused(url: str) -> bool:
     return False
 
 
+def changed(spec: ReplicaSpec, **changes: Any) -> ReplicaSpec:
+    """The same, but for its model."""
+    return msgspec.structs.replace(spec, models=(msgspec.structs.replace(spec.models[0], **changes),))
+
+
 def small_signature(*inputs: Column, example: Mapping[str, Any], output: Any = "yes") -> Signature:
     """A signature of a few columns, for models that are made by hand."""
     kind = Output("string", classes=("no", "yes")) if isinstance(output, str) else Output("number")
@@ -115,7 +121,8 @@ def make_spec(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Replica
         path = tmp_path_factory.mktemp("model") / "object"
         codec_named("sklearn").encode(model, path)
         made = signature_from(json.loads(json.dumps(signature(model, example))))
-        return ReplicaSpec("diagnosis@1", VERSION, "sklearn", str(path), made, Limits(**limits))
+        model_spec = ModelSpec("diagnosis@1", VERSION, "sklearn", str(path), made)
+        return ReplicaSpec((model_spec,), Limits(**limits))
 
     return make
 

@@ -51,7 +51,7 @@ def receive_request(stream: socket.socket) -> bytes:
 
 def test_a_client_asks_and_is_answered(client: Client, spec: ReplicaSpec) -> None:
     """A prediction has its values, its model and its id, and probabilities only when they were asked for."""
-    row = spec.signature.example.input
+    row = spec.models[0].signature.example.input
 
     plain, with_shares = client.predict([row]), client.predict([row, row], proba=True)
 
@@ -65,29 +65,29 @@ def test_a_client_asks_and_is_answered(client: Client, spec: ReplicaSpec) -> Non
 
 def test_numpys_numbers_are_numbers(client: Client, spec: ReplicaSpec) -> None:
     """Values as they come out of an array or a data frame can be sent."""
-    row = {name: np.float32(value) for name, value in spec.signature.example.input.items()}
+    row = {name: np.float32(value) for name, value in spec.models[0].signature.example.input.items()}
 
     assert client.predict([pd.Series(row).to_dict(), row]).predictions
 
 
 def test_a_refusal_names_the_column(client: Client, spec: ReplicaSpec) -> None:
     """What the server says of a wrong request is what the caller reads."""
-    row = {**spec.signature.example.input, "mean radius": None}
+    row = {**spec.models[0].signature.example.input, "mean radius": None}
 
     with pytest.raises(Invalid, match=r"^row 1: `mean radius` must be a number, not null$") as caught:
-        client.predict([spec.signature.example.input, row])
+        client.predict([spec.models[0].signature.example.input, row])
 
     assert client.url in str(caught.value.hint)
 
 
 def test_a_connection_goes_on_after_a_refusal(client: Client, spec: ReplicaSpec) -> None:
     """An error leaves nothing behind that the next request could meet."""
-    wrong: list[list[dict[str, Any]]] = [[{}], [spec.signature.example.input] * 20_000]
+    wrong: list[list[dict[str, Any]]] = [[{}], [spec.models[0].signature.example.input] * 20_000]
     for rows in wrong:
         with pytest.raises(Invalid):
             client.predict(rows)
 
-        assert client.predict([spec.signature.example.input]).predictions == ["malignant"]
+        assert client.predict([spec.models[0].signature.example.input]).predictions == ["malignant"]
 
 
 def test_values_that_are_no_json_are_refused_here(client: Client) -> None:
@@ -180,7 +180,7 @@ import sys
 from mlwright import Client
 with Client({served.url!r}) as client:
     assert client.ready()
-heavy = {{"starlette", "uvicorn", "msgspec", "apsw", "numpy", "pandas", "blake3"}} & set(sys.modules)
+heavy = {{"starlette", "uvloop", "msgspec", "apsw", "numpy", "pandas", "blake3"}} & set(sys.modules)
 sys.exit(str(heavy) if heavy else 0)
 """
 

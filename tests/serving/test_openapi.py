@@ -11,13 +11,11 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
-from msgspec.structs import replace
-
-from mlwright.serving import ReplicaSpec, Server
+from mlwright.serving import ModelSpec, ReplicaSpec, Server
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.versioning.signatures import Column
-from tests.serving.conftest import VERSION, ask, post, small_signature
+from tests.serving.conftest import VERSION, ask, changed, post, small_signature
 
 HOSTILE = "<script>alert('&\"1\"')</script>"
 
@@ -103,9 +101,9 @@ def test_the_document_is_openapi(served: Server) -> None:
 
 def test_the_document_is_made_from_the_signature(spec: ReplicaSpec) -> None:
     """A row of the document has the columns of the model, each required, and nothing else."""
-    row = openapi(spec)["components"]["schemas"]["Row"]
+    row = openapi(spec)["components"]["schemas"]["diagnosis.Row"]
 
-    names = [column.name for column in spec.signature.inputs]
+    names = [column.name for column in spec.models[0].signature.inputs]
     assert list(row["properties"]) == row["required"] == names
     assert row["additionalProperties"] is False
     assert row["properties"]["mean radius"] == {
@@ -160,10 +158,12 @@ def test_a_nullable_column_is_documented() -> None:
     """Null is among the types of a column that may be null, in rows and in columns."""
     signature = small_signature(Column("a", "integer", nullable=True), example={"a": None})
 
-    schemas = openapi(ReplicaSpec("m@1", VERSION, "sklearn", "/nowhere", signature))["components"]["schemas"]
+    schemas = openapi(ReplicaSpec((ModelSpec("m@1", VERSION, "sklearn", "/nowhere", signature),)))[
+        "components"
+    ]["schemas"]
 
-    assert schemas["Row"]["properties"]["a"]["type"] == ["integer", "null"]
-    assert schemas["Columns"]["properties"]["a"]["items"]["type"] == ["integer", "null"]
+    assert schemas["m.Row"]["properties"]["a"]["type"] == ["integer", "null"]
+    assert schemas["m.Columns"]["properties"]["a"]["items"]["type"] == ["integer", "null"]
 
 
 def test_the_page_shows_each_field_and_asks_for_nothing_from_elsewhere(
@@ -175,7 +175,7 @@ def test_the_page_shows_each_field_and_asks_for_nothing_from_elsewhere(
     page_read = Reader(answered.body.decode())
     assert answered.headers["content-type"] == "text/html; charset=utf-8"
     assert answered.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'"
-    for column in spec.signature.inputs:
+    for column in spec.models[0].signature.inputs:
         assert column.name in page_read.text
         assert f"{column.minimum:g} to {column.maximum:g}" in page_read.text
     assert page_read.addresses == ["openapi.json"]
@@ -204,7 +204,7 @@ def test_hostile_names_stay_text(spec: ReplicaSpec) -> None:
     signature = small_signature(column, example={HOSTILE: "'; rm -rf ~"}, output=HOSTILE)
     url = "http://127.0.0.1:1"
 
-    text = page(replace(spec, signature=signature), url)
+    text = page(changed(spec, signature=signature), url)
 
     assert "script" not in Reader(text).tags
     assert HOSTILE in Reader(text).text

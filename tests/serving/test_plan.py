@@ -55,6 +55,6 @@ def test_a_replica_needs_the_core_and_the_server() -> None:
     needed = [Requirement(each) for each in serve_requirements()]
 
     names = {requirement.name for requirement in needed}
-    assert {"msgspec", "apsw", "blake3", "starlette", "uvicorn", "uvloop", "httptools"} <= names
+    assert {"msgspec", "apsw", "blake3", "starlette", "uvloop", "httptools"} <= names
     assert not {"mlwright", "scikit-learn", "pandas", "pytest"} & names
     assert all(requirement.marker is None and requirement.specifier for requirement in needed)

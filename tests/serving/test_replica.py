@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.feature_extraction.text import CountVectorizer
@@ -25,14 +26,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 from mlwright.kernel.errors import WorkFailed
 from mlwright.serving import Client, ReplicaSpec, Server, start_replica, version_behind
-from tests.serving.conftest import PYTHON, VERSION, Answered, ask, post, refused, until
+from tests.serving.conftest import PYTHON, VERSION, Answered, ask, changed, post, refused, until
 
 MIB = 2**20
 
 
 @pytest.fixture
 def row(spec: ReplicaSpec) -> dict[str, Any]:
-    return dict(spec.signature.example.input)
+    return dict(spec.models[0].signature.example.input)
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def test_json_may_be_declared_or_not(served: Server, row: dict[str, Any], header
     [
         ("GET", "/predict", 405),
         ("DELETE", "/health/live", 405),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("POST", "/predict/", 404),
         ("GET", "/docs/../../etc/passwd", 404),
     ],
@@ -286,7 +287,7 @@ def test_before_it_is_ready_it_says_so(spec: ReplicaSpec, tmp_path: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    waiting = ReplicaSpec(spec.model, spec.version_id, spec.codec, str(slow), spec.signature)
+    waiting = changed(spec, path=str(slow))
 
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(start_replica, waiting, PYTHON, folder=tmp_path, port=port)
@@ -302,6 +303,25 @@ def test_before_it_is_ready_it_says_so(spec: ReplicaSpec, tmp_path: Path) -> Non
     assert is_problem(ready, 503)
     assert is_problem(early, 503)
     assert early.headers["retry-after"] == "1"
+
+
+def test_several_models_are_asked_by_their_names(
+    spec: ReplicaSpec, row: dict[str, Any], tmp_path: Path
+) -> None:
+    """One server answers for two models by name; `/predict` asks the first, unknown fields are ignored."""
+    second = structs.replace(spec.models[0], model="relapse@7")
+    both = ReplicaSpec((spec.models[0], second), unknown_fields="ignore")
+    asked = {"rows": [row | {"ward": "b"}]}
+
+    with start_replica(both, PYTHON, folder=tmp_path) as server:
+        paths = ("/predict", "/models/diagnosis/predict", "/models/relapse/predict")
+        answered = [post(server.url, asked, path).json["model"] for path in paths]
+        unknown = post(server.url, asked, "/models/nobody/predict")
+        document = ask(server.url, "GET", "/openapi.json").json
+
+    assert answered == ["diagnosis@1", "diagnosis@1", "relapse@7"]
+    assert is_problem(unknown, 404)
+    assert set(paths) < set(document["paths"])
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from mlwright.kernel.errors import Invalid, Unavailable, WorkFailed
 from mlwright.serving import Client, ReplicaSpec, Server, start_replica
 from mlwright.versioning.signatures import Example
-from tests.serving.conftest import DEADLINE_S, PYTHON, ask, post, refused, until
+from tests.serving.conftest import DEADLINE_S, PYTHON, ask, changed, post, refused, until
 
 
 def ended(pid: int) -> bool:
@@ -53,15 +53,15 @@ def start(tmp_path: Path) -> Callable[..., Server]:
 
 
 def with_example(spec: ReplicaSpec, output: Any) -> ReplicaSpec:
-    example = Example(spec.signature.example.input, output)
-    return replace(spec, signature=replace(spec.signature, example=example))
+    example = Example(spec.models[0].signature.example.input, output)
+    return changed(spec, signature=replace(spec.models[0].signature, example=example))
 
 
 def test_sigterm_lets_the_replica_answer_what_it_has_taken(
     spec: ReplicaSpec, start: Callable[..., Server]
 ) -> None:
     """A request that has begun when the replica is told to end is answered, the last on its connection."""
-    body = json.dumps({"rows": [spec.signature.example.input]}).encode()
+    body = json.dumps({"rows": [spec.models[0].signature.example.input]}).encode()
     head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
 
     with start(spec) as server:
@@ -78,7 +78,9 @@ def test_sigterm_lets_the_replica_answer_what_it_has_taken(
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in answer
-    assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["predictions"] == [spec.signature.example.output]
+    assert json.loads(answer.rpartition(b"\r\n\r\n")[2])["predictions"] == [
+        spec.models[0].signature.example.output
+    ]
     assert status == 0
 
 
@@ -242,7 +244,7 @@ def test_an_environment_without_mlwright_is_enough(
     probe = subprocess.run([str(python), "-c", "import mlwright"], env=alone, capture_output=True, text=True)
 
     with start(spec, python) as server:
-        answered = post(server.url, {"rows": [spec.signature.example.input]})
+        answered = post(server.url, {"rows": [spec.models[0].signature.example.input]})
 
     assert "No module named 'mlwright'" in probe.stderr
-    assert answered.json["predictions"] == [spec.signature.example.output]
+    assert answered.json["predictions"] == [spec.models[0].signature.example.output]

@@ -12,7 +12,7 @@ from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.serving import ReplicaSpec, version_behind
 from mlwright.serving.spec import new_prediction_id
 from mlwright.versioning.signatures import Example
-from tests.serving.conftest import VERSION
+from tests.serving.conftest import VERSION, changed
 
 
 def test_a_spec_is_read_as_it_was_written(spec: ReplicaSpec, tmp_path: Path) -> None:
@@ -26,12 +26,14 @@ def test_a_spec_is_read_as_it_was_written(spec: ReplicaSpec, tmp_path: Path) -> 
 
 def test_a_missing_value_of_the_example_is_null(spec: ReplicaSpec, tmp_path: Path) -> None:
     """NaN, as pandas keeps a missing value, becomes null, as a request would say it."""
-    with_hole = Example({**spec.signature.example.input, "mean radius": math.nan}, "benign")
-    replace(spec, signature=replace(spec.signature, example=with_hole)).write(tmp_path / "spec.json")
+    with_hole = Example({**spec.models[0].signature.example.input, "mean radius": math.nan}, "benign")
+    changed(spec, signature=replace(spec.models[0].signature, example=with_hole)).write(
+        tmp_path / "spec.json"
+    )
 
     read = ReplicaSpec.read(tmp_path / "spec.json")
 
-    assert read.signature.example.input["mean radius"] is None
+    assert read.models[0].signature.example.input["mean radius"] is None
 
 
 def test_a_damaged_spec_is_named(tmp_path: Path) -> None:
@@ -59,3 +61,11 @@ def test_what_is_no_prediction_id_is_refused(text: str) -> None:
     """Nothing else leads anywhere."""
     with pytest.raises(Invalid, match="not the id of a prediction"):
         version_behind(text)
+
+
+def test_two_versions_of_a_model_are_refused(spec: ReplicaSpec) -> None:
+    """A name would not tell them apart."""
+    other = replace(spec.models[0], model="diagnosis@2")
+
+    with pytest.raises(Invalid, match="diagnosis@1 and diagnosis@2 are versions of one model"):
+        ReplicaSpec((*spec.models, other)).checked()

@@ -11,7 +11,8 @@ from mlwright.terminal import command, say, say_json, say_plan
 
 if TYPE_CHECKING:
     from mlwright.app import Project
-    from mlwright.server.listening import Certificate, Up
+    from mlwright.server.listening import Up
+    from mlwright.wire.tls import Certificate
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -82,7 +83,7 @@ def _server_of(project: Project) -> str:
 
 def _certificate(chain: Path | None, key: Path | None) -> Certificate | None:
     from mlwright.kernel.errors import Invalid
-    from mlwright.server.listening import Certificate
+    from mlwright.wire.tls import Certificate
 
     if (chain is None) is not (key is None):
         raise Invalid("a certificate needs its key", hint="--tls-cert FILE --tls-key FILE")

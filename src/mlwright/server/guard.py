@@ -28,9 +28,6 @@ _AUTHORITY = re.compile(
     re.ASCII,
 )
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/@?#\\]+)", re.ASCII)
-_ONCE = frozenset(
-    {b"host", b"origin", b"authorization", b"cookie", b"content-type", b"content-length", b"sec-fetch-site"}
-)
 _PORTS = {"http": 80, "https": 443}
 _LONGEST = 300
 
@@ -117,13 +114,11 @@ class Guard:
 
         Args:
             scope: of the request.
-            headers: its headers by name.
+            headers: its headers by name, of which those that decide stand once: `wire/heads.py`.
 
         Raises:
-            Refusal: it names another server, comes from another site's page, or says two things at once.
+            Refusal: it names another server, or comes from another site's page.
         """
-        if len(headers) != len(scope["headers"]):
-            _check_once(scope)
         told = headers.get(b"host", b"")
         host = parse_authority(told)
         if host is None or not self._is_here(host.name, (scope.get("server") or ("", 0))[0]):
@@ -179,14 +174,3 @@ def _address(text: str) -> str:
         return ""
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return str(mapped or found)
-
-
-def _check_once(scope: Scope) -> None:
-    """Refuse a request that says two things at once of what is decided by.
-
-    Raises:
-        Refusal: one of those headers stands twice.
-    """
-    names = [name for name, _ in scope["headers"] if name in _ONCE]
-    if twice := sorted({name.decode() for name in names if names.count(name) > 1}):
-        raise Refusal(400, f"the header {twice[0]} is given twice")

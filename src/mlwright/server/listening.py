@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -17,25 +16,17 @@ from mlwright.kernel.sockets import is_loopback, listen, url_of
 from mlwright.server.permissions import Role
 from mlwright.server.running import left
 from mlwright.server.tokens import digest_of_secret, has_admin, issue_link, new_secret
+from mlwright.wire.bounds import Bounds
+from mlwright.wire.tls import Certificate, tls_of
 
 if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.server.identity import Admission
     from mlwright.server.oidc.settings import Login
 
+BOUNDS = Bounds()
+"""What clients are allowed."""
 _LEASE, _DOING = "server", "this workspace is being answered from"
-
-
-class Certificate(Struct, frozen=True):
-    """What a server shows for `https`.
-
-    Args:
-        chain: the file of the certificate, with those that vouch for it.
-        key: the file of its key.
-    """
-
-    chain: Path
-    key: Path
 
 
 class Up(Struct, frozen=True):
@@ -166,7 +157,8 @@ def answer(
     exposed = check_exposed(project, address, login)
     try:
         from mlwright.server.app import App
-        from mlwright.server.loop import serve, tls_of
+        from mlwright.server.protocols.mlflow.errors import problem_and_error
+        from mlwright.wire.loop import serve
     except ModuleNotFoundError as error:
         raise Unavailable(
             f"{error.name} is not installed, which the server needs", hint="uv pip install 'mlwright[serve]'"
@@ -184,7 +176,7 @@ def answer(
         up = Up(url, login_link(project, public or url), exposed, encrypted)
         app = App(project, admission_of(project, own, exposed=exposed, login=login))
         with left(workspace.local, address, taken, own, "https" if certificate else "http"):
-            serve(app, listener, lambda: ready(up), tls)
+            serve(app, listener, lambda: ready(up), tls=tls, bounds=BOUNDS, refuse=problem_and_error)
 
 
 def admission_of(project: Project, own: str, *, exposed: bool, login: Login | None = None) -> Admission:

@@ -14,20 +14,25 @@ if TYPE_CHECKING:
 
 
 @command("serve", example="mlwright serve diagnosis@champion --port 8000", changes=True)
-@click.argument("reference", metavar="MODEL")
+@click.argument("references", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one."
 )
-def serve(project: Project, reference: str, host: str, port: int, as_json: bool, dry_run: bool) -> None:
-    """Answer predictions of MODEL over HTTP, in its own environment, until stopped."""
+def serve(
+    project: Project, references: tuple[str, ...], host: str, port: int, as_json: bool, dry_run: bool
+) -> None:
+    """Answer predictions of MODEL over HTTP, in its own environment, until stopped.
+
+    Of several models, made in one environment, `/predict` asks the first, `/models/NAME/predict` each.
+    """
     from mlwright.serving import plan_serve
 
     if dry_run:
-        say_plan(plan_serve(project.replica_spec(reference), host=host, port=port), as_json)
+        say_plan(plan_serve(project.replica_spec(*references), host=host, port=port), as_json)
         return
     try:
-        with project.serve(reference, host=host, port=port, preparing=None if as_json else say) as server:
+        with project.serve(*references, host=host, port=port, preparing=None if as_json else say) as server:
             if as_json:
                 say_json({"model": server.model, "url": server.url})
             else:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlwright.serving import named, openapi_named
+from mlwright.serving.asking import TIMEOUT
 from mlwright.serving.problems import MEDIA_TYPE
-from mlwright.serving.spec import Limits, ReplicaSpec
+from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.serving.walk import INT64
 from mlwright.versioning.signatures import Column, Signature
 
@@ -23,19 +25,22 @@ _SHOWN = 100
 _REFUSED = {
     400: "The body is not JSON.",
     413: "The body is too large.",
-    415: "The content is neither declared as application/json nor undeclared.",
+    415: "The content is declared as a type that the model does not take.",
     422: "The request does not fit the model's signature: the document names the field and the row.",
     500: "The model failed.",
-    503: "The model is not loaded yet.",
+    503: "The model is not loaded yet, or too many requests wait for it: again after `Retry-After` seconds.",
+    504: "The time of the request was over before there was an answer.",
 }
 
 
 def example_request(signature: Signature) -> dict[str, Any]:
     """The body of a request that works."""
+    if not signature.table:
+        return {named.INPUTS: signature.example.input}
     return {"rows": [signature.example.input]}
 
 
-def example_answer(spec: ReplicaSpec) -> dict[str, Any]:
+def example_answer(spec: ModelSpec) -> dict[str, Any]:
     """What the example is answered with; the random part of the id is filled with zeros."""
     return {
         "predictions": [spec.signature.example.output],
@@ -57,55 +62,81 @@ def seen(column: Column) -> str:
 
 def openapi(spec: ReplicaSpec) -> dict[str, Any]:
     """The document, as plain JSON values."""
-    text = {"type": "string"}
+    text, first = {"type": "string"}, spec.models[0]
+    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    for each in spec.models:
+        schemas |= _schemas(each, spec.limits)
     health = _json({"type": "object", "required": ["status"], "properties": {"status": text}})
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": spec.model,
-            "version": spec.version_id,
-            "description": f"Predictions of {spec.model}.",
+            "title": spec.told,
+            "version": first.version_id,
+            "description": f"Predictions of {spec.told}.",
         },
         "servers": [{"url": "/"}],
         "paths": {
-            "/predict": {"post": _predict(spec)},
+            "/predict": {"post": _predict(first, spec.limits, "predict")},
+            **{
+                f"/models/{each.name}/predict": {"post": _predict(each, spec.limits, f"predict-{each.name}")}
+                for each in spec.models
+            },
             "/health/live": {"get": _get("live", "Whether the process serves", health)},
             "/health/ready": {
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
             },
+            "/": {"get": _get("form", "A form to ask by hand", {"text/html": {"schema": text}})},
+            "/metrics": {
+                "get": _get("metrics", "Counters, for Prometheus", {"text/plain": {"schema": text}})
+            },
             "/docs": {"get": _get("docs", "This interface, for people", {"text/html": {"schema": text}})},
             "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
         },
-        "components": {"schemas": _schemas(spec.signature, spec.limits)},
+        "components": {"schemas": schemas},
     }
 
 
-def _predict(spec: ReplicaSpec) -> dict[str, Any]:
+def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
     proba = {
         "name": "proba",
         "in": "query",
         "description": "1 for the probability of each class as well.",
         "schema": {"type": "string", "enum": ["0", "1", "false", "true"], "default": "0"},
     }
+    signature = spec.signature
+    answer = _json(_ref(f"{spec.name}.Prediction"), example_answer(spec))
+    body = _json(_ref(f"{spec.name}.Request"), example_request(signature))
+    if not signature.table:
+        body = openapi_named.request_content(spec, _ref(f"{spec.name}.Request"))
+    most = f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request"
+    most += "" if signature.table else f"; {limits.file_bytes} bytes of files"
+    timeout = {
+        "name": TIMEOUT,
+        "in": "header",
+        "description": "How long the client waits for the answer, in milliseconds.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": limits.timeout_ms,
+            "default": limits.timeout_ms,
+        },
+    }
     answered = {
-        "description": "One prediction for each row.",
+        "description": "One prediction for each row." if signature.table else "What the model answers.",
         "headers": {
             "x-mlwright-prediction-id": _header(
                 "The id of the answer: the version's id, `-`, 12 characters."
             ),
             "x-mlwright-model": _header("The model version that answered."),
         },
-        "content": _json(_ref("Prediction"), example_answer(spec)),
+        "content": openapi_named.events_content(spec) if signature.output.stream else answer,
     }
     return {
-        "operationId": "predict",
+        "operationId": operation,
         "summary": f"Ask {spec.model}",
-        "description": f"At most {spec.limits.rows} rows and {spec.limits.body_bytes} bytes in one request.",
-        "parameters": [proba],
-        "requestBody": {
-            "required": True,
-            "content": _json(_ref("Request"), example_request(spec.signature)),
-        },
+        "description": f"{most}.",
+        "parameters": [proba, timeout],
+        "requestBody": {"required": True, "content": body},
         "responses": {"200": answered} | {str(status): _problem(status) for status in _REFUSED},
     }
 
@@ -135,29 +166,31 @@ def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
     return {"application/json": {"schema": schema} | ({} if example is None else {"example": example})}
 
 
-def _schemas(signature: Signature, limits: Limits) -> dict[str, Any]:
+def _schemas(spec: ModelSpec, limits: Limits) -> dict[str, Any]:
+    signature, name = spec.signature, spec.name
+    if not signature.table:
+        request = openapi_named.request_schema(spec, limits)
+        return {f"{name}.Request": request, f"{name}.Prediction": _prediction(spec)}
     size = {"minItems": 1, "maxItems": limits.rows}
     values = {column.name: _value(column) for column in signature.inputs}
     return {
-        "Request": {
-            "oneOf": [_closed({"rows": _list(_ref("Row"), size)}), _closed({"columns": _ref("Columns")})]
+        f"{name}.Request": {
+            "oneOf": [
+                _closed({"rows": _list(_ref(f"{name}.Row"), size)}),
+                _closed({"columns": _ref(f"{name}.Columns")}),
+            ]
         },
-        "Row": _closed(values),
-        "Columns": {
+        f"{name}.Row": _closed(values),
+        f"{name}.Columns": {
             "description": "Lists of one length, a value for each row.",
-            **_closed({name: _list(value, size) for name, value in values.items()}),
+            **_closed({key: _list(value, size) for key, value in values.items()}),
         },
-        "Prediction": _prediction(signature),
-        "Problem": _PROBLEM,
+        f"{name}.Prediction": _prediction(spec),
     }
 
 
-def _prediction(signature: Signature) -> dict[str, Any]:
-    output: dict[str, Any] = dict(_TYPES[signature.output.type])
-    if signature.output.classes is not None:
-        output = {"enum": list(signature.output.classes)}
-    elif signature.output.type == "number":
-        output = {"type": ["number", "null"], "description": "null stands for NaN and infinities"}
+def _prediction(spec: ModelSpec) -> dict[str, Any]:
+    signature, output = spec.signature, openapi_named.output_schema(spec)
     properties: dict[str, Any] = {
         "predictions": _list(output, {"minItems": 1}),
         "model": {"type": "string"},

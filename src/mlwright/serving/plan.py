@@ -10,8 +10,9 @@ from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.telemetry import configured
 
-_EXTRA = "serve"
+_EXTRA, _TRACES = "serve", "otel"
 
 
 def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
@@ -27,12 +28,16 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
     """
     url = url_of(loopback(host, port), port or "PORT")
     return Plan(
-        f"serve {spec.model}",
+        f"serve {spec.told}",
         (
             Change(
-                "run", f"a replica of {spec.model}", "in the model's environment, with the server's packages"
+                "run", f"a replica of {spec.told}", "in the model's environment, with the server's packages"
             ),
-            Change("check", "the model's example", "answered as the pipeline recorded, or nothing is served"),
+            Change(
+                "check",
+                "the model's example" if len(spec.models) == 1 else "each model's example",
+                "answered as the pipeline recorded, or nothing is served",
+            ),
             Change("add", url, "" if port else "PORT is any free one"),
         ),
     )
@@ -58,6 +63,8 @@ def loopback(host: str, port: int) -> str:
 def serve_requirements() -> list[str]:
     """What a replica needs beside its model's packages, as PEP 508 requirements: our core and `serve`.
 
+    And `otel`, where this environment says that traces are exported.
+
     `mlwright` itself is not among them: the engine lends the replica its own.
 
     Raises:
@@ -67,9 +74,9 @@ def serve_requirements() -> list[str]:
         required = metadata.requires("mlwright") or []
     except metadata.PackageNotFoundError as error:
         raise Unavailable("mlwright is not installed here", hint="uv pip install mlwright") from error
-    needed = []
+    needed, extras = [], ["", _EXTRA, *([_TRACES] if configured() else [])]
     for requirement in map(Requirement, required):
         marker, requirement.marker = requirement.marker, None
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", _EXTRA)):
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
             needed.append(str(requirement))
     return sorted(set(needed))

@@ -162,7 +162,7 @@ def start_replica(
         own = Path(tempfile.mkdtemp(prefix="replica-", dir=folder.resolve()))
         spec.write(own / "spec.json")
         process = _spawn(python, own, listener, threads)
-        server = Server(spec.model, url_of(*listener.getsockname()[:2]), process, own)
+        server = Server(spec.told, url_of(*listener.getsockname()[:2]), process, own)
     # Only the replica holds the listener now: when it is gone, connections are refused at once.
     try:
         server._await_ready(ready_within_s)

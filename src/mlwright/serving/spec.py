@@ -1,9 +1,10 @@
-"""What a replica answers with: one model version, its bytes, its signature, its limits."""
+"""What a replica answers with: model versions, their bytes and signatures, and the limits of requests."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -16,25 +17,65 @@ FAILURE = "failure.json"
 """The file beside the spec where a replica says why its model cannot be made ready."""
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [one + two for one in _BASE32 for two in _BASE32]
 _RANDOM = 12
 """Characters of 5 bits: two predictions of a version among a billion share one with a chance of one half."""
 
 
 class Limits(Struct, frozen=True):
-    """What one request may ask for at most."""
+    """What one request may ask for at most, and how many may wait for how long.
+
+    Args:
+        body_bytes: of a request in JSON, and of each field of a form that is no file.
+        rows: of one request, or how many things it asks about by name.
+        file_bytes: of all files of a request: the parts of a form, or the body if that is a file.
+        spool_bytes: of all files on disk, of all requests that one model is being asked.
+        timeout_ms: after which a request that has no answer gets 504; a request may ask for less.
+        batch_rows: about how many rows a model is asked at a time; one request may hold more.
+        batch_wait_ms: how long a model may be kept waiting for more to be asked together, where that pays.
+        queue_rows: that wait for one model; with more, requests get 503.
+        queue_ms: how long a request may have to wait until the model is asked; beyond, it gets 503 at once.
+    """
 
     body_bytes: int = 16 * 2**20
     rows: int = 10_000
+    file_bytes: int = 256 * 2**20
+    spool_bytes: int = 2**30
+    timeout_ms: int = 30_000
+    batch_rows: int = 1024
+    batch_wait_ms: float = 5.0
+    queue_rows: int = 20_000
+    queue_ms: int = 1000
 
 
-class ReplicaSpec(Struct, frozen=True):
-    """Everything that a replica is told; it looks nothing else up.
+class Recording(Struct, frozen=True):
+    """What is kept of predictions.
+
+    Args:
+        folder: the spool, absolute.
+        per_second: how many answers at most; of more, each has the same chance.
+        values: the columns whose values may be kept, `prediction` for what was answered, `*` for all.
+            Of the others it is kept only how many values were missing.
+        rows: how many of a request's rows at most.
+        spool_bytes: what the spool may hold in all; what comes then is dropped.
+    """
+
+    folder: str
+    per_second: int = 10
+    values: tuple[str, ...] = ()
+    rows: int = 100
+    spool_bytes: int = 64 << 20
+
+
+class ModelSpec(Struct, frozen=True):
+    """One model version, as a replica is told of it.
 
     Args:
         model: the reference, as `diagnosis@1`.
         version_id: leads from every prediction's id back to the version.
         codec: the name of the codec that wrote the bytes, as `sklearn`.
         path: the file with the bytes, absolute, verified by whoever names it here.
+        code: the folder with the project's code that its predictor is imported from; empty if it has none.
     """
 
     model: str
@@ -42,7 +83,52 @@ class ReplicaSpec(Struct, frozen=True):
     codec: str
     path: str
     signature: Signature
+    code: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the model, without its version."""
+        return self.model.rpartition("@")[0]
+
+    @property
+    def number(self) -> str:
+        """Of the version."""
+        return self.model.rpartition("@")[2]
+
+
+class ReplicaSpec(Struct, frozen=True):
+    """Everything that a replica is told; it looks nothing else up.
+
+    Args:
+        models: at least one, of different names; the first is the one that is asked where none is named.
+        unknown_fields: whether a field that the model does not know is refused, or ignored.
+        recording: what is kept of predictions; None for nothing.
+    """
+
+    models: tuple[ModelSpec, ...]
     limits: Limits = field(default_factory=Limits)
+    unknown_fields: Literal["refuse", "ignore"] = "refuse"
+    recording: Recording | None = None
+
+    @property
+    def told(self) -> str:
+        """The models, for people."""
+        return ", ".join(each.model for each in self.models)
+
+    def checked(self) -> ReplicaSpec:
+        """Itself.
+
+        Raises:
+            Invalid: two versions of one model: its name would not tell them apart.
+        """
+        names = [each.name for each in self.models]
+        twice = [each.model for each in self.models if names.count(each.name) > 1]
+        if twice:
+            raise Invalid(
+                f"{' and '.join(twice)} are versions of one model, and a server has one of each",
+                hint="serve each by itself, on a port of its own",
+            )
+        return self
 
     def write(self, path: Path) -> None:
         """Keep it as JSON."""
@@ -64,7 +150,10 @@ class ReplicaSpec(Struct, frozen=True):
 def new_prediction_id(version: VersionId) -> str:
     """`VERSIONID-RANDOM`: it leads back to the model version even when nothing else was kept."""
     number = int.from_bytes(os.urandom(8))
-    return f"{version}-" + "".join(_BASE32[number >> 5 * place & 31] for place in range(_RANDOM))
+    return (
+        f"{version}-{_PAIRS[number & 1023]}{_PAIRS[number >> 10 & 1023]}{_PAIRS[number >> 20 & 1023]}"
+        f"{_PAIRS[number >> 30 & 1023]}{_PAIRS[number >> 40 & 1023]}{_PAIRS[number >> 50 & 1023]}"
+    )
 
 
 def version_behind(prediction_id: str) -> VersionId:

@@ -36,11 +36,12 @@ class Validator:
     Args:
         inputs: the columns of the model, in its order.
         max_rows: how many rows one request may hold.
+        ignore_unknown: whether fields that are no columns are passed over; else they are refused.
     """
 
-    def __init__(self, inputs: Sequence[Column], max_rows: int) -> None:
-        self._walk = Walk(inputs, max_rows)
-        self._decoder = _compiled(inputs, max_rows)
+    def __init__(self, inputs: Sequence[Column], max_rows: int, *, ignore_unknown: bool = False) -> None:
+        self._walk = Walk(inputs, max_rows, ignore_unknown=ignore_unknown)
+        self._decoder = _compiled(inputs, max_rows, ignore_unknown)
 
     def columns(self, body: bytes) -> Columns:
         """The values of a request, by column.
@@ -95,7 +96,9 @@ def _parsed_integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
-def _compiled(inputs: Sequence[Column], max_rows: int) -> msgspec.json.Decoder[Any] | None:
+def _compiled(
+    inputs: Sequence[Column], max_rows: int, ignore_unknown: bool
+) -> msgspec.json.Decoder[Any] | None:
     """The signature as a type; None where msgspec cannot tell: a name with quotes, categories of numbers."""
     size = Meta(min_length=1, max_length=max_rows)
     try:
@@ -103,9 +106,9 @@ def _compiled(inputs: Sequence[Column], max_rows: int) -> msgspec.json.Decoder[A
         names = {attribute: column.name for attribute, column in zip(attributes, inputs, strict=True)}
         types: list[Any] = [_type_of(column) for column in inputs]
         types = [kind | None if column.nullable else kind for column, kind in zip(inputs, types, strict=True)]
-        row: Any = _struct("Row", zip(attributes, types, strict=True), names)
+        row: Any = _struct("Row", zip(attributes, types, strict=True), names, ignore_unknown)
         lists = [Annotated[GenericAlias(list, kind), size] for kind in types]
-        columns: Any = _struct("Columns", zip(attributes, lists, strict=True), names)
+        columns: Any = _struct("Columns", zip(attributes, lists, strict=True), names, ignore_unknown)
     except ValueError:
         return None
     rows: Any = Annotated[list[row], size]
@@ -130,8 +133,10 @@ def _type_of(column: Column) -> Any:
     return Literal[column.categories]
 
 
-def _struct(name: str, fields: Iterable[tuple[str, Any]], names: dict[str, str]) -> type[msgspec.Struct]:
-    return msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=True, gc=False)
+def _struct(
+    name: str, fields: Iterable[tuple[str, Any]], names: dict[str, str], ignore_unknown: bool
+) -> type[msgspec.Struct]:
+    return msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=not ignore_unknown, gc=False)
 
 
 def _taken(request: Any) -> Columns | None:

@@ -32,9 +32,11 @@ class Walk:
     Args:
         inputs: the columns of the model, in its order.
         max_rows: how many rows one request may hold.
+        ignore_unknown: whether fields that are no columns are passed over; else they are refused.
     """
 
-    def __init__(self, inputs: Sequence[Column], max_rows: int) -> None:
+    def __init__(self, inputs: Sequence[Column], max_rows: int, *, ignore_unknown: bool = False) -> None:
+        self._ignores = ignore_unknown
         self._inputs = inputs
         self._names = {column.name for column in inputs}
         self._max_rows = max_rows
@@ -127,7 +129,7 @@ class Walk:
         return None
 
     def _unknown(self, given: dict[str, Any], row: int | None) -> Iterator[Fault]:
-        for name in given:
+        for name in () if self._ignores else given:
             if name not in self._names:
                 hint = nearest(name, list(self._names)) if len(name) <= _SHOWN else ""
                 hint = f": {hint}" if hint.startswith("did") else ""

@@ -36,7 +36,7 @@ _SAFE_SQLITE = (3, 51, 3)
 
 EXTRAS = {
     "sklearn": (("pandas", "pyarrow", "sklearn", "skops"), "tables and scikit-learn models in this Python"),
-    "serve": (("httptools", "starlette", "uvicorn"), "a replica in this Python; `serve` makes its own"),
+    "serve": (("httptools", "starlette", "uvloop"), "a replica in this Python; `serve` makes its own"),
     "s3": (("obstore",), "objects and remotes in S3"),
     "postgres": (("psycopg",), "records in PostgreSQL"),
     "login": (("jwt", "cryptography"), "logging in at a provider of OpenID Connect"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from http import HTTPStatus
 
 import msgspec
 from starlette.responses import Response
@@ -33,6 +34,8 @@ INVALID = "INVALID_PARAMETER_VALUE"
 MISSING = "RESOURCE_DOES_NOT_EXIST"
 TAKEN = "RESOURCE_ALREADY_EXISTS"
 _RETRY_AFTER = {"retry-after": "1"}
+_CODES = {408: "TEMPORARILY_UNAVAILABLE", 500: "INTERNAL_ERROR"}
+"""Of what is refused before its path is known, by its status; of any other, that a value is wrong."""
 
 
 class Refused(MlwrightError):
@@ -81,14 +84,23 @@ def told(error: Exception) -> Response:
     return Response(body, status, headers, "application/json")
 
 
+def problem_and_error(status: int, why: str) -> tuple[bytes, bytes]:
+    """A refusal before the path is known: a problem document, which MLflow's clients can read as well."""
+    title, code = HTTPStatus(status).phrase, _CODES.get(status, INVALID)
+    both = {"status": status, "title": title, "detail": why, "error_code": code, "message": why}
+    return b"application/json", msgspec.json.encode(both)
+
+
 def _status_and_code(error: Exception) -> tuple[int, str]:
     match error:
         case Refused():
             return error.http_status, error.error_code
         case Refusal(http_status=401):
             return 401, "UNAUTHENTICATED"
+        case Refusal(http_status=403):
+            return 403, "PERMISSION_DENIED"
         case Refusal():
-            return error.http_status, "PERMISSION_DENIED"
+            return error.http_status, INVALID
         case TooLarge():
             return 413, INVALID
         case NotFound():

@@ -7,12 +7,12 @@ import http
 import logging
 from typing import TYPE_CHECKING, Any
 
-from starlette.types import ASGIApp, Message, Scope
-
-from mlwright.server.heads import Head
+from mlwright.wire.heads import Head
 
 if TYPE_CHECKING:
-    from mlwright.server.connections import Connection
+    from starlette.types import ASGIApp, Message, Scope
+
+    from mlwright.wire.connections import Connection
 
 FULL_BYTES = 64 << 10
 """So much of a body waits for the application; then the client has to."""

@@ -10,12 +10,9 @@ from fcntl import ioctl
 from termios import TIOCOUTQ
 from typing import Any, cast
 
-import msgspec
-from msgspec import Struct
-
-from mlwright.server.exchange import Exchange
-from mlwright.server.heads import BadHead, Begin, Chunks, Head, read_head
-from mlwright.server.traffic import Traffic
+from mlwright.wire.exchange import Exchange
+from mlwright.wire.heads import BadHead, Begin, Chunks, Head, read_head
+from mlwright.wire.traffic import Traffic
 
 _END = b"\r\n\r\n"
 _PIECE_BYTES = 32 << 10
@@ -25,19 +22,6 @@ _SWALLOWED_BYTES = 64 << 10
 
 _LAST_S = 2.0
 """How long a client has to take its last answer along when the server ends."""
-
-_CODES = {408: "TEMPORARILY_UNAVAILABLE", 500: "INTERNAL_ERROR"}
-"""What MLflow's clients read of a refusal, by its status; of any other, that a value is wrong."""
-
-
-class _Told(Struct, frozen=True):
-    """A refusal, as a problem document and as MLflow's clients read it."""
-
-    status: int
-    title: str
-    detail: str
-    error_code: str
-    message: str
 
 
 class Connection(asyncio.Protocol):
@@ -352,14 +336,12 @@ class Connection(asyncio.Protocol):
             self.read_on()
 
     def _refuse(self, error: BadHead) -> None:
-        phrase = http.HTTPStatus(error.status).phrase
-        code = _CODES.get(error.status, "INVALID_PARAMETER_VALUE")
-        body = msgspec.json.encode(_Told(error.status, phrase, error.why, code, error.why))
+        media_type, body = self._traffic.refuse(error.status, error.why)
         self.write(
-            f"HTTP/1.1 {error.status} {phrase}\r\n".encode()
+            f"HTTP/1.1 {error.status} {http.HTTPStatus(error.status).phrase}\r\n".encode()
             + self.date
-            + b"content-type: application/json\r\nconnection: close\r\n"
-            + f"content-length: {len(body)}\r\n\r\n".encode()
+            + b"content-type: %b\r\ncontent-length: %d\r\n" % (media_type, len(body))
+            + b"connection: close\r\n\r\n"
             + body
         )
         if self._exchange is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,15 @@ from sklearn.tree import DecisionTreeClassifier
 from mlwright.kernel.errors import Incompatible, Invalid, WorkFailed
 from mlwright.sdk.codecs import codecs_for
 from mlwright.sdk.signature import signature
-from mlwright.serving import ReplicaSpec
-from mlwright.serving.predictor import Predictor
+from mlwright.serving import ModelSpec, ReplicaSpec
 from mlwright.serving.problems import Problem
+from mlwright.serving.protocols.predict import routes
+from mlwright.serving.request import Reply, Request
+from mlwright.serving.runtime.native import NativeRuntime
+from mlwright.serving.served import Served, load
 from mlwright.versioning.signatures import Column, Signature, signature_from
 from tests.sdk import natives
-from tests.serving.conftest import VERSION, small_signature
+from tests.serving.conftest import VERSION, changed, small_signature
 
 NUMBER = Column("a", "number")
 MIXED = (
@@ -61,11 +66,32 @@ class Raises:
 
 
 def spec_of(signature: Signature) -> ReplicaSpec:
-    return ReplicaSpec("m@1", VERSION, "sklearn", "/nowhere", signature)
+    return ReplicaSpec((ModelSpec("m@1", VERSION, "sklearn", "/nowhere", signature),))
 
 
-def predictor_of(model: Any, *inputs: Column, output: Any = "yes", **example: Any) -> Predictor:
-    return Predictor(spec_of(small_signature(*inputs, example=example, output=output)), model)
+def served_of(model: Any, *inputs: Column, output: Any = "yes", **example: Any) -> Served:
+    signature = small_signature(*inputs, example=example, output=output)
+    spec = spec_of(replace(signature, probabilities=hasattr(model, "predict_proba")))
+    return Served(spec.models[0], spec, NativeRuntime(model, spec.models[0].signature), ThreadPoolExecutor(1))
+
+
+def loaded(spec: ReplicaSpec, scratch: Path) -> Served:
+    return load(spec.models[0], spec, NativeRuntime.load, scratch, ThreadPoolExecutor(1))
+
+
+def answer(served: Served, body: bytes, query: str = "") -> Any:
+    """What a request is answered, parsed."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def ask() -> Reply:
+        scope = {"method": "POST", "path": "/predict", "query_string": query.encode(), "headers": []}
+        return await routes([served])["POST", "/predict"](Request(scope, receive))
+
+    told = asyncio.run(ask()).body
+    assert isinstance(told, bytes)
+    return json.loads(told)
 
 
 def rows(*values: dict[str, Any]) -> bytes:
@@ -75,11 +101,11 @@ def rows(*values: dict[str, Any]) -> bytes:
 def test_the_table_has_the_types_of_the_signature() -> None:
     """Whether a column is there or null in this request, it has the type that the model was fitted on."""
     model = Answers("yes")
-    predictor = predictor_of(model, *MIXED, **EXAMPLE)
+    served = served_of(model, *MIXED, **EXAMPLE)
     text = str(pd.Series(["text"]).dtype)
 
     for values in ({}, {"e": 1, "f": 2, "g": False, "h": "y"}):
-        predictor.answer(rows(EXAMPLE | values), proba=False)
+        answer(served, rows(EXAMPLE | values))
 
         types = [str(kind) for kind in model.table.dtypes]
         assert types == ["float64", "int64", "bool", text, "float64", "Int64", "boolean", text]
@@ -89,9 +115,9 @@ def test_the_table_has_the_types_of_the_signature() -> None:
 def test_null_is_a_missing_value() -> None:
     """The model sees nulls as pandas keeps missing values, in each type."""
     model = Answers("yes")
-    predictor = predictor_of(model, *MIXED, **EXAMPLE)
+    served = served_of(model, *MIXED, **EXAMPLE)
 
-    predictor.answer(rows(EXAMPLE), proba=False)
+    answer(served, rows(EXAMPLE))
 
     assert list(model.table.isna().iloc[0]) == [False] * 4 + [True] * 4
 
@@ -99,9 +125,9 @@ def test_null_is_a_missing_value() -> None:
 def test_a_table_of_numbers_keeps_every_digit() -> None:
     """The way that only tables of numbers take changes no value, and a null in it is NaN."""
     model = Answers("yes", "yes")
-    predictor = predictor_of(model, NUMBER, Column("e", "number", nullable=True), a=1, e=1)
+    served = served_of(model, NUMBER, Column("e", "number", nullable=True), a=1, e=1)
 
-    predictor.answer(rows({"a": 0.1, "e": None}, {"e": 1e-300, "a": 3}), proba=False)
+    answer(served, rows({"a": 0.1, "e": None}, {"e": 1e-300, "a": 3}))
 
     assert model.table["a"].tolist() == [0.1, 3.0]
     assert math.isnan(model.table["e"][0])
@@ -124,23 +150,23 @@ def test_answers_are_plain_values(values: Any, plain: list[Any]) -> None:
     """Whatever type a model answers with, JSON can say it."""
     model = Answers()
     model.values = values
-    predictor = predictor_of(model, NUMBER, a=1)
+    served = served_of(model, NUMBER, a=1)
 
-    answer = predictor.answer(rows({"a": 1}, {"a": 2}), proba=False)
+    given = answer(served, rows({"a": 1}, {"a": 2}))
 
-    assert json.loads(json.dumps(answer.predictions)) == plain
+    assert given["predictions"] == plain
 
 
 @pytest.mark.parametrize(("classes", "keys"), [([0, 1], ["0", "1"]), ([False, True], ["false", "true"])])
 def test_a_class_that_is_no_text_is_named_as_json_writes_it(classes: list[Any], keys: list[str]) -> None:
     """Probabilities are keyed by the class, whatever its type."""
     table = pd.DataFrame({"a": [1.0, 2.0]})
-    predictor = predictor_of(DecisionTreeClassifier().fit(table, classes), NUMBER, a=1)
+    served = served_of(DecisionTreeClassifier().fit(table, classes), NUMBER, a=1)
 
-    answer = predictor.answer(rows({"a": 2}), proba=True)
+    given = answer(served, rows({"a": 2}), "proba=1")
 
-    assert answer.probabilities == [dict(zip(keys, [0.0, 1.0], strict=True))]
-    assert answer.predictions == [classes[1]]
+    assert given["probabilities"] == [dict(zip(keys, [0.0, 1.0], strict=True))]
+    assert given["predictions"] == [classes[1]]
 
 
 def test_a_pipeline_with_text_and_holes_answers_as_it_does_directly(
@@ -155,11 +181,11 @@ def test_a_pipeline_with_text_and_holes_answers_as_it_does_directly(
     )
     model = make_pipeline(encode, SimpleImputer(), RandomForestClassifier(n_estimators=10, random_state=0))
     model.fit(table, table["visits"] > 9)
-    predictor = Predictor.load(make_spec(model, table), tmp_path)
+    served = loaded(make_spec(model, table), tmp_path)
 
-    answer = predictor.answer(table.to_json(orient="records").join(['{"rows":', "}"]).encode(), proba=False)
+    given = answer(served, table.to_json(orient="records").join(['{"rows":', "}"]).encode())
 
-    assert answer.predictions == model.predict(table).tolist()
+    assert given["predictions"] == model.predict(table).tolist()
 
 
 def test_numbers_are_proven_up_to_rounding(
@@ -168,22 +194,22 @@ def test_numbers_are_proven_up_to_rounding(
     """A last digit that another processor rounds differently does not keep a model from being ready."""
     model = RandomForestRegressor(n_estimators=3, random_state=0).fit(frame, frame["mean area"])
     spec = make_spec(model, frame)
-    example = spec.signature.example
+    example = spec.models[0].signature.example
     nearly = replace(example, output=example.output * (1 + 1e-12))
     wrong = replace(example, output=example.output * 1.001)
 
-    Predictor.load(replace(spec, signature=replace(spec.signature, example=nearly)), tmp_path)
+    loaded(changed(spec, signature=replace(spec.models[0].signature, example=nearly)), tmp_path)
 
     with pytest.raises(Incompatible, match="the pipeline recorded"):
-        Predictor.load(replace(spec, signature=replace(spec.signature, example=wrong)), tmp_path)
+        loaded(changed(spec, signature=replace(spec.models[0].signature, example=wrong)), tmp_path)
 
 
 def test_a_wrong_answer_to_the_example_is_told() -> None:
     """The message says what the model answers and what was recorded."""
-    predictor = predictor_of(Answers("no"), NUMBER, a=1)
+    served = served_of(Answers("no"), NUMBER, a=1)
 
     with pytest.raises(Incompatible) as caught:
-        predictor.prove()
+        served.prove()
 
     assert caught.value.message == "m@1 answers its example with 'no', the pipeline recorded 'yes'"
 
@@ -198,20 +224,20 @@ def test_a_wrong_answer_to_the_example_is_told() -> None:
 )
 def test_an_example_that_cannot_be_answered_is_told(model: Any, example: dict[str, Any], said: str) -> None:
     """A model whose own example does not fit is not ready either, and says why."""
-    predictor = predictor_of(model, NUMBER, **example)
+    served = served_of(model, NUMBER, **example)
 
     with pytest.raises(Incompatible) as caught:
-        predictor.prove()
+        served.prove()
 
     assert caught.value.message.startswith(f"m@1 cannot answer its own example: {said}")
 
 
 def test_a_model_that_raises_is_not_the_clients_mistake() -> None:
     """A request that fits the signature, and that the model fails on, ends in a 500 with its words."""
-    predictor = predictor_of(Raises(), NUMBER, a=1)
+    served = served_of(Raises(), NUMBER, a=1)
 
     with pytest.raises(Problem) as caught:
-        predictor.answer(rows({"a": 1}), proba=False)
+        answer(served, rows({"a": 1}))
 
     assert caught.value.http_status == 500
     assert caught.value.message == "the model failed: ValueError: I know no such thing"
@@ -222,7 +248,7 @@ def test_a_file_that_is_no_model_is_told(spec: ReplicaSpec, tmp_path: Path) -> N
     (tmp_path / "object").write_bytes(b"not a model")
 
     with pytest.raises(WorkFailed, match=r"^diagnosis@1 cannot be loaded: "):
-        Predictor.load(replace(spec, path=str(tmp_path / "object")), tmp_path)
+        loaded(changed(spec, path=str(tmp_path / "object")), tmp_path)
 
 
 BOOSTED: dict[str, Callable[[], Any]] = {
@@ -246,17 +272,16 @@ def test_boosted_trees_answer_as_they_did_in_the_pipeline(make: Callable[[], Any
     codec = next(codecs_for(model))
     codec.encode(model, tmp_path / "object")
     signed = signature_from(json.loads(json.dumps(signature(model, table))))
-    spec = ReplicaSpec("m@1", VERSION, codec.name, str(tmp_path / "object"), signed)
+    spec = ReplicaSpec((ModelSpec("m@1", VERSION, codec.name, str(tmp_path / "object"), signed),))
     asked = table.head(3).to_dict("records")
 
-    predictor = Predictor.load(spec, tmp_path)
-    answer = predictor.answer(rows(*asked), proba=signed.probabilities)
+    served = loaded(spec, tmp_path)
+    given = answer(served, rows(*asked), "proba=1" if signed.probabilities else "")
 
     expected = np.ravel(model.predict(table.head(3)))
-    assert [str(each) for each in answer.predictions] == [str(each) for each in expected.tolist()]
+    assert [str(each) for each in given["predictions"]] == [str(each) for each in expected.tolist()]
     if signed.probabilities:
-        assert answer.probabilities is not None
-        shares = [[row[str(name)] for name in model.classes_] for row in answer.probabilities]
+        shares = [[row[str(name)] for name in model.classes_] for row in given["probabilities"]]
         np.testing.assert_allclose(shares, model.predict_proba(table.head(3)))
 
 

@@ -15,9 +15,10 @@ MOST_BYTES = 64 << 10
 """What the request line and the headers may have."""
 MOST_HEADERS = 100
 _SINGLE = (
-    *(b"host", b"origin", b"authorization", b"content-type", b"content-encoding"),
-    *(b"expect", b"range", b"transfer-encoding"),
+    *(b"host", b"origin", b"sec-fetch-site", b"authorization", b"cookie", b"content-type"),
+    *(b"content-encoding", b"expect", b"range", b"transfer-encoding"),
 )
+"""What is decided by: a request that has one of these twice says two things at once."""
 _CHUNKED = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
 
 

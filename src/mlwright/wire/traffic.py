@@ -1,4 +1,4 @@
-"""All connections of the server: who waits for whom, and for how long.
+"""All connections of a server: who waits for whom, and for how long.
 
 A connection is in one of four queues, each with the oldest first: `fresh` until it has asked, `idle` between
 requests, `begun` when a part of a head has come, `busy` while a request is answered. One look a second at the
@@ -14,41 +14,19 @@ from email.utils import formatdate
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-from starlette.types import ASGIApp
+from mlwright.wire.bounds import Bounds
+from mlwright.wire.refusals import Refuse
 
 if TYPE_CHECKING:
-    from mlwright.server.connections import Connection
+    from starlette.types import ASGIApp
+
+    from mlwright.wire.connections import Connection
 
 _EVERY_S = 1.0
 _POUR_S = 0.005
 """Between two reads of what is thrown away."""
 _TURN_S, _IN_TURN = 0.001, 2
 """Between so many requests that came behind others, before the answers to these."""
-
-
-class Bounds(Struct, frozen=True):
-    """How long a client is waited for, and how many are.
-
-    Args:
-        idle_s: a connection without a request is closed after this.
-        head_s: a head is whole this long after its first byte.
-        behind_s: how far a body, or the reading of an answer, may be behind `least_bytes_per_s`; and how long
-            what comes after a last answer is read and thrown away, so that this gets through.
-        connections: with more, the oldest is closed of those that have not asked yet, or of those between two
-            requests, whichever are more.
-        begun_bytes: what heads that are not whole, and requests that wait for the answer to the one before
-            them, may hold in all.
-        drain_s: how long requests that are being answered have when the server is told to end.
-    """
-
-    idle_s: float = 25.0
-    head_s: float = 10.0
-    behind_s: float = 20.0
-    least_bytes_per_s: int = 1 << 10
-    connections: int = 8192
-    begun_bytes: int = 16 << 20
-    drain_s: float = 30.0
 
 
 Queue = OrderedDict["Connection", float]
@@ -92,12 +70,14 @@ class Traffic:
         app: answers their requests.
         state: what the application reads as `scope["state"]`; `draining` in it is set when the server ends.
         bounds: what clients are allowed.
+        refuse: writes what is told of a request that the application does not see.
     """
 
-    def __init__(self, app: ASGIApp, state: dict[str, Any], bounds: Bounds) -> None:
+    def __init__(self, app: ASGIApp, state: dict[str, Any], bounds: Bounds, refuse: Refuse) -> None:
         self.app = app
         self.state = state
         self.bounds = bounds
+        self.refuse = refuse
         self.draining: asyncio.Event = state["draining"]
         self.loop = asyncio.get_running_loop()
         self.date = b""

@@ -1,4 +1,4 @@
-"""The event loop of the server: begun, bounded, and ended by signals without losing what it has taken."""
+"""The event loop of a server: begun, bounded, and ended by signals without losing what it has taken."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uvloop
-from starlette.types import ASGIApp, Message
 
-from mlwright.kernel.errors import Invalid
-from mlwright.server.connections import Connection
-from mlwright.server.traffic import Bounds, Traffic
+from mlwright.wire.bounds import Bounds
+from mlwright.wire.connections import Connection
+from mlwright.wire.refusals import Refuse, problem
+from mlwright.wire.traffic import Traffic
 
 if TYPE_CHECKING:
-    from mlwright.server.listening import Certificate
+    from starlette.types import ASGIApp, Message
 
-BOUNDS = Bounds()
+_BOUNDS = Bounds()
 _FILES = 65_536
 """File descriptors that are asked for; no more are of use."""
 _BACKLOG = 2048
@@ -36,27 +36,40 @@ _SWITCH_S = 0.001
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], tls: ssl.SSLContext | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    ready: Callable[[], object],
+    *,
+    tls: ssl.SSLContext | None = None,
+    bounds: Bounds = _BOUNDS,
+    refuse: Refuse = problem,
 ) -> None:
     """Answer until SIGTERM or Ctrl-C: then what was taken is still answered; a second one ends it at once.
 
-    The application finds an `asyncio.Event` as `scope["state"]["draining"]`, which is set when the server is
+    The application finds an `asyncio.Event` as `scope["state"]["draining"]`, which is set when the process is
     told to end: an answer that would go on without end, ends then.
 
     Args:
         ready: called as soon as it answers.
         tls: for `https`.
+        bounds: what clients are allowed.
+        refuse: writes what is told of a request that the application does not see.
     """
     sys.setswitchinterval(_SWITCH_S)
-    uvloop.run(_serve(app, listener, ready, tls))
+    uvloop.run(_serve(app, listener, ready, tls, bounds, refuse))
 
 
 async def _serve(
-    app: ASGIApp, listener: socket.socket, ready: Callable[[], None], tls: ssl.SSLContext | None
+    app: ASGIApp,
+    listener: socket.socket,
+    ready: Callable[[], object],
+    tls: ssl.SSLContext | None,
+    bounds: Bounds,
+    refuse: Refuse,
 ) -> None:
     loop, told_to_end = asyncio.get_running_loop(), asyncio.Event()
-    with _signals(lambda: loop.call_soon_threadsafe(told_to_end.set)):
-        await answer(app, listener, ready, told_to_end, tls)
+    with signalled(lambda: loop.call_soon_threadsafe(told_to_end.set)):
+        await answer(app, listener, ready, told_to_end, tls=tls, bounds=bounds, refuse=refuse)
 
 
 async def answer(
@@ -64,7 +77,10 @@ async def answer(
     listener: socket.socket,
     ready: Callable[[], object],
     told_to_end: asyncio.Event,
+    *,
     tls: ssl.SSLContext | None = None,
+    bounds: Bounds = _BOUNDS,
+    refuse: Refuse = problem,
 ) -> None:
     """Answer until it is told to end: then what was taken is still answered.
 
@@ -72,11 +88,13 @@ async def answer(
         ready: called as soon as it answers.
         told_to_end: set by whoever ends it.
         tls: for `https`.
+        bounds: what clients are allowed.
+        refuse: writes what is told of a request that the application does not see.
     """
     state: dict[str, Any] = {"draining": asyncio.Event()}
     life = _Life(app, state)
     await life.begin()
-    traffic = Traffic(app, state, _fitting(BOUNDS))
+    traffic = Traffic(app, state, _fitting(bounds), refuse)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(traffic),
         sock=listener,
@@ -94,25 +112,6 @@ async def answer(
     await traffic.drain()
     watch.cancel()
     await life.end()
-
-
-def tls_of(certificate: Certificate) -> ssl.SSLContext:
-    """What a certificate and its key are needed for.
-
-    Raises:
-        Invalid: they cannot be used.
-    """
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        # Without a password OpenSSL asks the terminal.
-        context.load_cert_chain(certificate.chain, certificate.key, password=lambda: "")
-    except OSError as error:  # also of ssl: not those two, not of each other, encrypted
-        raise Invalid(
-            f"the certificate and its key cannot be used: {error.strerror or error}",
-            where=str(certificate.chain),
-            hint="PEM files, the key not encrypted: --tls-cert FILE --tls-key FILE",
-        ) from error
-    return context
 
 
 class _Life:
@@ -161,7 +160,7 @@ def _fitting(bounds: Bounds) -> Bounds:
 
 
 @contextmanager
-def _signals(ask: Callable[[], object]) -> Iterator[None]:
+def signalled(ask: Callable[[], object]) -> Iterator[None]:
     """The first interrupt asks for the end, the next one is the end; what is ignored (`nohup`) stays so."""
     interrupts = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     numbers = [number for number in interrupts if signal.getsignal(number) is not signal.SIG_IGN]

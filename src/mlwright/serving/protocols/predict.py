@@ -1,0 +1,79 @@
+"""Our own protocol: rows or columns in, predictions with their id out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from mlwright.sdk.rows import plain
+from mlwright.serving.problems import Fault, Problem
+from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
+from mlwright.serving.served import Served, shares_by_class
+from mlwright.serving.walk import Columns
+
+_PROBA = {"1": True, "true": True, "0": False, "false": False}
+
+Reader = Callable[[bytes, Served], Columns]
+"""Takes a body of one media type as columns of a model, or raises a `Problem`."""
+
+
+def routes(served: Sequence[Served], readers: Mapping[str, Reader] | None = None) -> Routes:
+    """`/predict` asks the first model, `/models/NAME/predict` each by its name.
+
+    Args:
+        readers: of media types beside JSON, for tables.
+    """
+    readers = {JSON: _read_json, "": _read_json} | dict(readers or {})
+    made = [endpoint(each, readers) if each.spec.signature.table else _asked_by_name(each) for each in served]
+    paths = [f"/models/{each.spec.name}/predict" for each in served]
+    return {("POST", path): each for path, each in zip(["/predict", *paths], [made[0], *made], strict=True)}
+
+
+def _asked_by_name(served: Served) -> Endpoint:
+    from mlwright.serving.protocols import media  # 25 ms, for models that are asked so
+
+    return media.endpoint(served, _wants_probabilities)
+
+
+def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
+    """What answers for one model."""
+    model = served.spec.model.encode()
+
+    async def predict(request: Request) -> Reply:
+        began = perf_counter()
+        proba = _wants_probabilities(request, served)
+        reader = readers.get(request.media_type)
+        if reader is None:
+            taken = ", ".join(sorted(each for each in readers if each))
+            raise Problem(415, f"the content type must be one of {taken}, not {request.media_type[:40]}")
+        columns = reader(await request.body(served.limits.body_bytes), served)
+        warnings = served.bounds.warnings(columns)
+        outputs = await served.ask(columns, proba=proba)
+        told: dict[str, Any] = {"predictions": plain(outputs.labels)}
+        if outputs.shares is not None:
+            told["probabilities"] = shares_by_class(served.class_names, outputs.shares)
+        if warnings:
+            told["warnings"] = warnings
+        told["model"] = served.spec.model
+        identity = told["id"] = served.answered(columns, told["predictions"], began, len(warnings))
+        headers = ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
+        return Reply(msgspec.json.encode(told), headers=headers)
+
+    return predict
+
+
+def _read_json(body: bytes, served: Served) -> Columns:
+    return served.validator.columns(body)
+
+
+def _wants_probabilities(request: Request, served: Served) -> bool:
+    given = request.query.get("proba", "0")
+    if given not in _PROBA:
+        raise Problem(422, faults=[Fault("must be 1 or 0", field="proba")])
+    if _PROBA[given] and not served.spec.signature.probabilities:
+        fault = Fault("cannot be asked for: this model gives no probabilities", field="proba")
+        raise Problem(422, faults=[fault])
+    return _PROBA[given]
