@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,7 @@ from mlwright.serving.batching import Batcher
 from mlwright.serving.bounds import Bounds
 from mlwright.serving.figures import ModelFigures
 from mlwright.serving.problems import Problem
+from mlwright.serving.records import Answered, Recorder
 from mlwright.serving.runtime import Outputs, Runtime
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
 from mlwright.serving.validation import Validator
@@ -33,9 +34,17 @@ class Served:
         replica: that it is a part of: its limits and settings.
         runtime: the model in memory.
         thread: where it computes.
+        recorder: keeps a sample of the answers.
     """
 
-    def __init__(self, spec: ModelSpec, replica: ReplicaSpec, runtime: Runtime, thread: Executor) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        replica: ReplicaSpec,
+        runtime: Runtime,
+        thread: Executor,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.spec = spec
         self.limits = replica.limits
         self.classes = runtime.classes
@@ -47,6 +56,8 @@ class Served:
         self.figures = ModelFigures(runtime=type(runtime).__name__.removesuffix("Runtime").lower())
         self._runtime = runtime
         self._batcher = Batcher(runtime, replica.limits, thread, self.figures)
+        self._recorder = recorder
+        self._names = [column.name for column in spec.signature.inputs]
 
     def check(self, deadline: float | None) -> None:
         """Refuse a request, before its body is read, that would have to wait for too long.
@@ -71,9 +82,22 @@ class Served:
         """
         return await self._batcher.ask(columns, len(columns[0]), proba=proba, who=asking.get())
 
-    def new_id(self) -> str:
-        """For a new answer."""
-        return new_prediction_id(self.spec.version_id)
+    def answered(self, columns: Columns, predictions: Sequence[Any], began: float, warnings: int) -> str:
+        """Give an answer its id, and have it recorded.
+
+        Args:
+            columns: that were asked about.
+            predictions: plain values, one for each row.
+            began: when the request did, by `time.perf_counter`.
+            warnings: how many columns lay outside of what training saw.
+        """
+        identity = new_prediction_id(self.spec.version_id)
+        if self._recorder is not None:
+            told = Answered(
+                identity, self.spec.model, self._names, columns, predictions, began=began, warnings=warnings
+            )
+            self._recorder.note(told)
+        return identity
 
     def prove(self) -> None:
         """Answer the signature's example as the pipeline did; and see how long that takes.
@@ -111,12 +135,20 @@ Loader = Callable[[ModelSpec, Path], Runtime]
 """Reads a model into memory; the folder is for copies."""
 
 
-def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, thread: Executor) -> Served:
+def load(
+    spec: ModelSpec,
+    replica: ReplicaSpec,
+    loader: Loader,
+    scratch: Path,
+    thread: Executor,
+    recorder: Recorder | None = None,
+) -> Served:
     """Read a model into memory, and have it answer its example.
 
     Args:
         scratch: a folder where copies may be made.
         thread: where it will compute.
+        recorder: keeps a sample of the answers.
 
     Raises:
         Incompatible: it answers its example differently from what the pipeline recorded.
@@ -125,7 +157,7 @@ def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, t
     """
     began = monotonic()
     try:
-        served = Served(spec, replica, loader(spec, scratch), thread)
+        served = Served(spec, replica, loader(spec, scratch), thread, recorder)
         served.prove()
         served.figures.load_s = monotonic() - began
     except MlwrightError:
