@@ -411,6 +411,36 @@ def test_columns_are_joined_without_a_value_changing(pieces: tuple[Any, ...], ex
     assert list(column) == list(expected)
 
 
+def test_pictures_of_other_sizes_are_joined_as_they_are() -> None:
+    """Arrays of one shape become one array; of several shapes, and lists of arrays, a list of them."""
+    small, large = np.zeros((2, 4, 4)), np.ones((1, 8, 8))
+
+    (alike,) = joined([[small], [small]])
+    (several,) = joined([[small], [large]])
+    (listed,) = joined([[small], [[large[0]]]])
+
+    assert alike.shape == (4, 4, 4)
+    assert [each.shape for each in several] == [each.shape for each in listed] == [(4, 4), (4, 4), (8, 8)]
+
+
+def test_a_predictor_that_refuses_has_not_failed() -> None:
+    """What a predictor says of a request, as 422, is told as it is, and not counted as its failure."""
+
+    class Refusing(Doubling):
+        def __call__(self, columns: Any, *, proba: bool) -> Outputs:
+            raise Problem(422, "that is no picture of a digit")
+
+    with batcher(Refusing(), measured=False) as asking:
+
+        async def work() -> None:
+            answers = await asyncio.gather(*(status_of(asking.ask([[1.0]], 1)) for _ in range(2)))
+
+            assert answers == [422, 422]
+            assert figures_of(asking).failed == 0
+
+        run(work)
+
+
 _REQUESTS = st.lists(
     st.tuples(
         st.lists(st.integers(0, 9), min_size=1, max_size=4),

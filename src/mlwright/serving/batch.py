@@ -160,13 +160,20 @@ def joined(parts: Sequence[Columns]) -> Columns:
 def _joined_column(pieces: Sequence[Any]) -> Any:
     if set(map(type, pieces)) <= _PLAIN:
         return list(chain.from_iterable(pieces))
-    dtypes = {getattr(piece, "dtype", None) for piece in pieces}
-    if None not in dtypes and len(dtypes) == 1:
+    kinds = {(piece.dtype, piece.shape[1:]) if hasattr(piece, "dtype") else None for piece in pieces}
+    if None not in kinds and len(kinds) == 1:
         from numpy import concatenate  # there where arrays are
 
         return concatenate(pieces)
-    plain = (piece.tolist() if hasattr(piece, "dtype") else piece for piece in pieces)
-    return list(chain.from_iterable(plain))
+    return list(chain.from_iterable(map(_values, pieces)))
+
+
+def _values(piece: Any) -> Sequence[Any]:
+    """Of a column: plain ones of numbers, and arrays of arrays."""
+    if not hasattr(piece, "dtype"):
+        return piece  # type: ignore[no-any-return]
+    values: Sequence[Any] = piece.tolist() if piece.ndim == 1 else list(piece)
+    return values
 
 
 def _check_rows(answer: Any, rows: int) -> None:

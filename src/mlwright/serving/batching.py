@@ -56,13 +56,23 @@ class Batcher:
         limits: how many may wait, and for how long.
         thread: has one thread.
         figures: where it is counted what was done.
+        inline: whether the model may be asked in the event loop.
     """
 
-    def __init__(self, runtime: Runtime, limits: Limits, thread: Executor, figures: ModelFigures) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        limits: Limits,
+        thread: Executor,
+        figures: ModelFigures,
+        *,
+        inline: bool = True,
+    ) -> None:
         self._runtime = runtime
         self._limits = limits
         self._thread = thread
         self._figures = figures
+        self._inline_s = _INLINE_S if inline else 0.0
         self._lines = (_Line(), _Line())
         """Of those who want labels, and those who want probabilities as well; they may be one."""
         self._fresh: list[Asked] = []
@@ -174,7 +184,7 @@ class Batcher:
             return
         now = monotonic()
         expected_s = line.cost.expected_s(rows_of(batch))
-        if 0 < expected_s <= _INLINE_S and now >= self._stalled_until:
+        if 0 < expected_s <= self._inline_s and now >= self._stalled_until:
             self._settle(line, batch, *ask_about(self._runtime, batch))
             if (held_s := monotonic() - now) > _STALLED_S:
                 self._stalled_until = now + _STALLS * held_s
@@ -270,7 +280,8 @@ class Batcher:
             middle = len(batch) // 2
             self._halves += [batch[middle:], batch[:middle]]
         else:
-            self._figures.failed += 1
+            refused = isinstance(answer, Problem) and answer.http_status < 500
+            self._figures.failed += not refused
             batch[0].fail(answer)
 
     def _weigh(self, cost: Cost) -> None:
