@@ -54,7 +54,7 @@ def signature(model: Any, example: Any = None, training: Mapping[str, Any] | Non
     missing = [name for name in features if name not in example.columns]
     if missing:
         raise Invalid(f"the example lacks columns the model was fitted with: {', '.join(missing[:5])}")
-    saw = _trained_on(features, training or {})
+    saw = training_table(features, training or {})
     inputs = [_column(name, example[name], None if saw is None else saw[name]) for name in features]
     row = example[features].iloc[[0]]
     said = one_each(model.predict(row))[0]
@@ -77,7 +77,7 @@ def signature(model: Any, example: Any = None, training: Mapping[str, Any] | Non
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """A column of a recorded signature."""
 
     name: str
@@ -96,7 +96,7 @@ def answer(model: Any, signature: Mapping[str, Any]) -> Any:
         model: as it was stored.
         signature: as `signature` told it.
     """
-    inputs = [_Asked(**column) for column in signature["inputs"]]
+    inputs = [Asked(**column) for column in signature["inputs"]]
     row = signature["example"]["input"]
     table = table_maker(inputs)([[row[column.name]] for column in inputs])
     return plain(one_each(model.predict(table)))[0]
@@ -116,8 +116,8 @@ def _a_table_of(training: Mapping[str, Any], model: Any) -> Any:
     return fitting[0] if fitting else None
 
 
-def _trained_on(features: list[str], training: Mapping[str, Any]) -> Any:
-    """The first table among these that has all columns and a row; None if none is."""
+def training_table(features: list[str], training: Mapping[str, Any]) -> Any:
+    """The first table among what a step was given that has all columns and a row; None if none has."""
     for given in training.values():
         names = getattr(given, "column_names", getattr(given, "columns", None))  # of Arrow, names
         if names is not None and len(given) and set(features) <= {str(name) for name in names}:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
-    from mlwright.serving.plan import plan_serve, serve_requirements
+    from mlwright.serving.plan import loopback, plan_serve, serve_requirements
     from mlwright.serving.server import Server, start_replica
     from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec, version_behind
 
@@ -23,6 +23,7 @@ __all__ = [
     "Prediction",
     "ReplicaSpec",
     "Server",
+    "loopback",
     "plan_serve",
     "serve_requirements",
     "start_replica",
@@ -36,6 +37,7 @@ _HOMES = {
     "Prediction": "client",
     "ReplicaSpec": "spec",
     "Server": "server",
+    "loopback": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
     "start_replica": "server",

@@ -19,8 +19,8 @@ from mlwright.serving.problems import MEDIA_TYPE, Problem
 from mlwright.serving.protocols import predict
 from mlwright.serving.request import Reply, Request, Routes
 from mlwright.serving.runtime.native import NativeRuntime
-from mlwright.serving.served import Served, load
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.served import Loader, Served, load
+from mlwright.serving.spec import ModelSpec, ReplicaSpec
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?")
 _LOG = logging.getLogger(__name__)
@@ -110,8 +110,7 @@ class Application:
 
     def _loaded(self) -> list[Served]:
         return [
-            load(each, self.spec, NativeRuntime.load, self._scratch, self._thread)
-            for each in self.spec.models
+            load(each, self.spec, _loader(each), self._scratch, self._thread) for each in self.spec.models
         ]
 
     async def _live(self, _: Request) -> Reply:
@@ -132,6 +131,15 @@ class Application:
 
     async def _document(self, _: Request) -> Reply:
         return Reply(self._openapi)
+
+
+def _loader(spec: ModelSpec) -> Loader:
+    """What reads a model into memory, as its spec says."""
+    if not spec.onnx:
+        return NativeRuntime.load
+    from mlwright.serving.runtime.onnx import OnnxRuntime
+
+    return OnnxRuntime.load
 
 
 def told(problem: Problem) -> Reply:

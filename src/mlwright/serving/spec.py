@@ -37,6 +37,7 @@ class ModelSpec(Struct, frozen=True):
         version_id: leads from every prediction's id back to the version.
         codec: the name of the codec that wrote the bytes, as `sklearn`.
         path: the file with the bytes, absolute, verified by whoever names it here.
+        onnx: the file with its conversion, likewise; where it is empty, its own library answers.
     """
 
     model: str
@@ -44,6 +45,7 @@ class ModelSpec(Struct, frozen=True):
     codec: str
     path: str
     signature: Signature
+    onnx: str = ""
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from mlwright.kernel.errors import NotFound
 from mlwright.kernel.plan import Plan
 from mlwright.storage import InlineObjects
 from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
+from mlwright.versioning.conversions import Conversion, conversion_of
 from mlwright.versioning.references import Reference
 from mlwright.versioning.removal import Removal
 from mlwright.versioning.signatures import Signature, signature_from
@@ -35,6 +36,7 @@ class ModelDetail(Struct, frozen=True):
         licence: as the project says, or whoever registered it; empty if nobody did.
         source: of a file that was brought in: its name and format.
         registered_by: who made it a version.
+        conversion: to ONNX; None if nobody has tried.
         labels: how code (`snapshot`), environment (`lock`) and run are named to people.
     """
 
@@ -53,6 +55,7 @@ class ModelDetail(Struct, frozen=True):
     source: dict[str, str]
     registered_by: str
     labels: dict[str, str] = {}
+    conversion: Conversion | None = None
 
 
 class Models:
@@ -191,6 +194,7 @@ class Models:
             licence=version.about.get("licence", ""),
             source=source,
             registered_by=self._registered_by(version),
+            conversion=conversion_of(self._database, version.id),
         )
 
     def plan_remove(self, *references: str, every: bool = False) -> Plan:

@@ -254,7 +254,7 @@ def _asked_with(rooms: Rooms, wanted: Registering, named: NamedArtifact) -> dict
     Raises:
         Invalid: there is neither.
     """
-    tables = tables_given(rooms, named)
+    tables = tables_given(rooms, named.made_by)
     if wanted.example:
         return {"example": _example(rooms, wanted.example), "training": tables}
     if not tables:
