@@ -17,6 +17,8 @@ _OPSETS = {"": 18, "ai.onnx.ml": 3}
 """Old enough for every ONNX Runtime of the last years."""
 _TREES = {"TreeEnsembleClassifier": 1, "TreeEnsembleRegressor": 0}
 """The nodes of trees, and which of their outputs is a number."""
+_ROUNDED = 1e-6
+"""How far rounding to single precision takes a share of a tree beyond 1, at most."""
 
 
 def table_graph(model: Any, inputs: Sequence[AskedColumn], kinds: Sequence[str]) -> bytes:
@@ -80,6 +82,7 @@ def _register(model: Any) -> None:
     """Tell skl2onnx what it does not know, or not well: it keeps one register for the process."""
     import numpy
     from skl2onnx import update_registered_converter
+    from skl2onnx.common import tree_ensemble
     from skl2onnx.common._container import ModelComponentContainer
     from skl2onnx.common._registration import get_converter, get_shape_calculator
     from sklearn.impute import SimpleImputer
@@ -101,6 +104,9 @@ def _register(model: Any) -> None:
 
     if add_node.__name__ != add_plain.__name__:
         ModelComponentContainer.add_node = add_plain
+    # The numbers that trees compare are of single precision here, whatever the model takes.
+    rounded = tree_ensemble.sklearn_threshold
+    tree_ensemble.sklearn_threshold = lambda value, kind, mode: rounded(value, numpy.float32, mode)
     for each in _parts(model):
         library = type(each).__module__.partition(".")[0]
         if library in {"xgboost", "lightgbm"}:
@@ -183,17 +189,78 @@ def _single_precision_trees(graph: Any) -> None:
         if node.op_type not in _TREES:
             nodes.append(node)
             continue
-        rounded, answer = f"rounded_{number}", node.output[_TREES[node.op_type]]
+        rounded, single = f"rounded_{number}", f"single_{number}"
+        answer = node.output[_TREES[node.op_type]]
         nodes.append(helper.make_node("Cast", [node.input[0]], [rounded], to=TensorProto.FLOAT))
         node.input[0] = rounded
-        node.output[_TREES[node.op_type]] = f"single_{number}"
+        node.output[_TREES[node.op_type]] = single
         nodes.append(node)
-        nodes.append(helper.make_node("Cast", [f"single_{number}"], [answer], to=TensorProto.DOUBLE))
+        if trees := _summed(node):
+            nodes += _averaged(graph, node, number, (single, answer), trees)
+        else:
+            nodes.append(helper.make_node("Cast", [single], [answer], to=TensorProto.DOUBLE))
         for each in graph.output:
             if each.name == answer:
                 each.type.tensor_type.elem_type = TensorProto.DOUBLE
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _averaged(graph: Any, node: Any, number: int, ends: tuple[str, str], trees: int) -> list[Any]:
+    """What makes the shares of a forest of their sums, and of these the class, as scikit-learn does.
+
+    Args:
+        number: of the node, for names.
+        ends: the sums, and what the shares are called.
+        trees: how many there are.
+    """
+    from onnx import TensorProto, helper
+
+    summed, count, place, known = (f"{name}_{number}" for name in ("summed", "trees", "place", "known"))
+    single, answer = ends
+    told = {each.name: each for each in node.attribute}
+    if "classlabels_strings" in told:
+        kind, classes = TensorProto.STRING, list(told["classlabels_strings"].strings)
+    else:
+        kind, classes = TensorProto.INT64, list(told["classlabels_int64s"].ints)
+    graph.initializer.append(helper.make_tensor(count, TensorProto.DOUBLE, [1], [float(trees)]))
+    graph.initializer.append(helper.make_tensor(known, kind, [len(classes)], classes))
+    label, node.output[0] = node.output[0], f"label_{number}"  # which it finds by another way
+    return [
+        helper.make_node("Cast", [single], [summed], to=TensorProto.DOUBLE),
+        helper.make_node("Div", [summed, count], [answer]),
+        helper.make_node("ArgMax", [answer], [place], axis=1, keepdims=0),
+        helper.make_node("Gather", [known, place], [label]),
+    ]
+
+
+def _summed(node: Any) -> int:
+    """Have a forest sum the shares of its trees, which single precision does exactly if leaves are pure.
+
+    skl2onnx divides the share in each leaf by the number of trees; scikit-learn divides their sum.
+
+    Returns:
+        What the sum is to be divided by; 0 of what is no forest, and stays as it is.
+    """
+    from onnx import helper
+
+    told = {each.name: each for each in node.attribute}
+    plain = "post_transform" not in told or told["post_transform"].s == b"NONE"
+    if node.op_type != "TreeEnsembleClassifier" or not plain:
+        return 0
+    trees = len(set(told["nodes_treeids"].ints))
+    shares = [each * trees for each in told["class_weights"].floats]
+    if trees < 2 or min(shares) < 0 or max(shares) > 1 + _ROUNDED:
+        return 0
+    new: dict[str, list[Any]] = {"class_weights": shares}
+    if len(set(told["class_ids"].ints)) == 1:  # of two classes it tells the share of the second one
+        new["class_weights"] = [each for share in shares for each in (1 - share, share)]
+        new["class_ids"] = [0, 1] * len(shares)
+        for name in ("class_nodeids", "class_treeids"):
+            new[name] = [each for each in told[name].ints for _ in range(2)]
+    for name, values in new.items():
+        told[name].CopyFrom(helper.make_attribute(name, values))
+    return trees
 
 
 def _one_tensor(graph: Any, columns: int, kind: str) -> None:
