@@ -17,6 +17,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.opened import OpenWorkspace
+from mlwright.runtimes import RuntimeName
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
@@ -314,7 +315,15 @@ class Project(OpenWorkspace):
 
         return import_run(self.rooms, source, progress=progress)
 
-    def replica_spec(self, *references: str, runtime: replicas.RuntimeName = "auto") -> serving.ReplicaSpec:
+    def collect_predictions(self) -> int:
+        """Bring into the workspace what replicas on this machine have recorded of predictions.
+
+        Returns:
+            How many records are new.
+        """
+        return replicas.collect_predictions(self.rooms)
+
+    def replica_spec(self, *references: str, runtime: RuntimeName = "auto") -> serving.ReplicaSpec:
         """What a replica of model versions needs to know, as they are converted now.
 
         Args:
@@ -334,7 +343,7 @@ class Project(OpenWorkspace):
         *references: str,
         host: str = "127.0.0.1",
         port: int = 0,
-        runtime: replicas.RuntimeName = "auto",
+        runtime: RuntimeName = "auto",
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.

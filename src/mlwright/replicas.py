@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Literal
+from pathlib import Path
 
 from mlwright import serving
-from mlwright.environments import Lock
-from mlwright.kernel.errors import Incompatible
-from mlwright.versioning import Conversion, ModelDetail
+from mlwright.kernel.errors import Incompatible, MlwrightError
+from mlwright.runtimes import RuntimeName, conversions_of, converting_beside, lock_to_serve, with_conversion
+from mlwright.serving.records import read_records, sealed
+from mlwright.versioning import ModelDetail
+from mlwright.versioning.predictions import Predictions
 from mlwright.workflow import Rooms
-from mlwright.workflow.conversion import convert_model, known_conversion
 
-RuntimeName = Literal["auto", "native", "onnx"]
-
-_NICENESS = 10
-_GRACE_S = 5.0
+_EVERY_S = 10.0
 
 
 def spec_of(
@@ -29,40 +25,55 @@ def spec_of(
 
     Args:
         details: versions that can be served.
+        runtime: what answers, if it can.
 
     Raises:
         Invalid: two of one model.
         Incompatible: they were made in different environments.
     """
-    found = [] if runtime == "native" else [known_conversion(each) for each in details]
-    conversions = [each for each in found if each is not None and each.used]
-    if details and len(conversions) == len(details):
-        return _spec(rooms, details, conversions)
+    conversions = conversions_of(details, runtime)
     first, *others = details
-    for other in others:
+    for other in others if not conversions else ():
         if other.environment != first.environment:
             raise Incompatible(
                 f"{other.version.reference} was made in another environment than {first.version.reference}",
                 hint="serve each by itself, on a port of its own",
             )
-    return _spec(rooms, details, [None] * len(details))
+    onnx = [str(rooms.objects.path(each.digest)) for each in conversions] or [""] * len(details)
+    models = tuple(_model_spec(rooms, *each) for each in zip(details, onnx, strict=True))
+    return serving.ReplicaSpec(models, recording=_recording(rooms)).checked()
 
 
-def _spec(
-    rooms: Rooms, details: Sequence[ModelDetail], conversions: Sequence[Conversion | None]
-) -> serving.ReplicaSpec:
-    models = (
-        _model_spec(rooms, detail, conversion)
-        for detail, conversion in zip(details, conversions, strict=True)
-    )
-    return serving.ReplicaSpec(tuple(models)).checked()
+def _recording(rooms: Rooms) -> serving.Recording | None:
+    wanted = rooms.project.settings
+    if not wanted.record_predictions:
+        return None
+    return serving.Recording(str(_spool(rooms)), wanted.record_predictions, wanted.record_values)
 
 
-def _model_spec(rooms: Rooms, detail: ModelDetail, conversion: Conversion | None) -> serving.ModelSpec:
+def _spool(rooms: Rooms) -> Path:
+    """Where replicas on this machine leave what they record."""
+    return rooms.workspace.local / "predictions"
+
+
+def collect_predictions(rooms: Rooms) -> int:
+    """Bring into the workspace what replicas on this machine have recorded; twice is once.
+
+    Returns:
+        How many records are new.
+    """
+    predictions = Predictions(rooms.database, rooms.objects, rooms.models.versions)
+    found = 0
+    for path in sealed(_spool(rooms)):
+        found += predictions.add(read_records(path))
+        path.unlink(missing_ok=True)
+    return found
+
+
+def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str) -> serving.ModelSpec:
     assert detail.signature is not None
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
-    onnx = "" if conversion is None else str(rooms.objects.path(conversion.digest))
     return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, onnx)
 
 
@@ -93,82 +104,37 @@ def serve(
     serving.loopback(host, port)  # an address that may not be served is refused at once
     say = preparing or (lambda what: None)
     if runtime == "onnx":
-        details = [_with_conversion(rooms, each, say) for each in details]
+        details = [with_conversion(rooms, each, say) for each in details]
     spec = spec_of(rooms, details, runtime)
     with rooms.environments.holding():
-        python = rooms.environments.build(_lock(rooms, details, spec, say)).python
+        python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
         folder = rooms.workspace.local / "serving"
         say(f"starting a replica of {spec.told}: it must answer its example as the pipeline did")
         server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        unknown = [each for each in details if runtime == "auto" and known_conversion(each) is None]
-        converting = _convert_beside(rooms, unknown)
-        try:
-            yield server
-        finally:
-            server.stop()
-            if converting is not None:
-                _end(converting)
+        with _collecting(rooms), converting_beside(rooms, details, runtime):
+            try:
+                yield server
+            finally:
+                server.stop()
 
 
-def _with_conversion(rooms: Rooms, detail: ModelDetail, say: Callable[[str], object]) -> ModelDetail:
-    """A version with the conversion that answers for it.
+@contextmanager
+def _collecting(rooms: Rooms) -> Iterator[None]:
+    """Bring in what is recorded, again and again while the block runs, and once more at its end."""
+    ends = threading.Event()
 
-    Raises:
-        Incompatible: it has none that is used.
-    """
-    found = convert_model(rooms, detail, say)
-    if not found.used:
-        reference = detail.version.reference
-        raise Incompatible(
-            f"{reference} cannot answer as ONNX: {found.why}",
-            hint=f"serve it as it is: mlwright serve {reference} --runtime native",
-        )
-    return rooms.models.detail(detail.version.reference)
+    def collect() -> None:
+        while True:
+            last = ends.wait(_EVERY_S)
+            with suppress(MlwrightError):  # what cannot be written now is tried the next time
+                collect_predictions(rooms)
+            if last:
+                return
 
-
-def _lock(
-    rooms: Rooms, details: Sequence[ModelDetail], spec: serving.ReplicaSpec, say: Callable[[str], object]
-) -> Lock:
-    """The lock of the environment that a replica runs in."""
-    first = details[0]
-    if spec.models[0].onnx:
-        assert first.conversion is not None
-        say(f"{spec.told}: answered by ONNX Runtime (--runtime native for the model's own library)")
-        return rooms.environments.get(first.conversion.environment)
-    if (known := known_conversion(first)) is not None and first.conversion is not None and not known.used:
-        say(f"{first.version.reference} is not answered by ONNX Runtime: {known.why}")
-    say(f"preparing the environment of {spec.told}, with the server's packages")
-    lock = rooms.environments.get(first.environment)
-    return rooms.environments.resolve_with(lock, serving.serve_requirements())
-
-
-def _convert_beside(rooms: Rooms, details: Sequence[ModelDetail]) -> subprocess.Popen[bytes] | None:
-    """Convert versions in a process of its own, which yields to all others; nobody waits for it."""
-    if not details:
-        return None
-    references = [each.version.reference for each in details]
-    code = (
-        "import os, sys; os.nice(int(sys.argv[1]));"
-        " from mlwright.app import Project; project = Project.open(sys.argv[2]);"
-        " [project.models.convert(each) for each in sys.argv[3:]]; project.close()"
-    )
-    with suppress(OSError):  # without it, the model answers as it is
-        return subprocess.Popen(
-            [sys.executable, "-P", "-c", code, str(_NICENESS), str(rooms.project.root), *references],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ},
-            start_new_session=True,  # the terminal's Ctrl-C is the engine's to act on
-        )
-    return None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what converts, if it still does; what is not recorded yet is done by the next server."""
-    process.terminate()
+    thread = threading.Thread(target=collect, name="collect-predictions", daemon=True)
+    thread.start()
     try:
-        process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        yield
+    finally:
+        ends.set()
+        thread.join()

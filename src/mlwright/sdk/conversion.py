@@ -7,6 +7,7 @@ at the edges of what its signature takes.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ def convert(model: Any, signature: Mapping[str, Any], training: Mapping[str, Any
     refusals: list[str] = []
     for kinds in _candidates(model, inputs):
         try:
-            data, difference = _tried(model, inputs, signature, kinds, compared)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of converters, about themselves
+                data, difference = _tried(model, inputs, signature, kinds, compared)
         except _Differs as error:
             refusals.insert(0, str(error))  # says more than what another way was refused for
         except Exception as error:  # whatever a converter raises
