@@ -82,7 +82,7 @@ MODELS: dict[str, tuple[Any, Callable[[], Table]]] = {
     "regressor": (Ridge(), diabetes),
     "columns": (columns(LogisticRegression()), people),
     "columns, forest": (columns(RandomForestClassifier(20, random_state=0), unknown="error"), people),
-    "xgboost": (xgboost.XGBClassifier(n_estimators=20), categories),
+    "xgboost": (xgboost.XGBClassifier(n_estimators=20, enable_categorical=True), categories),
     "xgboost regressor": (xgboost.XGBRegressor(n_estimators=20), diabetes),
     "lightgbm": (lightgbm.LGBMClassifier(n_estimators=20, verbose=-1), tumours_in_parts),
     "lightgbm, categories": (lightgbm.LGBMClassifier(n_estimators=20, verbose=-1), categories),
@@ -217,5 +217,5 @@ def test_another_model_of_onnx_is_refused() -> None:
 
     with pytest.raises(Invalid, match="the ONNX model cannot be read"):
         OnnxModel(data[:50], inputs, ())
-    with pytest.raises(Invalid, match="takes an input `age` of tensor"):
+    with pytest.raises(Invalid, match="takes an input `age____` of tensor"):
         OnnxModel(data.replace(b"\x07columns", b"\x07columnz").replace(b"columnz", b"age____"), inputs, ())

@@ -7,6 +7,7 @@ by double; ONNX Runtime's trees and imputers take single precision only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from mlwright.kernel.errors import Invalid
@@ -46,7 +47,8 @@ def table_graph(model: Any, inputs: Sequence[AskedColumn], kinds: Sequence[str])
     # Of a pipeline the option is its last step's.
     last = model.steps[-1][1] if hasattr(model, "steps") else model
     options = {id(last): {"zipmap": False}} if hasattr(model, "predict_proba") else None
-    made = convert_sklearn(model, initial_types=given, options=options, target_opset=_OPSETS)
+    with _features_by_number(model):
+        made = convert_sklearn(model, initial_types=given, options=options, target_opset=_OPSETS)
     _name_ends(made.graph, one and not by_name)
     if "float" not in kinds:
         _single_precision_trees(made.graph)
@@ -76,6 +78,20 @@ def _parts(model: Any) -> Iterator[Any]:
     for each in getattr(model, "get_params", dict)().values():
         if hasattr(each, "get_params") and not isinstance(each, type):
             yield each
+
+
+@contextmanager
+def _features_by_number(model: Any) -> Iterator[None]:
+    """XGBoost's own names of columns are taken away while the block runs: its converter wants numbers."""
+    boosters = [each.get_booster() for each in _parts(model) if hasattr(each, "get_booster")]
+    names = [each.feature_names for each in boosters]
+    for each in boosters:
+        each.feature_names = None
+    try:
+        yield
+    finally:
+        for each, told in zip(boosters, names, strict=True):
+            each.feature_names = told
 
 
 def _register(model: Any) -> None:
@@ -122,8 +138,6 @@ def _register_booster(model: Any, library: str) -> None:
 
     if library == "xgboost":
         from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost as convert
-
-        model.get_booster().feature_names = None  # the converter knows them by number
     else:
         from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm as convert
     known: dict[str, Any] = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
