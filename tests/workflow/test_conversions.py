@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from mlwright.app import Project
 from mlwright.kernel import edges
-from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Incompatible
+from mlwright.runtimes import converting_beside
+from mlwright.sdk.codecs import codec_named
 from mlwright.serving import Client
 from mlwright.workflow.conversion import known_conversion
-from tests.conftest import COMMAND, PYPROJECT, mlwright, write
+from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import until
 from tests.workflow.lent import lend
 
@@ -25,7 +24,6 @@ PIPELINE = """
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.neighbors import KNeighborsClassifier
 
 from mlwright import Dataset, pipeline, step
 from mlwright.steps import register
@@ -61,8 +59,8 @@ def ills(data: Dataset = Dataset("people@latest")):
 """
 
 PEOPLE = "age,size,ill\n" + "".join(
-    f"{age},{age % 7 + 0.5},{'yes' if age > 40 or age % 7 == 3 else 'no'}\n" for age in range(18, 90)
-).replace("yes", "1").replace("no", "0")
+    f"{age},{age % 7 + 0.5},{int(age > 40 or age % 7 == 3)}\n" for age in range(18, 90)
+)
 ROWS = [{"age": age, "size": age / 9} for age in range(10, 99)]
 
 
@@ -87,16 +85,6 @@ def converted(project: Project) -> Project:
     for name in ("forest", "kernel", "blind"):
         project.models.convert(name)
     return project
-
-
-def asked(url: str) -> list[dict[str, Any]]:
-    """What a server says of our rows, with probabilities."""
-    with Client(url) as client:
-        found = client.predict(ROWS, proba=True)
-    return [
-        dict(zip(("label", "shares"), each, strict=True))
-        for each in zip(found.predictions, found.probabilities or [], strict=True)
-    ]
 
 
 def test_a_conversion_has_its_bytes_its_verdict_and_its_environment(converted: Project) -> None:
@@ -132,7 +120,7 @@ def test_what_is_not_used_is_on_record_with_the_reason(converted: Project) -> No
     assert blind is not None
     assert blind.used
     plan = converted.models.plan_convert("kernel@1")
-    assert [each.verb for each in plan.changes] == ["keep"]
+    assert [each.action for each in plan.changes] == ["keep"]
     assert "not used: " in mlwright("models", "show", "kernel@1", cwd=converted.root).stdout
     with (
         pytest.raises(Incompatible, match="kernel@1 cannot answer as ONNX"),
@@ -155,7 +143,7 @@ def test_a_conversion_made_again_replaces_the_one_before(converted: Project) -> 
     assert edges.made_from(converted.rooms.database, before.later) == []
 
 
-def test_a_replica_of_a_conversion_answers_as_the_model(converted: Project) -> None:
+def test_a_replica_of_a_conversion_answers_as_the_model(converted: Project, tmp_path: Path) -> None:
     """Its environment has neither scikit-learn nor pandas, and every answer is the same."""
     with converted.serve("forest@1") as served:
         (lock,) = {
@@ -166,39 +154,31 @@ def test_a_replica_of_a_conversion_answers_as_the_model(converted: Project) -> N
             for edge in edges.made_from(converted.rooms.database, found.later, "environment")
         }
         installed = converted.environments.build(converted.environments.get(lock)).inventory.pins
-        given = asked(served.url)
-    with converted.serve("forest@1", runtime="native") as served:
-        own = asked(served.url)
+        with Client(served.url) as client:
+            given = client.predict(ROWS, proba=True)
+    path = converted.rooms.objects.path(converted.models.detail("forest@1").artifact.digest)
+    model = codec_named("sklearn").decode(path, "", tmp_path)
+    table = pd.DataFrame(ROWS)
 
     assert "onnxruntime" in installed
     assert not {"scikit-learn", "pandas", "scipy", "pyarrow"} & installed.keys()
-    assert [each["label"] for each in given] == [each["label"] for each in own]
-    for one, other in zip(given, own, strict=True):
-        assert one["shares"] == pytest.approx(other["shares"], abs=1e-5)
+    assert given.predictions == model.predict(table).tolist()
+    shares = [[each["0"], each["1"]] for each in given.probabilities or []]
+    assert np.abs(np.array(shares) - model.predict_proba(table)).max() <= 1e-5
 
 
 def test_what_was_never_converted_is_converted_beside_its_first_server(project: Project) -> None:
-    """`mlwright serve` answers at once, by the model itself; the verdict comes while it does."""
+    """A server is not held up by it: the verdict comes while it answers; `native` asks for none."""
     fresh = project.models.register("latest/fit", "fresh")[0]
-    command = [str(COMMAND), "serve", "fresh@1", "--port", "0", "--json"]
-    server = subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    told = ""
-    for line in server.stdout:
-        told += line
-        if line.startswith("}"):
-            break
+    detail = project.models.detail(fresh.reference)
 
-    body = json.dumps({"rows": ROWS[:1]}).encode()
-    request = urllib.request.Request(
-        json.loads(told)["url"] + "/predict", body, {"content-type": "application/json"}
-    )
-    assert json.loads(urllib.request.urlopen(request, timeout=30).read())["model"] == "fresh@1"
-    until(lambda: known_conversion(project.models.detail(fresh.reference)) is not None, within_s=60)
-    server.send_signal(signal.SIGINT)
+    with converting_beside(project.rooms, [detail], "native"):
+        pass
+    assert known_conversion(project.models.detail(fresh.reference)) is None
+    with converting_beside(project.rooms, [detail], "auto"):
+        until(lambda: known_conversion(project.models.detail(fresh.reference)) is not None, within_s=120)
 
-    assert server.wait(30) == 0
-    found = project.models.detail("fresh@1").conversion
+    found = project.models.detail(fresh.reference).conversion
     assert found is not None
     assert found.used
 
@@ -219,7 +199,3 @@ def test_a_conversion_goes_with_its_version(converted: Project) -> None:
     )
     assert rows == []
     assert edges.made_from(converted.rooms.database, made.later) == []
-    assert list(converted.rooms.models.versions.named("gone")) == []
-    assert End("version", version.id) not in {
-        edge.earlier for edge in edges.made_from(converted.rooms.database, made.later)
-    }
