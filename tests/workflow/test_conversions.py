@@ -15,6 +15,7 @@ from mlwright.kernel.errors import Incompatible
 from mlwright.runtimes import converting_beside
 from mlwright.sdk.codecs import codec_named
 from mlwright.serving import Client
+from mlwright.versioning import Version
 from mlwright.workflow.conversion import known_conversion
 from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import until
@@ -167,35 +168,38 @@ def test_a_replica_of_a_conversion_answers_as_the_model(converted: Project, tmp_
     assert np.abs(np.array(shares) - model.predict_proba(table)).max() <= 1e-5
 
 
-def test_what_was_never_converted_is_converted_beside_its_first_server(project: Project) -> None:
-    """A server is not held up by it: the verdict comes while it answers; `native` asks for none."""
+@pytest.fixture(scope="module")
+def beside(project: Project) -> Version:
+    """A version that was converted beside a server, and by no one before."""
     fresh = project.models.register("latest/fit", "fresh")[0]
     detail = project.models.detail(fresh.reference)
-
     with converting_beside(project.rooms, [detail], "native"):
         pass
     assert known_conversion(project.models.detail(fresh.reference)) is None
     with converting_beside(project.rooms, [detail], "auto"):
         until(lambda: known_conversion(project.models.detail(fresh.reference)) is not None, within_s=120)
+    return fresh
 
-    found = project.models.detail(fresh.reference).conversion
+
+def test_what_was_never_converted_is_converted_beside_its_first_server(
+    project: Project, beside: Version
+) -> None:
+    """A server is not held up by it: the verdict comes while it answers; `native` asks for none."""
+    found = project.models.detail(beside.reference).conversion
+
     assert found is not None
     assert found.used
 
 
-def test_a_conversion_goes_with_its_version(converted: Project) -> None:
+def test_a_conversion_goes_with_its_version(project: Project, beside: Version) -> None:
     """It does not keep its version from being removed, and nothing of it is left."""
-    version = converted.models.register("latest/fit", "gone")[0]
-    converted.models.convert("gone@1")
-    (made,) = edges.made_into(converted.rooms.database, version.end, "converted")
-    converted.models.versions.remove_alias("gone", "champion")
+    (made,) = edges.made_into(project.rooms.database, beside.end, "converted")
+    project.models.versions.remove_alias("fresh", "champion")
 
-    converted.models.remove("gone@1")
+    project.models.remove("fresh@1")
 
-    rows = converted.rooms.database.read(
+    rows = project.rooms.database.read(
         "SELECT id FROM artifact WHERE id = :id", id=made.later.id
-    ) + converted.rooms.database.read(
-        "SELECT version_id FROM conversion WHERE version_id = :id", id=version.id
-    )
+    ) + project.rooms.database.read("SELECT version_id FROM conversion WHERE version_id = :id", id=beside.id)
     assert rows == []
-    assert edges.made_from(converted.rooms.database, made.later) == []
+    assert edges.made_from(project.rooms.database, made.later) == []
