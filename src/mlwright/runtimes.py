@@ -10,10 +10,11 @@ from typing import Literal
 
 from mlwright import serving
 from mlwright.environments import Lock
+from mlwright.environments.own import own_requirements
 from mlwright.kernel.errors import Incompatible
 from mlwright.versioning import Conversion, ModelDetail
 from mlwright.workflow import Rooms
-from mlwright.workflow.conversion import convert_model, is_convertible, known_conversion
+from mlwright.workflow.conversion import SERVED_WITH, convert_model, is_convertible, known_conversion
 
 RuntimeName = Literal["auto", "native", "onnx"]
 
@@ -65,7 +66,10 @@ def lock_to_serve(
     told = ", ".join(each.version.reference for each in details)
     if conversions := conversions_of(details, runtime):
         say(f"ONNX Runtime answers for {told} (with --runtime native, its own library)")
-        return rooms.environments.get(conversions[0].environment)
+        wanted = serving.serve_requirements("onnx")
+        if wanted == own_requirements(*SERVED_WITH):
+            return rooms.environments.get(conversions[0].environment)
+        return rooms.environments.resolve_alone(wanted)  # what exports traces comes with it
     for each in details if runtime == "auto" else ():
         known = known_conversion(each)
         if known is not None and not known.used and is_convertible(each):

@@ -200,7 +200,7 @@ def test_json_may_be_declared_or_not(served: Server, row: dict[str, Any], header
     [
         ("GET", "/predict", 405),
         ("DELETE", "/health/live", 405),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("POST", "/predict/", 404),
         ("GET", "/docs/../../etc/passwd", 404),
     ],

@@ -7,8 +7,9 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.telemetry import configured
 
-_EXTRA = "serve"
+_EXTRA, _TRACES = "serve", "otel"
 
 
 def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
@@ -63,6 +64,8 @@ def loopback(host: str, port: int) -> str:
 def serve_requirements(*more: str) -> list[str]:
     """What a replica needs beside its model's packages, as PEP 508 requirements: our core and `serve`.
 
+    And `otel`, where this environment says that traces are exported.
+
     `mlwright` itself is not among them: the engine lends the replica its own.
 
     Args:
@@ -71,4 +74,4 @@ def serve_requirements(*more: str) -> list[str]:
     Raises:
         Unavailable: mlwright is not installed, so that nothing says what it needs.
     """
-    return own_requirements(CORE, _EXTRA, *more)
+    return own_requirements(CORE, _EXTRA, *([_TRACES] if configured() else []), *more)

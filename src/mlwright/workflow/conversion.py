@@ -32,14 +32,18 @@ _CONVERTED_WITH = "convert"
 
 
 def is_convertible(detail: ModelDetail) -> bool:
-    """Whether a version is of a library that can be converted, and can be asked."""
-    return detail.artifact.codec in _CODECS and detail.signature is not None
+    """Whether a version is of a library that can be converted, and is itself asked with a table."""
+    signature = detail.signature
+    asked = signature is not None and signature.table and not signature.predictor
+    return asked and detail.artifact.codec in _CODECS
 
 
 def known_conversion(detail: ModelDetail) -> Conversion | None:
     """What is on record of converting a version the way it is done now; None where nobody has tried."""
     if not is_convertible(detail):
-        return Conversion(used=False, why=f"a model of the codec {detail.artifact.codec} is not converted")
+        codec = detail.artifact.codec
+        what = f"of the codec {codec}" if codec not in _CODECS else "that is not asked with a table itself"
+        return Conversion(used=False, why=f"a model {what} is not converted")
     known = detail.conversion
     return known if known is not None and known.recipe == recipe() else None
 

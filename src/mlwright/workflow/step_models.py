@@ -51,7 +51,7 @@ def recorded_signature(rooms: Rooms, model: Artifact) -> tuple[Artifact | None, 
 
 
 def tables_given(rooms: Rooms, attempt: str) -> dict[str, Artifact]:
-    """The tables that the step of a model was given, by argument.
+    """The tables and arrays that the step of a model was given, by argument.
 
     Args:
         attempt: that made the model.
@@ -61,7 +61,7 @@ def tables_given(rooms: Rooms, attempt: str) -> dict[str, Artifact]:
         for edge in edges.made_from(rooms.database, End("attempt", attempt))
         if edge.role.startswith("input:") and edge.earlier.kind == "artifact"
     }
-    return {name: each for name, each in made.items() if each.codec == "table"}
+    return {name: each for name, each in made.items() if each.codec in {"table", "array"}}
 
 
 def training_of(rooms: Rooms, model: Artifact) -> dict[str, Artifact | Version]:
