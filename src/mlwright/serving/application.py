@@ -182,6 +182,10 @@ class Application:
 
 def _loader(spec: ModelSpec) -> Loader:
     """How a model is read into memory."""
+    if spec.onnx:
+        from mlwright.serving.runtime.onnx import OnnxRuntime
+
+        return OnnxRuntime.load
     return CustomRuntime.load if spec.signature.predictor else NativeRuntime.load
 
 

@@ -76,6 +76,7 @@ class ModelSpec(Struct, frozen=True):
         codec: the name of the codec that wrote the bytes, as `sklearn`.
         path: the file with the bytes, absolute, verified by whoever names it here.
         code: the folder with the project's code that its predictor is imported from; empty if it has none.
+        onnx: the file with its conversion, likewise; where it is empty, its own library answers.
     """
 
     model: str
@@ -84,6 +85,7 @@ class ModelSpec(Struct, frozen=True):
     path: str
     signature: Signature
     code: str = ""
+    onnx: str = ""
 
     @property
     def name(self) -> str:
