@@ -17,7 +17,7 @@ from mlwright.serving.spec import FAILURE, ReplicaSpec
 from mlwright.wire.bounds import Bounds
 from mlwright.wire.loop import answer, signalled
 
-BOUNDS = Bounds(idle_s=65.0, drain_s=10.0)
+BOUNDS = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
 """What clients are allowed."""
 
 
