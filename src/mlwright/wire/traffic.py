@@ -111,9 +111,9 @@ class Traffic:
 
     def move(self, connection: Connection, to: Queue | None) -> None:
         """A connection is in this queue from now on, or in none."""
-        for queue in (self.busy, self.idle, self.fresh, self.begun):
-            if queue.pop(connection, None) is not None:
-                break
+        if connection.queue is not None:
+            del connection.queue[connection]
+        connection.queue = to
         if to is not None:
             to[connection] = self.loop.time()
 
