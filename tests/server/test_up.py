@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mlwright.server.problems import Refusal
+from mlwright.server.protocols.mlflow.errors import told
 from tests.conftest import COMMAND, mlwright
 from tests.processes import until
 from tests.server.conftest import API, DEADLINE_S, Up
@@ -179,6 +182,17 @@ def test_a_form_changes_nothing(up: Up) -> None:
 
     assert answer.refused == (400, "INVALID_PARAMETER_VALUE")
     assert "Content-Type" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "INVALID_PARAMETER_VALUE"), (401, "UNAUTHENTICATED"), (403, "PERMISSION_DENIED")],
+)
+def test_only_what_somebody_may_not_do_is_told_as_denied(status: int, code: str) -> None:
+    """A refusal has MLflow's code for its status, and the status that it has elsewhere."""
+    answer = told(Refusal(status, "why"))
+
+    assert (answer.status_code, json.loads(bytes(answer.body))["error_code"]) == (status, code)
 
 
 def test_what_is_not_answered_says_so(up: Up) -> None:

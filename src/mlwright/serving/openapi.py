@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlwright.serving.asking import TIMEOUT
 from mlwright.serving.problems import MEDIA_TYPE
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.serving.walk import INT64
@@ -26,7 +27,8 @@ _REFUSED = {
     415: "The content is neither declared as application/json nor undeclared.",
     422: "The request does not fit the model's signature: the document names the field and the row.",
     500: "The model failed.",
-    503: "The model is not loaded yet.",
+    503: "The model is not loaded yet, or too many requests wait for it: again after `Retry-After` seconds.",
+    504: "The time of the request was over before there was an answer.",
 }
 
 
@@ -80,6 +82,9 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
             "/health/ready": {
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
             },
+            "/metrics": {
+                "get": _get("metrics", "Counters, for Prometheus", {"text/plain": {"schema": text}})
+            },
             "/docs": {"get": _get("docs", "This interface, for people", {"text/html": {"schema": text}})},
             "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
         },
@@ -93,6 +98,17 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
         "in": "query",
         "description": "1 for the probability of each class as well.",
         "schema": {"type": "string", "enum": ["0", "1", "false", "true"], "default": "0"},
+    }
+    timeout = {
+        "name": TIMEOUT,
+        "in": "header",
+        "description": "How long the client waits for the answer, in milliseconds.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": limits.timeout_ms,
+            "default": limits.timeout_ms,
+        },
     }
     answered = {
         "description": "One prediction for each row.",
@@ -108,7 +124,7 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
         "operationId": operation,
         "summary": f"Ask {spec.model}",
         "description": f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request.",
-        "parameters": [proba],
+        "parameters": [proba, timeout],
         "requestBody": {
             "required": True,
             "content": _json(_ref(f"{spec.name}.Request"), example_request(spec.signature)),

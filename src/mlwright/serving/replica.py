@@ -19,6 +19,8 @@ from mlwright.wire.loop import answer, signalled
 
 BOUNDS = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
 """What clients are allowed."""
+_SWITCH_S = 0.001
+"""How long a model in Python computes before the event loop has its turn; by default 5 ms."""
 
 
 def main(arguments: list[str]) -> None:
@@ -29,6 +31,7 @@ def main(arguments: list[str]) -> None:
     """
     spec_path, descriptor = Path(arguments[0]), int(arguments[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
+    sys.setswitchinterval(_SWITCH_S)
     failure = uvloop.run(_answer(spec_path, socket.socket(fileno=descriptor)))
     if failure is not None:
         told = {"message": failure.message, "hint": failure.hint}

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import msgspec
 
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.rows import plain
+from mlwright.serving.asking import asking
+from mlwright.serving.batching import Batcher
 from mlwright.serving.bounds import Bounds
+from mlwright.serving.figures import ModelFigures
 from mlwright.serving.problems import Problem
+from mlwright.serving.records import Answered, Recorder
 from mlwright.serving.runtime import Outputs, Runtime
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
 from mlwright.serving.validation import Validator
@@ -30,9 +34,17 @@ class Served:
         replica: that it is a part of: its limits and settings.
         runtime: the model in memory.
         thread: where it computes.
+        recorder: keeps a sample of the answers.
     """
 
-    def __init__(self, spec: ModelSpec, replica: ReplicaSpec, runtime: Runtime, thread: Executor) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        replica: ReplicaSpec,
+        runtime: Runtime,
+        thread: Executor,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.spec = spec
         self.limits = replica.limits
         self.classes = runtime.classes
@@ -41,36 +53,64 @@ class Served:
             spec.signature.inputs, replica.limits.rows, ignore_unknown=replica.unknown_fields == "ignore"
         )
         self.bounds = Bounds(spec.signature.inputs)
+        self.figures = ModelFigures(runtime=type(runtime).__name__.removesuffix("Runtime").lower())
         self._runtime = runtime
-        self._thread = thread
+        self._recorder = recorder
+        self._names = [column.name for column in spec.signature.inputs]
+        self._batcher = Batcher(runtime, replica.limits, thread, self.figures)
+
+    def check(self, deadline: float | None) -> None:
+        """Refuse a request, before its body is read, that would have to wait for too long.
+
+        Args:
+            deadline: by `time.monotonic()`.
+
+        Raises:
+            Problem: 503.
+        """
+        self._batcher.check(deadline)
 
     async def ask(self, columns: Columns, *, proba: bool = False) -> Outputs:
-        """Ask the model.
+        """Ask the model, perhaps together with others who ask just now.
 
         Args:
             columns: values that the validator took.
             proba: whether probabilities are asked for; the signature has them.
 
         Raises:
-            Problem: 500, the model raises.
+            Problem: 500, the model raises; 503, too many others wait; 504, the request's time is over.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._compute, columns, proba)
+        return await self._batcher.ask(columns, len(columns[0]), proba=proba, who=asking.get())
 
-    def new_id(self) -> str:
-        """For a new answer."""
-        return new_prediction_id(self.spec.version_id)
+    def answered(self, columns: Columns, predictions: Sequence[Any], began: float, warnings: int) -> str:
+        """Give an answer its id, and have it recorded.
+
+        Args:
+            columns: that were asked about.
+            predictions: plain values, one for each row.
+            began: when the request did, by `time.perf_counter`.
+            warnings: how many columns lay outside of what training saw.
+        """
+        identity = new_prediction_id(self.spec.version_id)
+        if self._recorder is not None:
+            told = Answered(
+                identity, self.spec.model, self._names, columns, predictions, began=began, warnings=warnings
+            )
+            self._recorder.note(told)
+        return identity
 
     def prove(self) -> None:
-        """Answer the signature's example as the pipeline did.
+        """Answer the signature's example as the pipeline did; and see how long that takes.
 
         Raises:
             Incompatible: it does not.
         """
         example, model = self.spec.signature.example, self.spec.model
         body = msgspec.json.encode({"rows": [example.input]})
+        probabilities = self.spec.signature.probabilities
         try:
-            outputs = self._compute(self.validator.columns(body), self.spec.signature.probabilities)
+            columns = self.validator.columns(body)
+            outputs = self._compute(columns, probabilities)
         except Problem as problem:
             raise Incompatible(
                 f"{model} cannot answer its own example: {problem.message}",
@@ -82,6 +122,7 @@ class Served:
                 f"{model} answers its example with {given!r}, the pipeline recorded {example.output!r}",
                 hint="the environment or the model's bytes differ from the run's; run the pipeline again",
             )
+        self._batcher.measure(columns, probabilities=probabilities)
 
     def _compute(self, columns: Columns, proba: bool) -> Outputs:
         try:
@@ -94,21 +135,31 @@ Loader = Callable[[ModelSpec, Path], Runtime]
 """Reads a model into memory; the folder is for copies."""
 
 
-def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, thread: Executor) -> Served:
+def load(
+    spec: ModelSpec,
+    replica: ReplicaSpec,
+    loader: Loader,
+    scratch: Path,
+    thread: Executor,
+    recorder: Recorder | None = None,
+) -> Served:
     """Read a model into memory, and have it answer its example.
 
     Args:
         scratch: a folder where copies may be made.
         thread: where it will compute.
+        recorder: keeps a sample of the answers.
 
     Raises:
         Incompatible: it answers its example differently from what the pipeline recorded.
         Unavailable: a library that the model needs is not installed.
         WorkFailed: the bytes cannot be read.
     """
+    began = monotonic()
     try:
-        served = Served(spec, replica, loader(spec, scratch), thread)
+        served = Served(spec, replica, loader(spec, scratch), thread, recorder)
         served.prove()
+        served.figures.load_s = monotonic() - began
     except MlwrightError:
         raise
     except ImportError as error:

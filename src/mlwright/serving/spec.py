@@ -23,10 +23,44 @@ _RANDOM = 12
 
 
 class Limits(Struct, frozen=True):
-    """What one request may ask for at most."""
+    """What one request may ask for at most, and how many may wait for how long.
+
+    Args:
+        body_bytes: of one request.
+        rows: likewise.
+        timeout_ms: after which a request that has no answer gets 504; a request may ask for less.
+        batch_rows: about how many rows a model is asked at a time; one request may hold more.
+        batch_wait_ms: how long a model may be kept waiting for more to be asked together, where that pays.
+        queue_rows: that wait for one model; with more, requests get 503.
+        queue_ms: how long a request may have to wait until the model is asked; beyond, it gets 503 at once.
+    """
 
     body_bytes: int = 16 * 2**20
     rows: int = 10_000
+    timeout_ms: int = 30_000
+    batch_rows: int = 1024
+    batch_wait_ms: float = 5.0
+    queue_rows: int = 20_000
+    queue_ms: int = 1000
+
+
+class Recording(Struct, frozen=True):
+    """What is kept of predictions.
+
+    Args:
+        folder: the spool, absolute.
+        per_second: how many answers at most; of more, each has the same chance.
+        values: the columns whose values may be kept, `prediction` for what was answered, `*` for all.
+            Of the others it is kept only how many values were missing.
+        rows: how many of a request's rows at most.
+        spool_bytes: what the spool may hold in all; what comes then is dropped.
+    """
+
+    folder: str
+    per_second: int = 10
+    values: tuple[str, ...] = ()
+    rows: int = 100
+    spool_bytes: int = 64 << 20
 
 
 class ModelSpec(Struct, frozen=True):
@@ -62,11 +96,13 @@ class ReplicaSpec(Struct, frozen=True):
     Args:
         models: at least one, of different names; the first is the one that is asked where none is named.
         unknown_fields: whether a field that the model does not know is refused, or ignored.
+        recording: what is kept of predictions; None for nothing.
     """
 
     models: tuple[ModelSpec, ...]
     limits: Limits = field(default_factory=Limits)
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
+    recording: Recording | None = None
 
     @property
     def told(self) -> str:
