@@ -16,6 +16,7 @@ from mlwright.kernel.errors import MlwrightError
 from mlwright.serving import metrics
 from mlwright.serving.asking import asking
 from mlwright.serving.figures import Figures
+from mlwright.serving.hosts import check_host
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.prediction import Predicting
@@ -82,6 +83,7 @@ class Application:
         method = request.method if request.method != "HEAD" else "GET"
         endpoint = self._routes.get((method, request.path))
         try:
+            check_host(request.scope)
             if endpoint is None:
                 raise self._nothing(request)
             reply = await endpoint(request)
