@@ -217,3 +217,12 @@ def test_a_strange_host_header_is_not_repeated(served: Server) -> None:
 
     assert answer.status == 403
     assert b"evil" not in answer.body
+
+
+def test_the_page_names_the_address_it_was_asked_at(served: Server) -> None:
+    """What a reader copies from it reaches the server by the name that reached it before."""
+    port = urlsplit(served.url).port
+
+    text = ask(served.url, "GET", "/docs", headers={"host": f"localhost:{port}"}).body.decode()
+
+    assert f"http://localhost:{port}/predict" in text
