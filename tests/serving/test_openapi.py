@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlsplit
 
 from mlwright.serving import ModelSpec, ReplicaSpec, Server
 from mlwright.serving.openapi import openapi
