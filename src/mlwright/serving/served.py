@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.by_name import PIECES
@@ -74,7 +75,10 @@ class Served:
         self._recorder = recorder
         self._names = spec.signature.names
         self._thread = thread
-        self._batcher = Batcher(runtime, replica.limits, thread, self.figures)
+        self._batches = spec.signature.table or any(each.many for each in spec.signature.named)
+        limits = replica.limits if self._batches else replace(replica.limits, batch_rows=1)
+        quick = not isinstance(runtime, CustomRuntime)  # what its example takes says little of a film
+        self._batcher = Batcher(runtime, limits, thread, self.figures, inline=quick)
 
     def check(self, deadline: float | None) -> None:
         """Refuse a request, before its body is read, that would have to wait for too long.
@@ -156,7 +160,7 @@ class Served:
                 f"{model} answers its example with {given!r}, the pipeline recorded {example.output!r}",
                 hint="the environment or the model's bytes differ from the run's; run the pipeline again",
             )
-        if not self.spec.signature.output.stream:
+        if self._batches and not self.spec.signature.output.stream:
             self._batcher.measure(columns, probabilities=probabilities)
 
     def _example(self) -> Columns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -41,7 +43,7 @@ class CustomRuntime:
         Args:
             scratch: a folder where copies may be made.
         """
-        take_code(Path(spec.code))
+        take_code(_kept(Path(spec.code), scratch))
         found = find_predictor(spec.signature.predictor)
         model = codec_named(spec.codec).decode(Path(spec.path), "", scratch)
         return cls(Predictor(found, model), spec.signature)
@@ -80,6 +82,21 @@ class CustomRuntime:
 
     def _request(self, values: tuple[Any, ...]) -> dict[str, Any]:
         return {name: value for name, value in zip(self._names, values, strict=True) if value is not ABSENT}
+
+
+def _kept(code: Path, scratch: Path) -> Path:
+    """The code where nobody collects it: a function may import, or read, what it needs when it is called."""
+    own = scratch / "code" / code.name
+    if not own.exists():
+        shutil.copytree(code, own, ignore=shutil.ignore_patterns("__pycache__"), copy_function=_linked)
+    return own
+
+
+def _linked(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copyfile(source, target)
 
 
 def take_code(code: Path) -> None:
