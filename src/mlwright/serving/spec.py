@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import VersionId
 from mlwright.versioning.signatures import Signature
+from mlwright.wire.bounds import Bounds
 
 FAILURE = "failure.json"
 """The file beside the spec where a replica says why its model cannot be made ready."""
@@ -105,12 +106,15 @@ class ReplicaSpec(Struct, frozen=True):
         models: at least one, of different names; the first is the one that is asked where none is named.
         unknown_fields: whether a field that the model does not know is refused, or ignored.
         recording: what is kept of predictions; None for nothing.
+        bounds: how long clients are waited for, and how many are. Who has asked is kept for longer than
+            proxies keep their connections.
     """
 
     models: tuple[ModelSpec, ...]
     limits: Limits = field(default_factory=Limits)
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
     recording: Recording | None = None
+    bounds: Bounds = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
 
     @property
     def told(self) -> str:
