@@ -48,7 +48,7 @@ def paths(spec: ReplicaSpec) -> dict[str, Any]:
             "post": _operation("v2-index", "The models that are served", "V2.Index", (), "V2.Error")
         },
     }
-    for each in spec.models:
+    for each in (each for each in spec.models if each.signature.table):
         plain = f"/v2/models/{each.name}"
         for path, told in (
             (plain, each.name),
@@ -57,7 +57,8 @@ def paths(spec: ReplicaSpec) -> dict[str, Any]:
             found[path] = _get(f"v2-{told}", f"What {each.model} takes and gives", "V2.Model")
             found[f"{path}/ready"] = _get(f"v2-{told}-ready", f"Whether {each.model} is loaded", "V2.Ready")
             found[f"{path}/infer"] = {"post": _infer(each, told)}
-    found["/invocations"] = {"post": _invocations(spec.models[0])}
+    if spec.models[0].signature.table:
+        found["/invocations"] = {"post": _invocations(spec.models[0])}
     for name in ("ping", "health", "version"):
         answered = {"200": {"description": "The server is there.", "content": {_JSON: {"schema": {}}}}}
         about = {"operationId": f"mlflow-{name}", "summary": "For clients of MLflow", "responses": answered}

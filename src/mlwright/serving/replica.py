@@ -14,11 +14,8 @@ import uvloop
 from mlwright.kernel.errors import MlwrightError
 from mlwright.serving.application import Application
 from mlwright.serving.spec import FAILURE, ReplicaSpec
-from mlwright.wire.bounds import Bounds
 from mlwright.wire.loop import answer, signalled
 
-BOUNDS = Bounds(idle_s=65.0, drain_s=10.0)
-"""What clients are allowed."""
 _SWITCH_S = 0.001
 """How long a model in Python computes before the event loop has its turn; by default 5 ms."""
 
@@ -42,7 +39,8 @@ def main(arguments: list[str]) -> None:
 async def _answer(spec_path: Path, listener: socket.socket) -> MlwrightError | None:
     """Answer until SIGTERM; what kept the model from being ready, if something did."""
     loop, told_to_end = asyncio.get_running_loop(), asyncio.Event()
-    application = Application(ReplicaSpec.read(spec_path), spec_path.parent, on_failure=told_to_end.set)
+    spec = ReplicaSpec.read(spec_path)
+    application = Application(spec, spec_path.parent, on_failure=told_to_end.set)
     with signalled(lambda: loop.call_soon_threadsafe(told_to_end.set)):
-        await answer(application, listener, lambda: None, told_to_end, bounds=BOUNDS)
+        await answer(application, listener, lambda: None, told_to_end, bounds=spec.bounds)
     return application.failure

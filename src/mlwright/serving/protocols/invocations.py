@@ -50,7 +50,7 @@ _ERROR_CODES = {
 
 
 def routes(served: Sequence[Served]) -> Routes:
-    """`/invocations` asks the first model; the rest says that the server is there."""
+    """`/invocations` asks the first model, if that is asked about a table; the rest says that the server is there."""
 
     async def ping(_: Request) -> Reply:
         return Reply(b"\n")
@@ -58,8 +58,8 @@ def routes(served: Sequence[Served]) -> Routes:
     async def version(_: Request) -> Reply:
         return Reply(f"mlwright {VERSION}".encode())
 
-    return {
-        ("POST", PATH): _invokes(served[0]),
+    asks: Routes = {("POST", PATH): _invokes(served[0])} if served[0].spec.signature.table else {}
+    return asks | {
         ("GET", "/ping"): ping,
         ("GET", "/health"): ping,
         ("GET", "/version"): version,

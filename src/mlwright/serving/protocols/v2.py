@@ -29,7 +29,9 @@ _TAKEN = {JSON, "", "application/octet-stream"}
 def routes(served: Sequence[Served]) -> Routes:
     """Inference of each model, with its version in the path and without."""
     return {
-        ("POST", f"{path}/infer"): _infers(each, _tensors(each)) for each in served for path in _paths(each)
+        ("POST", f"{path}/infer"): _infers(each, _tensors(each))
+        for each in _tables(served)
+        for path in _paths(each)
     }
 
 
@@ -38,7 +40,7 @@ def about(served: Sequence[Served]) -> Routes:
     server = {"name": "mlwright", "version": VERSION, "extensions": list(_EXTENSIONS)}
     index = [
         {"name": each.spec.name, "version": each.spec.number, "state": "READY", "reason": ""}
-        for each in served
+        for each in _tables(served)
     ]
     found: Routes = {
         ("GET", PREFIX): _says(server),
@@ -47,7 +49,7 @@ def about(served: Sequence[Served]) -> Routes:
         ("GET", f"{PREFIX}/health/ready"): _says({"live": True, "ready": True}),
         ("POST", f"{PREFIX}/repository/index"): _says(index),
     }
-    for each in served:
+    for each in _tables(served):
         metadata = _tensors(each).metadata([each.spec.number], f"mlwright_{each.spec.codec}")
         for path in _paths(each):
             found["GET", path] = _says(metadata)
@@ -70,6 +72,11 @@ def told(problem: Problem) -> Reply:
     headers = tuple((name.encode(), value.encode("latin-1")) for name, value in problem.headers.items())
     status = 400 if problem.http_status == 422 else problem.http_status
     return Reply(msgspec.json.encode({"error": problem.message}), status, headers=headers)
+
+
+def _tables(served: Sequence[Served]) -> list[Served]:
+    """Those that are asked about a table: tensors are told of its columns."""
+    return [each for each in served if each.spec.signature.table]
 
 
 def _paths(served: Served) -> tuple[str, str]:
