@@ -6,7 +6,7 @@ from typing import Any
 
 from mlwright.serving.protocols.invocations import FORMATS
 from mlwright.serving.protocols.v2_inference import PROBA
-from mlwright.serving.protocols.v2_tensors import DATATYPES, TAKEN, TOLD
+from mlwright.serving.protocols.v2_tensors import DATATYPES, TAKEN, TOLD, is_table
 from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.versioning.signatures import Signature
 
@@ -48,7 +48,7 @@ def paths(spec: ReplicaSpec) -> dict[str, Any]:
             "post": _operation("v2-index", "The models that are served", "V2.Index", (), "V2.Error")
         },
     }
-    for each in (each for each in spec.models if each.signature.table):
+    for each in (each for each in spec.models if is_table(each.signature)):
         plain = f"/v2/models/{each.name}"
         for path, told in (
             (plain, each.name),
@@ -57,7 +57,7 @@ def paths(spec: ReplicaSpec) -> dict[str, Any]:
             found[path] = _get(f"v2-{told}", f"What {each.model} takes and gives", "V2.Model")
             found[f"{path}/ready"] = _get(f"v2-{told}-ready", f"Whether {each.model} is loaded", "V2.Ready")
             found[f"{path}/infer"] = {"post": _infer(each, told)}
-    if spec.models[0].signature.table:
+    if is_table(spec.models[0].signature):
         found["/invocations"] = {"post": _invocations(spec.models[0])}
     for name in ("ping", "health", "version"):
         answered = {"200": {"description": "The server is there.", "content": {_JSON: {"schema": {}}}}}

@@ -18,6 +18,7 @@ from mlwright.kernel.version import VERSION
 from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols.v2_inference import Tensors
+from mlwright.serving.protocols.v2_tensors import is_table
 from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
 from mlwright.serving.served import Served
 
@@ -28,11 +29,11 @@ _TAKEN = {JSON, "", "application/octet-stream"}
 
 def routes(served: Sequence[Served]) -> Routes:
     """Inference of each model, with its version in the path and without."""
-    return {
-        ("POST", f"{path}/infer"): _infers(each, _tensors(each))
-        for each in _tables(served)
-        for path in _paths(each)
-    }
+    found: Routes = {}
+    for each in _tables(served):
+        infer = _infers(each, _tensors(each))
+        found |= {("POST", f"{path}/infer"): infer for path in _paths(each)}
+    return found
 
 
 def about(served: Sequence[Served]) -> Routes:
@@ -76,7 +77,7 @@ def told(problem: Problem) -> Reply:
 
 def _tables(served: Sequence[Served]) -> list[Served]:
     """Those that are asked about a table: tensors are told of its columns."""
-    return [each for each in served if each.spec.signature.table]
+    return [each for each in served if is_table(each.spec.signature)]
 
 
 def _paths(served: Served) -> tuple[str, str]:
