@@ -85,7 +85,7 @@ class Tensor(Struct, frozen=True):
 
 
 def is_table(signature: Signature) -> bool:
-    """Whether a model is asked about a table, and answers each row with one value: else there are no tensors."""
+    """Whether a model is asked about a table, and answers each row with one value, so that it has tensors."""
     return signature.table and signature.output.type in TOLD and not signature.output.stream
 
 
