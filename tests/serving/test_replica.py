@@ -175,7 +175,7 @@ def test_the_limits_are_a_setting(
 
 @pytest.mark.parametrize("kind", ["text/html", "application/x-www-form-urlencoded", "application/jsonx"])
 def test_another_content_type_is_415(served: Server, row: dict[str, Any], kind: str) -> None:
-    """Only JSON is taken."""
+    """Only JSON and tables are taken."""
     assert is_problem(post(served.url, {"rows": [row]}, content_type=kind), 415)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlwright.serving import named, openapi_named
+from mlwright.serving import named, openapi_named, openapi_protocols
 from mlwright.serving.asking import TIMEOUT
 from mlwright.serving.problems import MEDIA_TYPE
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
@@ -23,9 +23,9 @@ _TYPES: dict[str, dict[str, Any]] = {
 _SHOWN = 100
 """Of a column's categories at most so many are named."""
 _REFUSED = {
-    400: "The body is not JSON.",
+    400: "The body is not what its content type says, or not JSON.",
     413: "The body is too large.",
-    415: "The content is declared as a type that the model does not take.",
+    415: "The content is of a type that the model does not take, or it is compressed.",
     422: "The request does not fit the model's signature: the document names the field and the row.",
     500: "The model failed.",
     503: "The model is not loaded yet, or too many requests wait for it: again after `Retry-After` seconds.",
@@ -63,7 +63,7 @@ def seen(column: Column) -> str:
 def openapi(spec: ReplicaSpec) -> dict[str, Any]:
     """The document, as plain JSON values."""
     text, first = {"type": "string"}, spec.models[0]
-    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM, **openapi_protocols.schemas()}
     for each in spec.models:
         schemas |= _schemas(each, spec.limits)
     health = _json({"type": "object", "required": ["status"], "properties": {"status": text}})
@@ -81,6 +81,7 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
                 f"/models/{each.name}/predict": {"post": _predict(each, spec.limits, f"predict-{each.name}")}
                 for each in spec.models
             },
+            **openapi_protocols.paths(spec),
             "/health/live": {"get": _get("live", "Whether the process serves", health)},
             "/health/ready": {
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
@@ -106,6 +107,7 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
     signature = spec.signature
     answer = _json(_ref(f"{spec.name}.Prediction"), example_answer(spec))
     body = _json(_ref(f"{spec.name}.Request"), example_request(signature))
+    body |= openapi_protocols.tables() if signature.table else {}
     if not signature.table:
         body = openapi_named.request_content(spec, _ref(f"{spec.name}.Request"))
     most = f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request"

@@ -18,6 +18,7 @@ from mlwright.kernel.version import VERSION
 from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols.v2_inference import Tensors
+from mlwright.serving.protocols.v2_tensors import is_table
 from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
 from mlwright.serving.served import Served
 
@@ -28,9 +29,11 @@ _TAKEN = {JSON, "", "application/octet-stream"}
 
 def routes(served: Sequence[Served]) -> Routes:
     """Inference of each model, with its version in the path and without."""
-    return {
-        ("POST", f"{path}/infer"): _infers(each, _tensors(each)) for each in served for path in _paths(each)
-    }
+    found: Routes = {}
+    for each in _tables(served):
+        infer = _infers(each, _tensors(each))
+        found |= {("POST", f"{path}/infer"): infer for path in _paths(each)}
+    return found
 
 
 def about(served: Sequence[Served]) -> Routes:
@@ -38,7 +41,7 @@ def about(served: Sequence[Served]) -> Routes:
     server = {"name": "mlwright", "version": VERSION, "extensions": list(_EXTENSIONS)}
     index = [
         {"name": each.spec.name, "version": each.spec.number, "state": "READY", "reason": ""}
-        for each in served
+        for each in _tables(served)
     ]
     found: Routes = {
         ("GET", PREFIX): _says(server),
@@ -47,7 +50,7 @@ def about(served: Sequence[Served]) -> Routes:
         ("GET", f"{PREFIX}/health/ready"): _says({"live": True, "ready": True}),
         ("POST", f"{PREFIX}/repository/index"): _says(index),
     }
-    for each in served:
+    for each in _tables(served):
         metadata = _tensors(each).metadata([each.spec.number], f"mlwright_{each.spec.codec}")
         for path in _paths(each):
             found["GET", path] = _says(metadata)
@@ -70,6 +73,11 @@ def told(problem: Problem) -> Reply:
     headers = tuple((name.encode(), value.encode("latin-1")) for name, value in problem.headers.items())
     status = 400 if problem.http_status == 422 else problem.http_status
     return Reply(msgspec.json.encode({"error": problem.message}), status, headers=headers)
+
+
+def _tables(served: Sequence[Served]) -> list[Served]:
+    """Those that are asked about a table: tensors are told of its columns."""
+    return [each for each in served if is_table(each.spec.signature)]
 
 
 def _paths(served: Served) -> tuple[str, str]:

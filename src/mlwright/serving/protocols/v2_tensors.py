@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 
 from mlwright.serving.problems import Problem
 from mlwright.serving.walk import told_value
+from mlwright.versioning.signatures import Signature
 
 DTYPES = {
     "BOOL": "|b1",
@@ -81,6 +82,11 @@ class Tensor(Struct, frozen=True):
     datatype: str
     shape: tuple[int, ...]
     values: Sequence[Any]
+
+
+def is_table(signature: Signature) -> bool:
+    """Whether a model is asked about a table, and answers each row with one value, so that it has tensors."""
+    return signature.table and signature.output.type in TOLD and not signature.output.stream
 
 
 def read_shape(name: str, raw: Raw, max_rows: int) -> tuple[int, ...]:
