@@ -45,12 +45,14 @@ def serve(
     *,
     host: str,
     port: int,
+    replicas: int = 1,
     preparing: Callable[[str], object] | None = None,
 ) -> Iterator[serving.Server]:
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
 
     Args:
         details: versions that can be served.
+        replicas: processes that answer.
         preparing: is told what takes long.
 
     Raises:
@@ -68,9 +70,9 @@ def serve(
         with_server = rooms.environments.resolve_with(lock, serving.serve_requirements())
         python = rooms.environments.build(with_server).python
         folder = rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.told}: it must answer its example as the pipeline did")
-        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        try:
+        what = (
+            f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"
+        )
+        say(f"starting {what} must answer its example as the pipeline did")
+        with serving.start(spec, python, host=host, port=port, replicas=replicas, folder=folder) as server:
             yield server
-        finally:
-            server.stop()

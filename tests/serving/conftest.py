@@ -24,7 +24,7 @@ from sklearn.ensemble import RandomForestClassifier
 from mlwright.kernel.ids import VersionId
 from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.signature import signature
-from mlwright.serving import Client, Limits, ModelSpec, ReplicaSpec, Server, start_replica
+from mlwright.serving import Client, Limits, ModelSpec, ReplicaSpec, Server, start
 from mlwright.versioning.signatures import Column, Example, Output, Signature, signature_from
 
 VERSION = VersionId("01JD8ZZZZZZZZZZZZZZZZZZZZZ")
@@ -138,7 +138,7 @@ def spec(
 @pytest.fixture(scope="session")
 def served(spec: ReplicaSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The forest, answering."""
-    with start_replica(spec, PYTHON, folder=tmp_path_factory.mktemp("serving")) as server:
+    with start(spec, PYTHON, folder=tmp_path_factory.mktemp("serving")) as server:
         yield server
 
 

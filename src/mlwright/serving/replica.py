@@ -1,4 +1,4 @@
-"""The process that answers: one event loop, one thread that predicts."""
+"""The process that answers: one event loop, one thread that predicts, told what to do by a supervisor."""
 
 from __future__ import annotations
 
@@ -6,40 +6,46 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import uvloop
 
-from mlwright.kernel.errors import MlwrightError
+from mlwright.serving.answering import Answering, Loading
 from mlwright.serving.application import Application
-from mlwright.serving.spec import FAILURE, ReplicaSpec
-from mlwright.wire.bounds import Bounds
-from mlwright.wire.loop import answer, signalled
+from mlwright.serving.control import Control
+from mlwright.serving.spec import ReplicaSpec
 
-BOUNDS = Bounds(idle_s=65.0, drain_s=10.0)
-"""What clients are allowed."""
+Making = Callable[[Path, Path], Loading]
+"""Makes an application from the file of its spec and a folder for copies, inside the event loop."""
 
 
 def main(arguments: list[str]) -> None:
-    """Answer until SIGTERM; arguments: the spec's path, the socket's descriptor.
+    """Answer as the supervisor says; the arguments are those of `run`."""
+    run(arguments, lambda spec, own: Application(ReplicaSpec.read(spec), own))
 
-    Ends with status 0 after SIGTERM, else with the exit code of what kept the model from being ready, which
-    is told in the file `FAILURE` beside the spec.
+
+def run(arguments: list[str], making: Making) -> None:
+    """Answer with an application as the supervisor says. Ends with the exit code of what it fails at, if it does.
+
+    Args:
+        arguments: the spec's path, the replica's own folder, the descriptor of the socket where supervisors
+            connect; that of a pipe which ends with who started the supervisor, if it shall end with that.
     """
-    spec_path, descriptor = Path(arguments[0]), int(arguments[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's to act on
-    failure = uvloop.run(_answer(spec_path, socket.socket(fileno=descriptor)))
+    spec, own, control, *tie = arguments
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the starter's to act on
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    listener = socket.socket(fileno=int(control))
+
+    async def answer() -> Loading:
+        application = making(Path(spec), Path(own))
+        answering = Answering(application)
+        told = Control(answering, listener, int(tie[0]) if tie else None)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.leave)
+        await answering.begin()
+        await told.run()
+        return application
+
+    failure = uvloop.run(answer()).failure
     if failure is not None:
-        told = {"message": failure.message, "hint": failure.hint}
-        (spec_path.parent / FAILURE).write_bytes(msgspec.json.encode(told))
         sys.exit(failure.exit_code)
-
-
-async def _answer(spec_path: Path, listener: socket.socket) -> MlwrightError | None:
-    """Answer until SIGTERM; what kept the model from being ready, if something did."""
-    loop, told_to_end = asyncio.get_running_loop(), asyncio.Event()
-    application = Application(ReplicaSpec.read(spec_path), spec_path.parent, on_failure=told_to_end.set)
-    with signalled(lambda: loop.call_soon_threadsafe(told_to_end.set)):
-        await answer(application, listener, lambda: None, told_to_end, bounds=BOUNDS)
-    return application.failure

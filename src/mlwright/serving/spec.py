@@ -13,9 +13,6 @@ from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import VersionId
 from mlwright.versioning.signatures import Signature
 
-FAILURE = "failure.json"
-"""The file beside the spec where a replica says why its model cannot be made ready."""
-
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RANDOM = 12
 """Characters of 5 bits: two predictions of a version among a billion share one with a chance of one half."""

@@ -92,9 +92,9 @@ async def answer(
         refuse: writes what is told of a request that the application does not see.
     """
     state: dict[str, Any] = {"draining": asyncio.Event()}
-    life = _Life(app, state)
+    life = Life(app, state)
     await life.begin()
-    traffic = Traffic(app, state, _fitting(bounds), refuse)
+    traffic = Traffic(app, state, fitting(bounds), refuse)
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(traffic),
         sock=listener,
@@ -114,7 +114,7 @@ async def answer(
     await life.end()
 
 
-class _Life:
+class Life:
     """Tells the application when the server begins and ends. Source: the lifespan protocol of ASGI.
 
     Args:
@@ -148,7 +148,7 @@ class _Life:
         )
 
 
-def _fitting(bounds: Bounds) -> Bounds:
+def fitting(bounds: Bounds) -> Bounds:
     """As many connections as there are file descriptors for, of which a quarter is left for files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)

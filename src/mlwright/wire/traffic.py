@@ -86,7 +86,10 @@ class Traffic:
         self.begun: Queue = OrderedDict()
         self.busy: Queue = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.requests = 0
+        self.lingers = False
         self._held_bytes = 0
+        self._drained_by = float("inf")
         self.pouring = Turns(self.loop, _POUR_S)
         self.pipelined = Turns(self.loop, _TURN_S, _IN_TURN)
         self._tell_date()
@@ -128,6 +131,7 @@ class Traffic:
 
     def begin(self, connection: Connection, answering: Any) -> None:
         """Answer a request."""
+        self.requests += 1
         self.move(connection, self.busy)
         task = self.loop.create_task(answering)
         self.tasks.add(task)
@@ -160,19 +164,30 @@ class Traffic:
             for connection in islice(waited, crowd):
                 connection.cut()
 
-    async def drain(self) -> None:
-        """Answer what was taken, and close the rest."""
+    async def drain(self, grace_s: float | None = None, *, lingers: bool = False) -> None:
+        """Answer what was taken, and close the rest; a second call may shorten the first one.
+
+        Args:
+            grace_s: what is not answered after this is cut off; by default as the bounds say.
+            lingers: connections between two requests are not closed before their next answer says so, since
+                others answer here from now on: a client that asks on one just now loses nothing.
+        """
         self.draining.set()
+        self.lingers = lingers
+        grace_s = self.bounds.drain_s if grace_s is None else grace_s
+        self._drained_by = min(self._drained_by, self.loop.time() + grace_s)
         await asyncio.sleep(0.1)  # what is on its way here is taken
-        for connection in [*self.fresh, *self.idle]:
-            connection.expire()
+        if not lingers:
+            for connection in [*self.fresh, *self.idle]:
+                connection.expire()
         for connection in self.busy:
             connection.hurry()
-        deadline = self.loop.time() + self.bounds.drain_s
-        while (self or self.tasks) and self.loop.time() < deadline:
+        while (self or self.tasks) and self.loop.time() < self._drained_by:
             await asyncio.sleep(0.02)
         for task in list(self.tasks):
             task.cancel()
+        for connection in [*self.fresh, *self.idle]:
+            connection.expire()
         for connection in [*self.begun, *self.busy]:
             connection.abort()
         if self.tasks:
