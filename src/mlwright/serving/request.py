@@ -47,10 +47,23 @@ class Request:
         """With names in small letters; of two of one name the last."""
         return {name.decode("latin-1"): value.decode("latin-1") for name, value in self.scope["headers"]}
 
+    def header(self, name: bytes) -> str:
+        """One of them, without a dict of all; the last of two, and empty where there is none.
+
+        Args:
+            name: in small letters.
+        """
+        found = b""
+        for each, value in self.scope["headers"]:
+            if each == name:
+                found = value
+        return found.decode("latin-1")
+
     @property
     def media_type(self) -> str:
         """Of the body, in small letters and without parameters; empty where none is declared."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        declared = self.header(b"content-type")
+        return declared if declared == JSON else declared.partition(";")[0].strip().lower()
 
     async def body(self, limit_bytes: int) -> bytes:
         """The whole body, of which no more than the limit is ever kept.
@@ -61,7 +74,7 @@ class Request:
             Problem: 413 too large, 400 it ended too early, 415 it is encoded.
         """
         self.check_coding()
-        if int(self.headers.get("content-length", "0")) > limit_bytes:
+        if int(self.header(b"content-length") or 0) > limit_bytes:
             raise _too_large(limit_bytes)
         pieces, size = [], 0
         async for piece in self.pieces():
@@ -97,8 +110,8 @@ class Request:
         Raises:
             Problem: 415, it is.
         """
-        coding = self.headers.get("content-encoding", "identity").strip().lower()
-        if coding != "identity":
+        coding = self.header(b"content-encoding").strip().lower()
+        if coding not in ("", "identity"):
             raise Problem(415, f"the content must not be encoded, and is {coding[:40]}")
 
 

@@ -14,6 +14,7 @@ from mlwright.kernel.ids import VersionId
 from mlwright.versioning.signatures import Signature
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [one + two for one in _BASE32 for two in _BASE32]
 _RANDOM = 12
 """Characters of 5 bits: two predictions of a version among a billion share one with a chance of one half."""
 
@@ -104,7 +105,10 @@ class ReplicaSpec(Struct, frozen=True):
 def new_prediction_id(version: VersionId) -> str:
     """`VERSIONID-RANDOM`: it leads back to the model version even when nothing else was kept."""
     number = int.from_bytes(os.urandom(8))
-    return f"{version}-" + "".join(_BASE32[number >> 5 * place & 31] for place in range(_RANDOM))
+    return (
+        f"{version}-{_PAIRS[number & 1023]}{_PAIRS[number >> 10 & 1023]}{_PAIRS[number >> 20 & 1023]}"
+        f"{_PAIRS[number >> 30 & 1023]}{_PAIRS[number >> 40 & 1023]}{_PAIRS[number >> 50 & 1023]}"
+    )
 
 
 def version_behind(prediction_id: str) -> VersionId:
