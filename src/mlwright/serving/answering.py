@@ -6,7 +6,7 @@ import asyncio
 import select
 import socket
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from mlwright.kernel.errors import MlwrightError
@@ -26,26 +26,31 @@ _TAKING_S = 0.1
 class Loading(Protocol):
     """An ASGI application that loads models once it has begun.
 
-    `loaded` is set when it can answer, or never will: then `failure` says why.
+    `ready` is set when it can answer; if it never will, `failure` says why.
     """
 
-    loaded: asyncio.Event
+    ready: asyncio.Event
     failure: MlwrightError | None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI says."""
 
 
+Making = Callable[[Callable[[], None]], Loading]
+"""Makes an application; what it is given it calls when it has failed."""
+
+
 class Answering:
     """An application and its connections, in the running event loop.
 
     Args:
-        application: begun by `begin`.
+        making: of the application, which is begun by `begin`.
     """
 
-    def __init__(self, application: Loading) -> None:
+    def __init__(self, making: Making) -> None:
         state: dict[str, Any] = {"draining": asyncio.Event()}
-        self._application = application
+        self._failed = asyncio.Event()
+        self.application = application = making(self._failed.set)
         self._life = Life(application, state)
         self._traffic = Traffic(application, state, fitting(BOUNDS), problem)
         self._servers: dict[socket.socket, asyncio.Server] = {}
@@ -58,9 +63,14 @@ class Answering:
 
     async def ready(self) -> None:
         """Return when it can answer; raises what keeps it from that."""
-        await self._application.loaded.wait()
-        if self._application.failure is not None:
-            raise self._application.failure
+        waits = [asyncio.ensure_future(each.wait()) for each in (self.application.ready, self._failed)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+        if self.application.failure is not None:
+            raise self.application.failure
 
     async def listen(self, listener: socket.socket) -> None:
         """Take connections from a socket, which is ours from now on."""
@@ -91,9 +101,9 @@ class Answering:
 
     def status(self) -> dict[str, Any]:
         """How it is, for people."""
-        traffic, application = self._traffic, self._application
+        traffic = self._traffic
         return {
-            "ready": application.loaded.is_set() and application.failure is None,
+            "ready": self.application.ready.is_set(),
             "requests": traffic.requests,
             "in_flight": len(traffic.tasks),
             "connections": len(traffic),

@@ -16,11 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import sys
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Any
+
+import uvloop
 
 from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.serving.answering import Answering, Making
 from mlwright.serving.channel import Body, Channel, accepted, close_all, told
 
 ALONE_S = 60.0
@@ -31,28 +36,29 @@ LAST_GRACE_S = 10.0
 """What one that ends by itself allows for what it answers just then."""
 
 
-class Answering(Protocol):
-    """What answers requests."""
+def run(making: Making, control: str, tie: str = "") -> None:
+    """Answer with an application as the supervisor says; what it fails at is the exit code.
 
-    async def ready(self) -> None:
-        """Return when the model has answered its example; raises what keeps it from that."""
+    Args:
+        making: called inside the event loop.
+        control: the descriptor of a unix socket on which supervisors connect.
+        tie: that of a pipe which ends with who started the supervisor; empty to outlive that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the starter's to act on
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    listener = socket.socket(fileno=int(control))
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Take connections from a socket, which is the callee's from now on."""
+    async def answer() -> MlwrightError | None:
+        answering = Answering(making)
+        told = Control(answering, listener, int(tie) if tie else None)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.leave)
+        await answering.begin()
+        await told.run()
+        return answering.application.failure
 
-    async def unlisten(self, listener: socket.socket) -> None:
-        """Take no more connections from it, and close this process's descriptor of it."""
-
-    async def drain(self, grace_s: float, *, lingers: bool) -> None:
-        """Answer what there is; a second call may shorten the first one.
-
-        Args:
-            grace_s: what is not answered after this is cut off.
-            lingers: connections between two requests wait for the next one, as others answer here now.
-        """
-
-    def status(self) -> dict[str, Any]:
-        """How it is, for people."""
+    failure = uvloop.run(answer())
+    if failure is not None:
+        sys.exit(failure.exit_code)
 
 
 class Control:

@@ -88,6 +88,7 @@ class Server:
             what = f"the supervisor of {self.model} has ended by itself: {cause_of_death(status)}"
             if time.monotonic() - began < _OFTEN_S:
                 raise WorkFailed(what, hint="start it again: mlwright serve " + self.model)
+            self._started.close()
             self._started = launch(self.supervisor.folder, self._tie)
             say(f"{what}; another one goes on")
 
@@ -179,7 +180,7 @@ def start(
 def _ended(started: Started, tie: Tie) -> int:
     """End a supervisor, and what is left of its replicas; its exit status."""
     tie.close()
-    started.stream.close()
+    started.close()
     try:
         started.process.wait(_LAST_S)
     except subprocess.TimeoutExpired:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,9 +57,7 @@ def test_the_first_that_is_ready_helps_out() -> None:
 
 def test_a_slot_without_a_replica_is_served_by_the_one_with_the_fewest() -> None:
     """Of a slot that rests, the socket goes to the replica that has fewest."""
-    found = observed(
-        4, seen(1, 0, 1, Phase.SERVING, 0, 3), seen(2, 1, 1, Phase.SERVING, 1), resting={2}
-    )
+    found = observed(4, seen(1, 0, 1, Phase.SERVING, 0, 3), seen(2, 1, 1, Phase.SERVING, 1), resting={2})
 
     assert plan(Target(3, 1), replace(found, steered=3)) == [Listen(2, 2)]
 
@@ -134,14 +132,16 @@ def test_the_end_drains_all() -> None:
 
 @given(st.data())
 def test_whatever_happens_no_socket_is_left_and_all_is_well_in_the_end(data: st.DataObject) -> None:
-    """From any start, with deaths on the way: a socket that was served is served on, and the target is reached."""
+    """From any start, with deaths on the way: who was served is served on, and the target is reached."""
     slots = data.draw(st.integers(1, 3))
     target = Target(slots, 2, previous=data.draw(st.sampled_from([0, 1])))
     sockets = data.draw(st.integers(slots, 4))
     world = World(sockets, target)
     for slot in range(sockets):
         if data.draw(st.booleans()):
-            world.replicas.append(seen(world.number(), slot, data.draw(st.integers(1, 2)), Phase.SERVING, slot))
+            world.replicas.append(
+                seen(world.number(), slot, data.draw(st.integers(1, 2)), Phase.SERVING, slot)
+            )
     deaths = data.draw(st.lists(st.integers(0, 20), max_size=3))
 
     for step in range(60):
@@ -155,7 +155,9 @@ def test_whatever_happens_no_socket_is_left_and_all_is_well_in_the_end(data: st.
 
     assert plan(world.target, world.observed()) == []
     assert world.served() == set(range(sockets))
-    assert sorted((each.slot, each.revision) for each in world.replicas) == [(each, 2) for each in range(slots)]
+    assert sorted((each.slot, each.revision) for each in world.replicas) == [
+        (each, 2) for each in range(slots)
+    ]
 
 
 class World:
@@ -201,7 +203,7 @@ class World:
             case Unlisten(number, slot):
                 self._change(number, lambda listens: listens - {slot})
 
-    def _change(self, number: int, change) -> None:  # type: ignore[no-untyped-def]
+    def _change(self, number: int, change: Callable[[frozenset[int]], frozenset[int]]) -> None:
         index = next(i for i, each in enumerate(self.replicas) if each.id == number)
         each = self.replicas[index]
         listens = change(each.listens)

@@ -128,6 +128,10 @@ class Started:
         order = {"do": "begin", "address": address, "port": port, "slots": slots}
         return str(ask(self.stream, order | {"revision": _told(revision)}, progress)["url"])
 
+    def close(self) -> None:
+        """Let go of it: other orders go over its socket."""
+        self.stream.close()
+
     def status(self) -> Body:
         """As of `SupervisorClient`, as soon as it can tell: one that goes on has found its replicas then."""
         return ask(self.stream, {"do": "status"})

@@ -199,9 +199,8 @@ class Supervisor:
         while not self._ending or self._children:
             self._wake.clear()
             self._step()
-            soonest = min((rest.until_s for rest in self._rests.values()), default=0.0) - time.monotonic()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), soonest if soonest > 0 else None)
+                await asyncio.wait_for(self._wake.wait(), self._until_rested_s())
 
     def _step(self) -> None:
         while moves := plan(self._target, self._observed()):
@@ -217,6 +216,11 @@ class Supervisor:
     def _resting(self) -> frozenset[int]:
         now = time.monotonic()
         return frozenset(slot for slot, rest in self._rests.items() if rest.until_s > now)
+
+    def _until_rested_s(self) -> float | None:
+        """How long until the next slot has rested; None if none does."""
+        now = time.monotonic()
+        return min((rest.until_s - now for rest in self._rests.values() if rest.until_s > now), default=None)
 
     def _do(self, move: Move) -> None:
         match move:
