@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlwright import replicas, serving
+from mlwright import replicas as servers
+from mlwright import serving
 from mlwright.environments import Environments, Lock, Proposal
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
@@ -323,19 +324,21 @@ class Project(OpenWorkspace):
             Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
                 were made in different environments.
         """
-        return replicas.spec_of(self.rooms, [self.models.servable(each) for each in references])
+        return servers.spec_of(self.rooms, [self.models.servable(each) for each in references])
 
     def serve(
         self,
         *references: str,
         host: str = "127.0.0.1",
         port: int = 0,
+        replicas: int = 1,
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.
 
         Args:
             references: the first is the one that is asked where none is named.
+            replicas: processes that answer, among which connections are shared out.
 
         Raises:
             NotFound: there is no such version.
@@ -345,4 +348,6 @@ class Project(OpenWorkspace):
             WorkFailed: the replica never got ready; the message says why.
         """
         details = [self.models.servable(each) for each in references]
-        return replicas.serve(self.rooms, details, host=host, port=port, preparing=preparing)
+        return servers.serve(
+            self.rooms, details, host=host, port=port, replicas=replicas, preparing=preparing
+        )

@@ -62,7 +62,9 @@ def serve(
         WorkFailed: the replica never got ready; the message says why.
     """
     spec = spec_of(rooms, details)
-    serving.plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
+    serving.plan_serve(
+        spec, host=host, port=port, replicas=replicas
+    )  # an address that may not be served is refused at once
     lock = rooms.environments.get(details[0].environment)
     say = preparing or (lambda what: None)
     say(f"preparing the environment of {spec.told}, with the server's packages")

@@ -19,25 +19,43 @@ if TYPE_CHECKING:
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one."
 )
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="How many processes answer; connections are shared out among them.",
+)
 def serve(
-    project: Project, references: tuple[str, ...], host: str, port: int, as_json: bool, dry_run: bool
+    project: Project,
+    references: tuple[str, ...],
+    host: str,
+    port: int,
+    replicas: int,
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Answer predictions of MODEL over HTTP, in its own environment, until stopped.
+
+    A replica that dies is replaced. Ctrl-C and SIGTERM let what was asked be answered first.
 
     Of several models, made in one environment, `/predict` asks the first, `/models/NAME/predict` each.
     """
     from mlwright.serving import plan_serve
 
     if dry_run:
-        say_plan(plan_serve(project.replica_spec(*references), host=host, port=port), as_json)
+        plan = plan_serve(project.replica_spec(*references), host=host, port=port, replicas=replicas)
+        say_plan(plan, as_json)
         return
     try:
-        with project.serve(*references, host=host, port=port, preparing=None if as_json else say) as server:
+        with project.serve(
+            *references, host=host, port=port, replicas=replicas, preparing=None if as_json else say
+        ) as server:
             if as_json:
                 say_json({"model": server.model, "url": server.url})
             else:
                 say(f"{server.model} answers at {server.url}/predict (how: {server.url}/docs; stop: Ctrl-C)")
-            server.wait()
+            server.wait(news=None if as_json else say)
     except (KeyboardInterrupt, Cancelled):
         if not as_json:
             say("stopped")

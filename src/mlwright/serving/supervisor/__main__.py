@@ -30,8 +30,8 @@ _IDLE_S = 60.0
 """So long one that serves nothing waits for the order to begin."""
 
 
-def main(arguments: list[str]) -> int:
-    """Keep things as they should be, until told to stop; the exit status."""
+def main(arguments: list[str]) -> None:
+    """Keep things as they should be, until told to stop."""
     parser = argparse.ArgumentParser(prog="mlwright.serving.supervisor")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--starter", type=int)
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the starter's to act on
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     starter = None if given.starter is None else socket.socket(fileno=given.starter)
-    return asyncio.run(_main(given.folder.resolve(), starter, given.tie))
+    sys.exit(asyncio.run(_main(given.folder.resolve(), starter, given.tie)))
 
 
 async def _main(path: Path, starter: socket.socket | None, tie: int | None) -> int:
@@ -101,4 +101,4 @@ async def _refuse(starter: socket.socket, error: MlwrightError) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

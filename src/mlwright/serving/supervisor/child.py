@@ -327,5 +327,5 @@ class Child:
         return f"{who} {what}: {cause}{self._words()}"
 
     def _words(self) -> str:
-        said = self._folder.last_words(self.number)
+        said = self._folder.said(self.number)
         return f"\n{said}" if said else ""

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
+from mlwright.compute.process import start_python
 from mlwright.compute.tree import end_marked
 from mlwright.kernel.errors import Unavailable
 from mlwright.serving.channel import Body, Gone, Lines, connect_to, line_of, raised
-from mlwright.serving.supervisor.folder import Folder, Revision
+from mlwright.serving.supervisor.folder import CONTROL, LOG, Folder, Revision
 
 Progress = Callable[[str], object]
 """Is told each thing that happens while an order is carried out, in a sentence."""
@@ -81,11 +82,11 @@ class SupervisorClient:
 
     def watch(self, news: Progress) -> None:
         """Be told what happens that nobody has ordered, as a replica that dies; returns when it has ended."""
-        with contextlib.suppress(Gone), connect_to(self.folder / "control.sock") as stream:
+        with contextlib.suppress(Gone), connect_to(self.folder / CONTROL) as stream:
             ask(stream, {"do": "watch"}, news)
 
     def _order(self, body: Body, progress: Progress = _silent) -> Body:
-        with connect_to(self.folder / "control.sock") as stream:
+        with connect_to(self.folder / CONTROL) as stream:
             return ask(stream, body, progress)
 
 
@@ -126,7 +127,11 @@ class Started:
             WorkFailed: a replica does not become ready: nothing is served; the message says why.
         """
         order = {"do": "begin", "address": address, "port": port, "slots": slots}
-        return str(ask(self.stream, order | {"revision": _told(revision)}, progress)["url"])
+        try:
+            return str(ask(self.stream, order | {"revision": _told(revision)}, progress)["url"])
+        except Gone as error:
+            said = Folder(self.folder).said()
+            raise Unavailable(f"the supervisor has ended before anything was served\n{said}") from error
 
     def close(self) -> None:
         """Let go of it: other orders go over its socket."""
@@ -155,18 +160,19 @@ def launch(folder: Path, tie: Tie | None = None) -> Started:
         passed.append(tie.reading)
         arguments += ["--tie", str(tie.reading)]
     try:
-        with (own.path / "supervisor.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mlwright.serving.supervisor", str(own.path), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+        with (own.path / LOG).open("ab") as log:
+            process = start_python(
+                Path(sys.executable),
+                "mlwright.serving.supervisor.__main__",
+                [str(own.path), *arguments],
+                cpus=1,
+                words=log,
                 pass_fds=passed,
-                start_new_session=True,
+                outlives=True,
             )
-    except OSError as error:
+    except BaseException:
         ours.close()
-        raise Unavailable(f"no supervisor can be started: {error.strerror}", where=sys.executable) from error
+        raise
     finally:
         theirs.close()
     return Started(own.path, process, ours)
@@ -203,7 +209,7 @@ def ask(stream: socket.socket, body: Body, progress: Progress = _silent) -> Body
                     return found
     except (OSError, ValueError) as error:
         raise Gone(
-            "the supervisor has ended before it answered", hint="what became of it stands in supervisor.log"
+            "the supervisor has ended before it answered", hint=f"what became of it stands in its {LOG}"
         ) from error
 
 

@@ -25,7 +25,7 @@ from mlwright.kernel.errors import Conflict, Corrupt, Unavailable
 from mlwright.kernel.files import locked, write_whole
 from mlwright.serving.supervisor.plan import Target
 
-CONTROL = "control.sock"
+CONTROL, LOG = "control.sock", "supervisor.log"
 _KEPT_WORDS = 2000
 
 
@@ -181,12 +181,13 @@ class Folder:
         """Keep what is known of a replica."""
         _write(self.replica(number) / "replica.json", record)
 
-    def last_words(self, number: int) -> str:
-        """The end of what a replica's process has said."""
+    def said(self, number: int = 0) -> str:
+        """The end of what a replica's process has said; of 0, of what the supervisor has."""
+        log = self.replica(number) / "replica.log" if number else self.path / LOG
         try:
-            with (self.replica(number) / "replica.log").open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - _KEPT_WORDS))
-                return log.read().decode(errors="replace").strip()
+            with log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_WORDS))
+                return file.read().decode(errors="replace").strip()
         except OSError:
             return ""
 
