@@ -28,7 +28,8 @@ from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
 
 Body = dict[str, Any]
 _PIECE_BYTES = 1 << 16
-_MOST_FILES = 64
+_MOST_FILES = 253
+"""That one message may carry. Source: Linux, SCM_MAX_FD."""
 _MOST_BYTES = 64 << 20
 """A line that is longer is none of ours."""
 _BACKLOG = 64

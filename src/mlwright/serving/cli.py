@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--replicas",
-    type=click.IntRange(1, 256),
+    type=click.IntRange(1, 128),
     default=1,
     show_default=True,
     help="How many processes answer; connections are shared out among them.",

@@ -71,6 +71,27 @@ def test_who_dies_takes_only_what_it_was_answering_along(serve: Serve) -> None:
     assert max(missed_s) < 5  # 1 s, and what it takes to load on a busy machine
 
 
+def test_a_connection_that_is_idle_is_told_to_come_again(serve: Serve, toy: Revisions) -> None:
+    """Who asks on a connection from before is answered by the old revision once more, then by the new."""
+    served = serve(1)
+    parts = urlsplit(served.url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    told: list[tuple[str, str | None]] = []
+
+    def ask() -> None:
+        connection.request("GET", "/predict")
+        response = connection.getresponse()
+        told.append((json.loads(response.read())["answer"], response.getheader("connection")))
+
+    ask()
+    served.client.update(toy("b"))
+    ask()
+    ask()
+    connection.close()
+
+    assert told == [("a", None), ("a", "close"), ("b", None)]
+
+
 FAULTS: dict[str, tuple[type[MlwrightError], str]] = {
     "crash": (WorkFailed, r"toy@b did not become ready: .*SIGABRT[^\n]*\nno such layer"),
     "hang": (Unavailable, "toy@b was not ready within 1 s"),

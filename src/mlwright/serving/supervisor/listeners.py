@@ -53,6 +53,12 @@ def open_next(first: socket.socket) -> socket.socket:
     return listener
 
 
+def close_all(sockets: dict[int, socket.socket]) -> None:
+    """Close our descriptors of them, and forget them."""
+    while sockets:
+        sockets.popitem()[1].close()
+
+
 def steer(listener: socket.socket, slots: int) -> None:
     """Share new connections out among the first so many sockets alone, in the order they were made.
 

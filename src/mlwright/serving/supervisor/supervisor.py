@@ -16,7 +16,7 @@ from mlwright.kernel.sockets import url_of
 from mlwright.serving.channel import Body
 from mlwright.serving.supervisor.child import Child
 from mlwright.serving.supervisor.folder import Folder, Kept, Revision
-from mlwright.serving.supervisor.listeners import open_first, open_next, steer
+from mlwright.serving.supervisor.listeners import close_all, open_first, open_next, steer
 from mlwright.serving.supervisor.phases import LIVE, Phase
 from mlwright.serving.supervisor.plan import (
     Drain,
@@ -32,7 +32,8 @@ from mlwright.serving.supervisor.plan import (
 )
 from mlwright.serving.supervisor.rest import Rest
 
-MOST_SLOTS = 256
+MOST_SLOTS = 128
+"""One message carries the sockets of all of them."""
 _STATUS_S = 2.0
 _NOTHING = Target(0, 0)
 
@@ -57,6 +58,8 @@ class Supervisor:
         self._children: dict[int, Child] = {}
         self._numbers = itertools.count(max(folder.replicas(), default=0) + 1)
         self._rests: dict[int, Rest] = {}
+        self._missed: set[int] = set()
+        """Slots whose replica has died, and of which nobody was told yet that another one answers."""
         self._hearers: set[Hear] = set()
         self._wake = asyncio.Event()
         self._moving: asyncio.Future[None] | None = None
@@ -130,9 +133,7 @@ class Supervisor:
             self._ending = True
             self._fail_move(Conflict("the supervisor was told to stop"))
             self._target = replace(self._target, slots=0, previous=0)
-            for each in self._sockets.values():
-                each.close()  # the replicas take what waits in it, then it is gone
-            self._sockets.clear()
+            close_all(self._sockets)  # the replicas take who waits at them, then they are gone
         for child in list(self._children.values()):
             child.drain(child.revision.grace_s if grace_s is None else grace_s, lingers=False)
         self._wake.set()
@@ -187,7 +188,8 @@ class Supervisor:
             for slot, listener in sockets.items():
                 if self._sockets.setdefault(slot, listener) is not listener:
                     listener.close()
-        if kept is None:
+        if kept is None:  # nothing is wanted: those that were found end
+            close_all(self._sockets)
             return
         if not self._sockets:
             self._sockets[0] = open_first(kept.address, kept.port)
@@ -264,7 +266,8 @@ class Supervisor:
                 served_s = None if child.ready_s is None else time.monotonic() - child.ready_s
                 assert child.failure is not None
                 self._failed(child.slot, child.revision, child.failure, served_s)
-            case Phase.SERVING if self._rests.get(child.slot, Rest()).deaths:
+            case Phase.SERVING if child.slot in self._missed:
+                self._missed.discard(child.slot)
                 self._say(f"{child.name} answers, {_passed(child.began_s)} after its start", news=True)
         self._wake.set()
 
@@ -286,6 +289,7 @@ class Supervisor:
             return
         if slot < target.slots:
             now = time.monotonic()
+            self._missed.add(slot)
             rest = self._rests[slot] = self._rests.get(slot, Rest()).after(now, served_s)
             pause_s = rest.until_s - now
             soon = f"in {pause_s:.2g} s" if pause_s > 0 else "now"
