@@ -592,6 +592,7 @@ _MEANINGS = {
     "model.untagged": "A client took a tag from a registered model.",
     "model.registered": "A client registered a model's name, before any version of it.",
     "model.removed": "A version of a model was taken away.",
+    "prediction.removed": "Recorded predictions of a version were taken away, a batch of them.",
     "model.renamed": "A client gave a model another name.",
     "model.unregistered": "A client took a model's name away, with all its versions.",
     "run.started": "A run began, or its client said that it goes on; it is recorded as running.",
@@ -623,6 +624,7 @@ _SUBJECTS = {
     "session": "token",
     "model.added": "version",
     "model.removed": "version",
+    "prediction.removed": "version",
 }
 """What an event happened to, by its verb or the noun of that, where it is not that noun."""
 
@@ -806,7 +808,9 @@ def rest_page() -> str:
         f" `{REST_PREFIX}/openapi.json`, with the schema of each answer. A command of `mlwright` with"
         " `MLWRIGHT_URL` asks the same. What is asked stands in the path, in the query of GET and DELETE,"
         " or in a body of JSON. Refusals are problem documents (RFC 9457). An answer to GET has an ETag,"
-        " which `If-None-Match` takes. The same POST with the same `Idempotency-Key` is done once. A stream"
+        " which `If-None-Match` takes; and `If-Match`, where PUT writes what GET shows at the same path: with"
+        " another ETag than it has now, as of any other change, 412 is answered. The same POST with the"
+        " same `Idempotency-Key` is done once. A stream"
         " is server-sent events: `data` is JSON, the last is an event `end`, or `error` with a problem.",
     ]
     for path, methods in told.items():
@@ -861,7 +865,6 @@ def pages_page() -> str:
             page.title,
             ", ".join(dict.fromkeys(f"`{ask.operation.name}`" for ask in page.asks)),
             ", ".join(f"`{name}`" for name in sorted(page.singles | page.lists)),
-            page.permission,
         )
         for page in PAGES
     ]
@@ -869,10 +872,10 @@ def pages_page() -> str:
         [
             "# Pages",
             "What a browser shows at the address that `mlwright up` prints. A page shows what operations"
-            " of the REST API answer, and has no other way to data. It takes these names in its query and"
-            " refuses others. Pages are in English and Korean, by `Accept-Language` or by what was"
-            " chosen there, which the cookies `language` and `theme` keep.",
-            _table(["path", "page", "operations", "query", "permission"], rows),
+            " of the REST API answer, and has no other way to data; it needs `read`. It takes"
+            " these names in its query and refuses others. Pages are in English and Korean, by"
+            " `Accept-Language` or by what was chosen there, which the cookies `language` and `theme` keep.",
+            _table(["path", "page", "operations", "query"], rows),
             "What stands still is below `/static/`, and may be kept for a year: its path changes with it.",
         ]
     )

@@ -98,6 +98,20 @@ def make_project(tmp_path: Path) -> Maker:
 
 
 @pytest.fixture
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A small file system: of 16 MiB, or as `parametrize("disk", ["256k"], indirect=True)` says."""
+    point, size = tmp_path / "disk", getattr(request, "param", "16m")
+    point.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(point)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    yield point
+    subprocess.run(["umount", "--lazy", str(point)], check=True)
+
+
+@pytest.fixture
 def opened(make_project: Maker) -> Iterator[Callable[[dict[str, str]], Project]]:
     """Makes a small project and opens it."""
     projects: list[Project] = []

@@ -45,6 +45,7 @@ CHANGING = {
     "models export",
     "models register",
     "models rm",
+    "predictions rm",
     "environments lock",
     "environments prune",
     "environments remove",

@@ -315,6 +315,14 @@ class Project(OpenWorkspace):
 
         return import_run(self.rooms, source, progress=progress)
 
+    def collect_predictions(self) -> int:
+        """Bring into the workspace what replicas on this machine have recorded of predictions.
+
+        Returns:
+            How many records are new.
+        """
+        return replicas.collect_predictions(self.rooms)
+
     def replica_spec(self, *references: str) -> serving.ReplicaSpec:
         """What a replica of model versions needs to know.
 

@@ -26,6 +26,10 @@ _COMMANDS = {
     "artifacts": ("mlwright.versioning.cli:artifacts", "List, show and write out what steps made."),
     "datasets": ("mlwright.versioning.datasets_cli:datasets", "Version data."),
     "models": ("mlwright.versioning.models_cli:models", "Register, show, compare and export models."),
+    "predictions": (
+        "mlwright.versioning.predictions_cli:predictions",
+        "Look at what models have answered.",
+    ),
     "environments": (
         "mlwright.environments.cli:environments",
         "Change, lock, build, try and compare environments.",

@@ -20,6 +20,7 @@ from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import printable
 from mlwright.server.operations import Operation
 from mlwright.versioning import Lineage
+from mlwright.versioning.predictions import Predictions
 from mlwright.workflow import Rooms
 from mlwright.workflow.ends import finders, labellers
 from mlwright.workflow.upkeep import Collected, backed_up, collect, plan_collect, summary, verified
@@ -65,6 +66,11 @@ class OpenWorkspace:
         return Lineage(
             self.rooms.database, finders(self.rooms, paths=self.takes_paths), labellers(self.rooms)
         )
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """What was recorded of predictions."""
+        return Predictions(self.rooms.database, self.rooms.objects, self.rooms.models.versions)
 
     def summary(self) -> Summary:
         """What the workspace is, where it lies, and how much room its parts take."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from mlwright import serving
-from mlwright.kernel.errors import Incompatible
+from mlwright.kernel.errors import Incompatible, MlwrightError
+from mlwright.serving.records import read_records, sealed
 from mlwright.versioning import ModelDetail
+from mlwright.versioning.predictions import Predictions
 from mlwright.workflow import Rooms
+
+_EVERY_S = 10.0
 
 
 def spec_of(rooms: Rooms, details: Sequence[ModelDetail]) -> serving.ReplicaSpec:
@@ -28,7 +34,34 @@ def spec_of(rooms: Rooms, details: Sequence[ModelDetail]) -> serving.ReplicaSpec
                 f"{other.version.reference} was made in another environment than {first.version.reference}",
                 hint="serve each by itself, on a port of its own",
             )
-    return serving.ReplicaSpec(tuple(_model_spec(rooms, each) for each in details)).checked()
+    models = tuple(_model_spec(rooms, each) for each in details)
+    return serving.ReplicaSpec(models, recording=_recording(rooms)).checked()
+
+
+def _recording(rooms: Rooms) -> serving.Recording | None:
+    wanted = rooms.project.settings
+    if not wanted.record_predictions:
+        return None
+    return serving.Recording(str(_spool(rooms)), wanted.record_predictions, wanted.record_values)
+
+
+def _spool(rooms: Rooms) -> Path:
+    """Where replicas on this machine leave what they record."""
+    return rooms.workspace.local / "predictions"
+
+
+def collect_predictions(rooms: Rooms) -> int:
+    """Bring into the workspace what replicas on this machine have recorded; twice is once.
+
+    Returns:
+        How many records are new.
+    """
+    predictions = Predictions(rooms.database, rooms.objects, rooms.models.versions)
+    found = 0
+    for path in sealed(_spool(rooms)):
+        found += predictions.add(read_records(path))
+        path.unlink(missing_ok=True)
+    return found
 
 
 def _model_spec(rooms: Rooms, detail: ModelDetail) -> serving.ModelSpec:
@@ -76,5 +109,30 @@ def serve(
             f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"
         )
         say(f"starting {what} must answer its example as the pipeline did")
-        with serving.start(spec, python, host=host, port=port, replicas=replicas, folder=folder) as server:
+        with (
+            _collecting(rooms),
+            serving.start(spec, python, host=host, port=port, replicas=replicas, folder=folder) as server,
+        ):
             yield server
+
+
+@contextmanager
+def _collecting(rooms: Rooms) -> Iterator[None]:
+    """Bring in what is recorded, again and again while the block runs, and once more at its end."""
+    ends = threading.Event()
+
+    def collect() -> None:
+        while True:
+            last = ends.wait(_EVERY_S)
+            with suppress(MlwrightError):  # what cannot be written now is tried the next time
+                collect_predictions(rooms)
+            if last:
+                return
+
+    thread = threading.Thread(target=collect, name="collect-predictions", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from mlwright.kernel.errors import Cancelled, Invalid, MlwrightError, Unavailable, disk_full, is_disk_full
+from mlwright.kernel.plain import plain
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.words import counted
 
@@ -121,23 +122,14 @@ def say_json(value: Any) -> None:
     """Print a value of ours as JSON, indented."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2))
+    click.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=plain), indent=2))
 
 
 def say_json_line(value: Any) -> None:
     """Print a value of ours as one line of JSON: one of many that come one after the other."""
     import msgspec
 
-    click.echo(msgspec.json.encode(value, enc_hook=_plain))
-
-
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: a path is its text, an error what it would say."""
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, MlwrightError):
-        return {"message": value.message, "where": value.where, "hint": value.hint}
-    raise TypeError(f"{type(value).__name__} cannot be told in JSON")
+    click.echo(msgspec.json.encode(value, enc_hook=plain))
 
 
 def say_plan(plan: Plan, as_json: bool, *, done: bool = False) -> None:

@@ -56,6 +56,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         url = "https://mlwright.example.com"
         mlflow_without_token = false
         private_imports = true
+        record_predictions = 3
+        record_values = ["age"]
         login = { issuer = "https://id.example.com" }
     """
 
@@ -76,6 +78,8 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         url="https://mlwright.example.com",
         mlflow_without_token=False,
         private_imports=True,
+        record_predictions=3,
+        record_values=("age",),
         login={"issuer": "https://id.example.com"},
     )
     assert not set(Settings.__struct_fields__) - set(re.findall(r"(\w+) = ", text))

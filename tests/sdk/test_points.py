@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -266,20 +265,7 @@ def test_a_point_that_the_end_of_the_attempt_overtakes_is_dropped(
     assert steps(journal) == {"loss": [1]}
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    point = tmp_path / "disk"
-    point.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(point)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield point
-    subprocess.run(["umount", "--lazy", str(point)], check=True)
-
-
+@pytest.mark.parametrize("disk", ["256k"], indirect=True)
 def test_a_full_disk_is_an_error_and_kills_nobody(disk: Path) -> None:
     """What was logged before it is there; once there is room, logging goes on."""
     journal = disk / "attempt.jsonl"

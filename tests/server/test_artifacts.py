@@ -7,8 +7,7 @@ import os
 import re
 import signal
 import socket
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -533,35 +532,23 @@ def test_a_body_that_cannot_be_kept_is_refused(up: Up, root: str) -> None:
     assert names(up, root) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A project on a file system of 32 MiB."""
-    point = tmp_path / "disk"
-    point.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(point)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield write(point / "small", {"pyproject.toml": PYPROJECT})
-    subprocess.run(["umount", "--lazy", str(point)], check=True)
-
-
-def test_a_full_disk_is_said(small_disk: Path) -> None:
+@pytest.mark.parametrize("disk", ["32m"], indirect=True)
+def test_a_full_disk_is_said(disk: Path) -> None:
     """As no fault of the server's, at once; nothing of the file is kept, and with room it is taken."""
-    up = Up(small_disk)
+    project = write(disk / "small", {"pyproject.toml": PYPROJECT})
+    up = Up(project)
     try:
         root = root_of(up, up.run())
         data = b"x" * 20 * MIB
-        (small_disk / "ballast").write_bytes(b"b" * 16 * MIB)
+        (project / "ballast").write_bytes(b"b" * 16 * MIB)
         connection = up.connect()
         blocks = (data[at : at + MIB] for at in range(0, len(data), MIB))
         connection.request("PUT", f"{root}/f", blocks, {"transfer-encoding": "chunked"}, encode_chunked=True)
         response = connection.getresponse()
         told = json.loads(response.read())
         connection.close()
-        left = incoming(small_disk)
-        (small_disk / "ballast").unlink()
+        left = incoming(project)
+        (project / "ballast").unlink()
         again = put(up, f"{root}/f", data)
     finally:
         up.close()

@@ -443,6 +443,29 @@ def test_a_restart_judges_sessions_by_the_settings_of_then(provider: Provider, t
     assert statuses(session, "") == [401, 200]
 
 
+def test_a_browser_let_in_by_a_persons_link_is_that_person(provider: Provider, tmp_path: Path) -> None:
+    """An admin's link begins a session that may what the settings give the admin then, and no more."""
+    root = write(tmp_path / "small", {"pyproject.toml": PYPROJECT + login(provider.issuer)})
+    up = Up(root, "--port", "0", LOGIN_SECRET=SECRET)
+    browser, other = Browser(up), Browser(up)
+    browser.log_in()
+
+    asked = browser.client.post(f"{up.url}{API}/tokens/links", json={}, headers={"origin": up.url})
+    other.get(f"/login?key={asked.json()['secret']}")
+    first, second = persons(up)
+    before = other.may_admin()
+    up.close()
+    lowered = {"ana@example.com": "viewer", "bo@example.com": "admin"}
+    write(root, {"pyproject.toml": PYPROJECT + login(provider.issuer, lowered)})
+    again = Up(root, "--port", "0", LOGIN_SECRET=SECRET)
+    (name,) = (each.name for each in other.client.cookies.jar)
+    after = again.ask("GET", f"{API}/tokens", headers={"cookie": f"{name}={other.session}"})
+    again.close()
+
+    assert first["person_id"] == second["person_id"] and first["id"] != second["id"]
+    assert (before, after.status) == (200, 403)
+
+
 def test_people_are_kept_in_postgresql_too(provider: Provider, postgres: Postgres, tmp_path: Path) -> None:
     """The same person twice, there as well: one row, two sessions."""
     text = PYPROJECT + f'database = "{postgres.make()}"\n' + login(provider.issuer)

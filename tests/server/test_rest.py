@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,32 @@ def test_what_has_not_changed_is_not_sent_again(up: Up) -> None:
 
     assert (first.status, again.status, weak.status, other.status) == (200, 304, 304, 200)
     assert again.body == b""
+
+
+def test_a_change_of_what_is_not_as_it_was_read_is_refused(start: Callable[..., Up]) -> None:
+    """With If-Match a card is written only over the text that was read; what has no ETag is not changed."""
+    up = start()
+    made = up.post("logged-models", {"experiment_id": "0", "name": "net"}).json["model"]["info"]
+    place = made["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    up.ask("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{place}/MLmodel", b"flavors:\n  onnx:\n    data: m\n")
+    up.post("registered-models/create", {"name": "net"})
+    named = {"source": f"models:/{made['model_id']}", "model_id": made["model_id"]}
+    up.post("model-versions/create", {"name": "net", **named})
+    read = ask(up, "models/net@1/card").headers["etag"]
+
+    def put(path: str, body: dict[str, str], tag: str) -> int:
+        return up.ask("PUT", V1 + path, json.dumps(body), changing(up, if_match=tag)).status
+
+    first = put("models/net@1/card", {"text": "mine"}, f'"other", {read}')
+    late = put("models/net@1/card", {"text": "theirs"}, read)
+    weak = put("models/net@1/card", {"text": "weak"}, "W/" + ask(up, "models/net@1/card").headers["etag"])
+    kept = ask(up, "models/net@1/card")
+    there = put("models/net@1/card", {"text": "any"}, "*")
+    alias = put("models/net@1/aliases/champion", {}, read)
+
+    assert (first, late, weak, there, alias) == (200, 412, 412, 200, 412)
+    assert "mine" in kept.body.decode()
+    assert "champion" not in ask(up, "models/net@1").body.decode()
 
 
 def test_the_bytes_of_an_artifact_are_sent_in_ranges(up: Up) -> None:

@@ -232,7 +232,7 @@ def test_the_command_line_sends_the_workspaces_own_token(start: Start, tmp_path:
 
     assert "eve" in inside.stdout and "eve" in named.stdout
     assert (outside.returncode, weaker.returncode) == (2, 2)
-    assert "no token" in outside.stderr and "eve is viewer" in weaker.stderr
+    assert "no token" in outside.stderr and "`admin`, and eve is a viewer" in weaker.stderr
 
 
 def test_the_own_token_is_for_its_user_alone(start: Start) -> None:
@@ -348,6 +348,20 @@ def test_logging_out_ends_the_session_itself(start: Start) -> None:
     assert answer.status == 303
     assert "Max-Age=0" in answer.headers["set-cookie"]
     assert ask(up, "GET", f"{API}/tokens", **session).status == 401
+
+
+def test_who_logs_in_is_spoken_to_in_their_language(start: Start) -> None:
+    """The page of the login, and its refusals, are in the language that was asked for or chosen."""
+    up = start()
+    form = {"content-type": "application/x-www-form-urlencoded", "origin": up.url, "cookie": "language=ko"}
+
+    page = up.ask("GET", "/login?next=/runs", headers={"accept-language": "ko-KR,en;q=0.5"})
+    refused = up.ask("POST", "/login", "token=x", form)
+    plain = up.ask("GET", "/login")
+
+    assert '<html lang="ko">' in page.body.decode() and "로그인하지 않았습니다" in page.body.decode()
+    assert refused.status == 403 and "철회되었습니다" in refused.body.decode()
+    assert '<html lang="en">' in plain.body.decode() and "You are not logged in." in plain.body.decode()
 
 
 def test_a_token_that_somebody_types_begins_a_session_that_ends_with_it(start: Start) -> None:

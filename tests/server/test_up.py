@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -179,6 +180,21 @@ def test_a_form_changes_nothing(up: Up) -> None:
 
     assert answer.refused == (400, "INVALID_PARAMETER_VALUE")
     assert "Content-Type" in answer.message
+
+
+def test_a_request_that_says_two_things_at_once_is_wrong_and_not_forbidden(up: Up) -> None:
+    """Only what somebody may not do is told as denied."""
+    connection = up.connect()
+    connection.putrequest("GET", API + "experiments/get?experiment_id=0")
+    for site in ("same-origin", "cross-site"):
+        connection.putheader("sec-fetch-site", site)
+    connection.endheaders()
+    response = connection.getresponse()
+    told = json.loads(response.read())
+    connection.close()
+
+    assert (response.status, told["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert told["message"] == "the header sec-fetch-site is given twice"
 
 
 def test_what_is_not_answered_says_so(up: Up) -> None:

@@ -7,8 +7,6 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -404,22 +402,9 @@ def _packs(workspace: Workspace) -> list[str]:
     return [row["pack"] for row in workspace.database.read("SELECT DISTINCT pack FROM packed")]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB."""
-    point = tmp_path / "disk"
-    point.mkdir()
-    line = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(point)]
-    mounted = subprocess.run(line, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield point
-    subprocess.run(["umount", "--lazy", str(point)], check=True)
-
-
 @pytest.mark.parametrize("into", ["place", "."])
 def test_a_full_disk_is_said_and_with_room_the_checkout_goes_on(
-    datasets: Datasets, tmp_path: Path, small_disk: Path, into: str
+    datasets: Datasets, tmp_path: Path, disk: Path, into: str
 ) -> None:
     """What is needed and what is free; nothing stands at the place; with room a second try continues.
 
@@ -430,21 +415,21 @@ def test_a_full_disk_is_said_and_with_room_the_checkout_goes_on(
     for number in range(6):
         (folder / str(number)).write_bytes(os.urandom(2 * MIB))
     datasets.add(folder, "big")
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     ballast.write_bytes(b"b" * 9 * MIB)
-    place = small_disk / into
+    place = disk / into
 
     with pytest.raises(Unavailable, match=r"\d\.\d MiB are free, 12\.0 MiB are needed") as raised:
         datasets.checkout("big", place)
 
     assert raised.value.exit_code == 6
-    assert [path.name for path in small_disk.iterdir() if ".part-" not in path.name] == ["ballast"]
+    assert [path.name for path in disk.iterdir() if ".part-" not in path.name] == ["ballast"]
     ballast.unlink()
     datasets.checkout("big", place)
     assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == {
         path.name: path.read_bytes() for path in folder.iterdir()
     }
-    assert left_beside(small_disk / "x") == []
+    assert left_beside(disk / "x") == []
 
 
 def test_a_folder_without_permission_is_said(root: Path, tmp_path: Path) -> None:

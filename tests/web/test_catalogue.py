@@ -11,6 +11,7 @@ from jinja2.ext import extract_from_ast
 from mlwright.kernel import errors
 from mlwright.kernel.errors import MlwrightError
 from mlwright.server.api import OPERATIONS
+from mlwright.server.login import SAID
 from mlwright.tracking.fields import KINDS
 from mlwright.tracking.run import RunState
 from mlwright.web.catalogue import LANGUAGES, words_of
@@ -30,6 +31,7 @@ def texts() -> Iterator[str]:
             if isinstance(first, str):
                 yield first
     yield from (page.title for page in find_pages(OPERATIONS))
+    yield from SAID
     yield from (*RunState, *AttemptState, *KINDS, "ran", "not begun", "added", "removed", "changed")
     yield from (
         each.title

@@ -7,6 +7,7 @@ import pytest
 from mlwright.server.api import OPERATIONS
 from mlwright.server.permissions import Permission
 from mlwright.web.declared import Page, find_pages, read_page
+from mlwright.web.routes import PAGES, ROUTES
 
 KNOWN = {each.name: each for each in OPERATIONS}
 
@@ -15,12 +16,13 @@ def read(toml: str) -> Page:
     return read_page("x.html", "{# page:\n" + toml + "\n#}", KNOWN)
 
 
-def test_a_page_needs_what_the_strongest_of_its_operations_needs() -> None:
-    """Whoever may not ask what a page asks may not ask for the page."""
-    page = read('path = "/r/{run}"\ntitle = "R"\n[asks]\na = "show_run"\nb = "last_metrics"')
+def test_who_may_not_read_gets_no_page() -> None:
+    """Every page is for those who may read, whatever it asks; what stands still is for anyone."""
+    needed = {route.path: route.permission for route in ROUTES}
 
-    assert page.permission is Permission.READ
-    assert [ask.name for ask in page.asks] == ["a", "b"]
+    assert needed.pop("/static/{version}/{name:path}") is Permission.ANYONE
+    assert needed.keys() == {page.path for page in PAGES}
+    assert set(needed.values()) == {Permission.READ}
 
 
 def test_a_page_takes_from_its_query_what_its_operations_take_and_no_more() -> None:

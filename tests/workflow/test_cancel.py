@@ -12,7 +12,7 @@ import pytest
 from mlwright.app import Project
 from mlwright.kernel.errors import Conflict, TimedOut
 from mlwright.tracking import RunState
-from mlwright.workflow.cancel import cancel, plan_cancel
+from mlwright.workflow.cancel import cancel, plan_end
 from tests.conftest import COMMAND, Maker, mlwright
 from tests.happened import happened
 from tests.processes import until
@@ -101,7 +101,7 @@ def test_a_run_that_has_ended_is_refused(opened: Opener, tmp_path: Path) -> None
     assert done.returncode == 4
     assert f"run {run.id[:10]} has ended already: succeeded" in done.stderr
     with pytest.raises(Conflict):
-        plan_cancel(project.rooms, "latest")
+        plan_end(project.runs.get("latest"))
 
 
 def begun(project: Project) -> str:
@@ -120,7 +120,7 @@ def test_without_waiting_it_is_only_asked_for(opened: Opener) -> None:
 
     assert (run.state, run.wanted) == (RunState.RUNNING, "cancelled")
     assert happened(project.rooms.database)[-1].verb == "run.cancel-asked"
-    assert plan_cancel(project.rooms, identity).changes[0].why == "asked for already"
+    assert plan_end(project.runs.get(identity)).changes[0].why == "asked for already"
 
 
 def test_a_run_that_does_not_end_in_time_is_said_to_be_running(opened: Opener) -> None:

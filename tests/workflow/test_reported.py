@@ -14,7 +14,7 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.ids import new_id
 from mlwright.tracking import Input, Metric, Point, Reports, Run, RunState
 from mlwright.workflow.bundle import bundle_of
-from mlwright.workflow.cancel import cancel, plan_cancel
+from mlwright.workflow.cancel import cancel, plan_end
 from mlwright.workflow.compare import compare_runs
 from mlwright.workflow.profile import profile
 from mlwright.workflow.reproduce import plan_reproduction
@@ -87,7 +87,7 @@ def test_it_cannot_be_executed_here(opened: Opener) -> None:
         with pytest.raises(Invalid, match=f"was reported from outside: it cannot be {word} here"):
             verb()
     with pytest.raises(Invalid, match="was reported from outside"):
-        plan_cancel(rooms, run.id)
+        plan_end(rooms.runs.get(run.id))
 
 
 def test_however_many_are_reported_a_living_run_keeps_its_place(opened: Opener) -> None:

@@ -74,20 +74,6 @@ FILES = {
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB."""
-    point = tmp_path / "disk"
-    point.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(point)], capture_output=True, text=True
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
-    yield point
-    subprocess.run(["umount", "--lazy", str(point)], check=True)
-
-
-@pytest.fixture
 def mark(tmp_path: Path) -> Iterator[Path]:
     """Where the step and the test tell each other how far they are: on a disk that has room."""
     yield tmp_path / "mark"

@@ -34,6 +34,8 @@ RECORDED = frozenset(
 )
 """The environment variables that a run records: by these, and by no secret, a result may differ."""
 _LONGEST = 200
+SERVER = frozenset({"MLWRIGHT_URL", "MLWRIGHT_TOKEN"})
+"""The environment variables that say which server is spoken to: no business of a run's."""
 
 
 def recorded_variables(*, isolates: bool = True) -> dict[str, str]:
@@ -125,7 +127,7 @@ def cause_of_death(status: int, killer: str = "") -> str:
     return f"its process was ended by {name}" + (f" ({reasons[name]})" if name in reasons else "")
 
 
-_NOT_THEIRS = {"VIRTUAL_ENV", "MLWRIGHT_URL", "MLWRIGHT_TOKEN", graft.MEMORY}
+_NOT_THEIRS = {"VIRTUAL_ENV", graft.MEMORY, *SERVER}
 """What of ours a step's process does not get: code of users has no use for what opens a server."""
 
 

@@ -40,6 +40,9 @@ class Settings(Struct, frozen=True):
             every request needs a token or a session, also one that comes from this machine.
         login: where people log in with a browser: `issuer` and `client_id` of a provider of OpenID Connect,
             `client_secret` (`env:NAME` or `file:PATH`), `roles` (`"ana@example.com" = "admin"`), `scopes`.
+        record_predictions: how many answers of a served model are recorded in a second at most; 0 for none.
+        record_values: the columns whose values may be recorded with them; `prediction` stands for what was
+            answered, `*` for all.
         private_imports: datasets may also be fetched from this machine and from private networks.
         mlflow_without_token: on a machine's own address, MLflow's clients may also write without a token.
     """
@@ -57,6 +60,8 @@ class Settings(Struct, frozen=True):
     openlineage: dict[str, str] = {}
     url: str = ""
     login: dict[str, Any] = {}
+    record_predictions: int = 10
+    record_values: tuple[str, ...] = ()
     private_imports: bool = False
     mlflow_without_token: bool = True
 
@@ -136,6 +141,10 @@ def _settings(section: Any, folder: Path) -> Settings:
     if settings.runs_at_once < 1:
         raise Invalid(
             f"`runs_at_once` cannot be {settings.runs_at_once}", where=where, hint="1 for one after the other"
+        )
+    if settings.record_predictions < 0:
+        raise Invalid(
+            f"`record_predictions` cannot be {settings.record_predictions}", where=where, hint="0 for none"
         )
     if settings.url and not _ADDRESS.fullmatch(settings.url):
         raise Invalid(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from mlwright.server.permissions import Permission
 from mlwright.server.rest import routes_of
 from mlwright.server.routes import Route
 from mlwright.versioning import api as versioning_api
-from mlwright.versioning import datasets_api, models_api
+from mlwright.versioning import datasets_api, models_api, predictions_api
 from mlwright.workflow import pipelines_api, runs_api
 from mlwright.workspace import api as workspace_api
 
@@ -26,6 +27,7 @@ OPERATIONS: tuple[Operation[..., Any], ...] = (
     *datasets_api.OPERATIONS,
     *versioning_api.OPERATIONS,
     *models_api.OPERATIONS,
+    *predictions_api.OPERATIONS,
     *environments_api.OPERATIONS,
     *workspace_api.OPERATIONS,
     *tokens_api.OPERATIONS,
@@ -38,8 +40,9 @@ async def _openapi(_: Call) -> Response:
     return Response(msgspec.json.encode(document()), media_type="application/json")
 
 
+@cache
 def document() -> dict[str, Any]:
-    """The REST API in OpenAPI's words."""
+    """The REST API in OpenAPI's words; made once, and not to be changed."""
     return openapi(OPERATIONS, content.described())
 
 

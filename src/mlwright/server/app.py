@@ -113,7 +113,7 @@ class App:
             identities.check(identity, Permission.READ)
             raise _unknown(method, path, methods)
         identities.check(identity, route.permission, tokenless=route.tokenless)
-        call = Call(self._tracker, route, names, headers, scope, receive, identity)
+        call = Call(self._tracker, names, headers, route.body_bytes, scope, receive, identity)
         try:
             with acting_as(identity.name, identity.token_id):
                 return await route.handler(call)

@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope
 
 from mlwright.kernel.database import Source, Transaction
 from mlwright.server.identity import NOBODY, Identity
-from mlwright.server.routes import Route
 from mlwright.server.tracker import Tracker
 
 P = ParamSpec("P")
@@ -32,41 +31,41 @@ class Call:
 
     Args:
         tracker: the rooms.
-        route: that it asks for.
         names: the variables of the route's path.
         headers: by name, in small letters.
+        body_bytes: how large its body may be.
         identity: of who asks.
     """
 
     __slots__ = (
         "__dict__",
         "_body_bytes",
+        "_most_bytes",
         "_receive",
         "_scope",
         "headers",
         "identity",
         "names",
-        "route",
         "tracker",
     )
 
     def __init__(
         self,
         tracker: Tracker,
-        route: Route,
         names: Mapping[str, str],
         headers: dict[bytes, bytes],
+        body_bytes: int,
         scope: Scope,
         receive: Receive,
         identity: Identity = NOBODY,
     ) -> None:
         self.tracker = tracker
-        self.route = route
         self.names = names
         self.headers = headers
         self.identity = identity
         self._scope = scope
         self._receive = receive
+        self._most_bytes = body_bytes
         self._body_bytes = 0
 
     @property
@@ -97,7 +96,7 @@ class Call:
             Invalid: the client has gone before its end, or has encoded it.
             Unavailable: too much is held already.
         """
-        body = await self.tracker.bodies.read(self._receive, self.headers, self.route.body_bytes)
+        body = await self.tracker.bodies.read(self._receive, self.headers, self._most_bytes)
         self._body_bytes += len(body)
         return body
 

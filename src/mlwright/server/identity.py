@@ -7,7 +7,6 @@ import hmac
 from base64 import b64decode
 from binascii import Error as NoBase64
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,9 +32,6 @@ from mlwright.server.tokens import (
     known,
     touch,
 )
-
-if TYPE_CHECKING:
-    from mlwright.server.routes import Route
 
 _MOST_COOKIES = 8 << 10
 _HOW = "mlwright tokens create NAME --role ROLE, and send it as a bearer token (MLWRIGHT_TOKEN does)"
@@ -149,11 +145,12 @@ class Identities:
         """
         if identity.role is not None:
             if not identity.role.may(permission):
-                raise Refusal(403, f"{identity.name} is {identity.role}, which may not {permission} here")
+                who = f"{identity.name} is a {identity.role}"
+                raise Refusal(403, f"this needs the permission `{permission}`, and {who}")
         elif not self._nobody_may(permission, tokenless):
             raise Refusal(
                 401,
-                f"this needs somebody who may {permission}, and the request has no token",
+                f"this needs the permission `{permission}`, and the request has no token",
                 hint=_HOW,
                 headers={"www-authenticate": "Bearer"},
             )
@@ -172,14 +169,6 @@ class Identities:
         if token is None:
             raise Refusal(401, "what this was asked with was taken back, or has expired", hint=_HOW)
         self.check(replace(identity, role=token.role), permission)
-
-    def allows(self, identity: Identity, route: Route) -> bool:
-        """Whether somebody may ask a route: what a page shows only then."""
-        try:
-            self.check(identity, route.permission, tokenless=route.tokenless)
-        except Refusal:
-            return False
-        return True
 
     def close(self) -> None:
         """Let go of the thread."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -22,36 +23,18 @@ from mlwright.server.tokens import (
     find,
     revoke,
 )
+from mlwright.web.reader import reader_of
+from mlwright.web.rendering import rendered_alone
 
 LOGIN, LOGIN_WITH, LOGOUT = "/login", "/login/oidc", "/logout"
 _FORM = b"application/x-www-form-urlencoded"
 _FORM_BYTES = 4096
 _MOST_FIELDS = 10
-_PAGE = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>mlwright: log in</title><link rel="stylesheet" href="/static/now/style.css">
-<link rel="icon" type="image/svg+xml" href="/static/now/icon.svg"></head>
-<body>
-<main><div class="lost">
-<h1>mlwright</h1>
-<p class="lead">{said}</p>
-{provider}<form class="toolbar" method="post" action="{action}">
-<input type="password" name="token" aria-label="Token" placeholder="Token" autocomplete="off" required
- maxlength="{longest}">
-<button{first}>Log in</button>
-</form>
-<p class="soft">On the machine of the workspace, <code>mlwright login</code> prints a link that needs no
-token.</p>
-</div></main>
-</body>
-</html>
-"""
-
-
-_PROVIDER = """<p><a class="button first" href="{address}">Log in with {host}</a></p>
-<p class="soft">Or with a token:</p>
-"""
+_NOBODY = "You are not logged in."
+_USED = "This link is too old, or was used already."
+_UNKNOWN = "The token is unknown here, has expired, or was taken back."
+SAID = (_NOBODY, _USED, _UNKNOWN)
+"""What the login page says, in English; the catalogues have it in other languages."""
 
 
 def path_of_ours(text: str) -> str:
@@ -83,12 +66,12 @@ async def _login(call: Call) -> Response:
     target = path_of_ours(asked.get("next", "/"))
     key = asked.get("key")
     if key is None:
-        return login_page(call, "You are not logged in.", target)
+        return login_page(call, _NOBODY, target)
     if looks_ahead(call):
         return Response(None, 204)
     issued = await _begin(call, key, TokenKind.LINK)
     if issued is None:
-        return login_page(call, "This link is too old, or was used already.", target, 403)
+        return login_page(call, _USED, target, 403)
     return with_session(call, _to(target), issued)
 
 
@@ -102,7 +85,7 @@ async def _login_by_token(call: Call) -> Response:
     secret = fields(bytes(await call.body())).get("token", "").strip()
     issued = await _begin(call, secret, TokenKind.TOKEN)
     if issued is None:
-        return login_page(call, "The token is unknown here, has expired, or was taken back.", target, 403)
+        return login_page(call, _UNKNOWN, target, 403)
     return with_session(call, _to(target), issued)
 
 
@@ -163,20 +146,33 @@ def login_page(call: Call, said: str, target: str, status: int = 200) -> Respons
 
     Args:
         call: of their browser.
-        said: what is told above; it may be a provider's word.
+        said: what is told above; one of `SAID`, or a provider's word.
         target: the path on which they go on.
         status: of the answer.
     """
     login = call.tracker.identities.admission.login
-    way = f"{LOGIN_WITH}?next={quote(target, safe='/')}"
-    page = _PAGE.format(
-        said=escape(said),
-        provider="" if login is None else _PROVIDER.format(address=escape(way), host=escape(login.host)),
-        first=' class="first"' if login is None else "",
-        action=escape(login_path(target)),
-        longest=LONGEST_SECRET,
-    )
-    return HTMLResponse(page, status, headers={"cache-control": "no-store"})
+    told = {
+        "said": said,
+        "host": "" if login is None else login.host,
+        "provider": f"{LOGIN_WITH}?next={quote(target, safe='/')}",
+        "action": login_path(target),
+        "longest": LONGEST_SECRET,
+    }
+    return page_alone(call, "login", told, status)
+
+
+def page_alone(call: Call, name: str, told: Mapping[str, Any], status: int = 200) -> Response:
+    """A page outside the shell, in the reader's language, which nobody keeps.
+
+    Args:
+        call: of their browser.
+        name: of its template.
+        told: the variables of that.
+        status: of the answer.
+    """
+    reader = reader_of(call.headers)
+    headers = {"cache-control": "no-store", "content-language": reader.language}
+    return HTMLResponse(rendered_alone(name, reader, told), status, headers)
 
 
 def _to(target: str) -> Response:

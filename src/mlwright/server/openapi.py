@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from mlwright.kernel.version import VERSION
-from mlwright.server.operations import PREFIX, Operation
+from mlwright.server.operations import PREFIX, Operation, shown_by
 from mlwright.server.problems import MEDIA_TYPE, Problem
 
 _REF = "#/components/schemas/{name}"
@@ -30,6 +30,13 @@ _KEY = {
     "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
     "description": "Sent again within a day, the same request with the same key has the first answer.",
+}
+_MATCH = {
+    "name": "if-match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The ETag that GET told: if it has another now, nothing is done, and 412 answered.",
 }
 _ARGUMENT = re.compile(r"^( {4,8})(\w+): (.*)$")
 
@@ -52,6 +59,8 @@ def openapi(operations: Iterable[Operation[..., Any]], others: dict[str, Any]) -
     for number, each in enumerate(found):
         in_path, beside, answer = rest[3 * number : 3 * number + 3]
         told = _operation(each, _own(in_path, components), _own(beside, components), answer, problem)
+        if shown_by(each, found) is not None:
+            told["parameters"].append(_MATCH)
         paths.setdefault(PREFIX + each.path.replace(":path}", "}"), {})[each.method.lower()] = told
     asked = {kind.__name__ for each in found for kind in (each.in_path, each.beside) if not each.has_body}
     asked |= {each.in_path.__name__ for each in found}

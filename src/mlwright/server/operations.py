@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, get_origin
 from typing import get_type_hints as hints_of
@@ -162,6 +162,15 @@ class Operation(Generic[P, T]):
 def _is_list(annotation: Any) -> bool:
     origin = getattr(annotation, "__origin__", None)
     return origin in {tuple, list} or any(map(_is_list, getattr(annotation, "__args__", ())))
+
+
+def shown_by(
+    operation: Operation[..., Any], operations: Iterable[Operation[..., Any]]
+) -> Operation[..., Any] | None:
+    """The operation that shows, at the same path, what another one writes anew; None where there is none."""
+    if operation.method != "PUT":
+        return None
+    return next((each for each in operations if (each.method, each.path) == ("GET", operation.path)), None)
 
 
 def operation(

@@ -9,7 +9,7 @@ import threading
 import traceback
 from typing import NamedTuple
 
-from mlwright.compute.process import cause_of_death
+from mlwright.compute.process import SERVER, cause_of_death
 from mlwright.kernel.errors import MlwrightError
 from mlwright.kernel.ids import RunId, short
 from mlwright.kernel.leases import Lease
@@ -19,8 +19,6 @@ from mlwright.workflow import Rooms
 from mlwright.workflow.queued import command_of, last_words, words_of
 
 _EVERY_S = 0.2
-_SERVERS_OWN = {"MLWRIGHT_URL", "MLWRIGHT_TOKEN"}
-"""Variables that are no business of a run's."""
 
 
 class _Started(NamedTuple):
@@ -96,7 +94,7 @@ class Queue:
                     stdout=file,
                     stderr=file,
                     cwd=root,
-                    env={name: value for name, value in os.environ.items() if name not in _SERVERS_OWN},
+                    env={name: value for name, value in os.environ.items() if name not in SERVER},
                     start_new_session=True,
                 )
         except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,10 +12,11 @@ import msgspec
 from starlette.responses import Response
 
 from mlwright.kernel.digest import digest_of
-from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.kernel.errors import Invalid
+from mlwright.kernel.plain import plain
 from mlwright.server.answered import Answer, once
 from mlwright.server.call import Call
-from mlwright.server.operations import MSGPACK, PREFIX, Operation
+from mlwright.server.operations import MSGPACK, PREFIX, Operation, shown_by
 from mlwright.server.problems import Refusal
 from mlwright.server.routes import Route
 from mlwright.server.streams import head_of_stream, stream
@@ -30,24 +30,32 @@ _TAG_LETTERS = 32
 
 def routes_of(operations: Iterable[Operation[..., Any]]) -> list[Route]:
     """The routes at which operations are answered."""
+    known = list(operations)
     return [
-        Route(each.method, PREFIX + each.path, partial(_answer, each), each.permission) for each in operations
+        Route(each.method, PREFIX + each.path, partial(_answer, each, shown_by(each, known)), each.permission)
+        for each in known
     ]
 
 
-async def _answer(operation: Operation[..., Any], call: Call) -> Response:
+async def _answer(operation: Operation[..., Any], shown: Operation[..., Any] | None, call: Call) -> Response:
     asked = await _asked(operation, call)
     if operation.streams:
         if call.method == "HEAD":
             return head_of_stream()
         return stream(call, operation, asked)
-    return await call.tracker.threads.run(_done, operation, call.tracker.project, asked, call.headers)
+    return await call.tracker.threads.run(_done, operation, shown, call.tracker.project, asked, call.headers)
 
 
 def _done(
-    operation: Operation[..., Any], project: Any, asked: dict[str, Any], headers: dict[bytes, bytes]
+    operation: Operation[..., Any],
+    shown: Operation[..., Any] | None,
+    project: Any,
+    asked: dict[str, Any],
+    headers: dict[bytes, bytes],
 ) -> Response:
     """Do it, and write the answer, all in one thread."""
+    if operation.method != "GET" and (wanted := headers.get(b"if-match")) is not None:
+        _check_match(wanted, shown, project, asked)
     key = headers.get(b"idempotency-key") if operation.takes_key else None
     packed = key is None and headers.get(b"accept") == MSGPACK.encode()
 
@@ -69,23 +77,23 @@ def _done(
     if answer.location:
         told["location"] = answer.location
     if operation.method == "GET":
-        told["etag"] = tag = f'"{digest_of(body)[:_TAG_LETTERS]}"'
-        if tag in _tags(headers.get(b"if-none-match", b"")):
+        told["etag"] = tag = _tag_of(body)
+        if tag in [each.removeprefix("W/") for each in _tags(headers.get(b"if-none-match", b""))]:
             return Response(None, 304, told)
     return Response(body, answer.status, told, MSGPACK if packed else "application/json")
 
 
 def encoded(value: Any) -> bytes:
     """A value as JSON, as the command line writes it too."""
-    return msgspec.json.encode(value, enc_hook=_plain)
+    return msgspec.json.encode(value, enc_hook=plain)
 
 
 def _packed(value: Any) -> bytes:
     """A value as MessagePack, which has a word for NaN; a number beyond 64 bits is the text of it."""
     try:
-        return msgspec.msgpack.encode(value, enc_hook=_plain)
+        return msgspec.msgpack.encode(value, enc_hook=plain)
     except OverflowError:
-        return msgspec.msgpack.encode(_within(msgspec.to_builtins(value, enc_hook=_plain)))
+        return msgspec.msgpack.encode(_within(msgspec.to_builtins(value, enc_hook=plain)))
 
 
 def _within(value: Any) -> Any:
@@ -99,15 +107,6 @@ def _within(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
-    """What JSON has no word for: a path is its text, an error what it would say."""
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, MlwrightError):
-        return {"message": value.message, "where": value.where, "hint": value.hint}
-    raise TypeError(f"{type(value).__name__} cannot be told in JSON")
-
-
 class _Fields(dict[str, str]):
     """The fields of an answer by name."""
 
@@ -119,8 +118,34 @@ class _Fields(dict[str, str]):
         return str(getattr(self._answer, name))
 
 
+def _tag_of(body: bytes) -> str:
+    return f'"{digest_of(body)[:_TAG_LETTERS]}"'
+
+
 def _tags(header: bytes) -> list[str]:
-    return [each.strip().removeprefix("W/") for each in header.decode("latin-1").split(",")]
+    return [each.strip() for each in header.decode("latin-1").split(",")]
+
+
+def _check_match(
+    wanted: bytes, shown: Operation[..., Any] | None, project: Any, asked: dict[str, Any]
+) -> None:
+    """Refuse a change of what is not, any more, as somebody has read it.
+
+    Args:
+        wanted: the header If-Match.
+        shown: what shows that; None where there is nothing to read at that path.
+
+    Raises:
+        Refusal: it is another, or nothing can be compared.
+
+    Source: RFC 9110, 13.1.1: tags are compared strongly, and a weak one is like none.
+    """
+    if shown is None:
+        raise Refusal(412, "what this changes has no ETag to compare with", hint="leave If-Match out")
+    value = project.perform(shown, **{name: asked[name] for name in shown.variables})
+    tags = {_tag_of(encoded(value)), _tag_of(_packed(value)), "*"}
+    if tags.isdisjoint(_tags(wanted)):
+        raise Refusal(412, "it is not any more what If-Match names", hint="read it again")
 
 
 async def _asked(operation: Operation[..., Any], call: Call) -> dict[str, Any]:

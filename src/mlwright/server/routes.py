@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct
 
+from mlwright.server.call import Call
 from mlwright.server.permissions import Permission
 
-if TYPE_CHECKING:
-    from mlwright.server.call import Call
-
-Handler = Callable[["Call"], Awaitable[Any]]
+Handler = Callable[[Call], Awaitable[Any]]
 """Answers a call: with a value that becomes JSON, or with a Starlette `Response`."""
 
 _NAME = re.compile(r"\{(\w+)(:path)?\}")

@@ -1,4 +1,6 @@
-"""What the server does while nobody asks: runs whose process is gone are declared lost."""
+"""What the server does while nobody asks: runs whose process is gone are declared lost, and what replicas of
+this machine have recorded is brought in.
+"""
 
 from __future__ import annotations
 
@@ -21,4 +23,5 @@ async def look_after(tracker: Tracker) -> None:
     while True:
         with suppress(MlwrightError):  # another process writes for long, the disk is full: requests say so
             await tracker.readers.read(bury)
+            await asyncio.to_thread(tracker.project.collect_predictions)
         await asyncio.sleep(EVERY_S)

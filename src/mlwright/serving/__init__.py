@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
     from mlwright.serving.plan import plan_serve, serve_requirements
     from mlwright.serving.server import Server, start
-    from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec, version_behind
+    from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
 __all__ = [
     "Client",
     "Limits",
     "ModelSpec",
     "Prediction",
+    "Recording",
     "ReplicaSpec",
     "Server",
     "plan_serve",
@@ -34,6 +35,7 @@ _HOMES = {
     "Limits": "spec",
     "ModelSpec": "spec",
     "Prediction": "client",
+    "Recording": "spec",
     "ReplicaSpec": "spec",
     "Server": "server",
     "plan_serve": "plan",

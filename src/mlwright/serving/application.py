@@ -17,6 +17,7 @@ from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.problems import MEDIA_TYPE, Problem
 from mlwright.serving.protocols import predict
+from mlwright.serving.records import Recorder
 from mlwright.serving.request import Reply, Request, Routes
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Served, load
@@ -42,6 +43,7 @@ class Application:
         self._scratch = scratch
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._recorder = None if spec.recording is None else Recorder(spec.recording)
         self._openapi = msgspec.json.encode(openapi(spec))
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
@@ -95,6 +97,8 @@ class Application:
         await receive()
         loading.cancel()
         self._thread.shutdown(wait=False)
+        if self._recorder is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _load(self) -> None:
@@ -110,7 +114,7 @@ class Application:
 
     def _loaded(self) -> list[Served]:
         return [
-            load(each, self.spec, NativeRuntime.load, self._scratch, self._thread)
+            load(each, self.spec, NativeRuntime.load, self._scratch, self._thread, self._recorder)
             for each in self.spec.models
         ]
 

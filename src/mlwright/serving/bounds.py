@@ -43,8 +43,8 @@ class Bounds:
         ranges = [each for each in self._bounds if each.categories is None and not each.column.nullable]
         self._only_ranges = len(ranges) == len(self._bounds)
         self._at = [each.at for each in ranges]
-        self._lows = [each.column.minimum for each in ranges]
-        self._highs = [each.column.maximum for each in ranges]
+        self._lows: list[Any] = [each.column.minimum for each in ranges]
+        self._highs: list[Any] = [each.column.maximum for each in ranges]
 
     def warnings(self, columns: Columns) -> list[str]:
         """What lies outside, in words; for each column the first row, and how many more there are.
@@ -57,7 +57,7 @@ class Bounds:
         return list(islice(self._found(columns), MOST))
 
     def _in_range(self, columns: Columns) -> bool:
-        """Whether the only row lies in all ranges; nearly every request is such a row, and has microseconds."""
+        """Whether the only row lies in all ranges; nearly every request is such a row."""
         row = [columns[at][0] for at in self._at]
         return all(map(le, self._lows, row)) and all(map(le, row, self._highs))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, Wor
 from mlwright.sdk.rows import plain
 from mlwright.serving.bounds import Bounds
 from mlwright.serving.problems import Problem
+from mlwright.serving.records import Answered, Recorder
 from mlwright.serving.runtime import Outputs, Runtime
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
 from mlwright.serving.validation import Validator
@@ -30,9 +31,17 @@ class Served:
         replica: that it is a part of: its limits and settings.
         runtime: the model in memory.
         thread: where it computes.
+        recorder: keeps a sample of the answers.
     """
 
-    def __init__(self, spec: ModelSpec, replica: ReplicaSpec, runtime: Runtime, thread: Executor) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        replica: ReplicaSpec,
+        runtime: Runtime,
+        thread: Executor,
+        recorder: Recorder | None = None,
+    ) -> None:
         self.spec = spec
         self.limits = replica.limits
         self.classes = runtime.classes
@@ -43,6 +52,8 @@ class Served:
         self.bounds = Bounds(spec.signature.inputs)
         self._runtime = runtime
         self._thread = thread
+        self._recorder = recorder
+        self._names = [column.name for column in spec.signature.inputs]
 
     async def ask(self, columns: Columns, *, proba: bool = False) -> Outputs:
         """Ask the model.
@@ -57,9 +68,22 @@ class Served:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._compute, columns, proba)
 
-    def new_id(self) -> str:
-        """For a new answer."""
-        return new_prediction_id(self.spec.version_id)
+    def answered(self, columns: Columns, predictions: Sequence[Any], began: float, warnings: int) -> str:
+        """Give an answer its id, and have it recorded.
+
+        Args:
+            columns: that were asked about.
+            predictions: plain values, one for each row.
+            began: when the request did, by `time.perf_counter`.
+            warnings: how many columns lay outside of what training saw.
+        """
+        identity = new_prediction_id(self.spec.version_id)
+        if self._recorder is not None:
+            told = Answered(
+                identity, self.spec.model, self._names, columns, predictions, began=began, warnings=warnings
+            )
+            self._recorder.note(told)
+        return identity
 
     def prove(self) -> None:
         """Answer the signature's example as the pipeline did.
@@ -94,12 +118,20 @@ Loader = Callable[[ModelSpec, Path], Runtime]
 """Reads a model into memory; the folder is for copies."""
 
 
-def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, thread: Executor) -> Served:
+def load(
+    spec: ModelSpec,
+    replica: ReplicaSpec,
+    loader: Loader,
+    scratch: Path,
+    thread: Executor,
+    recorder: Recorder | None = None,
+) -> Served:
     """Read a model into memory, and have it answer its example.
 
     Args:
         scratch: a folder where copies may be made.
         thread: where it will compute.
+        recorder: keeps a sample of the answers.
 
     Raises:
         Incompatible: it answers its example differently from what the pipeline recorded.
@@ -107,7 +139,7 @@ def load(spec: ModelSpec, replica: ReplicaSpec, loader: Loader, scratch: Path, t
         WorkFailed: the bytes cannot be read.
     """
     try:
-        served = Served(spec, replica, loader(spec, scratch), thread)
+        served = Served(spec, replica, loader(spec, scratch), thread, recorder)
         served.prove()
     except MlwrightError:
         raise

@@ -26,6 +26,25 @@ class Limits(Struct, frozen=True):
     rows: int = 10_000
 
 
+class Recording(Struct, frozen=True):
+    """What is kept of predictions.
+
+    Args:
+        folder: the spool, absolute.
+        per_second: how many answers at most; of more, each has the same chance.
+        values: the columns whose values may be kept, `prediction` for what was answered, `*` for all.
+            Of the others it is kept only how many values were missing.
+        rows: how many of a request's rows at most.
+        spool_bytes: what the spool may hold in all; what comes then is dropped.
+    """
+
+    folder: str
+    per_second: int = 10
+    values: tuple[str, ...] = ()
+    rows: int = 100
+    spool_bytes: int = 64 << 20
+
+
 class ModelSpec(Struct, frozen=True):
     """One model version, as a replica is told of it.
 
@@ -59,11 +78,13 @@ class ReplicaSpec(Struct, frozen=True):
     Args:
         models: at least one, of different names; the first is the one that is asked where none is named.
         unknown_fields: whether a field that the model does not know is refused, or ignored.
+        recording: what is kept of predictions; None for nothing.
     """
 
     models: tuple[ModelSpec, ...]
     limits: Limits = field(default_factory=Limits)
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
+    recording: Recording | None = None
 
     @property
     def told(self) -> str:

@@ -58,6 +58,7 @@ def loose_edges(source: Source) -> list[Edge]:
         *edges.loose(source, _SQL["loose_edges_of_artifacts"]),
         *edges.loose(source, _SQL["loose_edges_of_versions"]),
         *edges.loose(source, _SQL["loose_edges_of_snapshots"]),
+        *edges.loose(source, _SQL["loose_edges_of_prediction_batches"]),
     ]
 
 

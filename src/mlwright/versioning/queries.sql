@@ -366,3 +366,26 @@ ON CONFLICT (version_id, name) DO UPDATE SET value = excluded.value;
 -- name: drop_version_tag
 -- A tag is taken from a version.
 DELETE FROM version_tag WHERE version_id = :version_id AND name = :name;
+
+-- name: add_prediction_batch
+-- Records of what a version answered were brought in; none, if these bytes were before.
+INSERT INTO prediction_batch (id, version_id, digest, first_us, last_us, records, answers)
+VALUES (:id, :version_id, :digest, :first_us, :last_us, :records, :answers)
+ON CONFLICT (version_id, digest) DO NOTHING RETURNING id;
+
+-- name: prediction_batches
+-- The batches of a model, of one of its versions, or of all models, that end before a place, newest first.
+SELECT prediction_batch.id AS id, version_id, digest, first_us, last_us, records, answers
+FROM prediction_batch JOIN version ON version.id = version_id
+WHERE (:name = '' OR name = :name) AND (:number = 0 OR number = :number)
+    AND (last_us, prediction_batch.id) < (:last_us, :before)
+ORDER BY last_us DESC, prediction_batch.id DESC LIMIT :limit;
+
+-- name: remove_prediction_batch
+-- A batch is taken away.
+DELETE FROM prediction_batch WHERE id = :id RETURNING id;
+
+-- name: loose_edges_of_prediction_batches
+-- Edges that come from batches of predictions which are not there.
+SELECT from_kind, from_id, role, to_kind, to_id FROM edge
+WHERE from_kind = 'prediction_batch' AND NOT EXISTS (SELECT 1 FROM prediction_batch WHERE id = from_id);

@@ -118,6 +118,8 @@ class Removal:
                 runs |= {each.earlier.id for each in edges.made_from(source, later, "of")}
             elif later.kind == "run":
                 runs.add(later.id)
+            elif later.kind == "prediction_batch":
+                others.add("its recorded predictions (mlwright predictions rm)")
             elif later.kind != "version":
                 others.add(f"{later.kind} {later.id}")
         for edge in edges.walk(source, version.end, down=True):

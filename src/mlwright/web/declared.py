@@ -89,7 +89,6 @@ class Page(Struct, frozen=True):
         singles: names of the query that are given once: its own, and those that its operations take.
         lists: names of the query that may be given several times.
         scripts: files of `static/` that it needs beside the shell's.
-        permission: the strongest that an operation of it needs.
     """
 
     template: str
@@ -101,7 +100,6 @@ class Page(Struct, frozen=True):
     lists: frozenset[str]
     scripts: tuple[str, ...]
     asks: tuple[Ask, ...]
-    permission: Permission
 
 
 def find_pages(operations: Iterable[Operation[..., Any]]) -> list[Page]:
@@ -132,7 +130,6 @@ def read_page(template: str, text: str, operations: Mapping[str, Operation[..., 
     ]
     lists = {name for ask in asks for name in _lists(ask)} - variables | set(told.lists)
     singles = {name for ask in asks for name in ask.takes.values()} - variables - lists | set(told.query)
-    strongest = max((list(Permission).index(ask.operation.permission) for ask in asks), default=0)
     return Page(
         template,
         told.path,
@@ -143,7 +140,6 @@ def read_page(template: str, text: str, operations: Mapping[str, Operation[..., 
         frozenset(lists),
         tuple(told.scripts),
         tuple(asks),
-        list(Permission)[strongest],
     )
 
 

@@ -99,6 +99,17 @@ def rendered_error(error: Mapping[str, Any], pages: Sequence[Page], reader: Read
     return _in_shell(reader, {**context, "title": title, "content": module, "scripts": ()})
 
 
+def rendered_alone(name: str, reader: Reader, told: Mapping[str, Any]) -> bytes:
+    """A page outside the shell, for who is nobody yet.
+
+    Args:
+        name: of its template.
+        told: the variables of that.
+    """
+    template = environment(reader.language).get_template(f"web/shell/{name}.html")
+    return template.render({"reader": reader, **told}).encode("utf-8", "backslashreplace")
+
+
 def _in_shell(reader: Reader, context: Mapping[str, Any]) -> bytes:
     # A template has rendered it, and escaped what is not its own.
     content = Markup(context["content"].__html__())  # noqa: S704

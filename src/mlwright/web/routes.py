@@ -72,7 +72,7 @@ def _sent(body: bytes, status: int, reader: Reader, headers: Mapping[bytes, byte
 
 
 ROUTES = (
-    *(Route("GET", page.path, partial(_answer, page), page.permission) for page in PAGES),
+    *(Route("GET", page.path, partial(_answer, page), Permission.READ) for page in PAGES),
     Route("GET", "/static/{version}/{name:path}", assets.send, Permission.ANYONE),
 )
 """The pages."""

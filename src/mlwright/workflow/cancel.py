@@ -14,17 +14,6 @@ from mlwright.workflow.rooms import Rooms
 _PAUSE_S = 0.1
 
 
-def plan_cancel(rooms: Rooms, reference: str) -> Plan:
-    """What cancelling a run would do.
-
-    Raises:
-        NotFound: there is no such run.
-        Conflict: it has ended.
-        Invalid: it was reported from outside.
-    """
-    return plan_end(rooms.runs.get(reference))
-
-
 def plan_end(run: Run) -> Plan:
     """What cancelling this run would do.
 

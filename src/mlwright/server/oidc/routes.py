@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hmac
 import re
-from html import escape
 
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from mlwright.kernel.errors import MlwrightError, NotFound
 from mlwright.server.call import Call
-from mlwright.server.login import LOGIN_WITH, fields, login_page, looks_ahead, path_of_ours, with_session
+from mlwright.server.login import (
+    LOGIN_WITH,
+    fields,
+    login_page,
+    looks_ahead,
+    page_alone,
+    path_of_ours,
+    with_session,
+)
 from mlwright.server.oidc.id_tokens import Claims
 from mlwright.server.oidc.journeys import LASTS_S, Journey
 from mlwright.server.oidc.provider import Provider
@@ -23,15 +30,6 @@ BACK = f"{LOGIN_WITH}/callback"
 """Where a provider sends browsers: what is registered there, behind our address."""
 _LONGEST_CODE = 4096
 _ERROR = re.compile(r"[a-z_]{1,50}")
-_ADMITTED = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={target}">
-<title>mlwright</title><link rel="stylesheet" href="/static/now/style.css">
-<link rel="icon" type="image/svg+xml" href="/static/now/icon.svg"></head>
-<body><main><div class="lost"><h1>mlwright</h1>
-<p class="lead">You are logged in. <a href="{target}">Go on</a></p></div></main></body>
-</html>
-"""
 
 
 async def _go(call: Call) -> Response:
@@ -96,9 +94,9 @@ async def _admitted(call: Call, provider: Provider, journey: Journey) -> Respons
         raise _stranger(provider, claims)
     issued = await call.write(lambda tx: admit(tx, provider.login, claims, role))
     # Not a redirect: the browser comes from the provider's page, and would not send the new cookie along.
-    page = _ADMITTED.format(target=escape(journey.target))
-    headers = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
-    return with_session(call, HTMLResponse(page, headers=headers), issued)
+    page = page_alone(call, "admitted", {"target": journey.target})
+    page.headers["referrer-policy"] = "no-referrer"
+    return with_session(call, page, issued)
 
 
 def _provider(call: Call) -> Provider:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
     model = served.spec.model.encode()
 
     async def predict(request: Request) -> Reply:
+        began = perf_counter()
         proba = _wants_probabilities(request, served)
         reader = readers.get(request.media_type)
         if reader is None:
@@ -51,7 +53,7 @@ def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
         if warnings:
             told["warnings"] = warnings
         told["model"] = served.spec.model
-        identity = told["id"] = served.new_id()
+        identity = told["id"] = served.answered(columns, told["predictions"], began, len(warnings))
         headers = ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
         return Reply(msgspec.json.encode(told), headers=headers)
 

@@ -97,8 +97,10 @@ def _status_and_code(error: Exception) -> tuple[int, str]:
             return error.http_status, error.error_code
         case Refusal(http_status=401):
             return 401, "UNAUTHENTICATED"
+        case Refusal(http_status=403):
+            return 403, "PERMISSION_DENIED"
         case Refusal():
-            return error.http_status, "PERMISSION_DENIED"
+            return error.http_status, INVALID
         case TooLarge():
             return 413, INVALID
         case NotFound():
