@@ -321,7 +321,7 @@ class Project(OpenWorkspace):
         Returns:
             How many records are new.
         """
-        return replicas.collect_predictions(self.rooms)
+        return servers.collect_predictions(self.rooms)
 
     def replica_spec(self, *references: str) -> serving.ReplicaSpec:
         """What a replica of model versions needs to know.

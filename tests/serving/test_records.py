@@ -94,9 +94,7 @@ def test_a_replica_records_what_it_answers(
     row = spec.models[0].signature.example.input
     recording = Recording(str(tmp_path / "spool"), values=("mean radius", "prediction"))
 
-    with start(
-        ReplicaSpec(spec.models, recording=recording), PYTHON, folder=tmp_path / "serving"
-    ) as server:
+    with start(ReplicaSpec(spec.models, recording=recording), PYTHON, folder=tmp_path / "serving") as server:
         told = post(server.url, {"rows": [row]}).json
 
     (record,) = everything(tmp_path / "spool")

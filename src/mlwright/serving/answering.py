@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from mlwright.kernel.errors import MlwrightError
 from mlwright.wire.bounds import Bounds
-from mlwright.wire.connections import Connection
-from mlwright.wire.loop import Life, fitting
-from mlwright.wire.refusals import problem
-from mlwright.wire.traffic import Traffic
+from mlwright.wire.service import Service
 
-BOUNDS = Bounds(idle_s=65.0, drain_s=10.0)
+BOUNDS = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
 """What clients are allowed."""
-_BACKLOG = 2048
-_TAKING_S = 0.1
-"""Who waits in the queue of a socket that is given up is let in for so long: it may be the end of it."""
 
 
 class Loading(Protocol):
@@ -48,18 +40,13 @@ class Answering:
     """
 
     def __init__(self, making: Making) -> None:
-        state: dict[str, Any] = {"draining": asyncio.Event()}
         self._failed = asyncio.Event()
-        self.application = application = making(self._failed.set)
-        self._life = Life(application, state)
-        self._traffic = Traffic(application, state, fitting(BOUNDS), problem)
-        self._servers: dict[socket.socket, asyncio.Server] = {}
-        self._watch: asyncio.Task[None] | None = None
+        self.application = making(self._failed.set)
+        self._service = Service(self.application, bounds=BOUNDS)
 
     async def begin(self) -> None:
         """Let the application load."""
-        await self._life.begin()
-        self._watch = asyncio.create_task(self._traffic.watch())
+        await self._service.begin()
 
     async def ready(self) -> None:
         """Return when it can answer; raises what keeps it from that."""
@@ -74,37 +61,30 @@ class Answering:
 
     async def listen(self, listener: socket.socket) -> None:
         """Take connections from a socket, which is ours from now on."""
-        loop = asyncio.get_running_loop()
-        self._servers[listener] = await loop.create_server(
-            lambda: Connection(self._traffic), sock=listener, backlog=_BACKLOG
-        )
+        await self._service.listen(listener)
 
     async def unlisten(self, listener: socket.socket) -> None:
         """Take no more connections from it, and close our descriptor of it."""
-        server, until_s = self._servers.pop(listener), time.monotonic() + _TAKING_S
-        while select.select([listener], [], [], 0)[0] and time.monotonic() < until_s:
-            await asyncio.sleep(0)
-        server.close()
+        await self._service.unlisten(listener)
 
     async def drain(self, grace_s: float, *, lingers: bool) -> None:
-        """Answer what there is; a second call may shorten the first one.
+        """Leave all sockets, and answer what there is; a second call may shorten the first one.
 
         Args:
             grace_s: what is not answered after this is cut off.
             lingers: connections between two requests wait for the next one, as others answer here now.
         """
-        await self._traffic.drain(grace_s, lingers=lingers)
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-            await self._life.end()
+        await self._service.drain(grace_s, grace_s if lingers else 0.0)
+
+    async def end(self) -> None:
+        """End the application."""
+        await self._service.end()
 
     def status(self) -> dict[str, Any]:
         """How it is, for people."""
-        traffic = self._traffic
         return {
             "ready": self.application.ready.is_set(),
-            "requests": traffic.requests,
-            "in_flight": len(traffic.tasks),
-            "connections": len(traffic),
+            "requests": self._service.requests,
+            "in_flight": self._service.in_flight,
+            "connections": len(self._service),
         }

@@ -90,6 +90,7 @@ class Control:
             self._loop.add_reader(self._tie, self._cut)
         self._loop.call_later(ALONE_S, self._look_around)
         await self._ended.wait()
+        await self._answering.end()
         self._loop.remove_reader(self._listener.fileno())
         for channel in list(self._channels):
             channel.close()
@@ -170,7 +171,6 @@ class Control:
 
     async def _drain(self, grace_s: float, *, lingers: bool) -> None:
         self._draining = True
-        for slot in list(self._sockets):
-            await self._unlisten(slot)
+        self._sockets.clear()  # they are the service's, which leaves them
         await self._answering.drain(grace_s, lingers=lingers)
         self._ended.set()

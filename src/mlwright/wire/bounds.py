@@ -18,6 +18,8 @@ class Bounds(Struct, frozen=True):
         begun_bytes: what heads that are not whole, and requests that wait for the answer to the one before
             them, may hold in all.
         drain_s: how long requests that are being answered have when the process is told to end.
+        linger_s: how long, then, a connection without a request is kept: a client that is about to ask gets
+            its answer, and hears with it that the connection is closed.
     """
 
     idle_s: float = 25.0
@@ -27,3 +29,4 @@ class Bounds(Struct, frozen=True):
     connections: int = 8192
     begun_bytes: int = 16 << 20
     drain_s: float = 30.0
+    linger_s: float = 0.0

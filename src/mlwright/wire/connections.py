@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
 
     def end(self, exchange: Exchange) -> None:
         """A request is answered; the next one may come when its body is there."""
-        if not exchange.keeps or (self._traffic.draining.is_set() and not self._traffic.lingers):
+        if not exchange.keeps:
             self._finish()
         elif exchange.ended:
             self._next()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlwright.wire.connections import Connection
 
 _EVERY_S = 1.0
+_ON_ITS_WAY_S, _DRAIN_EVERY_S = 0.1, 0.02
+"""While connections drain: how old what a client has sent may be and not be here, and between two looks."""
 _POUR_S = 0.005
 """Between two reads of what is thrown away."""
 _TURN_S, _IN_TURN = 0.001, 2
@@ -87,9 +89,7 @@ class Traffic:
         self.busy: Queue = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
         self.requests = 0
-        self.lingers = False
         self._held_bytes = 0
-        self._drained_by = float("inf")
         self.pouring = Turns(self.loop, _POUR_S)
         self.pipelined = Turns(self.loop, _TURN_S, _IN_TURN)
         self._tell_date()
@@ -164,30 +164,30 @@ class Traffic:
             for connection in islice(waited, crowd):
                 connection.cut()
 
-    async def drain(self, grace_s: float | None = None, *, lingers: bool = False) -> None:
-        """Answer what was taken, and close the rest; a second call may shorten the first one.
+    async def drain(self, grace_s: float, linger_s: float) -> None:
+        """Answer what was taken, and return when nobody is there any more.
 
         Args:
-            grace_s: what is not answered after this is cut off; by default as the bounds say.
-            lingers: connections between two requests are not closed before their next answer says so, since
-                others answer here from now on: a client that asks on one just now loses nothing.
+            grace_s: after this, who is left is cut off.
+            linger_s: how long those without a request may still ask.
         """
         self.draining.set()
-        self.lingers = lingers
-        grace_s = self.bounds.drain_s if grace_s is None else grace_s
-        self._drained_by = min(self._drained_by, self.loop.time() + grace_s)
-        await asyncio.sleep(0.1)  # what is on its way here is taken
-        if not lingers:
-            for connection in [*self.fresh, *self.idle]:
-                connection.expire()
+        begun = self.loop.time()
+        linger_s = min(max(linger_s, _ON_ITS_WAY_S), grace_s)
         for connection in self.busy:
             connection.hurry()
-        while (self or self.tasks) and self.loop.time() < self._drained_by:
-            await asyncio.sleep(0.02)
-        for task in list(self.tasks):
-            task.cancel()
+        now = begun
+        while now < begun + _ON_ITS_WAY_S or ((self or self.tasks) and now < begun + grace_s):
+            for queue in (self.fresh, self.idle):
+                for connection, since in list(queue.items()):
+                    if now - max(since, begun) >= linger_s:
+                        connection.expire()
+            await asyncio.sleep(_DRAIN_EVERY_S)
+            now = self.loop.time()
         for connection in [*self.fresh, *self.idle]:
             connection.expire()
+        for task in list(self.tasks):
+            task.cancel()
         for connection in [*self.begun, *self.busy]:
             connection.abort()
         if self.tasks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -21,11 +22,15 @@ class Load:
 
     One that keeps it uses it again unless the answer before said that it is closed: a connection that ends
     otherwise is a failure, as is any request that is not answered with 200.
+
+    Args:
+        looks: whether a client looks whether its connection still stands before it asks, as good ones do.
     """
 
-    def __init__(self, url: str, *, keeping: int, fresh: int) -> None:
+    def __init__(self, url: str, *, keeping: int, fresh: int, looks: bool = False) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 0)
+        self._looks = looks
         self._ends = threading.Event()
         self._lock = threading.Lock()
         self.answered: Counter[bytes] = Counter()
@@ -60,6 +65,9 @@ class Load:
         stream: socket.socket | None = None
         while not self._ends.wait(_PAUSE_S):
             try:
+                if self._looks and stream is not None and select.select([stream], [], [], 0)[0]:
+                    stream.close()
+                    stream = None
                 if stream is None:
                     stream = socket.create_connection(self._address, timeout=20)
                 stream.sendall(_REQUEST)

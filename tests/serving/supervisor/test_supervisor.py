@@ -60,14 +60,15 @@ def killed(served: Running) -> float:
 
 @pytest.mark.soak
 def test_who_dies_takes_only_what_it_was_answering_along(serve: Serve) -> None:
-    """A replica is killed every second: of 16 clients' requests at most one in a thousand fails."""
+    """A replica is killed every second: what others were asked is answered, and another takes its place."""
     served, deaths = serve(2), 60 if SOAK else 5
 
-    with Load(served.url, keeping=12, fresh=4) as load:
+    with Load(served.url, keeping=12, fresh=4, looks=True) as load:
         missed_s = [killed(served) for _ in range(deaths)]
 
     print(f"{deaths} deaths: {load.total} requests, {len(load.failed)} failed, missed {max(missed_s):.2f} s")
-    assert len(load.failed) <= load.total / 1000
+    assert len(load.failed) <= 8 * deaths  # of 16 clients one half; among their requests:
+    assert len(load.failed) <= load.total / (1000 if SOAK else 100)
     assert max(missed_s) < 5  # 1 s, and what it takes to load on a busy machine
 
 
@@ -85,6 +86,7 @@ def test_a_connection_that_is_idle_is_told_to_come_again(serve: Serve, toy: Revi
 
     ask()
     served.client.update(toy("b"))
+    until(lambda: "draining" in {each["phase"] for each in served.client.status()["replicas"]})
     ask()
     ask()
     connection.close()
