@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from tests.processes import until
 
 _REQUEST = b"GET /predict HTTP/1.1\r\nhost: x\r\n\r\n"
-_PAUSE_S = 0.002
 
 
 class Load:
@@ -24,12 +23,16 @@ class Load:
     otherwise is a failure, as is any request that is not answered with 200.
 
     Args:
+        pause_s: of a client, between two requests.
         looks: whether a client looks whether its connection still stands before it asks, as good ones do.
     """
 
-    def __init__(self, url: str, *, keeping: int, fresh: int, looks: bool = False) -> None:
+    def __init__(
+        self, url: str, *, keeping: int, fresh: int, pause_s: float = 0.002, looks: bool = False
+    ) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 0)
+        self._pause_s = pause_s
         self._looks = looks
         self._ends = threading.Event()
         self._lock = threading.Lock()
@@ -63,7 +66,7 @@ class Load:
 
     def _ask(self, keeps: bool) -> None:
         stream: socket.socket | None = None
-        while not self._ends.wait(_PAUSE_S):
+        while not self._ends.wait(self._pause_s):
             try:
                 if self._looks and stream is not None and select.select([stream], [], [], 0)[0]:
                     stream.close()

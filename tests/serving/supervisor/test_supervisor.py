@@ -63,7 +63,7 @@ def test_who_dies_takes_only_what_it_was_answering_along(serve: Serve) -> None:
     """A replica is killed every second: what others were asked is answered, and another takes its place."""
     served, deaths = serve(2), 60 if SOAK else 5
 
-    with Load(served.url, keeping=12, fresh=4, looks=True) as load:
+    with Load(served.url, keeping=12, fresh=4, pause_s=0.01, looks=True) as load:
         missed_s = [killed(served) for _ in range(deaths)]
 
     print(f"{deaths} deaths: {load.total} requests, {len(load.failed)} failed, missed {max(missed_s):.2f} s")
