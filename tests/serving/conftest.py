@@ -26,6 +26,7 @@ from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.signature import signature
 from mlwright.serving import Client, Limits, ModelSpec, ReplicaSpec, Server, start
 from mlwright.versioning.signatures import Column, Example, Output, Signature, signature_from
+from tests.serving.supervisor.toy import SCRIPT
 
 VERSION = VersionId("01JD8ZZZZZZZZZZZZZZZZZZZZZ")
 PYTHON = Path(sys.executable)
@@ -140,6 +141,15 @@ def served(spec: ReplicaSpec, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """The forest, answering."""
     with start(spec, PYTHON, folder=tmp_path_factory.mktemp("serving")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def toy_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands where an environment's interpreter would, and starts replicas without a model."""
+    script = tmp_path_factory.mktemp("toy") / "python"
+    script.write_text(SCRIPT)
+    script.chmod(0o755)
+    return script
 
 
 @pytest.fixture

@@ -55,6 +55,14 @@ def start(tmp_path: Path) -> Callable[..., Server]:
     return started
 
 
+def answers(server: Server) -> bool:
+    """Whether the supervisor does."""
+    try:
+        return bool(server.status())
+    except Unavailable:
+        return False
+
+
 def with_example(spec: ReplicaSpec, output: Any) -> ReplicaSpec:
     example = Example(spec.models[0].signature.example.input, output)
     return changed(spec, signature=replace(spec.models[0].signature, example=example))
@@ -171,13 +179,15 @@ def test_an_address_that_others_reach_is_refused(spec: ReplicaSpec, start: Calla
     assert children() == before
 
 
-def test_the_port_can_be_had_again_at_once(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+def test_the_port_can_be_had_again_at_once(
+    spec: ReplicaSpec, start: Callable[..., Server], toy_python: Path
+) -> None:
     """A replica that is started anew takes the port of the one before, connections or not."""
-    with start(spec) as first, Client(first.url) as client:
+    with start(spec, toy_python) as first, Client(first.url) as client:
         assert client.ready()
     port = urlsplit(first.url).port
 
-    with start(spec, port=port) as second:
+    with start(spec, toy_python, port=port) as second:
         assert second.url == first.url
         assert ask(second.url, "GET", "/health/ready").status == 200
 
@@ -195,10 +205,12 @@ def test_the_other_loopback_works(spec: ReplicaSpec, start: Callable[..., Server
         assert client.ready()
 
 
-def test_a_replica_that_is_killed_is_replaced(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+def test_a_replica_that_is_killed_is_replaced(
+    spec: ReplicaSpec, start: Callable[..., Server], toy_python: Path
+) -> None:
     """Who waits for a server learns that it still runs, which replica died of what, and what came then."""
     heard: list[str] = []
-    with start(spec) as server, Client(server.url) as client:
+    with start(spec, toy_python) as server, Client(server.url) as client:
         with pytest.raises(TimeoutError, match="still runs"):
             server.wait(0.01)
         waiting = threading.Thread(target=server.wait, kwargs={"news": heard.append})
@@ -217,7 +229,32 @@ def test_a_replica_that_is_killed_is_replaced(spec: ReplicaSpec, start: Callable
     assert re.fullmatch(r"replica 2 of diagnosis@1 answers, .* s after its start", heard[1])
 
 
-def test_a_server_dies_with_its_starter(spec: ReplicaSpec, tmp_path: Path) -> None:
+def test_a_supervisor_that_is_killed_is_started_again(
+    spec: ReplicaSpec, start: Callable[..., Server]
+) -> None:
+    """Who waits for a server brings its supervisor back; the replica has gone on answering all the time."""
+    heard: list[str] = []
+    with start(spec, toy_python) as server, Client(server.url) as client:
+        first, replicas = server.pid, server.pids
+        waiting = threading.Thread(target=server.wait, kwargs={"news": heard.append})
+        waiting.start()
+
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(heard) == 1)
+
+        assert client.ready()
+        until(lambda: answers(server))
+        assert server.pid != first
+        assert server.pids == replicas
+        assert server.stop() == 0
+        waiting.join()
+
+    assert re.fullmatch(
+        r"the supervisor of diagnosis@1 has ended .* SIGKILL .*; another one goes on", heard[0]
+    )
+
+
+def test_a_server_dies_with_its_starter(spec: ReplicaSpec, toy_python: Path, tmp_path: Path) -> None:
     """When the process that started it is killed outright, supervisor, replica and folder are gone too."""
     spec.write(tmp_path / "given.json")
     engine = """
@@ -225,12 +262,14 @@ def test_a_server_dies_with_its_starter(spec: ReplicaSpec, tmp_path: Path) -> No
         from pathlib import Path
         from mlwright.serving import ReplicaSpec, start
         folder = Path(sys.argv[1])
-        server = start(ReplicaSpec.read(folder / "given.json"), Path(sys.executable), folder=folder)
+        server = start(ReplicaSpec.read(folder / "given.json"), Path(sys.argv[2]), folder=folder)
         print(server.pid, *server.pids, flush=True)
         server.wait()
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(engine), str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(engine), str(tmp_path), str(toy_python)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with process:
         assert process.stdout is not None

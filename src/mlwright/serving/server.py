@@ -44,6 +44,7 @@ class Server:
         self.supervisor = SupervisorClient(started.folder)
         self._started = started
         self._tie = tie
+        self._stopping = False
         self._status: int | None = None
 
     @property
@@ -74,23 +75,26 @@ class Server:
             TimeoutError: it still runs.
             WorkFailed: it ended by itself.
         """
-        say = news or (lambda what: None)
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        restarted_s: float | None = None
         while True:
-            began = time.monotonic()
-            threading.Thread(target=self._hear, args=(say,), daemon=True).start()
+            if news is not None:
+                threading.Thread(target=self._hear, args=(news,), daemon=True).start()
             try:
-                status = self._started.process.wait(None if deadline is None else deadline - began)
+                status = self._started.process.wait(
+                    None if deadline is None else max(0.0, deadline - time.monotonic())
+                )
             except subprocess.TimeoutExpired as error:
                 raise TimeoutError(f"the server of {self.model} still runs") from error
-            if status == 0 or self._status is not None:
+            if status == 0 or self._stopping:
                 return
             what = f"the supervisor of {self.model} has ended by itself: {cause_of_death(status)}"
-            if time.monotonic() - began < _OFTEN_S:
+            if restarted_s is not None and time.monotonic() - restarted_s < _OFTEN_S:
                 raise WorkFailed(what, hint="start it again: mlwright serve " + self.model)
             self._started.close()
-            self._started = launch(self.supervisor.folder, self._tie)
-            say(f"{what}; another one goes on")
+            self._started, restarted_s = launch(self.supervisor.folder, self._tie), time.monotonic()
+            if news is not None:
+                news(f"{what}; another one goes on")
 
     def stop(self, grace_s: float = 15.0) -> int:
         """Let it answer what it has taken, then end it; nothing of it is left afterwards.
@@ -101,6 +105,7 @@ class Server:
         Returns:
             The exit status of its supervisor: 0, or the negative number of the signal that ended it.
         """
+        self._stopping = True
         if self._status is None:
             try:
                 with contextlib.suppress(MlwrightError):

@@ -11,7 +11,6 @@ import pytest
 
 from mlwright.serving.supervisor.client import Started, SupervisorClient, end_left, launch
 from mlwright.serving.supervisor.folder import Revision
-from tests.serving.supervisor.toy import SCRIPT
 
 Revisions = Callable[..., Revision]
 
@@ -49,11 +48,8 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Revisions:
+def toy(toy_python: Path) -> Revisions:
     """Makes revisions: `toy("b", fault="crash")`."""
-    script = tmp_path_factory.mktemp("toy") / "python"
-    script.write_text(SCRIPT)
-    script.chmod(0o755)
 
     def made(answer: str = "a", *, ready_within_s: float = 60.0, fault: str | None = None) -> Revision:
         spec = json.dumps({"answer": answer} | ({"fault": fault} if fault else {}))

@@ -40,7 +40,7 @@ class Toy:
         spec: `answer`; and `fault`: `crash`, `hang` or `wrong` keep it from being ready.
     """
 
-    def __init__(self, spec: dict[str, str], failed: Callable[[], None]) -> None:
+    def __init__(self, spec: dict[str, Any], failed: Callable[[], None]) -> None:
         self.ready = asyncio.Event()
         self.failure: MlwrightError | None = None
         self._spec = spec
@@ -56,7 +56,7 @@ class Toy:
             return
         with contextlib.suppress(KeyError):
             await asyncio.sleep(float(parse_qs(scope["query_string"])[b"s"][0]))
-        body = json.dumps({"answer": self._spec["answer"], "pid": os.getpid()}).encode()
+        body = json.dumps({"answer": self._spec.get("answer"), "pid": os.getpid()}).encode()
         length = str(len(body)).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
         await send({"type": "http.response.body", "body": body})
