@@ -230,7 +230,7 @@ def test_a_replica_that_is_killed_is_replaced(
 
 
 def test_a_supervisor_that_is_killed_is_started_again(
-    spec: ReplicaSpec, start: Callable[..., Server]
+    spec: ReplicaSpec, start: Callable[..., Server], toy_python: Path
 ) -> None:
     """Who waits for a server brings its supervisor back; the replica has gone on answering all the time."""
     heard: list[str] = []

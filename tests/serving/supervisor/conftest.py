@@ -54,7 +54,7 @@ def toy(toy_python: Path) -> Revisions:
     def made(answer: str = "a", *, ready_within_s: float = 60.0, fault: str | None = None) -> Revision:
         spec = json.dumps({"answer": answer} | ({"fault": fault} if fault else {}))
         return Revision(
-            f"toy@{answer}", str(script), msgspec.Raw(spec.encode()), ready_within_s=ready_within_s
+            f"toy@{answer}", str(toy_python), msgspec.Raw(spec.encode()), ready_within_s=ready_within_s
         )
 
     return made
