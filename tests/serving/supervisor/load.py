@@ -20,7 +20,7 @@ class Load:
     """So many clients that keep their connection, and so many that make a new one for each request.
 
     One that keeps it uses it again unless the answer before said that it is closed: a connection that ends
-    otherwise is a failure, as is any request that is not answered with 200.
+    otherwise is a failure, as is any request that is not answered with 200: `failed` has when, and what.
 
     Args:
         pause_s: of a client, between two requests.
@@ -37,7 +37,7 @@ class Load:
         self._ends = threading.Event()
         self._lock = threading.Lock()
         self.answered: Counter[bytes] = Counter()
-        self.failed: list[str] = []
+        self.failed: list[tuple[float, str]] = []
         kinds = [True] * keeping + [False] * fresh
         self._threads = [threading.Thread(target=self._ask, args=(keeps,), daemon=True) for keeps in kinds]
 
@@ -77,7 +77,7 @@ class Load:
                 head, body = _answer(stream)
             except OSError as error:
                 with self._lock:
-                    self.failed.append(f"{time.monotonic():.3f} keeps={keeps} {error!r}")
+                    self.failed.append((time.monotonic(), f"keeps={keeps} {error!r}"))
                 if stream is not None:
                     stream.close()
                     stream = None

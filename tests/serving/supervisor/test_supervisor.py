@@ -47,29 +47,30 @@ def test_rolling_loses_no_request(serve: Serve, toy: Revisions) -> None:
     until(lambda: len(served.client.status()["replicas"]) == 2)  # all others have drained
 
 
-def killed(served: Running) -> float:
-    """Kill one of two replicas, and wait for the next second; for how long there was only one."""
+def killed(served: Running) -> tuple[float, float]:
+    """Kill one of two replicas, and wait for the next second; when that was, and how long there was only one."""
     slot, pid = random.choice(sorted(served.pids.items()))
     began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     until(lambda: served.pids.get(slot, pid) != pid)
     missed_s = time.monotonic() - began
     until(lambda: time.monotonic() > began + 1)
-    return missed_s
+    return began, missed_s
 
 
 @pytest.mark.soak
 def test_who_dies_takes_only_what_it_was_answering_along(serve: Serve) -> None:
     """A replica is killed every second: what others were asked is answered, and another takes its place."""
-    served, deaths = serve(2), 60 if SOAK else 5
+    served, rounds = serve(2), 60 if SOAK else 5
 
     with Load(served.url, keeping=12, fresh=4, pause_s=0.01, looks=True) as load:
-        missed_s = [killed(served) for _ in range(deaths)]
+        deaths = [killed(served) for _ in range(rounds)]
 
-    print(f"{deaths} deaths: {load.total} requests, {len(load.failed)} failed, missed {max(missed_s):.2f} s")
-    assert len(load.failed) <= 8 * deaths  # of 16 clients one half; among their requests:
-    assert len(load.failed) <= load.total / (1000 if SOAK else 100)
-    assert max(missed_s) < 5  # 1 s, and what it takes to load on a busy machine
+    longest_s = max(missed_s for _, missed_s in deaths)
+    print(f"{rounds} deaths: {load.total} requests, {len(load.failed)} failed, missed {longest_s:.2f} s")
+    assert all(any(0 <= at - died < 1 for died, _ in deaths) for at, _ in load.failed)
+    assert len(load.failed) <= load.total / 100  # 0.03 % on a machine that has nothing else to do
+    assert longest_s < 5  # 1 s, and what it takes to load on a busy machine
 
 
 def test_a_connection_that_is_idle_is_told_to_come_again(serve: Serve, toy: Revisions) -> None:
