@@ -733,8 +733,9 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     for parameter in operation.get("parameters", ()):
         schema = parameter["schema"]
         values = ", ".join(f"`{value}`" for value in schema.get("enum", ()))
-        default = schema["default"]
-        yield f"Query `{parameter['name']}` ({values}; default `{default}`): {parameter['description']}"
+        values = values or f"{schema['minimum']} to {schema['maximum']}"
+        place, default = parameter["in"].capitalize(), schema["default"]
+        yield f"{place} `{parameter['name']}` ({values}; default `{default}`): {parameter['description']}"
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         yield f"Request, `{kind}`:"
         yield _json(content["example"])

@@ -43,6 +43,7 @@ TOOLS = {
     "strace": "strace",
     "mkfs.xfs": "xfsprogs",
 }  # and the Debian packages that have them
+LOOSE = {"promtool": "prometheus"}  # needs nothing else of its package, whose server nobody wants to run
 AGAIN = "the same command again repairs what is half done"
 COMPARE = {
     ">=": operator.ge,
@@ -116,6 +117,7 @@ def main(argv: Sequence[str]) -> int:
         set_up(ROOT, argv[0], os.environ)
         if argv[0] == "test":
             install_tools(os.environ)
+            take_out_tools(ROOT, os.environ)
     except SetupError as fault:
         return complain(str(fault), fault.hint, 6)
     except OSError as fault:
@@ -182,6 +184,35 @@ def install_tools(environ: Mapping[str, str]) -> None:
         say(f"{', '.join(missing)} from the system's packages")
     except SetupError as fault:
         say(f"some tests are skipped without {', '.join(missing)}: {str(fault).splitlines()[0]}")
+
+
+def take_out_tools(root: Path, environ: Mapping[str, str]) -> None:
+    """Put single programs out of Debian's packages into `.cache/tools/`; nothing is installed."""
+    folder = root / ".cache" / "tools"
+    for tool, package in LOOSE.items():
+        if shutil.which(tool, path=environ.get("PATH")) or (folder / tool).exists():
+            continue
+        apt = shutil.which("apt-get", path=environ.get("PATH"))
+        if apt is None:
+            say(f"some tests are skipped without {tool}; install it with your system's packages")
+            continue
+        opened = folder / f"{package}.part"
+        shutil.rmtree(opened, ignore_errors=True)
+        opened.mkdir(parents=True)
+        try:
+            try:
+                run([apt, "download", "-q", package], environ=environ, cwd=opened)
+            except SetupError:  # its lists may be old, or were never fetched
+                run([apt, "update", "-q"], environ=environ)
+                run([apt, "download", "-q", package], environ=environ, cwd=opened)
+            (archive,) = opened.glob("*.deb")
+            run(["dpkg-deb", "--extract", archive, opened / "content"], environ=environ)
+            (opened / "content" / "usr" / "bin" / tool).replace(folder / tool)
+            say(f"{tool} out of the system's package {package}")
+        except (SetupError, OSError, ValueError) as fault:
+            say(f"some tests are skipped without {tool}: {str(fault).splitlines()[0]}")
+        finally:
+            shutil.rmtree(opened, ignore_errors=True)
 
 
 def digest_of(root: Path) -> str:
@@ -261,11 +292,12 @@ def tamed(environ: Mapping[str, str], root: Path, index: str | None) -> dict[str
 
 
 def install(uv: Path, root: Path, level: str, index: str | None, environ: Mapping[str, str]) -> None:
-    """Let uv install what uv.lock names: mlwright, and for tests what its server is held against, apart."""
+    """Let uv install what uv.lock names: mlwright, and for tests what its servers are held against, apart."""
     synchronise(uv, root, root / ".venv", ["--group", "dev"] if level == "test" else [], index, environ)
     if level == "test":
-        peer = root / ".venv" / "peers" / "mlflow"
-        synchronise(uv, root, peer, ["--only-group", "mlflow"], index, environ)
+        for peer in ("mlflow", "clients"):
+            folder = root / ".venv" / "peers" / peer
+            synchronise(uv, root, folder, ["--only-group", peer], index, environ)
 
 
 def synchronise(

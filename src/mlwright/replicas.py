@@ -68,7 +68,8 @@ def _model_spec(rooms: Rooms, detail: ModelDetail) -> serving.ModelSpec:
     assert detail.signature is not None
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
-    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature)
+    code = str(rooms.materialise(rooms.snapshots.get(detail.predictor))) if detail.predictor else ""
+    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, code)
 
 
 @contextmanager

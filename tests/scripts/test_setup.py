@@ -291,6 +291,7 @@ class Fresh:
         (self.root / "pyproject.toml").write_text('[project]\ndependencies = ["uv>=0.13,<0.14"]\n')
         (self.root / "uv.lock").write_text(f'[[package]]\nname = "uv"\nversion = "{VERSION}"\nwheels = []\n')
         self.put_uv(room / "bin" / "uv")
+        self.put_uv(room / "bin" / "promtool", "#!/bin/sh\n")  # else it would be fetched
 
     def put_uv(self, path: Path, text: str = FAKE_UV) -> None:
         python = setup.base_python()
@@ -471,6 +472,18 @@ def test_a_uv_outside_the_range_is_passed_over(fresh: Fresh) -> None:
     assert status == 0, complained
     assert "bin/uv is 0.4.1, not >=0.13,<0.14" in said
     assert f"uv {VERSION} of an earlier setup" in said
+
+
+def test_a_program_that_cannot_be_had_is_named(fresh: Fresh) -> None:
+    """Without it some tests are skipped, and the setup goes on; half of it is not left behind."""
+    (fresh.room / "bin" / "promtool").unlink()
+    fresh.put_uv(fresh.room / "bin" / "apt-get", "#!/bin/sh\necho there is no network\nexit 100\n")
+
+    status, said, complained = fresh.set_up("test")
+
+    assert status == 0, complained
+    assert "some tests are skipped without promtool" in said
+    assert list((fresh.root / ".cache" / "tools").iterdir()) == []
 
 
 def test_what_uv_complains_of_is_shown(fresh: Fresh) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mlwright.server.problems import Refusal
+from mlwright.server.protocols.mlflow.errors import told
 from tests.conftest import COMMAND, mlwright
 from tests.processes import until
 from tests.server.conftest import API, DEADLINE_S, Up
@@ -182,19 +184,15 @@ def test_a_form_changes_nothing(up: Up) -> None:
     assert "Content-Type" in answer.message
 
 
-def test_a_request_that_says_two_things_at_once_is_wrong_and_not_forbidden(up: Up) -> None:
-    """Only what somebody may not do is told as denied."""
-    connection = up.connect()
-    connection.putrequest("GET", API + "experiments/get?experiment_id=0")
-    for site in ("same-origin", "cross-site"):
-        connection.putheader("sec-fetch-site", site)
-    connection.endheaders()
-    response = connection.getresponse()
-    told = json.loads(response.read())
-    connection.close()
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "INVALID_PARAMETER_VALUE"), (401, "UNAUTHENTICATED"), (403, "PERMISSION_DENIED")],
+)
+def test_only_what_somebody_may_not_do_is_told_as_denied(status: int, code: str) -> None:
+    """A refusal has MLflow's code for its status, and the status that it has elsewhere."""
+    answer = told(Refusal(status, "why"))
 
-    assert (response.status, told["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
-    assert told["message"] == "the header sec-fetch-site is given twice"
+    assert (answer.status_code, json.loads(bytes(answer.body))["error_code"]) == (status, code)
 
 
 def test_what_is_not_answered_says_so(up: Up) -> None:

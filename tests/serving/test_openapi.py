@@ -146,7 +146,7 @@ def test_the_document_is_true(served: Server) -> None:
                 )
 
     for status, body in refusals.items():
-        kind = "text/csv" if status == 415 else "application/json"
+        kind = "text/html" if status == 415 else "application/json"
         answered = post(served.url, body, content_type=kind)
         told = document["paths"]["/predict"]["post"]["responses"][str(status)]["content"]
         assert answered.status == status

@@ -173,7 +173,7 @@ def test_the_limits_are_a_setting(
         assert is_problem(post(server.url, {"rows": rows}), 413)
 
 
-@pytest.mark.parametrize("kind", ["text/csv", "application/x-www-form-urlencoded", "application/jsonx"])
+@pytest.mark.parametrize("kind", ["text/html", "application/x-www-form-urlencoded", "application/jsonx"])
 def test_another_content_type_is_415(served: Server, row: dict[str, Any], kind: str) -> None:
     """Only JSON is taken."""
     assert is_problem(post(served.url, {"rows": [row]}, content_type=kind), 415)
@@ -200,7 +200,7 @@ def test_json_may_be_declared_or_not(served: Server, row: dict[str, Any], header
     [
         ("GET", "/predict", 405),
         ("DELETE", "/health/live", 405),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("POST", "/predict/", 404),
         ("GET", "/docs/../../etc/passwd", 404),
     ],

@@ -13,15 +13,22 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from mlwright.kernel.errors import MlwrightError
+from mlwright.serving import metrics
+from mlwright.serving.asking import asking
+from mlwright.serving.figures import Figures
+from mlwright.serving.form import POLICY, form_page
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
+from mlwright.serving.prediction import Predicting
 from mlwright.serving.problems import MEDIA_TYPE, Problem
-from mlwright.serving.protocols import predict
+from mlwright.serving.protocols import invocations, predict, tables, v2
 from mlwright.serving.records import Recorder
 from mlwright.serving.request import Reply, Request, Routes
+from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
-from mlwright.serving.served import Served, load
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.served import Loader, Served, load
+from mlwright.serving.spec import ModelSpec, ReplicaSpec
+from mlwright.serving.telemetry import Telemetry, configured
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?")
 _LOG = logging.getLogger(__name__)
@@ -45,11 +52,16 @@ class Application:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._recorder = None if spec.recording is None else Recorder(spec.recording)
         self._openapi = msgspec.json.encode(openapi(spec))
+        self._telemetry: Telemetry | None = None
+        self.figures = Figures()
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
             ("GET", "/health/ready"): self._ready,
+            ("GET", "/"): self._form,
             ("GET", "/docs"): self._docs,
             ("GET", "/openapi.json"): self._document,
+            ("GET", "/v2/health/live"): v2.live,
+            ("GET", "/metrics"): self._metrics,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,6 +74,8 @@ class Application:
         body, headers = reply.body, [(b"content-type", reply.media_type.encode()), *reply.headers]
         if isinstance(body, bytes):
             headers.append((b"content-length", b"%d" % len(body)))
+        if trace := asking.get().trace:
+            headers += trace.headers
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         if isinstance(body, bytes):
             await send({"type": "http.response.body", "body": body})
@@ -74,12 +88,15 @@ class Application:
         try:
             if endpoint is None:
                 raise self._nothing(request)
-            return await endpoint(request)
+            reply = await endpoint(request)
         except Problem as problem:
-            return told(problem)
+            reply = _told_to(request, problem)
         except Exception:
             _LOG.exception("a request was not answered")
-            return told(Problem(500, "the server failed, which is its own mistake"))
+            reply = _told_to(request, Problem(500, "the server failed, which is its own mistake"))
+        if not isinstance(endpoint, Predicting):
+            self.figures.elsewhere[reply.status // 100] += 1
+        return reply
 
     def _nothing(self, request: Request) -> Problem:
         if not self.ready.is_set():
@@ -99,6 +116,8 @@ class Application:
         self._thread.shutdown(wait=False)
         if self._recorder is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
+        if self._telemetry is not None:
+            await asyncio.to_thread(self._telemetry.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _load(self) -> None:
@@ -109,12 +128,27 @@ class Application:
             self.failure = error
             self._on_failure()
             return
-        self._routes |= predict.routes(served)
+        self.figures.models = {each.spec.model: each.figures for each in served}
+        self._routes |= v2.about(served)
+        self._take(predict.routes(served, tables.READERS), served, "predict")
+        self._take(v2.routes(served), served, "v2")
+        self._take(invocations.routes(served), served, "invocations")
         self.ready.set()
 
+    def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
+        """Answer at these as well: who posts there asks the model in the path, or the first."""
+        named = {each.spec.name: each for each in served}
+        for (method, path), endpoint in routes.items():
+            asked = named.get(path.partition("/models/")[2].partition("/")[0], served[0])
+            self._routes[method, path] = (
+                Predicting(endpoint, asked, protocol, self._telemetry) if method == "POST" else endpoint
+            )
+
     def _loaded(self) -> list[Served]:
+        if configured():
+            self._telemetry = Telemetry()
         return [
-            load(each, self.spec, NativeRuntime.load, self._scratch, self._thread, self._recorder)
+            load(each, self.spec, _loader(each), self._scratch, self._thread, self._recorder)
             for each in self.spec.models
         ]
 
@@ -134,8 +168,28 @@ class Application:
         text = page(self.spec, f"{request.scope['scheme']}://{host}")
         return Reply(text.encode(), media_type="text/html; charset=utf-8", headers=(policy,))
 
+    async def _form(self, _: Request) -> Reply:
+        policy = (b"content-security-policy", POLICY.encode())
+        text = form_page(self.spec)
+        return Reply(text.encode(), media_type="text/html; charset=utf-8", headers=(policy,))
+
+    async def _metrics(self, _: Request) -> Reply:
+        return Reply(metrics.exposition(self.figures), media_type=metrics.MEDIA_TYPE)
+
     async def _document(self, _: Request) -> Reply:
         return Reply(self._openapi)
+
+
+def _loader(spec: ModelSpec) -> Loader:
+    """How a model is read into memory."""
+    return CustomRuntime.load if spec.signature.predictor else NativeRuntime.load
+
+
+def _told_to(request: Request, problem: Problem) -> Reply:
+    """A problem in the form of the protocol that was asked."""
+    if v2.is_below(request.path):
+        return v2.told(problem)
+    return invocations.told(problem) if request.path == invocations.PATH else told(problem)
 
 
 def told(problem: Problem) -> Reply:

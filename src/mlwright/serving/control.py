@@ -32,6 +32,8 @@ ALONE_S = 60.0
 """So long a replica that nobody can reach waits for a supervisor."""
 UNTIED_S = 5.0
 """So long one whose supervisor's starter is gone."""
+_SWITCH_S = 0.001
+"""How long a model in Python computes before the event loop has its turn; by default 5 ms."""
 LAST_GRACE_S = 10.0
 """What one that ends by itself allows for what it answers just then."""
 
@@ -46,6 +48,7 @@ def run(making: Making, control: str, tie: str = "") -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the starter's to act on
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    sys.setswitchinterval(_SWITCH_S)
     listener = socket.socket(fileno=int(control))
 
     async def answer() -> MlwrightError | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlwright.serving import named, openapi_named
+from mlwright.serving.asking import TIMEOUT
 from mlwright.serving.problems import MEDIA_TYPE
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.serving.walk import INT64
@@ -23,15 +25,18 @@ _SHOWN = 100
 _REFUSED = {
     400: "The body is not JSON.",
     413: "The body is too large.",
-    415: "The content is neither declared as application/json nor undeclared.",
+    415: "The content is declared as a type that the model does not take.",
     422: "The request does not fit the model's signature: the document names the field and the row.",
     500: "The model failed.",
-    503: "The model is not loaded yet.",
+    503: "The model is not loaded yet, or too many requests wait for it: again after `Retry-After` seconds.",
+    504: "The time of the request was over before there was an answer.",
 }
 
 
 def example_request(signature: Signature) -> dict[str, Any]:
     """The body of a request that works."""
+    if not signature.table:
+        return {named.INPUTS: signature.example.input}
     return {"rows": [signature.example.input]}
 
 
@@ -80,6 +85,10 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
             "/health/ready": {
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
             },
+            "/": {"get": _get("form", "A form to ask by hand", {"text/html": {"schema": text}})},
+            "/metrics": {
+                "get": _get("metrics", "Counters, for Prometheus", {"text/plain": {"schema": text}})
+            },
             "/docs": {"get": _get("docs", "This interface, for people", {"text/html": {"schema": text}})},
             "/openapi.json": {"get": _get("openapi", "This document", _json({"type": "object"}))},
         },
@@ -94,25 +103,40 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
         "description": "1 for the probability of each class as well.",
         "schema": {"type": "string", "enum": ["0", "1", "false", "true"], "default": "0"},
     }
+    signature = spec.signature
+    answer = _json(_ref(f"{spec.name}.Prediction"), example_answer(spec))
+    body = _json(_ref(f"{spec.name}.Request"), example_request(signature))
+    if not signature.table:
+        body = openapi_named.request_content(spec, _ref(f"{spec.name}.Request"))
+    most = f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request"
+    most += "" if signature.table else f"; {limits.file_bytes} bytes of files"
+    timeout = {
+        "name": TIMEOUT,
+        "in": "header",
+        "description": "How long the client waits for the answer, in milliseconds.",
+        "schema": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": limits.timeout_ms,
+            "default": limits.timeout_ms,
+        },
+    }
     answered = {
-        "description": "One prediction for each row.",
+        "description": "One prediction for each row." if signature.table else "What the model answers.",
         "headers": {
             "x-mlwright-prediction-id": _header(
                 "The id of the answer: the version's id, `-`, 12 characters."
             ),
             "x-mlwright-model": _header("The model version that answered."),
         },
-        "content": _json(_ref(f"{spec.name}.Prediction"), example_answer(spec)),
+        "content": openapi_named.events_content(spec) if signature.output.stream else answer,
     }
     return {
         "operationId": operation,
         "summary": f"Ask {spec.model}",
-        "description": f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request.",
-        "parameters": [proba],
-        "requestBody": {
-            "required": True,
-            "content": _json(_ref(f"{spec.name}.Request"), example_request(spec.signature)),
-        },
+        "description": f"{most}.",
+        "parameters": [proba, timeout],
+        "requestBody": {"required": True, "content": body},
         "responses": {"200": answered} | {str(status): _problem(status) for status in _REFUSED},
     }
 
@@ -144,6 +168,9 @@ def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
 
 def _schemas(spec: ModelSpec, limits: Limits) -> dict[str, Any]:
     signature, name = spec.signature, spec.name
+    if not signature.table:
+        request = openapi_named.request_schema(spec, limits)
+        return {f"{name}.Request": request, f"{name}.Prediction": _prediction(spec)}
     size = {"minItems": 1, "maxItems": limits.rows}
     values = {column.name: _value(column) for column in signature.inputs}
     return {
@@ -158,16 +185,12 @@ def _schemas(spec: ModelSpec, limits: Limits) -> dict[str, Any]:
             "description": "Lists of one length, a value for each row.",
             **_closed({key: _list(value, size) for key, value in values.items()}),
         },
-        f"{name}.Prediction": _prediction(signature),
+        f"{name}.Prediction": _prediction(spec),
     }
 
 
-def _prediction(signature: Signature) -> dict[str, Any]:
-    output: dict[str, Any] = dict(_TYPES[signature.output.type])
-    if signature.output.classes is not None:
-        output = {"enum": list(signature.output.classes)}
-    elif signature.output.type == "number":
-        output = {"type": ["number", "null"], "description": "null stands for NaN and infinities"}
+def _prediction(spec: ModelSpec) -> dict[str, Any]:
+    signature, output = spec.signature, openapi_named.output_schema(spec)
     properties: dict[str, Any] = {
         "predictions": _list(output, {"minItems": 1}),
         "model": {"type": "string"},

@@ -10,8 +10,9 @@ from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.telemetry import configured
 
-_EXTRA = "serve"
+_EXTRA, _TRACES = "serve", "otel"
 
 
 def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) -> Plan:
@@ -62,6 +63,8 @@ def loopback(host: str, port: int) -> str:
 def serve_requirements() -> list[str]:
     """What a replica needs beside its model's packages, as PEP 508 requirements: our core and `serve`.
 
+    And `otel`, where this environment says that traces are exported.
+
     `mlwright` itself is not among them: the engine lends the replica its own.
 
     Raises:
@@ -71,9 +74,9 @@ def serve_requirements() -> list[str]:
         required = metadata.requires("mlwright") or []
     except metadata.PackageNotFoundError as error:
         raise Unavailable("mlwright is not installed here", hint="uv pip install mlwright") from error
-    needed = []
+    needed, extras = [], ["", _EXTRA, *([_TRACES] if configured() else [])]
     for requirement in map(Requirement, required):
         marker, requirement.marker = requirement.marker, None
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", _EXTRA)):
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
             needed.append(str(requirement))
     return sorted(set(needed))

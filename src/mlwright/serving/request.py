@@ -25,6 +25,8 @@ class Request:
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
+        self.admit: Callable[[], None] | None = None
+        """Called before the body is read; it may refuse."""
 
     @property
     def method(self) -> str:
@@ -71,7 +73,7 @@ class Request:
         What is not read here is read and thrown away by the server, so that the client gets to the answer.
 
         Raises:
-            Problem: 413 too large, 400 it ended too early, 415 it is encoded.
+            Problem: 413 too large, 400 it ended too early, 415 it is encoded, 503 too many others wait.
         """
         self.check_coding()
         if int(self.header(b"content-length") or 0) > limit_bytes:
@@ -88,8 +90,10 @@ class Request:
         """The body as it comes.
 
         Raises:
-            Problem: 400, it ended too early.
+            Problem: 400, it ended too early; 503, too many others wait.
         """
+        if self.admit is not None:
+            self.admit()
         more = True
         while more:
             message = await self._receive()

@@ -20,10 +20,29 @@ _RANDOM = 12
 
 
 class Limits(Struct, frozen=True):
-    """What one request may ask for at most."""
+    """What one request may ask for at most, and how many may wait for how long.
+
+    Args:
+        body_bytes: of a request in JSON, and of each field of a form that is no file.
+        rows: of one request, or how many things it asks about by name.
+        file_bytes: of all files of a request: the parts of a form, or the body if that is a file.
+        spool_bytes: of all files on disk, of all requests that one model is being asked.
+        timeout_ms: after which a request that has no answer gets 504; a request may ask for less.
+        batch_rows: about how many rows a model is asked at a time; one request may hold more.
+        batch_wait_ms: how long a model may be kept waiting for more to be asked together, where that pays.
+        queue_rows: that wait for one model; with more, requests get 503.
+        queue_ms: how long a request may have to wait until the model is asked; beyond, it gets 503 at once.
+    """
 
     body_bytes: int = 16 * 2**20
     rows: int = 10_000
+    file_bytes: int = 256 * 2**20
+    spool_bytes: int = 2**30
+    timeout_ms: int = 30_000
+    batch_rows: int = 1024
+    batch_wait_ms: float = 5.0
+    queue_rows: int = 20_000
+    queue_ms: int = 1000
 
 
 class Recording(Struct, frozen=True):
@@ -53,6 +72,7 @@ class ModelSpec(Struct, frozen=True):
         version_id: leads from every prediction's id back to the version.
         codec: the name of the codec that wrote the bytes, as `sklearn`.
         path: the file with the bytes, absolute, verified by whoever names it here.
+        code: the folder with the project's code that its predictor is imported from; empty if it has none.
     """
 
     model: str
@@ -60,6 +80,7 @@ class ModelSpec(Struct, frozen=True):
     codec: str
     path: str
     signature: Signature
+    code: str = ""
 
     @property
     def name(self) -> str:

@@ -70,8 +70,12 @@ def show_model(project: Project, reference: str, as_json: bool) -> None:
 @click.option(
     "--example",
     default="",
-    metavar="TABLE",
-    help="A table to ask the model with: a file, or RUN/STEP:OUTPUT. By default, what its step was given.",
+    metavar="FILE|RUN/STEP:OUTPUT",
+    help="What to ask the model with: a table; what a predictor takes, or that by name as JSON."
+    " By default, what its step was given.",
+)
+@click.option(
+    "--predictor", default="", metavar="MODULE:CLASS", help="The class of the project that answers with it."
 )
 @click.option(
     "--licence", "--license", default="", help="Its licence; by default the project's, in pyproject.toml."
@@ -89,6 +93,7 @@ def register_model(
     licence: str,
     environment: str,
     form: str,
+    predictor: str,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -103,6 +108,7 @@ def register_model(
         "licence": licence,
         "environment": environment,
         "format": form,
+        "predictor": predictor,
     }
     if dry_run:
         say_plan(project.models.plan_register(source, name, **options), as_json)

@@ -164,9 +164,12 @@ def _say_signature(signature: Signature | None) -> None:
     if signature is None:
         say("signature  none: it is not known what it is asked with")
         return
-    output = signature.output
-    classes = f", one of {', '.join(map(str, output.classes))}" if output.classes else ""
-    say(f"signature  {len(signature.inputs)} inputs -> {output.type}{classes}")
+    inputs = len(signature.inputs) + len(signature.named)
+    by = f", by {signature.predictor}" if signature.predictor else ""
+    say(f"signature  {counted(inputs, 'input')} -> {signature.answer}{by}")
+    if signature.named:
+        say_table([(each.name, each.told) for each in signature.named], indent="  ")
+        return
     say_table([(each.name, _type(each), _saw(each)) for each in signature.inputs], indent="  ")
 
 

@@ -63,8 +63,9 @@ class Registry(Models):
                 recorded and never loaded.
             name: of the model.
             say: is told what takes long.
-            options: `message`, why this version exists; `example`, a table to ask the model with (a file, or
-                RUN/STEP:OUTPUT); `licence`, an SPDX name, instead of what the project's `pyproject.toml`
+            options: `message`, why this version exists; `example`, what to ask the model with (a file, or
+                RUN/STEP:OUTPUT); `predictor`, the class of the project that answers with it, as
+                `module:Class`; `licence`, an SPDX name, instead of what the project's `pyproject.toml`
                 says; of a file also `environment`, the name of the project's environment that it is loaded
                 in, and `format`, if its bytes do not tell.
 
@@ -222,6 +223,12 @@ class Registry(Models):
                 f"{detail.version.reference} was logged by a client of MLflow's: it is never loaded here",
                 hint=f"load it there: mlflow.pyfunc.load_model('models:/{detail.version.name}"
                 f"/{detail.version.number}')",
+            )
+        if detail.signature is None and detail.artifact.codec == "torch":
+            raise Incompatible(
+                f"{detail.version.reference} is a state dict of torch: weights, which alone cannot answer",
+                hint="write a predictor, a class whose `load` builds the network and gives it the weights,"
+                " and register it with that: --predictor module:Class --example FILE (docs/predictors.md)",
             )
         if detail.signature is None:
             raise Incompatible(

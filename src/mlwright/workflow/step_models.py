@@ -51,13 +51,13 @@ def recorded_signature(rooms: Rooms, model: Artifact) -> tuple[Artifact | None, 
 
 
 def tables_given(rooms: Rooms, model: NamedArtifact) -> dict[str, Artifact]:
-    """The tables that the step of a model was given, by argument."""
+    """The tables and arrays that the step of a model was given, by argument."""
     made = {
         edge.role.removeprefix("input:"): artifact(rooms.database, edge.earlier.id)
         for edge in edges.made_from(rooms.database, End("attempt", model.made_by))
         if edge.role.startswith("input:") and edge.earlier.kind == "artifact"
     }
-    return {name: each for name, each in made.items() if each.codec == "table"}
+    return {name: each for name, each in made.items() if each.codec in {"table", "array"}}
 
 
 def scores_of(rooms: Rooms, run: Run, model: Artifact) -> tuple[Artifact | None, dict[str, float]]:

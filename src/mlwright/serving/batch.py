@@ -1,0 +1,182 @@
+"""Requests about which a model is asked together, and what each of them gets of its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import chain
+from time import monotonic
+from typing import Any
+
+from mlwright.serving.asking import Asking
+from mlwright.serving.cost import Cost
+from mlwright.serving.problems import Problem
+from mlwright.serving.runtime import Outputs, Runtime
+from mlwright.serving.tracing import predicting
+from mlwright.serving.walk import Columns
+
+_TRIAL_S = 0.05
+"""How long each of the first measurements may take, but that each is made once."""
+_TRIAL_ROWS = 16
+_LEAST_S = 1e-9
+_PLAIN = {list, tuple}
+
+
+class Asked:
+    """A request that waits for its answer.
+
+    Args:
+        columns: each of `rows` values.
+        proba: whether probabilities are asked for.
+        who: waits for it.
+        answer: where it comes.
+
+    `waits` until the model is asked about it; `timer` and `watch` look after it meanwhile.
+    """
+
+    __slots__ = ("answer", "columns", "proba", "rows", "since", "timer", "waits", "watch", "who")
+
+    def __init__(
+        self, columns: Columns, rows: int, proba: bool, who: Asking, answer: asyncio.Future[Outputs]
+    ) -> None:
+        self.columns = columns
+        self.rows = rows
+        self.proba = proba
+        self.who = who
+        self.answer = answer
+        self.since = monotonic()
+        self.timer: asyncio.TimerHandle | None = None
+        self.watch: asyncio.Future[None] | None = None
+        self.waits = True
+
+    def expired(self, now: float) -> bool:
+        """Whether an answer would be of no use."""
+        return self.who.deadline is not None and now >= self.who.deadline
+
+    def give(self, outputs: Outputs) -> None:
+        """This is the answer."""
+        if not self.answer.done():
+            self.answer.set_result(outputs)
+
+    def fail(self, error: BaseException) -> bool:
+        """There is none; False if nobody waits for one."""
+        if self.answer.done():
+            return False
+        problem = error
+        if not isinstance(error, Problem):
+            problem = Problem(500, f"the model failed: {type(error).__name__}: {error}")
+            problem.__cause__ = error
+        self.answer.set_exception(problem)
+        return True
+
+    def forget(self) -> None:
+        """Stop looking after it."""
+        if self.timer is not None:
+            self.timer.cancel()
+        if self.watch is not None:
+            self.watch.cancel()
+
+
+Batch = list[Asked]
+
+
+def rows_of(batch: Batch) -> int:
+    """Of all its requests."""
+    return sum(asked.rows for asked in batch)
+
+
+def ask_about(runtime: Runtime, batch: Batch) -> tuple[Outputs | BaseException, float]:
+    """The model's answer about all of them, or what it raised; and how long that took in seconds."""
+    token = predicting.set(tuple(asked.who.trace for asked in batch if asked.who.trace))
+    began = monotonic()
+    answer: Outputs | BaseException
+    try:
+        columns = batch[0].columns if len(batch) == 1 else joined([asked.columns for asked in batch])
+        answer = runtime(columns, proba=any(asked.proba for asked in batch))
+        _check_rows(answer, rows_of(batch))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        answer = error
+    finally:
+        predicting.reset(token)
+    return answer, max(monotonic() - began, _LEAST_S)
+
+
+def part_out(answer: Outputs, batch: Batch) -> None:
+    """Give everybody what is his."""
+    end = 0
+    for asked in batch:
+        begin, end = end, end + asked.rows
+        shares = answer.shares if asked.proba else None
+        asked.give(Outputs(answer.labels[begin:end], None if shares is None else shares[begin:end]))
+
+
+def tried_out(runtime: Runtime, columns: Columns, *, proba: bool) -> Cost:
+    """What it takes to ask about an example; blocks for so long.
+
+    Args:
+        columns: of one row.
+        proba: whether probabilities are asked for.
+
+    Raises:
+        Exception: whatever the model raises when it is asked about one row.
+    """
+    cost = Cost()
+    one_s = _least_s(runtime, columns, proba)
+    rows = min(_TRIAL_ROWS, int(_TRIAL_S / one_s))
+    if rows < 2:
+        cost.learn(1, one_s)
+        return cost
+    try:
+        cost.measured(one_s, rows, _least_s(runtime, joined([columns] * rows), proba))
+    except Exception:  # it takes one row at a time
+        cost.measured(one_s, rows, one_s * rows)
+    return cost
+
+
+def _least_s(runtime: Runtime, columns: Columns, proba: bool) -> float:
+    """The least of some measurements: what took longer did so for other reasons, as to warm up."""
+    took: list[float] = []
+    while not took or (len(took) < 4 and sum(took) < _TRIAL_S):
+        began = monotonic()
+        runtime(columns, proba=proba)
+        took.append(max(monotonic() - began, _LEAST_S))
+    return min(took)
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The rows of several requests, one below the other.
+
+    Args:
+        parts: each with the same columns: lists, tuples or arrays.
+
+    Returns:
+        An array of what are arrays of one type in all parts, else a list.
+    """
+    return [_joined_column(pieces) for pieces in zip(*parts, strict=True)]
+
+
+def _joined_column(pieces: Sequence[Any]) -> Any:
+    if set(map(type, pieces)) <= _PLAIN:
+        return list(chain.from_iterable(pieces))
+    kinds = {(piece.dtype, piece.shape[1:]) if hasattr(piece, "dtype") else None for piece in pieces}
+    if None not in kinds and len(kinds) == 1:
+        from numpy import concatenate  # there where arrays are
+
+        return concatenate(pieces)
+    return list(chain.from_iterable(map(_values, pieces)))
+
+
+def _values(piece: Any) -> Sequence[Any]:
+    """Of a column: plain ones of numbers, and arrays of arrays."""
+    if not hasattr(piece, "dtype"):
+        return piece  # type: ignore[no-any-return]
+    values: Sequence[Any] = piece.tolist() if piece.ndim == 1 else list(piece)
+    return values
+
+
+def _check_rows(answer: Any, rows: int) -> None:
+    for values in (answer.labels, answer.shares):
+        if values is not None and len(values) != rows:
+            raise ValueError(f"it answered with {len(values)} rows, and was asked about {rows}")
