@@ -48,7 +48,7 @@ def test_rolling_loses_no_request(serve: Serve, toy: Revisions) -> None:
 
 
 def killed(served: Running) -> tuple[float, float]:
-    """Kill one of two replicas, and wait for the next second; when that was, and for how long one was alone."""
+    """Kill one of two replicas, and wait for the next second; when that was, and how long it was missed."""
     slot, pid = random.choice(sorted(served.pids.items()))
     began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
