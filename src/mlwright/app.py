@@ -18,6 +18,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.opened import OpenWorkspace
+from mlwright.runtimes import RuntimeName
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
@@ -323,8 +324,11 @@ class Project(OpenWorkspace):
         """
         return servers.collect_predictions(self.rooms)
 
-    def replica_spec(self, *references: str) -> serving.ReplicaSpec:
-        """What a replica of model versions needs to know.
+    def replica_spec(self, *references: str, runtime: RuntimeName = "auto") -> serving.ReplicaSpec:
+        """What a replica of model versions needs to know, as they are converted now.
+
+        Args:
+            runtime: as for `serve`.
 
         Raises:
             NotFound: there is no such version.
@@ -332,7 +336,8 @@ class Project(OpenWorkspace):
             Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
                 were made in different environments.
         """
-        return servers.spec_of(self.rooms, [self.models.servable(each) for each in references])
+        details = [self.models.servable(each) for each in references]
+        return servers.spec_of(self.rooms, details, runtime)
 
     def serve(
         self,
@@ -340,6 +345,7 @@ class Project(OpenWorkspace):
         host: str = "127.0.0.1",
         port: int = 0,
         replicas: int = 1,
+        runtime: RuntimeName = "auto",
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.
@@ -347,15 +353,25 @@ class Project(OpenWorkspace):
         Args:
             references: the first is the one that is asked where none is named.
             replicas: processes that answer, among which connections are shared out.
+            runtime: `onnx` answers with the models' conversions, made now if need be; `native` with the
+                models as they are; `auto` with the conversions if all have one that is used, and makes those
+                beside the server for the next time.
 
         Raises:
             NotFound: there is no such version.
             Invalid: an address that others can reach; two versions of one model.
-            Incompatible: the models were made in different environments.
+            Incompatible: the models were made in different environments, or `onnx` is asked for and one has
+                no conversion that is used.
             Unavailable: the port is taken, or the environment cannot be made.
             WorkFailed: the replica never got ready; the message says why.
         """
         details = [self.models.servable(each) for each in references]
         return servers.serve(
-            self.rooms, details, host=host, port=port, replicas=replicas, preparing=preparing
+            self.rooms,
+            details,
+            host=host,
+            port=port,
+            replicas=replicas,
+            runtime=runtime,
+            preparing=preparing,
         )

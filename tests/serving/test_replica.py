@@ -138,7 +138,7 @@ def test_a_declared_size_is_enough_to_refuse(served: Server) -> None:
     parts = urlsplit(served.url)
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as stream:
         stream.sendall(
-            b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             b"content-length: 104857600\r\nexpect: 100-continue\r\n\r\n"
         )
 

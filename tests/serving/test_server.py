@@ -73,7 +73,8 @@ def test_sigterm_lets_a_server_answer_what_it_has_taken(
 ) -> None:
     """A request that has begun when the server is told to end is answered, the last on its connection."""
     body = json.dumps({"rows": [spec.models[0].signature.example.input]}).encode()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
+    head = "POST /predict HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
 
     with start(spec) as server:
         parts = urlsplit(server.url)

@@ -86,7 +86,7 @@ def signature(
     missing = [name for name in features if name not in example.columns]
     if missing:
         raise Invalid(f"the example lacks columns the model was fitted with: {', '.join(missing[:5])}")
-    saw = _trained_on(features, training or {})
+    saw = training_table(features, training or {})
     inputs = [_column(name, example[name], None if saw is None else saw[name]) for name in features]
     row = example[features].iloc[[0]]
     said = one_each(model.predict(row))[0]
@@ -109,7 +109,7 @@ def signature(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """A column of a recorded signature."""
 
     name: str
@@ -130,7 +130,7 @@ def answer(model: Any, signature: Mapping[str, Any]) -> Any:
     """
     if signature.get("named"):
         return answer_of(model, signature)
-    inputs = [_Asked(**column) for column in signature["inputs"]]
+    inputs = [Asked(**column) for column in signature["inputs"]]
     row = signature["example"]["input"]
     table = table_maker(inputs)([[row[column.name]] for column in inputs])
     if address := signature.get("predictor", ""):
@@ -155,7 +155,7 @@ def _of_predictor(address: str, model: Any, example: Any, training: Mapping[str,
     if not hasattr(table, "columns") or not len(table):
         raise Invalid(f"{address} takes a table: the example must be one, with at least one row")
     names = [str(name) for name in table.columns]
-    saw = _trained_on(names, training)
+    saw = training_table(names, training)
     row = table.iloc[[0]]
     said = json_of(Predictor(find_predictor(address), model).of_table(row)[0])
     return {
@@ -183,8 +183,8 @@ def _asked_with(training: Mapping[str, Any], model: Any) -> Any:
     return next(iter([*fitting, *arrays]), None)
 
 
-def _trained_on(features: list[str], training: Mapping[str, Any]) -> Any:
-    """The first table among these that has all columns and a row; None if none is."""
+def training_table(features: list[str], training: Mapping[str, Any]) -> Any:
+    """The first table among what a step was given that has all columns and a row; None if none has."""
     for given in training.values():
         names = getattr(given, "column_names", getattr(given, "columns", None))  # of Arrow, names
         if names is not None and len(given) and set(features) <= {str(name) for name in names}:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
-    from mlwright.serving.plan import plan_serve, serve_requirements
+    from mlwright.serving.plan import loopback, plan_serve, serve_requirements
     from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
@@ -24,6 +24,7 @@ __all__ = [
     "Recording",
     "ReplicaSpec",
     "Server",
+    "loopback",
     "plan_serve",
     "serve_requirements",
     "start",
@@ -38,6 +39,7 @@ _HOMES = {
     "Recording": "spec",
     "ReplicaSpec": "spec",
     "Server": "server",
+    "loopback": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
     "start": "server",

@@ -11,9 +11,6 @@ from mlwright.kernel.errors import MlwrightError
 from mlwright.wire.bounds import Bounds
 from mlwright.wire.service import Service
 
-BOUNDS = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
-"""What clients are allowed."""
-
 
 class Loading(Protocol):
     """An ASGI application that loads models once it has begun.
@@ -37,12 +34,13 @@ class Answering:
 
     Args:
         making: of the application, which is begun by `begin`.
+        bounds: what clients are allowed.
     """
 
-    def __init__(self, making: Making) -> None:
+    def __init__(self, making: Making, bounds: Bounds) -> None:
         self._failed = asyncio.Event()
         self.application = making(self._failed.set)
-        self._service = Service(self.application, bounds=BOUNDS)
+        self._service = Service(self.application, bounds=bounds)
 
     async def begin(self) -> None:
         """Let the application load."""

@@ -17,6 +17,7 @@ from mlwright.serving import metrics
 from mlwright.serving.asking import asking
 from mlwright.serving.figures import Figures
 from mlwright.serving.form import POLICY, form_page
+from mlwright.serving.hosts import check_host
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.prediction import Predicting
@@ -86,6 +87,7 @@ class Application:
         method = request.method if request.method != "HEAD" else "GET"
         endpoint = self._routes.get((method, request.path))
         try:
+            check_host(request.scope)
             if endpoint is None:
                 raise self._nothing(request)
             reply = await endpoint(request)
@@ -182,6 +184,10 @@ class Application:
 
 def _loader(spec: ModelSpec) -> Loader:
     """How a model is read into memory."""
+    if spec.onnx:
+        from mlwright.serving.runtime.onnx import OnnxRuntime
+
+        return OnnxRuntime.load
     return CustomRuntime.load if spec.signature.predictor else NativeRuntime.load
 
 

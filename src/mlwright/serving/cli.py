@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -26,16 +26,27 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many processes answer; connections are shared out among them.",
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "native", "onnx"]),
+    default="auto",
+    show_default=True,
+    help="What answers: the model as ONNX, if that was found to answer the same; or as it is.",
+)
 def serve(
     project: Project,
     references: tuple[str, ...],
     host: str,
     port: int,
     replicas: int,
+    runtime: Literal["auto", "native", "onnx"],
     as_json: bool,
     dry_run: bool,
 ) -> None:
     """Answer predictions of MODEL over HTTP, in its own environment, until stopped.
+
+    A model of scikit-learn, XGBoost or LightGBM is converted to ONNX beside its first server, or before by
+    `models convert`; the next server answers with that, many times as fast.
 
     A replica that dies is replaced. Ctrl-C and SIGTERM let what was asked be answered first.
 
@@ -44,12 +55,17 @@ def serve(
     from mlwright.serving import plan_serve
 
     if dry_run:
-        plan = plan_serve(project.replica_spec(*references), host=host, port=port, replicas=replicas)
-        say_plan(plan, as_json)
+        spec = project.replica_spec(*references, runtime=runtime)
+        say_plan(plan_serve(spec, host=host, port=port, replicas=replicas), as_json)
         return
     try:
         with project.serve(
-            *references, host=host, port=port, replicas=replicas, preparing=None if as_json else say
+            *references,
+            host=host,
+            port=port,
+            replicas=replicas,
+            runtime=runtime,
+            preparing=None if as_json else say,
         ) as server:
             if as_json:
                 say_json({"model": server.model, "url": server.url})

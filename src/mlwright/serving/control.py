@@ -27,6 +27,7 @@ import uvloop
 from mlwright.kernel.errors import Invalid, MlwrightError
 from mlwright.serving.answering import Answering, Making
 from mlwright.serving.channel import Body, Channel, accepted, close_all, told
+from mlwright.wire.bounds import Bounds
 
 ALONE_S = 60.0
 """So long a replica that nobody can reach waits for a supervisor."""
@@ -38,11 +39,12 @@ LAST_GRACE_S = 10.0
 """What one that ends by itself allows for what it answers just then."""
 
 
-def run(making: Making, control: str, tie: str = "") -> None:
+def run(making: Making, bounds: Bounds, control: str, tie: str = "") -> None:
     """Answer with an application as the supervisor says; what it fails at is the exit code.
 
     Args:
         making: called inside the event loop.
+        bounds: what clients are allowed.
         control: the descriptor of a unix socket on which supervisors connect.
         tie: that of a pipe which ends with who started the supervisor; empty to outlive that.
     """
@@ -52,7 +54,7 @@ def run(making: Making, control: str, tie: str = "") -> None:
     listener = socket.socket(fileno=int(control))
 
     async def answer() -> MlwrightError | None:
-        answering = Answering(making)
+        answering = Answering(making, bounds)
         told = Control(answering, listener, int(tie) if tie else None)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.leave)
         await answering.begin()

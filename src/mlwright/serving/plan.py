@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
-from packaging.requirements import Requirement
-
-from mlwright.kernel.errors import Invalid, Unavailable
+from mlwright.environments.own import CORE, own_requirements
+from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.spec import ReplicaSpec
@@ -32,7 +29,13 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
     return Plan(
         f"serve {spec.told}",
         (
-            Change("run", f"{what} of {spec.told}", "in the model's environment, with the server's packages"),
+            Change(
+                "run",
+                f"{what} of {spec.told}",
+                "by ONNX Runtime, as converted, in an environment of the server's own"
+                if spec.models[0].onnx
+                else "in the model's environment, with the server's packages",
+            ),
             Change(
                 "check",
                 "the model's example" if len(spec.models) == 1 else "each model's example",
@@ -60,23 +63,17 @@ def loopback(host: str, port: int) -> str:
     return address
 
 
-def serve_requirements() -> list[str]:
+def serve_requirements(*more: str) -> list[str]:
     """What a replica needs beside its model's packages, as PEP 508 requirements: our core and `serve`.
 
     And `otel`, where this environment says that traces are exported.
 
     `mlwright` itself is not among them: the engine lends the replica its own.
 
+    Args:
+        more: extras that it needs too.
+
     Raises:
         Unavailable: mlwright is not installed, so that nothing says what it needs.
     """
-    try:
-        required = metadata.requires("mlwright") or []
-    except metadata.PackageNotFoundError as error:
-        raise Unavailable("mlwright is not installed here", hint="uv pip install mlwright") from error
-    needed, extras = [], ["", _EXTRA, *([_TRACES] if configured() else [])]
-    for requirement in map(Requirement, required):
-        marker, requirement.marker = requirement.marker, None
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
-            needed.append(str(requirement))
-    return sorted(set(needed))
+    return own_requirements(CORE, _EXTRA, *([_TRACES] if configured() else []), *more)

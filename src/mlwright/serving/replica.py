@@ -16,5 +16,6 @@ def main(arguments: list[str]) -> None:
         arguments: the spec's path, the replica's own folder, the descriptor of the socket where supervisors
             connect; that of a pipe which ends with who started the supervisor, if it shall end with that.
     """
-    spec, own, control, *tie = arguments
-    run(lambda failed: Application(ReplicaSpec.read(Path(spec)), Path(own), failed), control, *tie)
+    path, own, control, *tie = arguments
+    spec = ReplicaSpec.read(Path(path))
+    run(lambda failed: Application(spec, Path(own), failed), spec.bounds, control, *tie)

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import VersionId
 from mlwright.versioning.signatures import Signature
+from mlwright.wire.bounds import Bounds
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [one + two for one in _BASE32 for two in _BASE32]
@@ -73,6 +74,7 @@ class ModelSpec(Struct, frozen=True):
         codec: the name of the codec that wrote the bytes, as `sklearn`.
         path: the file with the bytes, absolute, verified by whoever names it here.
         code: the folder with the project's code that its predictor is imported from; empty if it has none.
+        onnx: the file with its conversion, likewise; where it is empty, its own library answers.
     """
 
     model: str
@@ -81,6 +83,7 @@ class ModelSpec(Struct, frozen=True):
     path: str
     signature: Signature
     code: str = ""
+    onnx: str = ""
 
     @property
     def name(self) -> str:
@@ -100,12 +103,15 @@ class ReplicaSpec(Struct, frozen=True):
         models: at least one, of different names; the first is the one that is asked where none is named.
         unknown_fields: whether a field that the model does not know is refused, or ignored.
         recording: what is kept of predictions; None for nothing.
+        bounds: how long clients are waited for, and how many are. Who has asked is kept for longer than
+            proxies keep their connections.
     """
 
     models: tuple[ModelSpec, ...]
     limits: Limits = field(default_factory=Limits)
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
     recording: Recording | None = None
+    bounds: Bounds = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
 
     @property
     def told(self) -> str:

@@ -15,6 +15,7 @@ from mlwright.kernel.errors import NotFound
 from mlwright.kernel.plan import Plan
 from mlwright.storage import InlineObjects
 from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
+from mlwright.versioning.conversions import Conversion, conversion_of
 from mlwright.versioning.references import Reference
 from mlwright.versioning.removal import Removal
 from mlwright.versioning.signatures import Signature, signature_from
@@ -50,6 +51,7 @@ class ModelDetail(Struct, frozen=True):
         source: of a file that was brought in: its name and format.
         registered_by: who made it a version.
         predictor: digest of the snapshot that its predictor is imported from; empty without one.
+        conversion: to ONNX; None if nobody has tried.
         labels: how code (`snapshot`), environment (`lock`) and run are named to people.
     """
 
@@ -69,6 +71,7 @@ class ModelDetail(Struct, frozen=True):
     registered_by: str
     predictor: str = ""
     labels: dict[str, str] = {}
+    conversion: Conversion | None = None
 
 
 class Models:
@@ -222,6 +225,7 @@ class Models:
             source=source,
             registered_by=self._registered_by(version),
             predictor=self._behind(version.end, "predictor"),
+            conversion=conversion_of(self._database, version.id),
         )
 
     def plan_remove(self, *references: str, every: bool = False) -> Plan:

@@ -112,9 +112,9 @@ class Traffic:
 
     def move(self, connection: Connection, to: Queue | None) -> None:
         """A connection is in this queue from now on, or in none."""
-        for queue in (self.busy, self.idle, self.fresh, self.begun):
-            if queue.pop(connection, None) is not None:
-                break
+        if connection.queue is not None:
+            del connection.queue[connection]
+        connection.queue = to
         if to is not None:
             to[connection] = self.loop.time()
 
@@ -149,8 +149,12 @@ class Traffic:
 
     def look(self, now: float, elapsed_s: float) -> None:
         """Close what has been waited for too long."""
-        for queue in (self.fresh, self.idle, self.begun):
-            allowed_s = self.bounds.head_s if queue is self.begun else self.bounds.idle_s
+        bounds = self.bounds
+        for queue, allowed_s in (
+            (self.fresh, bounds.fresh_s),
+            (self.idle, bounds.idle_s),
+            (self.begun, bounds.head_s),
+        ):
             while queue:
                 connection, since = next(iter(queue.items()))
                 if now - since < allowed_s:

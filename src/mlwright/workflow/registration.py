@@ -274,7 +274,7 @@ def _asked_with(rooms: Rooms, wanted: Registering, named: NamedArtifact) -> dict
     Raises:
         Invalid: there is neither.
     """
-    tables = tables_given(rooms, named)
+    tables = tables_given(rooms, named.made_by)
     if not tables and not wanted.example:
         raise Invalid(
             f"nothing tells what {wanted.source} is asked with: its step was given no table",

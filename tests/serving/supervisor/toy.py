@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 
 from mlwright.kernel.errors import Incompatible, MlwrightError
 from mlwright.serving.control import run
+from mlwright.wire.bounds import Bounds
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = f"""#!{sys.executable}
@@ -30,7 +31,7 @@ main()
 def main() -> None:
     """Be a replica; the arguments are those of an interpreter that starts one."""
     spec, _, control, *tie = sys.argv[sys.argv.index("mlwright.serving.replica") + 1 :]
-    run(lambda failed: Toy(json.loads(Path(spec).read_bytes()), failed), control, *tie)
+    run(lambda failed: Toy(json.loads(Path(spec).read_bytes()), failed), Bounds(idle_s=65.0), control, *tie)
 
 
 class Toy:
