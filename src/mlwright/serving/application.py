@@ -131,10 +131,11 @@ class Application:
             self._on_failure()
             return
         self.figures.models = {each.spec.model: each.figures for each in served}
-        self._routes |= v2.about(served)
         self._take(predict.routes(served, tables.READERS), served, "predict")
-        self._take(v2.routes(served), served, "v2")
-        self._take(invocations.routes(served), served, "invocations")
+        if asked_with_tables := [each for each in served if each.spec.signature.table]:
+            self._routes |= v2.about(asked_with_tables)
+            self._take(v2.routes(asked_with_tables), asked_with_tables, "v2")
+            self._take(invocations.routes(asked_with_tables), asked_with_tables, "invocations")
         self.ready.set()
 
     def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
