@@ -132,10 +132,10 @@ class Application:
             return
         self.figures.models = {each.spec.model: each.figures for each in served}
         self._take(predict.routes(served, tables.READERS), served, "predict")
-        if asked_with_tables := [each for each in served if each.spec.signature.table]:
-            self._routes |= v2.about(asked_with_tables)
-            self._take(v2.routes(asked_with_tables), asked_with_tables, "v2")
-            self._take(invocations.routes(asked_with_tables), asked_with_tables, "invocations")
+        if of_columns := [each for each in served if each.spec.signature.columns]:
+            self._routes |= v2.about(of_columns)
+            self._take(v2.routes(of_columns), of_columns, "v2")
+            self._take(invocations.routes(of_columns), of_columns, "invocations")
         self.ready.set()
 
     def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
