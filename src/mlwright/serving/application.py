@@ -131,10 +131,11 @@ class Application:
             self._on_failure()
             return
         self.figures.models = {each.spec.model: each.figures for each in served}
-        self._routes |= v2.about(served)
         self._take(predict.routes(served, tables.READERS), served, "predict")
-        self._take(v2.routes(served), served, "v2")
-        self._take(invocations.routes(served), served, "invocations")
+        if of_columns := [each for each in served if each.spec.signature.columns]:
+            self._routes |= v2.about(of_columns)
+            self._take(v2.routes(of_columns), of_columns, "v2")
+            self._take(invocations.routes(of_columns), of_columns, "invocations")
         self.ready.set()
 
     def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
