@@ -739,6 +739,10 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
         place, default = parameter["in"].capitalize(), schema["default"]
         yield f"{place} `{parameter['name']}` ({values}; default `{default}`): {parameter['description']}"
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        if "example" not in content:
+            told = content["schema"].get("description", "binary tensors behind the JSON.")
+            yield f"Request, `{kind}`: {told}"
+            continue
         yield f"Request, `{kind}`:"
         yield _json(content["example"])
     rows = [
