@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlwright import replicas, serving
+from mlwright import replicas as servers
+from mlwright import serving
 from mlwright.environments import Environments, Lock, Proposal
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
@@ -321,7 +322,7 @@ class Project(OpenWorkspace):
         Returns:
             How many records are new.
         """
-        return replicas.collect_predictions(self.rooms)
+        return servers.collect_predictions(self.rooms)
 
     def replica_spec(self, *references: str, runtime: RuntimeName = "auto") -> serving.ReplicaSpec:
         """What a replica of model versions needs to know, as they are converted now.
@@ -336,13 +337,14 @@ class Project(OpenWorkspace):
                 were made in different environments.
         """
         details = [self.models.servable(each) for each in references]
-        return replicas.spec_of(self.rooms, details, runtime)
+        return servers.spec_of(self.rooms, details, runtime)
 
     def serve(
         self,
         *references: str,
         host: str = "127.0.0.1",
         port: int = 0,
+        replicas: int = 1,
         runtime: RuntimeName = "auto",
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
@@ -350,6 +352,7 @@ class Project(OpenWorkspace):
 
         Args:
             references: the first is the one that is asked where none is named.
+            replicas: processes that answer, among which connections are shared out.
             runtime: `onnx` answers with the models' conversions, made now if need be; `native` with the
                 models as they are; `auto` with the conversions if all have one that is used, and makes those
                 beside the server for the next time.
@@ -363,4 +366,12 @@ class Project(OpenWorkspace):
             WorkFailed: the replica never got ready; the message says why.
         """
         details = [self.models.servable(each) for each in references]
-        return replicas.serve(self.rooms, details, host=host, port=port, runtime=runtime, preparing=preparing)
+        return servers.serve(
+            self.rooms,
+            details,
+            host=host,
+            port=port,
+            replicas=replicas,
+            runtime=runtime,
+            preparing=preparing,
+        )

@@ -85,6 +85,7 @@ def serve(
     *,
     host: str,
     port: int,
+    replicas: int = 1,
     runtime: RuntimeName = "auto",
     preparing: Callable[[str], object] | None = None,
 ) -> Iterator[serving.Server]:
@@ -92,6 +93,7 @@ def serve(
 
     Args:
         details: versions that can be served.
+        replicas: processes that answer.
         runtime: what answers; with `auto`, what was not converted yet is, beside the server.
         preparing: is told what takes long.
 
@@ -110,13 +112,13 @@ def serve(
     with rooms.environments.holding():
         python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
         folder = rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.told}: it must answer its example as the pipeline did")
-        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        with _collecting(rooms), converting_beside(rooms, details, runtime):
-            try:
-                yield server
-            finally:
-                server.stop()
+        what = (
+            f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"
+        )
+        say(f"starting {what} must answer its example as the pipeline did")
+        server = serving.start(spec, python, host=host, port=port, replicas=replicas, folder=folder)
+        with _collecting(rooms), converting_beside(rooms, details, runtime), server:
+            yield server
 
 
 @contextmanager

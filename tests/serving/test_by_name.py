@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 
 from mlwright.sdk.codecs import codec_named, codecs_for
 from mlwright.sdk.signature import signature
-from mlwright.serving import Limits, ModelSpec, ReplicaSpec, Server, start_replica
+from mlwright.serving import Limits, ModelSpec, ReplicaSpec, Server, start
 from mlwright.versioning.signatures import signature_from
 from tests.serving.conftest import DEADLINE_S, PYTHON, VERSION, Answered, ask, post, until
 from tests.web import conftest as web
@@ -126,7 +126,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, digits: Any, texts: Any) ->
     finally:
         sys.path.remove(str(code))
     spec = ReplicaSpec(tuple(models), LIMITS)
-    with start_replica(spec, PYTHON, folder=folder / "serving") as made:
+    with start(spec, PYTHON, folder=folder / "serving") as made:
         yield made
 
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
-from mlwright.serving import Client, ReplicaSpec, Server, start_replica
+from mlwright.serving import Client, ReplicaSpec, Server, start
 from mlwright.wire.bounds import Bounds
 from tests.serving.conftest import DEADLINE_S, PYTHON, ask, post, refused, until
 
@@ -35,7 +35,7 @@ def brisk(spec: ReplicaSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A replica that waits for no slow client longer than a second, and lets idle ones linger for 20 s."""
     bounds = Bounds(fresh_s=1.0, idle_s=60.0, head_s=1.0, behind_s=1.0, drain_s=20.0, linger_s=20.0)
     folder = tmp_path_factory.mktemp("brisk")
-    with start_replica(replace(spec, bounds=bounds), PYTHON, folder=folder) as server:
+    with start(replace(spec, bounds=bounds), PYTHON, folder=folder) as server:
         yield server
 
 
@@ -195,7 +195,7 @@ def test_sigterm_lets_who_is_idle_ask_once_more_and_a_second_one_ends(
 ) -> None:
     """Told to end, a replica answers who was idle and closes; told again, it is gone at once."""
     bounds = replace(spec.bounds, drain_s=DEADLINE_S * 4.0, linger_s=DEADLINE_S * 2.0)
-    with start_replica(replace(spec, bounds=bounds), PYTHON, folder=tmp_path) as server:
+    with start(replace(spec, bounds=bounds), PYTHON, folder=tmp_path) as server:
         parts = urlsplit(server.url)
         idle = [HTTPConnection(parts.hostname or "", parts.port, timeout=DEADLINE_S) for _ in range(2)]
         for each in idle:

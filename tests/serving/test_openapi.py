@@ -241,6 +241,14 @@ def test_hostile_names_stay_text(spec: ReplicaSpec) -> None:
     assert json.loads(shlex.split(command)[-1]) == {"rows": [{HOSTILE: "'; rm -rf ~"}]}
 
 
+def test_a_strange_host_header_is_not_repeated(served: Server) -> None:
+    """What is no host is refused, and stands in no answer."""
+    answer = ask(served.url, "GET", "/docs", headers={"host": "x';evil"})
+
+    assert answer.status == 403
+    assert b"evil" not in answer.body
+
+
 def test_the_page_names_the_address_it_was_asked_at(served: Server) -> None:
     """What a reader copies from it reaches the server by the name that reached it before."""
     port = urlsplit(served.url).port

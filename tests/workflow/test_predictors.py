@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from mlwright.app import Project
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Incompatible, Invalid, WorkFailed
-from mlwright.serving import start_replica
+from mlwright.serving import start
 from tests.conftest import PYPROJECT, mlwright, write
 from tests.serving.conftest import PYTHON
 from tests.workflow.lent import lend
@@ -167,7 +167,7 @@ def test_they_are_served_from_what_was_recorded(project: Project, tmp_path: Path
     file.write_text("raise SystemExit('this is not the code that was recorded')")
     try:
         spec = project.replica_spec("signs@1", "rows@1", "moods@1")
-        with start_replica(spec, PYTHON, folder=tmp_path) as server:
+        with start(spec, PYTHON, folder=tmp_path) as server:
             sign = ask(server.url, "/predict", png(np.eye(4)[::-1]), "image/png")
             mood = ask(server.url, "/models/moods/predict", b"sad and bad", "text/plain")
     finally:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
     from mlwright.serving.plan import loopback, plan_serve, serve_requirements
-    from mlwright.serving.server import Server, start_replica
+    from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "loopback",
     "plan_serve",
     "serve_requirements",
-    "start_replica",
+    "start",
     "version_behind",
 ]
 
@@ -42,7 +42,7 @@ _HOMES = {
     "loopback": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
-    "start_replica": "server",
+    "start": "server",
     "version_behind": "spec",
 }
 

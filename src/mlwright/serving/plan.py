@@ -12,24 +12,26 @@ from mlwright.serving.telemetry import configured
 _EXTRA, _TRACES = "serve", "otel"
 
 
-def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
+def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) -> Plan:
     """What `mlwright serve` will do.
 
     Args:
         spec: of the replica.
         host: a loopback address.
         port: 0 for a free one.
+        replicas: processes that answer.
 
     Raises:
         Invalid: an address that others can reach, or a port that is none.
     """
+    what = "a replica" if replicas == 1 else f"{replicas} replicas"
     url = url_of(loopback(host, port), port or "PORT")
     return Plan(
         f"serve {spec.told}",
         (
             Change(
                 "run",
-                f"a replica of {spec.told}",
+                f"{what} of {spec.told}",
                 "by ONNX Runtime, as converted, in an environment of the server's own"
                 if spec.models[0].onnx
                 else "in the model's environment, with the server's packages",

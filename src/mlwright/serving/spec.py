@@ -14,9 +14,6 @@ from mlwright.kernel.ids import VersionId
 from mlwright.versioning.signatures import Signature
 from mlwright.wire.bounds import Bounds
 
-FAILURE = "failure.json"
-"""The file beside the spec where a replica says why its model cannot be made ready."""
-
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [one + two for one in _BASE32 for two in _BASE32]
 _RANDOM = 12

@@ -17,7 +17,6 @@ from mlwright.versioning.artifacts import Artifact, add_artifacts
 from mlwright.versioning.versions import Version
 
 _SQL = Queries.beside(__file__)
-ROLE = "converted"
 
 
 class Conversion(Struct, frozen=True):
@@ -88,7 +87,7 @@ def record_conversion(
     remove_conversion(tx, version.id)
     if made is not None:
         add_artifacts(tx, [made])
-        made_from = [Edge(made.end, ROLE, version.end)]
+        made_from = [Edge(made.end, "converted", version.end)]
         if environment is not None:
             made_from.append(Edge(made.end, "environment", environment))
         edges.add(tx, made_from)

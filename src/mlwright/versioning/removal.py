@@ -15,7 +15,6 @@ from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.versioning import search
-from mlwright.versioning.conversions import ROLE as CONVERTED
 from mlwright.versioning.conversions import remove_conversion
 from mlwright.versioning.references import parse_reference
 from mlwright.versioning.versions import Version, Versions
@@ -116,7 +115,7 @@ class Removal:
         runs, versions, others = set(), set(), set()
         for edge in edges.made_into(source, version.end):
             later = edge.later
-            if edge.role == CONVERTED:
+            if edge.role == "converted":
                 continue  # it goes with its version
             if later.kind == "attempt":
                 runs |= {each.earlier.id for each in edges.made_from(source, later, "of")}

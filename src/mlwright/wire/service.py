@@ -66,6 +66,16 @@ class Service:
         """How many are connected."""
         return len(self._traffic)
 
+    @property
+    def requests(self) -> int:
+        """How many were taken since it began."""
+        return self._traffic.requests
+
+    @property
+    def in_flight(self) -> int:
+        """How many are being answered."""
+        return len(self._traffic.tasks)
+
     async def begin(self) -> None:
         """Return when the application is ready to be asked; raises what it raises."""
         await self._life.begin()
@@ -101,7 +111,7 @@ class Service:
     async def drain(self, grace_s: float | None = None, linger_s: float | None = None) -> None:
         """Answer what was taken with `Connection: close`, leave all listeners, return when all have gone.
 
-        Once drained it stays so: who calls it again waits for the same end.
+        Once drained it stays so: who calls it again waits for the same end, and may bring it closer.
 
         Args:
             grace_s: after this, who is still there is cut off; `bounds.drain_s` if not given.
@@ -109,6 +119,8 @@ class Service:
         """
         if self._draining is None:
             self._draining = asyncio.ensure_future(self._drain(grace_s, linger_s))
+        elif grace_s is not None or linger_s is not None:
+            await self._gone(grace_s, linger_s)
         await asyncio.shield(self._draining)
 
     async def end(self) -> None:
@@ -119,10 +131,13 @@ class Service:
         await self._life.end()
 
     async def _drain(self, grace_s: float | None, linger_s: float | None) -> None:
-        bounds = self._traffic.bounds
         self._traffic.draining.set()
         for listener in list(self._servers):
             await self.unlisten(listener)
+        await self._gone(grace_s, linger_s)
+
+    async def _gone(self, grace_s: float | None, linger_s: float | None) -> None:
+        bounds = self._traffic.bounds
         await self._traffic.drain(
             bounds.drain_s if grace_s is None else grace_s, bounds.linger_s if linger_s is None else linger_s
         )

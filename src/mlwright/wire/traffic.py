@@ -88,6 +88,7 @@ class Traffic:
         self.begun: Queue = OrderedDict()
         self.busy: Queue = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.requests = 0
         self._held_bytes = 0
         self.pouring = Turns(self.loop, _POUR_S)
         self.pipelined = Turns(self.loop, _TURN_S, _IN_TURN)
@@ -130,6 +131,7 @@ class Traffic:
 
     def begin(self, connection: Connection, answering: Any) -> None:
         """Answer a request."""
+        self.requests += 1
         self.move(connection, self.busy)
         task = self.loop.create_task(answering)
         self.tasks.add(task)

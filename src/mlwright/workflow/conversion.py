@@ -86,6 +86,8 @@ def convert_model(
     try:
         told, data = _converted(rooms, detail, say)
         lock = rooms.environments.resolve_alone(own_requirements(*SERVED_WITH)) if data else None
+        if lock is not None:
+            rooms.environments.build(lock)  # the server that comes next finds it made
     except MlwrightError as error:
         told, data, lock = {"why": error.message.partition("\n")[0]}, b"", None
     made = None

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwright.serving import ReplicaSpec, Server, start_replica
+from mlwright.serving import ReplicaSpec, Server, start
 from mlwright.serving.spec import ModelSpec
 from tests.serving.conftest import PYTHON
 
@@ -59,5 +59,5 @@ def both(
 ) -> Iterator[Server]:
     """`diagnosis@1`, the forest, and `back@2`, the tree, answering."""
     folder = tmp_path_factory.mktemp("both")
-    with start_replica(ReplicaSpec((*spec.models, back_spec)), PYTHON, folder=folder) as server:
+    with start(ReplicaSpec((*spec.models, back_spec)), PYTHON, folder=folder) as server:
         yield server

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlwright.serving import ReplicaSpec, Server, start_replica
+from mlwright.serving import ReplicaSpec, Server, start
 from mlwright.serving.protocols.v2_tensors import DATATYPES
 from mlwright.serving.spec import ModelSpec
 from tests.serving.conftest import PYTHON
@@ -175,7 +175,7 @@ def invocations(chance: Chance) -> Sent:
 def back(back_spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The tree alone, so that every protocol asks it."""
     folder = tmp_path_factory.mktemp("back")
-    with start_replica(ReplicaSpec((back_spec,)), PYTHON, folder=folder) as server:
+    with start(ReplicaSpec((back_spec,)), PYTHON, folder=folder) as server:
         yield server
 
 
