@@ -19,16 +19,18 @@ _EVERY_S = 10.0
 
 
 def spec_of(
-    rooms: Rooms, details: Sequence[ModelDetail], runtime: RuntimeName = "auto"
+    rooms: Rooms, details: Sequence[ModelDetail], runtime: RuntimeName = "auto", token: str = ""
 ) -> serving.ReplicaSpec:
     """What a replica needs to know, as its models are converted now.
 
     Args:
         details: versions that can be served.
         runtime: what answers, if it can.
+        token: where the token is that requests must show: `env:NAME`, `file:PATH`; empty for none.
 
     Raises:
-        Invalid: two of one model.
+        Invalid: two of one model; a token that is none.
+        NotFound: the token is not there.
         Incompatible: they were made in different environments.
     """
     conversions = conversions_of(details, runtime)
@@ -41,7 +43,8 @@ def spec_of(
             )
     onnx = [str(rooms.objects.path(each.digest)) for each in conversions] or [""] * len(details)
     models = tuple(_model_spec(rooms, *each) for each in zip(details, onnx, strict=True))
-    return serving.ReplicaSpec(models, recording=_recording(rooms)).checked()
+    spec = serving.ReplicaSpec(models, recording=_recording(rooms), access=serving.access_by(token))
+    return spec.checked()
 
 
 def _recording(rooms: Rooms) -> serving.Recording | None:
@@ -87,6 +90,8 @@ def serve(
     port: int,
     replicas: int = 1,
     runtime: RuntimeName = "auto",
+    token: str = "",
+    for_anybody: bool = False,
     preparing: Callable[[str], object] | None = None,
 ) -> Iterator[serving.Server]:
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
@@ -95,20 +100,25 @@ def serve(
         details: versions that can be served.
         replicas: processes that answer.
         runtime: what answers; with `auto`, what was not converted yet is, beside the server.
+        token: where the token is that requests must show: `env:NAME`, `file:PATH`; empty for none.
+        for_anybody: whoever reaches it is answered.
         preparing: is told what takes long.
 
     Raises:
-        Invalid: an address that others can reach; two versions of one model.
+        Invalid: an address that others can reach, without a token; a token that is none; two versions of one
+            model.
+        NotFound: the token is not there.
         Incompatible: the models were made in different environments; or `onnx` is asked for, and one has no
             conversion that is used.
         Unavailable: the port is taken, or the environment cannot be made.
         WorkFailed: the replica never got ready; the message says why.
     """
-    serving.loopback(host, port)  # an address that may not be served is refused at once
+    access = serving.access_by(token)
+    serving.address_of(host, port, access, for_anybody=for_anybody)  # refused before anything is made
     say = preparing or (lambda what: None)
     if runtime == "onnx":
         details = [with_conversion(rooms, each, say) for each in details]
-    spec = spec_of(rooms, details, runtime)
+    spec = spec_of(rooms, details, runtime, token)
     with rooms.environments.holding():
         python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
         folder = rooms.workspace.local / "serving"
@@ -116,7 +126,9 @@ def serve(
             f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"
         )
         say(f"starting {what} must answer its example as the pipeline did")
-        server = serving.start(spec, python, host=host, port=port, replicas=replicas, folder=folder)
+        server = serving.start(
+            spec, python, host=host, port=port, replicas=replicas, folder=folder, for_anybody=for_anybody
+        )
         with _collecting(rooms), converting_beside(rooms, details, runtime), server:
             yield server
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,7 @@ def test_what_does_not_speak_as_a_served_model_is_told(answer: bytes) -> None:
         receive_request(stream)
         stream.sendall(answer)
 
-    with answering(reply) as url, Client(url) as client:
+    with answering(reply) as url, Client(url, retries=0) as client:
         with pytest.raises(Unavailable) as caught:
             client.predict([])
 
@@ -187,3 +188,62 @@ sys.exit(str(heavy) if heavy else 0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@contextmanager
+def moody(*statuses: int) -> Iterator[tuple[str, list[str]]]:
+    """A server that answers with these one after the other, then as a model; 0 hangs up."""
+    heard: list[str] = []
+    moods = list(statuses)
+
+    class Moody(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            heard.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            status = moods.pop(0) if moods else 200
+            if not status:
+                self.close_connection = True
+                return
+            body = (
+                b'{"predictions": [1], "model": "m@1", "id": "x"}' if status == 200 else b'{"detail": "no"}'
+            )
+            self.send_response(status)
+            self.send_header("retry-after", "0")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Moody) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", heard
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("statuses", [(503,), (0,), (503, 0), (502, 429)])
+def test_what_may_be_asked_again_is(statuses: tuple[int, ...]) -> None:
+    """A server that is full, or just replaced, is asked twice more; the caller sees the answer."""
+    with moody(*statuses) as (url, heard), Client(url) as client:
+        answered = client.predict([{"a": 1}])
+
+    assert answered.predictions == [1]
+    assert len(heard) == len(statuses) + 1
+
+
+@pytest.mark.parametrize(
+    ("statuses", "asked"), [((503, 503, 503), 3), ((0, 0, 0), 3), ((500,), 1), ((422,), 1)]
+)
+def test_what_may_not_or_helps_not_is_told(statuses: tuple[int, ...], asked: int) -> None:
+    """After the last try the error is the caller's; what failed, or was wrong, is not asked again."""
+    with moody(*statuses) as (url, heard), Client(url) as client, pytest.raises((Unavailable, Invalid)):
+        client.predict([{"a": 1}])
+
+    assert len(heard) == asked

@@ -35,12 +35,12 @@ def test_a_free_port_is_said_to_be_one(spec: ReplicaSpec) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.com", "", "127.0.0.1.example.com"])
 def test_an_address_that_others_reach_is_refused(spec: ReplicaSpec, host: str) -> None:
-    """Only loopback answers without asking who asks."""
+    """Only loopback answers without asking who asks, if nothing else is said."""
     with pytest.raises(Invalid) as caught:
         plan_serve(spec, host=host, port=8000)
 
     assert "\n" not in caught.value.message
-    assert "proxy" in str(caught.value.hint)
+    assert "--token" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])

@@ -11,12 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlwright.serving.access import Access, access_by
     from mlwright.serving.client import Client, Prediction
-    from mlwright.serving.plan import loopback, plan_serve, serve_requirements
+    from mlwright.serving.plan import address_of, plan_serve, serve_requirements
     from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
 __all__ = [
+    "Access",
     "Client",
     "Limits",
     "ModelSpec",
@@ -24,7 +26,8 @@ __all__ = [
     "Recording",
     "ReplicaSpec",
     "Server",
-    "loopback",
+    "access_by",
+    "address_of",
     "plan_serve",
     "serve_requirements",
     "start",
@@ -32,6 +35,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Access": "access",
+    "access_by": "access",
     "Client": "client",
     "Limits": "spec",
     "ModelSpec": "spec",
@@ -39,7 +44,7 @@ _HOMES = {
     "Recording": "spec",
     "ReplicaSpec": "spec",
     "Server": "server",
-    "loopback": "plan",
+    "address_of": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
     "start": "server",

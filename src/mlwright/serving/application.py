@@ -88,6 +88,7 @@ class Application:
         endpoint = self._routes.get((method, request.path))
         try:
             check_host(request.scope)
+            self.spec.access.check(request)
             if endpoint is None:
                 raise self._nothing(request)
             reply = await endpoint(request)

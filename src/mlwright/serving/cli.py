@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="What answers: the model as ONNX, if that was found to answer the same; or as it is.",
 )
+@click.option(
+    "--token",
+    default="",
+    metavar="env:NAME|file:PATH",
+    help="Where the token is that every request must show; needed where others reach the address.",
+)
+@click.option(
+    "--open",
+    "for_anybody",
+    is_flag=True,
+    help="Answer whoever reaches the address, without a token.",
+)
 def serve(
     project: Project,
     references: tuple[str, ...],
@@ -40,6 +52,8 @@ def serve(
     port: int,
     replicas: int,
     runtime: Literal["auto", "native", "onnx"],
+    token: str,
+    for_anybody: bool,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -55,8 +69,9 @@ def serve(
     from mlwright.serving import plan_serve
 
     if dry_run:
-        spec = project.replica_spec(*references, runtime=runtime)
-        say_plan(plan_serve(spec, host=host, port=port, replicas=replicas), as_json)
+        spec = project.replica_spec(*references, runtime=runtime, token=token)
+        plan = plan_serve(spec, host=host, port=port, replicas=replicas, for_anybody=for_anybody)
+        say_plan(plan, as_json)
         return
     try:
         with project.serve(
@@ -65,6 +80,8 @@ def serve(
             port=port,
             replicas=replicas,
             runtime=runtime,
+            token=token,
+            for_anybody=for_anybody,
             preparing=None if as_json else say,
         ) as server:
             if as_json:

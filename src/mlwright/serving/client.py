@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import select
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -12,6 +13,10 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from mlwright.kernel.errors import Invalid, MlwrightError, TimedOut, Unavailable
+
+_AGAIN = {429, 502, 503}
+"""There is no answer now, and the model was not asked."""
+_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,19 @@ class Client:
     Args:
         url: where it is served, as `http://127.0.0.1:8000`.
         timeout_s: how long one answer may take.
+        retries: how often it is asked again where nobody answered, or the server said that it may be: a
+            prediction changes nothing.
+        token: that the server asks for; empty for none.
 
     Raises:
         Invalid: not an address of that kind.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 30.0, retries: int = 2, token: str = "") -> None:
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._retries = retries
+        self._token = token
         self._connection, self._path = _connection(self.url, timeout_s)
 
     def predict(self, rows: Sequence[Mapping[str, Any]], *, proba: bool = False) -> Prediction:
@@ -87,7 +97,7 @@ class Client:
             Unavailable: nobody answers.
             TimedOut: no answer within `timeout_s`.
         """
-        return self._ask("GET", "/health/ready", None)[0] == 200
+        return self._ask_once("GET", "/health/ready", None)[0] == 200
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -102,13 +112,34 @@ class Client:
         self.close()
 
     def _ask(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        """The answer; that of the last try, if all say that there is none now."""
+        for retry in range(self._retries + 1):
+            last = retry == self._retries
+            try:
+                status, answer, wait_s = self._ask_once(method, target, body)
+            except Unavailable:
+                if last:
+                    raise
+                time.sleep(_PAUSE_S * 2**retry)
+                continue
+            if last or status not in _AGAIN:
+                break
+            time.sleep(min(wait_s, _LONGEST_PAUSE_S))
+        return status, answer
+
+    def _ask_once(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes, float]:
+        """The answer, and after what time it may be asked again."""
         if self._was_closed():
             self.close()
         headers = {} if body is None else {"content-type": "application/json"}
+        if self._token:
+            headers["authorization"] = f"Bearer {self._token}"
         try:
             self._connection.request(method, self._path + target, body, headers)
             response = self._connection.getresponse()
-            return response.status, response.read()
+            after = response.getheader("retry-after", "")
+            wait_s = float(after) if after.isdecimal() else _PAUSE_S
+            return response.status, response.read(), wait_s
         except TimeoutError as error:
             self.close()
             raise TimedOut(f"{self.url} did not answer within {self._timeout_s:g} s") from error

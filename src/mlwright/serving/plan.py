@@ -6,26 +6,31 @@ from mlwright.environments.own import CORE, own_requirements
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
+from mlwright.serving.access import Access
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.serving.telemetry import configured
 
 _EXTRA, _TRACES = "serve", "otel"
+_TOKEN = Change("check", "a token", "of every request, but for /health")
 
 
-def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) -> Plan:
+def plan_serve(
+    spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1, for_anybody: bool = False
+) -> Plan:
     """What `mlwright serve` will do.
 
     Args:
         spec: of the replica.
-        host: a loopback address.
+        host: the address to listen on.
         port: 0 for a free one.
         replicas: processes that answer.
+        for_anybody: whoever reaches it is answered.
 
     Raises:
-        Invalid: an address that others can reach, or a port that is none.
+        Invalid: an address that others can reach, without a token; or a port that is none.
     """
     what = "a replica" if replicas == 1 else f"{replicas} replicas"
-    url = url_of(loopback(host, port), port or "PORT")
+    url = url_of(address_of(host, port, spec.access, for_anybody=for_anybody), port or "PORT")
     return Plan(
         f"serve {spec.told}",
         (
@@ -42,21 +47,26 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
                 "answered as the pipeline recorded, or nothing is served",
             ),
             Change("add", url, "" if port else "PORT is any free one"),
+            *((_TOKEN,) if spec.access.digest else ()),
         ),
     )
 
 
-def loopback(host: str, port: int) -> str:
+def address_of(host: str, port: int, access: Access, *, for_anybody: bool = False) -> str:
     """The address to listen on.
 
+    Args:
+        access: the terms on which it is answered.
+        for_anybody: whoever reaches it is answered.
+
     Raises:
-        Invalid: one that others can reach, or a port that is none.
+        Invalid: others can reach it, and nothing says that they may; or a port that is none.
     """
     address = "127.0.0.1" if host == "localhost" else host
-    if not is_loopback(address):
+    if not (is_loopback(address) or access.digest or for_anybody):
         raise Invalid(
             f"{host} can be reached from outside, and predictions are answered without asking who asks",
-            hint="leave out --host, and put a proxy that asks in front",
+            hint="say what opens: --token env:NAME; or --open for whoever reaches it; or leave out --host",
         )
     if not 0 <= port <= 65535:
         raise Invalid(f"{port} is not a port", hint="choose one from 1024 to 65535, or 0 for a free one")

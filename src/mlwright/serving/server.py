@@ -17,7 +17,7 @@ import msgspec
 
 from mlwright.compute.process import cause_of_death
 from mlwright.kernel.errors import MlwrightError, WorkFailed
-from mlwright.serving.plan import loopback
+from mlwright.serving.plan import address_of
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.serving.supervisor.client import Started, SupervisorClient, Tie, end_left, launch
 from mlwright.serving.supervisor.folder import Revision
@@ -141,6 +141,7 @@ def start(
     replicas: int = 1,
     threads: int = 1,
     ready_within_s: float = 120.0,
+    for_anybody: bool = False,
     progress: Callable[[str], object] | None = None,
 ) -> Server:
     """Start a server and wait until each of its replicas has answered its example.
@@ -150,19 +151,21 @@ def start(
     Args:
         python: the interpreter of an environment with the model's packages and `serve_requirements()`.
         folder: where it gets a folder of its own, which is removed when it is stopped.
-        host: a loopback address.
+        host: the address to listen on; one that others reach only with a token, or `for_anybody`.
         port: 0 for a free one.
         replicas: processes that answer, among which connections are shared out.
         threads: of BLAS and OpenMP inside the model, in each replica.
         ready_within_s: a replica may load and answer its example for so long.
+        for_anybody: whoever reaches it is answered.
         progress: is told what happens until it answers.
 
     Raises:
-        Invalid: an address that others can reach, a port that is none, or so many replicas cannot be.
+        Invalid: an address that others can reach, without a token; a port that is none; or so many replicas
+            cannot be.
         Unavailable: the port cannot be had, or a replica is not ready in time.
         WorkFailed: a replica ended instead of becoming ready; its last words follow.
     """
-    address = loopback(host, port)
+    address = address_of(host, port, spec.access, for_anybody=for_anybody)
     folder.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(prefix="serve-", dir=folder.resolve()))
     revision = Revision(

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import VersionId
+from mlwright.serving.access import Access
 from mlwright.versioning.signatures import Signature
 from mlwright.wire.bounds import Bounds
 
@@ -103,6 +104,7 @@ class ReplicaSpec(Struct, frozen=True):
         models: at least one, of different names; the first is the one that is asked where none is named.
         unknown_fields: whether a field that the model does not know is refused, or ignored.
         recording: what is kept of predictions; None for nothing.
+        access: on what terms it answers.
         bounds: how long clients are waited for, and how many are. Who has asked is kept for longer than
             proxies keep their connections.
     """
@@ -111,6 +113,7 @@ class ReplicaSpec(Struct, frozen=True):
     limits: Limits = field(default_factory=Limits)
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
     recording: Recording | None = None
+    access: Access = field(default_factory=Access)
     bounds: Bounds = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
 
     @property
