@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlwright import serving
+from mlwright.environments import Lock
 from mlwright.kernel.errors import Incompatible, MlwrightError
 from mlwright.serving.records import read_records, sealed
 from mlwright.versioning import ModelDetail
@@ -69,6 +70,20 @@ def _model_spec(rooms: Rooms, detail: ModelDetail) -> serving.ModelSpec:
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
     return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature)
+
+
+def lock_to_predict(rooms: Rooms, detail: ModelDetail, *, arrow: bool) -> Lock:
+    """The environment in which a model predicts over a dataset: that of a replica.
+
+    Args:
+        arrow: Parquet or Arrow is to be read.
+
+    Raises:
+        Unavailable: the model's packages and the server's do not go together, or cannot be had.
+    """
+    more = serving.table_requirements() if arrow else []
+    lock = rooms.environments.get(detail.environment)
+    return rooms.environments.resolve_with(lock, [*serving.serve_requirements(), *more])
 
 
 @contextmanager

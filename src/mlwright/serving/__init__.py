@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
-    from mlwright.serving.plan import plan_serve, serve_requirements
+    from mlwright.serving.plan import plan_serve, serve_requirements, table_requirements
     from mlwright.serving.server import Server, start_replica
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
@@ -27,6 +27,7 @@ __all__ = [
     "plan_serve",
     "serve_requirements",
     "start_replica",
+    "table_requirements",
     "version_behind",
 ]
 
@@ -41,6 +42,7 @@ _HOMES = {
     "plan_serve": "plan",
     "serve_requirements": "plan",
     "start_replica": "server",
+    "table_requirements": "plan",
     "version_behind": "spec",
 }
 

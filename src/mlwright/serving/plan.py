@@ -80,3 +80,9 @@ def serve_requirements() -> list[str]:
         if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
             needed.append(str(requirement))
     return sorted(set(needed))
+
+
+def table_requirements() -> list[str]:
+    """What reads Parquet and Arrow, as PEP 508 requirements."""
+    required = map(Requirement, metadata.requires("mlwright") or [])
+    return sorted({f"{each.name}{each.specifier}" for each in required if each.name == "pyarrow"})

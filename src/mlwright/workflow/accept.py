@@ -18,6 +18,7 @@ from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.ids import short
 from mlwright.tracking import Run, waiting
+from mlwright.tracking.run import PREDICTION
 from mlwright.versioning import Snapshot
 from mlwright.workflow.aside import locks_of
 from mlwright.workflow.pipelines import refuse_second
@@ -108,6 +109,7 @@ def accepted(rooms: Rooms, run: Run) -> Request:
         continues=None if continued is None else rooms.runs.recorded(continued.id),
         executor=told["executor"],
         waiting=run,
+        predicts=run.kind == PREDICTION,
     )
 
 

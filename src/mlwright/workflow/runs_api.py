@@ -68,7 +68,7 @@ def list_runs(
     Args:
         pipeline: only of this pipeline, script or notebook.
         state: only in this state.
-        kind: `pipeline`, `script`, `notebook`, `comparison` or `reported`.
+        kind: `pipeline`, `script`, `notebook`, `comparison`, `prediction` or `reported`.
         since: none that began before: `2h` (ago), `2026-11-20`, `2026-11-20T15:30`.
         until: none that began then or later.
         params: what parameters were: `trees=200`.
