@@ -47,13 +47,16 @@ class Delimited:
         """Cells as texts, by column."""
         header = self.columns(source)
         source.seek(part.start)
-        rows = list(self._cells(source.read(part.size_bytes), f"the {part.rows} rows from row {part.first}"))
+        rows = self._cells(source.read(part.size_bytes), f"the {part.rows} rows from row {part.first}")
+        cells: dict[str, list[str]] = {name: [] for name in names if name in header}
+        wanted = [(each.append, header.index(name)) for name, each in cells.items()]
         for at, row in enumerate(rows):
             if len(row) != len(header):
                 told = f"row {part.first + at} has {len(row)} cells, and there are {len(header)} columns"
                 raise Invalid(told, hint=_HINT)
-        cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-        return {"columns": {name: cells[name] for name in names if name in cells}}
+            for append, place in wanted:
+                append(row[place])
+        return {"columns": cells}
 
     def write(
         self,
@@ -112,6 +115,8 @@ class Delimited:
             raise Invalid(f"{what}: not CSV: {error}") from error
 
     def _cell(self, value: Any) -> str:
+        if type(value) is float:
+            return repr(value)
         if value is None:
             return ""
         text = value if isinstance(value, str) else json.dumps(value)

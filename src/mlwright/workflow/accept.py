@@ -55,8 +55,12 @@ def accept(rooms: Rooms, request: Request, reference: str = "") -> Run:
         Conflict: the lock does not fit what the code asks for, or another run continues the same.
     """
     check_executor(request.executor)
-    code = code_of(rooms, request, reference)
-    parameters = check(rooms, request, code.snapshot, code.locks[""])
+    if request.predicts:
+        assert request.snapshot is not None
+        code, parameters = Code(request.snapshot, dict(request.locks)), dict(request.given)
+    else:
+        code = code_of(rooms, request, reference)
+        parameters = check(rooms, request, code.snapshot, code.locks[""])
     about: dict[str, Any] = {
         "request": {
             "cache": request.cache,

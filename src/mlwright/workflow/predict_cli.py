@@ -11,6 +11,7 @@ from mlwright.kernel.ids import short
 from mlwright.kernel.words import counted
 from mlwright.sdk.parts import ROWS
 from mlwright.terminal import command, say, say_json, say_plan
+from mlwright.workflow.cli import NO_WAIT, follow_run, refuse_no_wait, refuse_there
 
 if TYPE_CHECKING:
     from mlwright.app import Project
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 @click.option("--rows", type=click.IntRange(1), default=ROWS, show_default=True, help="Of a part, at most.")
 @click.option("--no-cache", is_flag=True, help="Predict every part again.")
 @click.option("--executor", default="", metavar="NAME", help="Where it runs: `local` or `inline`.")
+@NO_WAIT
 def predict(
     project: Project,
     model: str,
     dataset: str,
     no_cache: bool,
     executor: str,
+    wait: bool,
     as_json: bool,
     dry_run: bool,
     **asked: Any,
@@ -39,12 +42,20 @@ def predict(
 
     It is a run: parts of DATASET are predicted each by itself, with what `mlwright serve` answers with. A row
     that does not fit the model is named, and no version is made. The same model and the same version of
-    DATASET again are reused.
+    DATASET again are reused. With MLWRIGHT_URL the server runs it.
     """
     from mlwright.workflow.predicting import predicted_by
     from mlwright.workflow.screen import watching
 
-    request = project.prediction(model, dataset, **asked, cache=not no_cache, executor=executor)
+    asked |= {"cache": not no_cache, "executor": executor}
+    if not project.is_here:
+        from mlwright.workflow.runs_api import start_prediction
+
+        refuse_there("--dry-run", given=dry_run)
+        follow_run(project, start_prediction(project, model, dataset, **asked), wait, as_json)
+        return
+    refuse_no_wait(wait)
+    request = project.prediction(model, dataset, **asked)
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)
         return
