@@ -591,6 +591,7 @@ _MEANINGS = {
     "model.tagged": "A client gave a registered model a tag, or another value to one that it has.",
     "model.untagged": "A client took a tag from a registered model.",
     "model.registered": "A client registered a model's name, before any version of it.",
+    "model.converted": "A version of a model was converted to ONNX, or could not be.",
     "model.removed": "A version of a model was taken away.",
     "prediction.removed": "Recorded predictions of a version were taken away, a batch of them.",
     "model.renamed": "A client gave a model another name.",
@@ -623,6 +624,7 @@ _SUBJECTS = {
     "link": "token",
     "session": "token",
     "model.added": "version",
+    "model.converted": "version",
     "model.removed": "version",
     "prediction.removed": "version",
 }

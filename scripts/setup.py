@@ -292,11 +292,12 @@ def tamed(environ: Mapping[str, str], root: Path, index: str | None) -> dict[str
 
 
 def install(uv: Path, root: Path, level: str, index: str | None, environ: Mapping[str, str]) -> None:
-    """Let uv install what uv.lock names: mlwright, and for tests what its server is held against, apart."""
+    """Let uv install what uv.lock names: mlwright, and for tests what its servers are held against, apart."""
     synchronise(uv, root, root / ".venv", ["--group", "dev"] if level == "test" else [], index, environ)
     if level == "test":
-        peer = root / ".venv" / "peers" / "mlflow"
-        synchronise(uv, root, peer, ["--only-group", "mlflow"], index, environ)
+        for peer in ("mlflow", "clients"):
+            folder = root / ".venv" / "peers" / peer
+            synchronise(uv, root, folder, ["--only-group", peer], index, environ)
 
 
 def synchronise(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from mlwright.app import Project
+from tests import forks
 from tests.postgres import postgres
 from tests.s3 import s3, s3_server
 
@@ -56,10 +61,17 @@ _LONG = (
     "tests/server/conformance/",
     "tests/server/test_hostile",
     "tests/server/test_openapi",
+    "tests/server/test_oidc",
     "tests/workflow/test_registry",
     "tests/server/test_registry",
 )
 """What takes minutes is begun first, so that nobody waits for it at the end."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a third of the time a test waits for a disk, a process or a time-out."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,11 +89,48 @@ def write(root: Path, files: dict[str, str]) -> Path:
 
 
 def mlwright(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command, as the installed one does, in a process that has imported it already."""
+    environment = {**os.environ, "CI": "true", **variables}
+    return forks.run([str(COMMAND), *arguments], cwd, environment, timeout_s=120)
+
+
+def installed(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the installed command."""
     environment = {**os.environ, "CI": "true", **variables}
     return subprocess.run(
         [str(COMMAND), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120
     )
+
+
+def lock_project(project: Project) -> None:
+    """Lock a project, as `environments lock` does.
+
+    Where it needs no packages this is a copy of what uv said the first time, with the environment that it
+    built: tests of more than a thousand projects ask for the same.
+    """
+    text = (project.root / "pyproject.toml").read_text()
+    if "dependencies = []" not in text or "[dependency-groups]" in text or "optional-dependencies" in text:
+        project.environments.lock()
+        return
+    made, local = _locked(text.partition("[tool.mlwright")[0]), project.rooms.workspace.local
+    shutil.copy(made / "uv.lock", project.root)
+    for kept in (made / ".mlwright" / "local").glob("*/*"):
+        there = local / kept.relative_to(made / ".mlwright" / "local")
+        if kept.parent.name in {"locks", "environments"} and not there.exists():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(kept, there, symlinks=True) if kept.is_dir() else shutil.copy(kept, there)
+
+
+@cache
+def _locked(head: str) -> Path:
+    """A project whose `pyproject.toml` begins so, locked, with its environment."""
+    folder = Path(tempfile.mkdtemp(prefix="mlwright-locked-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write(folder, {"pyproject.toml": head + "[tool.mlwright]\n"})
+    with Project.open(folder) as project:
+        project.environments.lock()
+        project.environments.build(project.environments.current())
+    return folder
 
 
 @pytest.fixture
@@ -91,7 +140,7 @@ def make_project(tmp_path: Path) -> Maker:
     def make(files: dict[str, str], name: str = "small") -> Path:
         root = write(tmp_path / name, {"pyproject.toml": PYPROJECT, **files})
         with Project.open(root) as project:
-            project.environments.lock()
+            lock_project(project)
         return root
 
     return make

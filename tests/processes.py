@@ -43,12 +43,16 @@ def start_python(code: str, *arguments: object, **variables: str) -> subprocess.
     )
 
 
-def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
-    """Wait until something holds; fails after a deadline."""
+def until(condition: Callable[[], object], within_s: float = 30.0, *, every_s: float = 0.002) -> None:
+    """Wait until something holds; fails after a deadline.
+
+    Args:
+        every_s: the pause before it is looked at again: a long one where looking is work.
+    """
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"it did not happen within {within_s:g} s"
-        time.sleep(0.002)
+        time.sleep(every_s)
 
 
 def alive(pid: int) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from mlwright.cli import root
 from mlwright.kernel.errors import Invalid
 from mlwright.terminal import say_json
-from tests.conftest import mlwright
+from tests.conftest import installed
 
 CHANGING = {
     "login",
@@ -100,7 +100,7 @@ def test_help_imports_no_room_and_no_heavy_library() -> None:
 
 def test_the_help_lists_every_command(tmp_path: Path) -> None:
     """What is there can be found."""
-    done = mlwright("--help", cwd=tmp_path)
+    done = installed("--help", cwd=tmp_path)
 
     assert done.returncode == 0
     assert all(name.split()[0] in done.stdout for name in COMMANDS)

@@ -12,6 +12,7 @@ from mlwright.kernel.version import VERSION
 if TYPE_CHECKING:
     from mlwright.app import Project
     from mlwright.sdk.dataset import Dataset
+    from mlwright.sdk.kinds import Audio, File, Image, Refused, Table, Tensor, Text, Video
     from mlwright.sdk.pipeline import pipeline
     from mlwright.sdk.report import (
         log_artifact,
@@ -26,9 +27,17 @@ if TYPE_CHECKING:
     from mlwright.serving.client import Client
 
 __all__ = [
+    "Audio",
     "Client",
     "Dataset",
+    "File",
+    "Image",
     "Project",
+    "Refused",
+    "Table",
+    "Tensor",
+    "Text",
+    "Video",
     "__version__",
     "log_artifact",
     "log_figure",
@@ -44,9 +53,17 @@ __all__ = [
 __version__ = VERSION
 
 _HOMES = {
+    "Audio": "mlwright.sdk.kinds",
     "Client": "mlwright.serving.client",
     "Dataset": "mlwright.sdk.dataset",
+    "File": "mlwright.sdk.kinds",
+    "Image": "mlwright.sdk.kinds",
     "Project": "mlwright.app",
+    "Refused": "mlwright.sdk.kinds",
+    "Table": "mlwright.sdk.kinds",
+    "Tensor": "mlwright.sdk.kinds",
+    "Text": "mlwright.sdk.kinds",
+    "Video": "mlwright.sdk.kinds",
     "log_artifact": "mlwright.sdk.report",
     "log_figure": "mlwright.sdk.report",
     "log_metric": "mlwright.sdk.report",

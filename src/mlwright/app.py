@@ -11,12 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mlwright import replicas, serving
+from mlwright import replicas as servers
+from mlwright import serving
 from mlwright.environments import Environments, Lock, Proposal
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.opened import OpenWorkspace
+from mlwright.runtimes import RuntimeName
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.parts import ROWS
 from mlwright.sdk.ranges import Range
@@ -328,10 +330,13 @@ class Project(OpenWorkspace):
         Returns:
             How many records are new.
         """
-        return replicas.collect_predictions(self.rooms)
+        return servers.collect_predictions(self.rooms)
 
-    def replica_spec(self, *references: str) -> serving.ReplicaSpec:
-        """What a replica of model versions needs to know.
+    def replica_spec(self, *references: str, runtime: RuntimeName = "auto") -> serving.ReplicaSpec:
+        """What a replica of model versions needs to know, as they are converted now.
+
+        Args:
+            runtime: as for `serve`.
 
         Raises:
             NotFound: there is no such version.
@@ -339,29 +344,45 @@ class Project(OpenWorkspace):
             Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
                 were made in different environments.
         """
-        return replicas.spec_of(self.rooms, [self.models.servable(each) for each in references])
+        details = [self.models.servable(each) for each in references]
+        return servers.spec_of(self.rooms, details, runtime)
 
     def serve(
         self,
         *references: str,
         host: str = "127.0.0.1",
         port: int = 0,
+        replicas: int = 1,
+        runtime: RuntimeName = "auto",
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.
 
         Args:
             references: the first is the one that is asked where none is named.
+            replicas: processes that answer, among which connections are shared out.
+            runtime: `onnx` answers with the models' conversions, made now if need be; `native` with the
+                models as they are; `auto` with the conversions if all have one that is used, and makes those
+                beside the server for the next time.
 
         Raises:
             NotFound: there is no such version.
             Invalid: an address that others can reach; two versions of one model.
-            Incompatible: the models were made in different environments.
+            Incompatible: the models were made in different environments, or `onnx` is asked for and one has
+                no conversion that is used.
             Unavailable: the port is taken, or the environment cannot be made.
             WorkFailed: the replica never got ready; the message says why.
         """
         details = [self.models.servable(each) for each in references]
-        return replicas.serve(self.rooms, details, host=host, port=port, preparing=preparing)
+        return servers.serve(
+            self.rooms,
+            details,
+            host=host,
+            port=port,
+            replicas=replicas,
+            runtime=runtime,
+            preparing=preparing,
+        )
 
     def prediction(
         self,
@@ -387,7 +408,7 @@ class Project(OpenWorkspace):
         wanted = wanted_from(
             self.rooms, detail, dataset, to, proba=proba, only_predictions=only_predictions, rows=rows
         )
-        lock = replicas.lock_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
+        lock = servers.lock_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
         return prediction_request(self.rooms, detail, wanted, lock, cache=cache, executor=executor)
 
     def predict(

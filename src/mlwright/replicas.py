@@ -1,4 +1,4 @@
-"""Replicas of model versions, each in the environment that its model was made in."""
+"""Replicas of model versions, each in the environment that its model was made in, or as it was converted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from mlwright import serving
 from mlwright.environments import Lock
 from mlwright.kernel.errors import Incompatible, MlwrightError
+from mlwright.runtimes import RuntimeName, conversions_of, converting_beside, lock_to_serve, with_conversion
 from mlwright.serving.records import read_records, sealed
 from mlwright.versioning import ModelDetail
 from mlwright.versioning.predictions import Predictions
@@ -18,24 +19,29 @@ from mlwright.workflow import Rooms
 _EVERY_S = 10.0
 
 
-def spec_of(rooms: Rooms, details: Sequence[ModelDetail]) -> serving.ReplicaSpec:
-    """What a replica needs to know.
+def spec_of(
+    rooms: Rooms, details: Sequence[ModelDetail], runtime: RuntimeName = "auto"
+) -> serving.ReplicaSpec:
+    """What a replica needs to know, as its models are converted now.
 
     Args:
         details: versions that can be served.
+        runtime: what answers, if it can.
 
     Raises:
         Invalid: two of one model.
         Incompatible: they were made in different environments.
     """
+    conversions = conversions_of(details, runtime)
     first, *others = details
-    for other in others:
+    for other in others if not conversions else ():
         if other.environment != first.environment:
             raise Incompatible(
                 f"{other.version.reference} was made in another environment than {first.version.reference}",
                 hint="serve each by itself, on a port of its own",
             )
-    models = tuple(_model_spec(rooms, each) for each in details)
+    onnx = [str(rooms.objects.path(each.digest)) for each in conversions] or [""] * len(details)
+    models = tuple(_model_spec(rooms, *each) for each in zip(details, onnx, strict=True))
     return serving.ReplicaSpec(models, recording=_recording(rooms)).checked()
 
 
@@ -65,11 +71,12 @@ def collect_predictions(rooms: Rooms) -> int:
     return found
 
 
-def _model_spec(rooms: Rooms, detail: ModelDetail) -> serving.ModelSpec:
+def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str) -> serving.ModelSpec:
     assert detail.signature is not None
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
-    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature)
+    code = str(rooms.materialise(rooms.snapshots.get(detail.predictor))) if detail.predictor else ""
+    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, code, onnx)
 
 
 def lock_to_predict(rooms: Rooms, detail: ModelDetail, *, arrow: bool) -> Lock:
@@ -93,36 +100,40 @@ def serve(
     *,
     host: str,
     port: int,
+    replicas: int = 1,
+    runtime: RuntimeName = "auto",
     preparing: Callable[[str], object] | None = None,
 ) -> Iterator[serving.Server]:
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
 
     Args:
         details: versions that can be served.
+        replicas: processes that answer.
+        runtime: what answers; with `auto`, what was not converted yet is, beside the server.
         preparing: is told what takes long.
 
     Raises:
         Invalid: an address that others can reach; two versions of one model.
-        Incompatible: the models were made in different environments.
+        Incompatible: the models were made in different environments; or `onnx` is asked for, and one has no
+            conversion that is used.
         Unavailable: the port is taken, or the environment cannot be made.
         WorkFailed: the replica never got ready; the message says why.
     """
-    spec = spec_of(rooms, details)
-    serving.plan_serve(spec, host=host, port=port)  # an address that may not be served is refused at once
-    lock = rooms.environments.get(details[0].environment)
+    serving.loopback(host, port)  # an address that may not be served is refused at once
     say = preparing or (lambda what: None)
-    say(f"preparing the environment of {spec.told}, with the server's packages")
+    if runtime == "onnx":
+        details = [with_conversion(rooms, each, say) for each in details]
+    spec = spec_of(rooms, details, runtime)
     with rooms.environments.holding():
-        with_server = rooms.environments.resolve_with(lock, serving.serve_requirements())
-        python = rooms.environments.build(with_server).python
+        python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
         folder = rooms.workspace.local / "serving"
-        say(f"starting a replica of {spec.told}: it must answer its example as the pipeline did")
-        server = serving.start_replica(spec, python, host=host, port=port, folder=folder)
-        with _collecting(rooms):
-            try:
-                yield server
-            finally:
-                server.stop()
+        what = (
+            f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"
+        )
+        say(f"starting {what} must answer its example as the pipeline did")
+        server = serving.start(spec, python, host=host, port=port, replicas=replicas, folder=folder)
+        with _collecting(rooms), converting_beside(rooms, details, runtime), server:
+            yield server
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel.digest import digest_of
-from tests.conftest import PYPROJECT, write
+from tests.conftest import PYPROJECT, lock_project, write
 from tests.mlflow import run_client
 from tests.processes import until
 from tests.server.conftest import API, Answered, Up
@@ -563,7 +563,7 @@ def test_a_run_of_ours_has_what_its_steps_made(tmp_path: Path) -> None:
     """To the client it is a run with files: listed, downloaded, and not to be changed."""
     folder = write(tmp_path / "small", {"pyproject.toml": PYPROJECT, **STEPS})
     with Project.open(folder) as project:
-        project.environments.lock()
+        lock_project(project)
         made = project.run("made")
     up = Up(folder)
     try:

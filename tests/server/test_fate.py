@@ -46,8 +46,8 @@ def answered(project: Project, paths: list[str]) -> Iterator[str]:
             paths.append(scope["path"])
         await app(scope, receive, send)
 
-    with answering(noted) as port:
-        yield f"http://127.0.0.1:{port}"
+    with answering(noted) as there:
+        yield f"http://127.0.0.1:{there.port}"
 
 
 def test_a_run_whose_fate_is_unknown_is_not_begun_twice(

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from mlwright.kernel.errors import Invalid
-from mlwright.server.guard import Guard, parse_authority, parse_origin, parse_url
+from mlwright.server.guard import Guard, parse_url
 from mlwright.server.problems import Refusal
+from mlwright.wire.guard import parse_authority, parse_origin
 
 PUBLIC = "https://mlwright.example.com"
 

@@ -31,7 +31,7 @@ GET = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
 SEARCH = f"POST {API}runs/search HTTP/1.1\r\n".encode() + HOST + b"Content-Type: application/json\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 SMUGGLED = b"GET /version HTTP/1.1\r\n" + HOST + b"\r\n"
-_BRISK = "idle_s=1.0, head_s=1.0, behind_s=1.0"
+_BRISK = "fresh_s=1.0, idle_s=1.0, head_s=1.0, behind_s=1.0"
 _START = """
 import resource
 from mlwright.server import listening

@@ -127,7 +127,9 @@ def browser(up: Up) -> Browser:
 
 def persons(up: Up) -> list[dict[str, Any]]:
     """The sessions of people who logged in."""
-    return [each for each in command(root_of(up), "tokens", "list") if each["person_id"]]
+    headers = {"authorization": f"Bearer {up.token}"}
+    answer = httpx2.get(f"{up.url}{API}/tokens?limit=1000", headers=headers, trust_env=False)
+    return [each for each in answer.json()["found"] if each["person_id"]]
 
 
 def test_who_is_named_gets_in_and_is_known_by_name(up: Up, browser: Browser) -> None:
@@ -269,20 +271,35 @@ def test_one_audience_of_several_is_enough_where_the_token_is_ours(
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
-def test_new_keys_are_taken(up: Up, provider: Provider, algorithm: str) -> None:
+def test_new_keys_are_taken(provider: Provider, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that signs with a key that is not known is asked for its keys again, soon at the latest."""
-    first = Browser(up)
-    assert first.log_in().status_code == 200
-    old = provider.key
+    monkeypatch.setattr("mlwright.server.oidc.provider._KEYS_AGAIN_S", 0.0)
+    old, asking = provider.key, asking_of(provider)
+    before = asked(provider, asking)
     provider.rotate(algorithm)
 
-    until(lambda: Browser(up).log_in().status_code == 200)
+    after = asked(provider, asking)
 
-    provider.key = old
-    provider.keys = [Key("ES256")]
-    until(lambda: Browser(up).log_in().status_code == 403)  # what is not shown any more is not believed
+    assert before == after
+    provider.key, provider.keys = old, [Key("ES256")]  # what is not shown any more is not believed
+    with pytest.raises(Refusal, match="a key that the provider does not show"):
+        asked(provider, asking)
     provider.keys = []
-    until(lambda: Browser(up).log_in().status_code == 200)
+    assert asked(provider, asking) == before
+
+
+def test_keys_are_asked_for_again_by_and_by(up: Up, provider: Provider) -> None:
+    """Whoever sends tokens with unknown keys has the provider asked seldom; a new key is known soon after."""
+    assert Browser(up).log_in().status_code == 200
+    old = provider.key
+    provider.rotate("ES256")
+    provider.asked.clear()
+
+    until(lambda: Browser(up).log_in().status_code == 200, every_s=0.2)
+
+    assert provider.asked.count("/keys") == 1
+    provider.key = old
+    until(lambda: Browser(up).log_in().status_code == 200, every_s=0.2)
 
 
 @pytest.mark.parametrize(
@@ -502,13 +519,17 @@ def test_nothing_of_codes_tokens_and_secrets_is_kept_or_said(provider: Provider,
 # The provider itself
 
 
-def asked(provider: Provider, **settings: Any) -> Any:
-    """Who is told by an exchange with the provider, in this process."""
+def asking_of(provider: Provider, **settings: Any) -> Asking:
+    """What asks the provider, in this process."""
     told = {"client_secret": "env:LOGIN_SECRET", "roles": {"ana@example.com": Role.ADMIN}, **settings}
-    login = Login(**{"issuer": provider.issuer, "client_id": CLIENT, **told})
+    return Asking(Login(**{"issuer": provider.issuer, "client_id": CLIENT, **told}))
+
+
+def asked(provider: Provider, asking: Asking | None = None, **settings: Any) -> Any:
+    """Who is told by an exchange with the provider, in this process."""
+    asking = asking or asking_of(provider, **settings)
 
     async def go() -> Any:
-        asking = Asking(login)
         journey = Journeys().begin("http://127.0.0.1:5000/login/oidc/callback", "/")
         address = await asking.address(journey)
         query = {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}

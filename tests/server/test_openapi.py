@@ -39,6 +39,12 @@ NAMES = """
 "query.then" = "latest"
 "query.now" = "default"
 """
+STREAMS = f"""
+[[operations]]
+include-path = {[f"/api/v1{each.path}" for each in OPERATIONS if each.streams]}
+request-timeout = 2
+"""
+"""A stream has no end: else each is read for ten seconds."""
 
 
 def test_every_route_is_described() -> None:
@@ -90,7 +96,7 @@ def test_whatever_is_asked_the_answer_is_as_described(
     """Whatever is sent, by the document and against it, meets no 5xx and no answer that is not told."""
     known = NAMES if named else ""
     each = requests * 3 // 2 // len(OPERATIONS)  # of some operations there are not that many to ask
-    (tmp_path / "schemathesis.toml").write_text(known)
+    (tmp_path / "schemathesis.toml").write_text(known + STREAMS)
 
     done = subprocess.run(
         [

@@ -323,14 +323,14 @@ def test_a_bad_request_is_refused_at_the_door(
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     """A server that knows what `noting` takes, since it has run."""
-    from tests.conftest import PYPROJECT, write
+    from tests.conftest import PYPROJECT, lock_project, write
 
     root = write(
         tmp_path_factory.mktemp("known") / "small",
         {"pyproject.toml": PYPROJECT, "pipelines/flows.py": PIPELINES, "scripts/say.py": "print('said')"},
     )
     with Project.open(root) as project:
-        project.environments.lock()
+        lock_project(project)
         project.run("noting", place=str(root.parent / "words"))
     up = Up(root)
     yield up

@@ -11,7 +11,7 @@ import pytest
 
 from mlwright.app import Project
 from mlwright.kernel.digest import digest_of
-from tests.conftest import PYPROJECT, mlwright, write
+from tests.conftest import PYPROJECT, lock_project, mlwright, write
 from tests.server.conftest import Answered, Up
 
 V1 = "/api/v1/"
@@ -39,7 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {"pyproject.toml": PYPROJECT, "pipelines/p.py": PIPELINE, "people.csv": TABLE}
     root = write(tmp_path_factory.mktemp("rest") / "small", files)
     with Project.open(root) as opened:
-        opened.environments.lock()
+        lock_project(opened)
         opened.datasets.add(root / "people.csv", "people")
         write(root, {"people.csv": TABLE + "cy,8\n"})
         opened.datasets.add(root / "people.csv", "people", message="one more")

@@ -81,7 +81,8 @@ def reached(project: Project, admission: Admission) -> Iterator[Reached]:
     """Such a server on a port of its own, while the block runs."""
     found = Reached()
     app = App(project, admission, found.routes())
-    with answering(app) as found.port:
+    with answering(app) as there:
+        found.port = there.port
         yield found
 
 

@@ -24,8 +24,9 @@ from sklearn.ensemble import RandomForestClassifier
 from mlwright.kernel.ids import VersionId
 from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.signature import signature
-from mlwright.serving import Client, Limits, ModelSpec, ReplicaSpec, Server, start_replica
+from mlwright.serving import Client, Limits, ModelSpec, ReplicaSpec, Server, start
 from mlwright.versioning.signatures import Column, Example, Output, Signature, signature_from
+from tests.serving.supervisor.toy import SCRIPT
 
 VERSION = VersionId("01JD8ZZZZZZZZZZZZZZZZZZZZZ")
 PYTHON = Path(sys.executable)
@@ -138,8 +139,17 @@ def spec(
 @pytest.fixture(scope="session")
 def served(spec: ReplicaSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The forest, answering."""
-    with start_replica(spec, PYTHON, folder=tmp_path_factory.mktemp("serving")) as server:
+    with start(spec, PYTHON, folder=tmp_path_factory.mktemp("serving")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def toy_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stands where an environment's interpreter would, and starts replicas without a model."""
+    script = tmp_path_factory.mktemp("toy") / "python"
+    script.write_text(SCRIPT)
+    script.chmod(0o755)
+    return script
 
 
 @pytest.fixture

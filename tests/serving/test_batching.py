@@ -148,6 +148,32 @@ def test_a_model_that_gains_nothing_is_asked_one_request_after_the_other() -> No
         run(work)
 
 
+@pytest.mark.parametrize(("dearer", "questions"), [(1, 1), (3, 2)])
+def test_probabilities_are_asked_for_together_with_labels_if_they_cost_no_more(
+    dearer: int, questions: int
+) -> None:
+    """Where they do, those who want labels are asked apart; nobody is told what he has not asked for."""
+
+    class Sharing(Doubling):
+        def __call__(self, columns: Any, *, proba: bool) -> Outputs:
+            for _ in range(dearer - 1 if proba else 0):
+                super().__call__(columns, proba=proba)
+            return super().__call__(columns, proba=proba)
+
+    runtime = Sharing(batch_s=0.01)
+    with batcher(runtime, measured=False) as asking:
+        asking.measure([[1.0]], probabilities=True)
+
+        async def work() -> None:
+            label, share = await asyncio.gather(asking.ask([[1.0]], 1), asking.ask([[2.0]], 1, proba=True))
+
+            assert (label.labels, label.shares) == ([2.0], None)
+            assert (share.labels, share.shares) == ([4.0], [[2.0, 1]])
+            assert sum(figures_of(asking).batch_rows.counts) == questions
+
+        run(work)
+
+
 def test_a_batch_is_not_larger_than_its_limit() -> None:
     """`batch_rows` parts what waits; a request that is larger by itself is asked alone."""
     runtime = Doubling()
@@ -297,7 +323,7 @@ def test_who_is_gone_is_not_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "waiting", "deadline_s"),
-    [({"queue_rows": 3}, 3, None), ({"queue_ms": 20}, 4, None), ({}, 4, 0.02)],
+    [({"queue_rows": 3}, 3, None), ({"queue_ms": 20}, 4, None), ({"queue_ms": 60_000}, 500, 2.5)],
     ids=["too many rows", "too long", "beyond its time"],
 )
 def test_who_would_wait_for_too_long_is_refused_at_once(
@@ -322,9 +348,10 @@ def test_who_would_wait_for_too_long_is_refused_at_once(
             assert int(refused.value.headers["retry-after"]) >= 1
             assert await status_of(asking.ask([[3.0]], 1, who=Asking(deadline))) == 503
             assert figures_of(asking).refused >= 2
+            for each in others:
+                each.cancel()
             runtime.gate.set()
-            accepted = await asyncio.gather(first, *map(status_of, others))
-            assert accepted[0].labels == [2.0]
+            assert (await first).labels == [2.0]
             asking.check(None)
             assert (await asking.ask([[4.0]], 1)).labels == [8.0]
 
@@ -382,6 +409,36 @@ def test_columns_are_joined_without_a_value_changing(pieces: tuple[Any, ...], ex
 
     assert type(column) is type(expected)
     assert list(column) == list(expected)
+
+
+def test_pictures_of_other_sizes_are_joined_as_they_are() -> None:
+    """Arrays of one shape become one array; of several shapes, and lists of arrays, a list of them."""
+    small, large = np.zeros((2, 4, 4)), np.ones((1, 8, 8))
+
+    (alike,) = joined([[small], [small]])
+    (several,) = joined([[small], [large]])
+    (listed,) = joined([[small], [[large[0]]]])
+
+    assert alike.shape == (4, 4, 4)
+    assert [each.shape for each in several] == [each.shape for each in listed] == [(4, 4), (4, 4), (8, 8)]
+
+
+def test_a_predictor_that_refuses_has_not_failed() -> None:
+    """What a predictor says of a request, as 422, is told as it is, and not counted as its failure."""
+
+    class Refusing(Doubling):
+        def __call__(self, columns: Any, *, proba: bool) -> Outputs:
+            raise Problem(422, "that is no picture of a digit")
+
+    with batcher(Refusing(), measured=False) as asking:
+
+        async def work() -> None:
+            answers = await asyncio.gather(*(status_of(asking.ask([[1.0]], 1)) for _ in range(2)))
+
+            assert answers == [422, 422]
+            assert figures_of(asking).failed == 0
+
+        run(work)
 
 
 _REQUESTS = st.lists(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from mlwright.serving import Client, start_replica
+from mlwright.serving import Client, start
 from mlwright.serving.bounds import MOST, Bounds
 from mlwright.serving.problems import Problem
 from mlwright.serving.validation import Validator
@@ -84,7 +84,7 @@ def test_a_client_is_told(make_spec, tmp_path) -> None:  # type: ignore[no-untyp
     table = pd.DataFrame({"age": [18.0, 89.0]})
     spec = make_spec(DecisionTreeClassifier().fit(table, ["no", "yes"]), table)
 
-    with start_replica(spec, PYTHON, folder=tmp_path) as server, Client(server.url) as client:
+    with start(spec, PYTHON, folder=tmp_path) as server, Client(server.url) as client:
         usual, unusual = client.predict([{"age": 30}]), client.predict([{"age": 130}])
 
     assert usual.warnings == ()

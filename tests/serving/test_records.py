@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mlwright.serving import Recording, ReplicaSpec, start_replica
+from mlwright.serving import Recording, ReplicaSpec, start
 from mlwright.serving.records import OPEN, SEALED, Answered, Recorder, read_records, record_of, sealed
 from mlwright.versioning.predictions import PredictionRecord
 from tests.serving.conftest import PYTHON, VERSION, post
@@ -94,9 +94,7 @@ def test_a_replica_records_what_it_answers(
     row = spec.models[0].signature.example.input
     recording = Recording(str(tmp_path / "spool"), values=("mean radius", "prediction"))
 
-    with start_replica(
-        ReplicaSpec(spec.models, recording=recording), PYTHON, folder=tmp_path / "serving"
-    ) as server:
+    with start(ReplicaSpec(spec.models, recording=recording), PYTHON, folder=tmp_path / "serving") as server:
         told = post(server.url, {"rows": [row]}).json
 
     (record,) = everything(tmp_path / "spool")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,9 @@ from urllib.parse import urlsplit
 import pytest
 from msgspec.structs import replace
 
+from mlwright import serving
 from mlwright.kernel.errors import Invalid, Unavailable, WorkFailed
-from mlwright.serving import Client, ReplicaSpec, Server, start_replica
+from mlwright.serving import Client, ReplicaSpec, Server
 from mlwright.versioning.signatures import Example
 from tests.serving.conftest import DEADLINE_S, PYTHON, ask, changed, post, refused, until
 
@@ -44,12 +47,20 @@ def children() -> set[str]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., Server]:
-    """Starts a replica: `start(spec, port=...)`."""
+    """Starts a server: `start(spec, port=...)`."""
 
     def started(spec: ReplicaSpec, python: Path = PYTHON, **arguments: Any) -> Server:
-        return start_replica(spec, python, folder=tmp_path / "serving", **arguments)
+        return serving.start(spec, python, folder=tmp_path / "serving", **arguments)
 
     return started
+
+
+def answers(server: Server) -> bool:
+    """Whether the supervisor does."""
+    try:
+        return bool(server.status())
+    except Unavailable:
+        return False
 
 
 def with_example(spec: ReplicaSpec, output: Any) -> ReplicaSpec:
@@ -57,12 +68,13 @@ def with_example(spec: ReplicaSpec, output: Any) -> ReplicaSpec:
     return changed(spec, signature=replace(spec.models[0].signature, example=example))
 
 
-def test_sigterm_lets_the_replica_answer_what_it_has_taken(
+def test_sigterm_lets_a_server_answer_what_it_has_taken(
     spec: ReplicaSpec, start: Callable[..., Server]
 ) -> None:
-    """A request that has begun when the replica is told to end is answered, the last on its connection."""
+    """A request that has begun when the server is told to end is answered, the last on its connection."""
     body = json.dumps({"rows": [spec.models[0].signature.example.input]}).encode()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
+    head = "POST /predict HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\n"
+    head += f"content-length: {len(body)}\r\n\r\n"
 
     with start(spec) as server:
         parts = urlsplit(server.url)
@@ -88,13 +100,12 @@ def test_stopping_leaves_nothing(spec: ReplicaSpec, start: Callable[..., Server]
     """After `stop` there is no process, no listener and no file; stopping again is no mistake."""
     before = children()
     server = start(spec)
-    url, group = server.url, os.getpgid(server.pid)
+    url, (replica,) = server.url, server.pids
+    group = os.getpgid(replica)
 
     status = server.stop()
 
-    assert (
-        group == server.pid
-    )  # the terminal's Ctrl-C reaches the engine alone, and what it forks ends with it
+    assert group == replica  # the terminal's Ctrl-C reaches the starter alone, and what it forks ends with it
     assert (status, server.stop()) == (0, 0)
     assert children() == before
     assert list((tmp_path / "serving").iterdir()) == []
@@ -169,13 +180,15 @@ def test_an_address_that_others_reach_is_refused(spec: ReplicaSpec, start: Calla
     assert children() == before
 
 
-def test_the_port_can_be_had_again_at_once(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
+def test_the_port_can_be_had_again_at_once(
+    spec: ReplicaSpec, start: Callable[..., Server], toy_python: Path
+) -> None:
     """A replica that is started anew takes the port of the one before, connections or not."""
-    with start(spec) as first, Client(first.url) as client:
+    with start(spec, toy_python) as first, Client(first.url) as client:
         assert client.ready()
     port = urlsplit(first.url).port
 
-    with start(spec, port=port) as second:
+    with start(spec, toy_python, port=port) as second:
         assert second.url == first.url
         assert ask(second.url, "GET", "/health/ready").status == 200
 
@@ -193,40 +206,80 @@ def test_the_other_loopback_works(spec: ReplicaSpec, start: Callable[..., Server
         assert client.ready()
 
 
-def test_a_replica_that_is_killed_is_mourned(spec: ReplicaSpec, start: Callable[..., Server]) -> None:
-    """Whoever waits for a replica learns that it still runs, and what ended it."""
-    with start(spec) as server:
+def test_a_replica_that_is_killed_is_replaced(
+    spec: ReplicaSpec, start: Callable[..., Server], toy_python: Path
+) -> None:
+    """Who waits for a server learns that it still runs, which replica died of what, and what came then."""
+    heard: list[str] = []
+    with start(spec, toy_python) as server, Client(server.url) as client:
         with pytest.raises(TimeoutError, match="still runs"):
             server.wait(0.01)
+        waiting = threading.Thread(target=server.wait, kwargs={"news": heard.append})
+        waiting.start()
+        (first,) = server.pids
 
-        os.kill(server.pid, signal.SIGKILL)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(heard) == 2)
 
-        with pytest.raises(WorkFailed, match=r"the replica of diagnosis@1 ended by itself: .* SIGKILL"):
-            server.wait(DEADLINE_S)
+        assert client.ready()
+        assert server.pids != [first]
+        server.stop()
+        waiting.join()
+
+    assert re.fullmatch(r"replica 1 of diagnosis@1 died: .* SIGKILL .*; another one is started now", heard[0])
+    assert re.fullmatch(r"replica 2 of diagnosis@1 answers, .* s after its start", heard[1])
 
 
-def test_a_replica_dies_with_its_engine(spec: ReplicaSpec, tmp_path: Path) -> None:
-    """When the engine is killed outright, the replica is gone too."""
+def test_a_supervisor_that_is_killed_is_started_again(
+    spec: ReplicaSpec, start: Callable[..., Server], toy_python: Path
+) -> None:
+    """Who waits for a server brings its supervisor back; the replica has gone on answering all the time."""
+    heard: list[str] = []
+    with start(spec, toy_python) as server, Client(server.url) as client:
+        first, replicas = server.pid, server.pids
+        waiting = threading.Thread(target=server.wait, kwargs={"news": heard.append})
+        waiting.start()
+
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(heard) == 1)
+
+        assert client.ready()
+        until(lambda: answers(server))
+        assert server.pid != first
+        assert server.pids == replicas
+        assert server.stop() == 0
+        waiting.join()
+
+    assert re.fullmatch(
+        r"the supervisor of diagnosis@1 has ended .* SIGKILL .*; another one goes on", heard[0]
+    )
+
+
+def test_a_server_dies_with_its_starter(spec: ReplicaSpec, toy_python: Path, tmp_path: Path) -> None:
+    """When the process that started it is killed outright, supervisor, replica and folder are gone too."""
     spec.write(tmp_path / "given.json")
     engine = """
         import sys
         from pathlib import Path
-        from mlwright.serving import ReplicaSpec, start_replica
+        from mlwright.serving import ReplicaSpec, start
         folder = Path(sys.argv[1])
-        server = start_replica(ReplicaSpec.read(folder / "given.json"), Path(sys.executable), folder=folder)
-        print(server.pid, flush=True)
+        server = start(ReplicaSpec.read(folder / "given.json"), Path(sys.argv[2]), folder=folder)
+        print(server.pid, *server.pids, flush=True)
         server.wait()
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(engine), str(tmp_path)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(engine), str(tmp_path), str(toy_python)],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with process:
         assert process.stdout is not None
-        replica = int(process.stdout.readline())
+        started = [int(each) for each in process.stdout.readline().split()]
 
         process.kill()
 
-    assert ended(replica)
+    assert [ended(each) for each in started] == [True, True]
+    until(lambda: not list(tmp_path.glob("serve-*")))
 
 
 def test_an_environment_without_mlwright_is_enough(

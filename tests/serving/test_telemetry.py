@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from mlwright.kernel.errors import Unavailable
-from mlwright.serving import ReplicaSpec, start_replica
+from mlwright.serving import ReplicaSpec, start
 from mlwright.serving.plan import serve_requirements
 from mlwright.serving.telemetry import Telemetry, configured
 from tests.serving.conftest import PYTHON, ask, post, until
@@ -67,7 +67,7 @@ def test_requests_are_told_to_a_collector(
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_always_off")
     row = spec.models[0].signature.example.input
-    with start_replica(spec, PYTHON, folder=tmp_path) as server:
+    with start(spec, PYTHON, folder=tmp_path) as server:
         sampled = post(server.url, {"rows": [row]}, traceparent=f"00-{TRACE}-{SPAN}-01", tracestate="a=1")
         post(server.url, {"rows": [row]}, traceparent=f"00-{TRACE}-{SPAN}-00")
         post(server.url, {"rows": [row]})

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import mlwright
+from tests.conftest import installed
 
 
 @pytest.fixture(scope="module")
 def starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh project from `mlwright init`, with its packages installed and its data written."""
     folder = tmp_path_factory.mktemp("story")
-    made = mlwright("init", "demo", cwd=folder)
+    made = installed("init", "demo", cwd=folder)
     assert made.returncode == 0, made.stderr
     return folder / "demo"

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlwright.app import Project
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import digest_of
-from tests.conftest import Maker, mlwright
+from tests.conftest import Maker, installed
 from tests.processes import until
 from tests.s3 import KEY, SECRET, Place
 from tests.storage.conftest import two_days_old
@@ -46,7 +46,7 @@ def test_a_project_with_its_objects_in_a_bucket(s3: Place, make_project: Maker) 
         settings.write(f'objects = "{s3.url}"\n')
 
     def do(*arguments: str) -> str:
-        done = mlwright(*arguments, cwd=root)
+        done = installed(*arguments, cwd=root)
         assert done.returncode == 0, done.stdout + done.stderr
         assert SECRET not in done.stdout + done.stderr
         assert KEY not in done.stdout + done.stderr
@@ -71,7 +71,7 @@ def test_a_project_with_its_objects_in_a_bucket(s3: Place, make_project: Maker) 
     do("workspace", "backup", str(root.parent / "backup"))
     do("datasets", "verify", "patients@1")
     for asked in (("datasets", "verify", "patients"), ("workspace", "verify")):
-        told = mlwright(*asked, "--debug", cwd=root).stderr
+        told = installed(*asked, "--debug", cwd=root).stderr
         assert re.search(r"the bucket was asked \d+ times: 0.0 MiB to it", told), told
     secrets = [path for path in (root / ".mlwright").rglob("*") if path.is_file() and _holds_secret(path)]
     assert secrets == []
@@ -112,7 +112,7 @@ def test_collecting_takes_from_the_bucket_what_nothing_needs(s3: Place, make_pro
             (root / folder / f"{number}.txt").write_text(f"{folder} {number} " * 10)
 
     def do(*arguments: str) -> str:
-        done = mlwright(*arguments, cwd=root)
+        done = installed(*arguments, cwd=root)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.conftest import Maker, mlwright
+from tests.conftest import Maker, installed
 
 PIPELINE = """
     from mlwright import Dataset, pipeline, step
@@ -45,8 +45,8 @@ PIPELINE = """
 def project(make_project: Maker) -> Path:
     """A project with one dataset and one run."""
     root = make_project({"pipelines/p.py": PIPELINE, "notes.csv": "a,b\n1,2\n"})
-    assert mlwright("datasets", "add", "notes.csv", "--name", "notes", cwd=root).returncode == 0
-    assert mlwright("run", "sizes", cwd=root).returncode == 0
+    assert installed("datasets", "add", "notes.csv", "--name", "notes", cwd=root).returncode == 0
+    assert installed("run", "sizes", cwd=root).returncode == 0
     return root
 
 
@@ -146,7 +146,7 @@ def test_a_mistake_gets_one_message_and_changes_nothing(project: Path, what: str
     (project / "head.csv").write_text("a,b\n")
     before = records(project)
 
-    done = mlwright(*arguments, cwd=project)
+    done = installed(*arguments, cwd=project)
 
     assert done.returncode == status, done.stderr
     assert done.stderr.startswith("error: ")
@@ -157,7 +157,7 @@ def test_a_mistake_gets_one_message_and_changes_nothing(project: Path, what: str
 
 def test_outside_a_project_the_way_in_is_named(tmp_path: Path) -> None:
     """No folder above is a project: the message says how to make one."""
-    done = mlwright("run", "sizes", cwd=tmp_path)
+    done = installed("run", "sizes", cwd=tmp_path)
 
     assert done.returncode == 3
     assert "not a mlwright project" in done.stderr and "mlwright init" in done.stderr
@@ -166,9 +166,9 @@ def test_outside_a_project_the_way_in_is_named(tmp_path: Path) -> None:
 
 def test_a_step_that_raises_is_told_by_step_place_run_and_way_on(project: Path) -> None:
     """The message names the step, the user's file and line, the run, and the command to resume."""
-    done = mlwright("run", "broken", cwd=project)
+    done = installed("run", "broken", cwd=project)
 
-    run = mlwright("runs", "list", "--state", "failed", "--json", cwd=project).stdout
+    run = installed("runs", "list", "--state", "failed", "--json", cwd=project).stdout
     identity = run.partition('"id": "')[2][:10]
     assert done.returncode == 1
     assert (
@@ -186,7 +186,7 @@ def test_a_workspace_written_by_a_newer_version_is_refused_untouched(project: Pa
         database.pragma("wal_checkpoint(TRUNCATE)")
     before = (project / ".mlwright/metadata.db").read_bytes()
 
-    done = mlwright("runs", "list", cwd=project)
+    done = installed("runs", "list", cwd=project)
 
     assert done.returncode == 5
     assert "written by a newer mlwright (schema 9999" in done.stderr
@@ -201,10 +201,10 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(project: Path, dis
     before, held = records(root), objects(root)
     (disk / "filler").write_bytes(b"\0" * 5_000_000)
 
-    full = mlwright("datasets", "add", "large.bin", "--name", "large", cwd=root)
+    full = installed("datasets", "add", "large.bin", "--name", "large", cwd=root)
     seen, kept = records(root), objects(root)
     (disk / "filler").unlink()
-    freed = mlwright("datasets", "add", "large.bin", "--name", "large", cwd=root)
+    freed = installed("datasets", "add", "large.bin", "--name", "large", cwd=root)
 
     assert full.returncode == 6, full.stderr
     assert "the disk is full" in full.stderr and "5.7 MiB are needed" in full.stderr
@@ -218,7 +218,7 @@ def test_a_run_on_a_full_disk_ends_failed_with_the_cause(project: Path, disk: Pa
     root = disk / "small"
     shutil.copytree(project, root, symlinks=True, ignore=shutil.ignore_patterns("objects/incoming"))
 
-    done = mlwright("run", "large", cwd=root)
+    done = installed("run", "large", cwd=root)
 
     assert done.returncode in {1, 6}, done.stderr
     assert "disk is full" in done.stderr or "No space left" in done.stderr

@@ -16,7 +16,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.errors import Conflict
 from mlwright.storage.named import COLLECT
-from tests.conftest import COMMAND, Maker, mlwright
+from tests.conftest import COMMAND, Maker, installed
 from tests.processes import until
 from tests.storage.conftest import two_days_old
 
@@ -73,8 +73,8 @@ def root(make_project: Maker) -> Path:
         }
     )
     fill(root / "scans", "first")
-    assert mlwright("datasets", "add", "scans", "--name", "scans", cwd=root).returncode == 0
-    done = mlwright("run", "slow", cwd=root)
+    assert installed("datasets", "add", "scans", "--name", "scans", cwd=root).returncode == 0
+    done = installed("run", "slow", cwd=root)
     assert done.returncode == 0, done.stderr
     return root
 
@@ -102,7 +102,7 @@ def stored(root: Path) -> set[str]:
 
 def sound(root: Path) -> bool:
     """Whether verifying finds no fault, and every dataset is whole."""
-    looks = [mlwright("workspace", "verify", cwd=root), mlwright("datasets", "verify", cwd=root)]
+    looks = [installed("workspace", "verify", cwd=root), installed("datasets", "verify", cwd=root)]
     assert [look.returncode for look in looks] == [0, 0], [look.stdout + look.stderr for look in looks]
     return True
 
@@ -124,7 +124,7 @@ def test_nothing_goes_that_a_run_beside_it_needs(root: Path, tmp_path: Path) -> 
     )
     until(lambda: Path(f"{mark}.here").exists() or run.poll() is not None, within_s=60)
 
-    collected = mlwright("gc", cwd=root)
+    collected = installed("gc", cwd=root)
     Path(f"{mark}.go").touch()
     told, _ = run.communicate(timeout=120)
 
@@ -132,7 +132,7 @@ def test_nothing_goes_that_a_run_beside_it_needs(root: Path, tmp_path: Path) -> 
     assert run.returncode == 0, told
     assert dead not in stored(root)
     assert sound(root)
-    again = mlwright("runs", "reproduce", "latest", "--in", str(tmp_path / "again"), cwd=root)
+    again = installed("runs", "reproduce", "latest", "--in", str(tmp_path / "again"), cwd=root)
     assert again.returncode == 0, again.stdout + again.stderr
 
 
@@ -140,11 +140,11 @@ def test_a_run_after_it_makes_again_what_this_machine_had(root: Path) -> None:
     """The snapshot on the disk and what was remembered of its graph are old: they go, and come again."""
     age(root)
 
-    collected = mlwright("gc", cwd=root)
+    collected = installed("gc", cwd=root)
 
     assert "unused files of this machine" in collected.stdout
     assert list((root / ".mlwright" / "local" / "snapshots").iterdir()) == []
-    done = mlwright("run", "slow", cwd=root)
+    done = installed("run", "slow", cwd=root)
     assert done.returncode == 0, done.stderr
     assert "reused" in done.stdout
     assert sound(root)
@@ -154,25 +154,25 @@ def test_a_removed_version_gives_its_bytes_back(root: Path) -> None:
     """Its files go a day later; those that another version has too stay, and can be written out."""
     fill(root / "other", "other")
     fill(root / "other-2", "first")
-    mlwright("datasets", "add", "other", "--name", "other", cwd=root)
-    mlwright("datasets", "add", "other-2", "--name", "third", cwd=root)
+    installed("datasets", "add", "other", "--name", "other", cwd=root)
+    installed("datasets", "add", "other-2", "--name", "third", cwd=root)
     with Project.open(root) as project:
         version = project.datasets.versions.resolve("other")
         large = next(e.digest for e in project.datasets.tree(version).entries if e.path == "large.bin")
-    removed = mlwright("datasets", "rm", "other@1", cwd=root)
+    removed = installed("datasets", "rm", "other@1", cwd=root)
     assert removed.returncode == 0, removed.stderr
-    young = mlwright("gc", cwd=root)
+    young = installed("gc", cwd=root)
     there = large in stored(root)
     age(root)
 
-    done = mlwright("gc", cwd=root)
+    done = installed("gc", cwd=root)
 
     assert "spared" in young.stdout
     assert there
     assert large not in stored(root)
     assert done.returncode == 0
     assert sound(root)
-    written = mlwright("datasets", "checkout", "third", "elsewhere", cwd=root)
+    written = installed("datasets", "checkout", "third", "elsewhere", cwd=root)
     assert written.returncode == 0, written.stderr
     assert len(list((root / "elsewhere").iterdir())) == 41
 
@@ -185,10 +185,10 @@ def test_a_plan_changes_nothing_and_says_what_goes(root: Path) -> None:
     age(root)
     before = stored(root)
 
-    planned = mlwright("gc", "--dry-run", cwd=root)
+    planned = installed("gc", "--dry-run", cwd=root)
     between = stored(root)
-    data = json.loads(mlwright("gc", "--dry-run", "--json", cwd=root).stdout)
-    done = json.loads(mlwright("gc", "--json", cwd=root).stdout)
+    data = json.loads(installed("gc", "--dry-run", "--json", cwd=root).stdout)
+    done = json.loads(installed("gc", "--json", cwd=root).stdout)
 
     assert between == before
     assert "plan: collect" in planned.stdout
@@ -198,7 +198,7 @@ def test_a_plan_changes_nothing_and_says_what_goes(root: Path) -> None:
     assert data["bytes"] == done["bytes"] > 3 * 1024 * 1024
     assert data["plan"]["sweep"]["dead"] == done["collected"]["sweep"]["dead"]
     assert len(stored(root)) == len(before) - 1
-    assert json.loads(mlwright("gc", "--json", cwd=root).stdout)["bytes"] == 0
+    assert json.loads(installed("gc", "--json", cwd=root).stdout)["bytes"] == 0
     assert sound(root)
 
 
@@ -235,15 +235,15 @@ def test_a_run_that_goes_on_for_days_keeps_what_was_young_when_it_began(project:
 def test_one_collects_at_a_time_and_not_beside_a_backup(project: Project, tmp_path: Path) -> None:
     """Who holds the lease is named, exit 4; a lease of a process that is gone holds up nobody."""
     with leases.held(project.rooms.database, COLLECT, "objects are being collected or backed up"):
-        refused = mlwright("gc", cwd=project.root)
-        backup = mlwright("workspace", "backup", str(tmp_path / "backup"), cwd=project.root)
+        refused = installed("gc", cwd=project.root)
+        backup = installed("workspace", "backup", str(tmp_path / "backup"), cwd=project.root)
         with pytest.raises(Conflict):
             project.collect()
     with project.rooms.database.transaction() as tx:
         leases.take(tx, COLLECT)
         tx.execute("UPDATE lease SET pid = 1, started = 'never' WHERE subject = :it", it=COLLECT)
 
-    done = mlwright("gc", cwd=project.root)
+    done = installed("gc", cwd=project.root)
 
     assert (refused.returncode, backup.returncode, done.returncode) == (4, 4, 0), refused.stderr
     assert f"by process {os.getpid()}" in refused.stderr
@@ -256,7 +256,7 @@ def test_a_store_of_another_workspace_is_refused(root: Path) -> None:
     age(root)
     before = stored(root)
 
-    refused = mlwright("gc", cwd=root)
+    refused = installed("gc", cwd=root)
 
     assert refused.returncode == 4
     assert "belongs to another workspace" in refused.stderr
@@ -272,7 +272,7 @@ def test_a_tree_that_cannot_be_read_stops_it(root: Path) -> None:
     (root / ".mlwright" / "objects" / tree[:2] / tree[2:]).unlink()
     before = stored(root)
 
-    refused = mlwright("gc", cwd=root)
+    refused = installed("gc", cwd=root)
 
     assert refused.returncode == 5, refused.stderr
     assert "nothing is collected" in refused.stderr

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import mlwright, write
+from tests.conftest import installed, write
 
 PYPROJECT = """
 [project]
@@ -91,7 +91,7 @@ def both():
 
 def done(*arguments: str, cwd: Path) -> str:
     """What a command says that must succeed."""
-    ended = mlwright(*arguments, cwd=cwd)
+    ended = installed(*arguments, cwd=cwd)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from uv import find_uv_bin
 
-from tests.conftest import PYPROJECT, mlwright, write
+from tests.conftest import PYPROJECT, installed, write
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -36,7 +36,7 @@ def answered(*arguments: str, cwd: Path, home: Path, **variables: str) -> Any:
     """What a command says with --json, for a user with that home."""
     home.mkdir(exist_ok=True)
     told = {"HOME": str(home), "UV_CACHE_DIR": uv_cache(), **variables}
-    done = mlwright(*arguments, "--json", cwd=cwd, **told)
+    done = installed(*arguments, "--json", cwd=cwd, **told)
     assert done.returncode == 0, done.stderr + done.stdout
     return json.loads(done.stdout)
 

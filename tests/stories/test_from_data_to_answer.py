@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from mlwright import Client
-from tests.conftest import COMMAND, mlwright
+from tests.conftest import COMMAND, installed
 
 SOAK = os.environ.get("MLWRIGHT_SOAK") == "1"
 
 
 def answer(*arguments: str, cwd: Path) -> Any:
     """What a command says with --json."""
-    done = mlwright(*arguments, "--json", cwd=cwd)
+    done = installed(*arguments, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -33,9 +33,9 @@ def states(run: dict[str, Any]) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def run_once(starter: Path) -> Path:
     """The starter project after its first run."""
-    added = mlwright("datasets", "add", "data/patients.csv", "--name", "patients", cwd=starter)
+    added = installed("datasets", "add", "data/patients.csv", "--name", "patients", cwd=starter)
     assert "added patients@1" in added.stdout, added.stderr
-    ran = mlwright("run", "diagnosis", cwd=starter)
+    ran = installed("run", "diagnosis", cwd=starter)
     assert ran.returncode == 0, ran.stderr
     return starter
 
@@ -100,14 +100,14 @@ def test_a_served_model_answers_as_the_pipeline_did_and_leads_back_to_code_data_
     reached = answer("lineage", prediction.id, cwd=run_once)
     kinds = {edge["earlier"]["kind"] for edge in reached}
     assert {"run", "snapshot", "lock", "version", "artifact", "attempt"} <= kinds
-    shown = mlwright("lineage", prediction.id, cwd=run_once).stdout
+    shown = installed("lineage", prediction.id, cwd=run_once).stdout
     for part in ("model diagnosis@1", "dataset patients@1", "code b3:", "environment b3:", "step train"):
         assert part in shown
 
 
 def test_the_impact_of_a_dataset_is_the_same_walk_downwards(run_once: Path) -> None:
     """What must be made again if the data was wrong: the run and the model."""
-    shown = mlwright("lineage", "patients@1", "--down", cwd=run_once).stdout
+    shown = installed("lineage", "patients@1", "--down", cwd=run_once).stdout
 
     assert "model diagnosis@1" in shown
     assert "of diagnosis (succeeded)" in shown
@@ -119,7 +119,7 @@ def test_a_run_is_reproduced_to_the_bit_from_another_home_and_path(run_once: Pat
     home = tmp_path / "home"
     home.mkdir()
 
-    done = mlwright(
+    done = installed(
         "runs", "reproduce", first, "--in", str(tmp_path / "else" / "where"), cwd=run_once, HOME=str(home)
     )
 
@@ -131,10 +131,10 @@ def test_a_run_is_reproduced_to_the_bit_from_another_home_and_path(run_once: Pat
 
 def test_a_table_is_predicted_over_and_comes_out_the_same_again(run_once: Path) -> None:
     """The environment of a replica predicts; from the records alone, each digest comes out the same."""
-    done = mlwright(
+    done = installed(
         "predict", "diagnosis@champion", "patients@1", "--to", "scores", "--rows", "200", cwd=run_once
     )
-    again = mlwright("runs", "reproduce", "latest", cwd=run_once)
+    again = installed("runs", "reproduce", "latest", cwd=run_once)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("scores@1 added: 569 rows\n")
@@ -145,7 +145,7 @@ def test_a_table_is_predicted_over_and_comes_out_the_same_again(run_once: Path) 
 
 def test_a_changed_parameter_trains_again_and_the_champion_is_judged_beside(run_once: Path) -> None:
     """The gate compares with the champion on this run's data; a worse model does not pass, nor move it."""
-    worse = mlwright("run", "diagnosis", "-p", "trees=1", cwd=run_once)
+    worse = installed("run", "diagnosis", "-p", "trees=1", cwd=run_once)
 
     assert worse.returncode == 1
     assert "gate `gate` of run" in worse.stderr
@@ -159,8 +159,8 @@ def test_a_changed_parameter_trains_again_and_the_champion_is_judged_beside(run_
 
 def test_an_alias_moves_with_who_when_and_why(run_once: Path) -> None:
     """`models alias` keeps the move, and shows the plan first."""
-    plan = mlwright("models", "alias", "diagnosis@1", "stable", "--dry-run", cwd=run_once)
-    moved = mlwright("models", "alias", "diagnosis@1", "stable", "-m", "after a week of use", cwd=run_once)
+    plan = installed("models", "alias", "diagnosis@1", "stable", "--dry-run", cwd=run_once)
+    moved = installed("models", "alias", "diagnosis@1", "stable", "-m", "after a week of use", cwd=run_once)
 
     detail = answer("models", "show", "diagnosis@stable", cwd=run_once)
     assert "nothing -> diagnosis@1" in plan.stdout

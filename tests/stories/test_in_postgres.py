@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import COMMAND, Maker, mlwright
+from tests.conftest import COMMAND, Maker, installed
 from tests.postgres import Postgres
 from tests.processes import environment, until
 
@@ -70,7 +70,7 @@ def test_a_project_with_its_records_in_postgresql(postgres: Postgres, make_proje
     use(root, postgres.make(schema=False))
 
     def do(*arguments: str, cwd: Path = root) -> str:
-        done = mlwright(*arguments, cwd=cwd)
+        done = installed(*arguments, cwd=cwd)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -135,11 +135,11 @@ def test_a_run_survives_restarts_of_the_server(postgres: Postgres, make_project:
     said, complained = run.communicate(timeout=120)
 
     assert run.returncode == 0, said + complained
-    (listed,) = json.loads(mlwright("runs", "list", "--json", cwd=root).stdout)
+    (listed,) = json.loads(installed("runs", "list", "--json", cwd=root).stdout)
     assert listed["state"] == "succeeded"
     with psycopg.connect(url) as look:
         assert _attempts(look) == 3 * TIMES
-    assert mlwright("workspace", "verify", cwd=root).returncode == 0
+    assert installed("workspace", "verify", cwd=root).returncode == 0
 
 
 def _attempts(connection: psycopg.Connection) -> int:

@@ -20,7 +20,7 @@ from mlwright.tracking.files import Files
 from mlwright.versioning import Artifact, Datasets, Models, Snapshots, Version, add_artifact, artifacts_of
 from mlwright.workspace import Workspace, open_workspace
 from tests.conftest import PYPROJECT as EMPTY_ENVIRONMENT
-from tests.conftest import write
+from tests.conftest import lock_project, write
 
 PYPROJECT = '[project]\nname = "small"\nversion = "0"\n\n[tool.mlwright]\n'
 TABLE = "age,ill\n41,0\n63,1\n"
@@ -81,7 +81,7 @@ def counted(folder: Path) -> Iterator[Project]:
     """A project whose pipeline read a dataset in one run, and a model that came of it."""
     write(folder, {"pyproject.toml": EMPTY_ENVIRONMENT, "pipelines/p.py": PIPELINE, "patients.csv": TABLE})
     with Project.open(folder) as project:
-        project.environments.lock()
+        lock_project(project)
         project.datasets.add(folder / "patients.csv", "patients", message="first")
         register(project, project.run("count"), "score")
         yield project

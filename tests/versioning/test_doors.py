@@ -28,7 +28,7 @@ def test_a_model_is_shown_with_all_that_is_behind_it(project: Project) -> None:
     assert shown.startswith("model lines@1  (champion)\n")
     for part in (
         "lines  3",
-        "signature  1 inputs -> integer, one of 0, 1",
+        "signature  1 input -> integer, one of 0, 1",
         "age  integer  41 to 63",
         "patients@1 as `patients",
         "no Git commit",

@@ -110,3 +110,11 @@ def test_a_header_that_decides_stands_once(name: str) -> None:
         read_head(b"POST / HTTP/1.1\r\n" + host + line * 2 + b"\r\n")
 
     assert refused.value.status == 400
+
+
+def test_what_is_remembered_of_a_head_cannot_be_changed() -> None:
+    """Of the same bytes all get the same head: nobody can write into another's."""
+    raw = b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"
+
+    assert read_head(raw).headers == ((b"host", b"here"),)
+    assert isinstance(hash(read_head(raw).headers), int)

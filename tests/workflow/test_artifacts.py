@@ -13,7 +13,7 @@ from mlwright.kernel.errors import Conflict, Corrupt, Invalid, NotFound, WorkFai
 from mlwright.sdk.codecs import CODECS, LAST_RESORT
 from mlwright.versioning.artifacts import add_artifact
 from mlwright.workflow.artifacts import SUFFIXES, NamedArtifact
-from tests.conftest import PYPROJECT, mlwright, write
+from tests.conftest import PYPROJECT, lock_project, mlwright, write
 from tests.workflow.test_verify_inputs import change_without_a_trace
 
 Opener = Callable[[dict[str, str]], Project]
@@ -68,7 +68,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose pipeline has run once."""
     root = write(tmp_path_factory.mktemp("made"), {"pyproject.toml": PYPROJECT, **MAKING})
     with Project.open(root) as opened:
-        opened.environments.lock()
+        lock_project(opened)
         opened.run("making")
         yield opened
 

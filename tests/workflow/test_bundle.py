@@ -23,7 +23,7 @@ from mlwright.kernel.errors import Conflict, Corrupt, Incompatible, Invalid, Mlw
 from mlwright.workflow.compare import compare_runs
 from mlwright.workflow.detail import logs, run_detail
 from mlwright.workflow.why import why
-from tests.conftest import PYPROJECT, mlwright, write
+from tests.conftest import PYPROJECT, lock_project, mlwright, write
 
 PIPELINE = """
 from pathlib import Path
@@ -67,7 +67,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = project_in(tmp_path_factory.mktemp("origin") / "project")
     write(root, {"pipelines/p.py": PIPELINE, "notes.txt": "one three five\n"})
     with Project.open(root) as project:
-        project.environments.lock()
+        lock_project(project)
         project.datasets.add(root / "notes.txt", "notes")
         project.run("count")
         project.export_run("latest", root.parent / "plain.tar")
@@ -143,7 +143,7 @@ def test_imported_results_are_never_reused(origin: Project, other: Project) -> N
     """A file from elsewhere cannot put results into the cache."""
     other.import_run(bundle(origin, "whole"))
     write(other.root, {"pipelines/p.py": PIPELINE})
-    other.environments.lock()
+    lock_project(other)
 
     again = other.run("count")
 
@@ -706,7 +706,7 @@ def test_what_differs_from_an_imported_run_is_looked_into_if_its_bytes_came(
     """Without them a number is different, for other bytes are; of a foreign pickle nothing is known."""
     root = write(project_in(tmp_path / "first"), {"pipelines/p.py": CHANCE})
     with Project.open(root) as first:
-        first.environments.lock()
+        lock_project(first)
         first.run("chance")
         first.export_run("latest", tmp_path / "run.tar", with_outputs=with_outputs)
     run, _ = other.import_run(tmp_path / "run.tar")

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from mlwright.app import Project
-from tests.conftest import COMMAND, PYPROJECT, write
+from tests.conftest import COMMAND, PYPROJECT, lock_project, write
 from tests.processes import alive, until
 from tests.workflow.outside import Outside
 
@@ -275,7 +275,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("crashes") / "small"
     write(root, {"pyproject.toml": PYPROJECT + "workers = 2\n", "pipelines/p.py": PIPELINE})
     with Project.open(root) as project:
-        project.environments.lock()
+        lock_project(project)
     for pipeline in ("crashing", "holding"):
         case = Case(root, 1_000_000, root.parent, pipeline)
         Path(f"{case.mark}-0.ledger.go").touch()

@@ -18,7 +18,7 @@ from mlwright.tracking import Run, RunState
 from mlwright.workflow import Request
 from mlwright.workflow.attempts import Attempt
 from mlwright.workflow.detail import logs, run_detail
-from tests.conftest import PYPROJECT, write
+from tests.conftest import PYPROJECT, lock_project, write
 from tests.processes import alive, until
 
 LOG_BYTES = 16 * 2**20
@@ -192,7 +192,7 @@ def run_of(folder: Path, text: str, workers: int) -> Done:
     kept = folder / "kept"
     with Project.open(write(folder / "small", files)) as project, pytest.MonkeyPatch.context() as patch:
         patch.setenv("KEPT", str(kept))
-        project.environments.lock()
+        lock_project(project)
         run, error = project.pipelines.run(Request("deeds", {}))
         details = run_detail(project.rooms, run.id).attempts
         small = {

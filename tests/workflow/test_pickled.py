@@ -163,7 +163,7 @@ def test_a_pickle_that_was_not_made_here_is_not_served(opened: Opener, tmp_path:
     with pytest.raises(Incompatible, match="shape@1 is stored as pickle, and was not made by a run"):
         project.replica_spec("shape@1")
 
-    assert spec.codec == "pickle"
+    assert spec.models[0].codec == "pickle"
 
 
 def test_a_pickle_of_ours_under_another_row_is_not_sent_either(opened: Opener, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_file_becomes_a_version_that_answers(name: str, project: Project, tmp_
     assert [(each.name, each.maximum) for each in detail.signature.inputs] == [("age", 39), ("size", 6)]
     (found,) = project.models.verify([model])
     assert [each.state for each in (found.bytes, found.loads, found.answers)] == ["ok", "ok", "ok"]
-    assert project.replica_spec(model).codec == codec
+    assert project.replica_spec(model).models[0].codec == codec
     exported = project.models.export(model, tmp_path / "out")
     assert exported["file"] == f"model{Path(name).suffix}"
     assert f"brought in from | {name}" in project.models.card(model)

@@ -21,7 +21,7 @@ from mlwright.tracking import Run
 from mlwright.workflow import Request, open_rooms
 from mlwright.workflow.detail import run_detail
 from mlwright.workflow.why import why
-from tests.conftest import PYPROJECT, write
+from tests.conftest import PYPROJECT, lock_project, write
 from tests.storage.conftest import bring_forward
 
 STEPS = '''
@@ -320,7 +320,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write(tmp_path_factory.mktemp("table") / "small", FILES)
     with Project.open(root) as project, pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLAVOUR", "plain")
-        project.environments.lock()
+        lock_project(project)
         for pipeline in ("table", "given", "parts"):
             project.run(pipeline)
     return root
@@ -375,7 +375,7 @@ def other_project(project: Project) -> Project:
     files = {**FILES, "pyproject.toml": PYPROJECT.replace("small", "other")}
     root = write(project.root.parent / "other", files)
     other = Project(open_rooms(find_project(root), project.rooms.workspace))
-    other.environments.lock()
+    lock_project(other)
     return other
 
 

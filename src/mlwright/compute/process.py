@@ -68,10 +68,12 @@ def start_python(
     token: str = "",
     gpus: Sequence[str] | None = None,
     memory_bytes: int | None = None,
+    outlives: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Run `main(arguments)` of one of our modules in another environment, in a session of its own.
 
-    The process dies with the thread that calls this: call from one that lives as long as it shall.
+    The process dies with the thread that calls this: call from one that lives as long as it shall; unless it
+    `outlives` that.
 
     Args:
         python: the environment's interpreter; it need not hold this package.
@@ -82,14 +84,15 @@ def start_python(
         token: marks it, and what it will start, for `end_tree`.
         gpus: which it may see, by the names CUDA knows them by; None for those that this process sees.
         memory_bytes: how much memory each process of it may have for itself (`mlwright.compute.limits`).
+        outlives: it goes on when this process ends.
 
     Raises:
         Unavailable: the interpreter is missing, or no process can be started.
     """
-    package = str(Path(graft.__file__).parents[1])
+    package, starter = str(Path(graft.__file__).parents[1]), "0" if outlives else str(os.getpid())
     try:
         return subprocess.Popen(
-            [str(python), "-P", "-s", graft.__file__, package, str(os.getpid()), module, *arguments],
+            [str(python), "-P", "-s", graft.__file__, package, starter, module, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=words,
             stderr=words,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from mlwright.environments.exports import Export, check_same, export, read_expor
 from mlwright.environments.known import KnownEnvironments, fits_several
 from mlwright.environments.listing import OWN, ListedEnvironment
 from mlwright.environments.locks import Lock, at_platform, current_python
-from mlwright.environments.mixing import with_more
+from mlwright.environments.mixing import alone, with_more
 from mlwright.environments.project_locks import ProjectLocks
 from mlwright.environments.prune import RECENT_US, Unneeded
 from mlwright.environments.source_locks import Locked, SourceLocks
@@ -178,6 +179,26 @@ class Environments(KnownEnvironments):
             text = with_more(self._uv, self.build(lock), self.text(lock), requirements)
             write_whole(resolved, text)
         return self._stored(resolved.read_bytes(), lock.python, lock.label)
+
+    def resolve_alone(self, requirements: Sequence[str]) -> Lock:
+        """A lock of nothing but some packages and what they need, for the interpreter that runs this.
+
+        What was resolved once is not resolved again.
+
+        Args:
+            requirements: as a user would write them (PEP 508).
+
+        Raises:
+            Invalid: one of them is no requirement.
+            Unavailable: they cannot be had; uv's own words follow.
+        """
+        check_requirements(requirements)
+        key = digest_of("\n".join(["alone", current_python(), *sorted(requirements)]).encode())
+        resolved = self._local / "locks" / f"{key}.toml"
+        if not resolved.exists():
+            what = "the packages of a server cannot be had"
+            write_whole(resolved, alone(self._uv, Path(sys.executable), sorted(requirements), what))
+        return self._stored(resolved.read_bytes(), current_python(), "the server's own packages")
 
     def named(self, name: str) -> Lock | None:
         """The lock of the environment that the project names so: `default` is its own; None for no such name.

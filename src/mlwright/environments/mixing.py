@@ -31,6 +31,31 @@ def mixed(first: bytes, second: bytes, names: Collection[str]) -> bytes:
     return write_pylock({**documents[0], "packages": packages})
 
 
+def alone(uv: Uv, python: Path, requirements: Sequence[str], what: str) -> bytes:
+    """A pylock of nothing but some packages and what they need.
+
+    Args:
+        python: the interpreter that it is for.
+        requirements: as a user would write them (PEP 508).
+        what: could not be done, should it fail.
+
+    Raises:
+        Unavailable: they cannot be had; uv's own words follow.
+        Invalid: it would hold a password.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        wanted, target = Path(folder) / "requirements.in", Path(folder) / "pylock.toml"
+        wanted.write_text("\n".join(requirements))
+        uv.run(
+            *["pip", "compile", "--format", "pylock.toml", "--no-header"],
+            *["--python", str(python), "-o", str(target), str(wanted)],
+            what=what,
+        )
+        resolved = target.read_bytes()
+    refuse_credentials(resolved.decode(), "the lock")
+    return resolved
+
+
 def with_more(uv: Uv, base: Environment, text: bytes, requirements: Sequence[str]) -> bytes:
     """A pylock that holds all that an environment has, the same files from the same places, and more.
 

@@ -1,8 +1,8 @@
 """Started as a script by the interpreter of an environment that need not hold this package.
 
 It makes `mlwright` importable from the engine's own folder, and nothing else of the engine's, then runs
-`main(arguments)` of the module that is named. Arguments: the package's folder, the engine's process id, the
-module, the rest.
+`main(arguments)` of the module that is named. Arguments: the package's folder, the engine's process id (0 for
+what outlives it), the module, the rest.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ def _bind_to(engine: int) -> None:
 
     So everything it starts, however often removed, is below it as long as it lives.
 
+    Args:
+        engine: the process of that thread; 0 to outlive it.
+
     Source: prctl(2), PR_SET_PDEATHSIG = 1, PR_SET_CHILD_SUBREAPER = 36. On Linux only.
     """
     if sys.platform == "linux":
@@ -35,10 +38,11 @@ def _bind_to(engine: int) -> None:
         import os
 
         prctl = ctypes.CDLL(None).prctl
-        prctl(1, 9, 0, 0, 0)
         prctl(36, 1, 0, 0, 0)
-        if os.getppid() != engine:  # it was gone before the signal was asked for
-            sys.exit(1)
+        if engine:
+            prctl(1, 9, 0, 0, 0)
+            if os.getppid() != engine:  # it was gone before the signal was asked for
+                sys.exit(1)
 
 
 def _limit_memory() -> None:

@@ -14,19 +14,22 @@ from pathlib import Path
 from typing import Any
 
 
-def resolved(annotated: Any) -> dict[str, Any]:
+def resolved(annotated: Any, *, extras: bool = False) -> dict[str, Any]:
     """The type hints of a function or a class.
+
+    Args:
+        extras: with what `Annotated` says beside the type.
 
     Raises:
         NameError: a hint names what the module neither has nor imports for type checkers.
     """
     try:
-        return typing.get_type_hints(annotated)
+        return typing.get_type_hints(annotated, include_extras=extras)
     except NameError:
         stand_ins = _only_for_checkers(annotated.__module__)
         if not stand_ins:
             raise
-        return typing.get_type_hints(annotated, localns=stand_ins)
+        return typing.get_type_hints(annotated, localns=stand_ins, include_extras=extras)
 
 
 def is_stand_in(found: type) -> bool:

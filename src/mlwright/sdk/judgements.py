@@ -10,6 +10,7 @@ from mlwright.sdk import trace
 from mlwright.sdk.caller import caller
 from mlwright.sdk.conditions import judge, parse_condition
 from mlwright.sdk.joins import refuse_mapped, refuse_misfit, refuse_no_condition
+from mlwright.sdk.predictors import address_of, interface_of
 from mlwright.sdk.promise import RESULT, Output, Promise
 from mlwright.sdk.signature import SIGNATURE_STEP
 
@@ -62,6 +63,7 @@ def register(
     example: Any,
     when: bool = True,
     message: str = "",
+    predictor: type | None = None,
 ) -> None:
     """Make a model a version in the registry. The first version that passes becomes `champion`.
 
@@ -72,17 +74,27 @@ def register(
         example: a table such as the model is asked with: its first row, with the model's answer, is what a
             server must answer before it is ready. The ranges and categories of the signature are those of the
             table that the model's step was given, if it was given one with all columns, else of this one.
+            Of a model that was fitted on an array or on texts, such an array or list of texts; of a predictor
+            a value for each of its parameters, by name. A picture or another file is what a step gives, or
+            the path of a file in the project.
         when: the promise of a gate.
         message: why this version exists.
+        predictor: a class of the project that answers requests with the model: its `load(self, model)` is
+            called once, its `predict(self, ...)` for each request, which holds what the types of the
+            parameters say.
 
     Raises:
-        Invalid: outside a pipeline, a name that is not text, or a model that is the list of a mapped step's.
+        Invalid: outside a pipeline, what is no predictor, a name that is not text, or a model that is the
+            list of a mapped step's.
     """
     tracer = trace.current()
     if tracer is None:
         raise Invalid("register works inside a pipeline", where=caller())
     if not isinstance(name, str) or not isinstance(message, str):
         raise Invalid("a model's name and message are text, known before a run", where=caller())
+    address = "" if predictor is None else address_of(predictor)
+    if predictor is not None:
+        interface_of(predictor)
     model_argument = trace.argument(model, "the model to register")
     refuse_mapped(model, "register", "model")
     refuse_mapped(example, "register", "example")
@@ -99,7 +111,9 @@ def register(
             "model": model_argument,
             "example": trace.argument(example, "the example"),
             **_training_of(giver),
+            **({"predictor": {"kind": "value", "value": address}} if address else {}),
         },
+        **({"reaches": [address]} if address else {}),
         outputs={RESULT: "dict"},
         environment=str(giver.get("environment", "")),
         seeded=False,

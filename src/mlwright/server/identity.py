@@ -15,7 +15,6 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Source
 from mlwright.kernel.digest import Digest
 from mlwright.server.commits import Commits
-from mlwright.server.guard import SAFE
 from mlwright.server.oidc.settings import Login
 from mlwright.server.people import person
 from mlwright.server.permissions import Permission, Role
@@ -32,6 +31,7 @@ from mlwright.server.tokens import (
     known,
     touch,
 )
+from mlwright.wire.guard import SAFE
 
 _MOST_COOKIES = 8 << 10
 _HOW = "mlwright tokens create NAME --role ROLE, and send it as a bearer token (MLWRIGHT_TOKEN does)"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
-    from mlwright.serving.plan import plan_serve, serve_requirements, table_requirements
-    from mlwright.serving.server import Server, start_replica
+    from mlwright.serving.plan import loopback, plan_serve, serve_requirements, table_requirements
+    from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
 __all__ = [
@@ -24,9 +24,10 @@ __all__ = [
     "Recording",
     "ReplicaSpec",
     "Server",
+    "loopback",
     "plan_serve",
     "serve_requirements",
-    "start_replica",
+    "start",
     "table_requirements",
     "version_behind",
 ]
@@ -39,9 +40,10 @@ _HOMES = {
     "Recording": "spec",
     "ReplicaSpec": "spec",
     "Server": "server",
+    "loopback": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
-    "start_replica": "server",
+    "start": "server",
     "table_requirements": "plan",
     "version_behind": "spec",
 }

@@ -16,16 +16,19 @@ from mlwright.kernel.errors import MlwrightError
 from mlwright.serving import metrics
 from mlwright.serving.asking import asking
 from mlwright.serving.figures import Figures
+from mlwright.serving.form import POLICY, form_page
+from mlwright.serving.hosts import check_host
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.prediction import Predicting
 from mlwright.serving.problems import MEDIA_TYPE, Problem
-from mlwright.serving.protocols import predict
+from mlwright.serving.protocols import invocations, predict, tables, v2
 from mlwright.serving.records import Recorder
 from mlwright.serving.request import Reply, Request, Routes
+from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
-from mlwright.serving.served import Served, load
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.served import Loader, Served, load
+from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.serving.telemetry import Telemetry, configured
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?")
@@ -55,8 +58,10 @@ class Application:
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
             ("GET", "/health/ready"): self._ready,
+            ("GET", "/"): self._form,
             ("GET", "/docs"): self._docs,
             ("GET", "/openapi.json"): self._document,
+            ("GET", "/v2/health/live"): v2.live,
             ("GET", "/metrics"): self._metrics,
         }
 
@@ -82,14 +87,15 @@ class Application:
         method = request.method if request.method != "HEAD" else "GET"
         endpoint = self._routes.get((method, request.path))
         try:
+            check_host(request.scope)
             if endpoint is None:
                 raise self._nothing(request)
             reply = await endpoint(request)
         except Problem as problem:
-            reply = told(problem)
+            reply = _told_to(request, problem)
         except Exception:
             _LOG.exception("a request was not answered")
-            reply = told(Problem(500, "the server failed, which is its own mistake"))
+            reply = _told_to(request, Problem(500, "the server failed, which is its own mistake"))
         if not isinstance(endpoint, Predicting):
             self.figures.elsewhere[reply.status // 100] += 1
         return reply
@@ -125,7 +131,10 @@ class Application:
             self._on_failure()
             return
         self.figures.models = {each.spec.model: each.figures for each in served}
-        self._take(predict.routes(served), served, "predict")
+        self._routes |= v2.about(served)
+        self._take(predict.routes(served, tables.READERS), served, "predict")
+        self._take(v2.routes(served), served, "v2")
+        self._take(invocations.routes(served), served, "invocations")
         self.ready.set()
 
     def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
@@ -141,7 +150,7 @@ class Application:
         if configured():
             self._telemetry = Telemetry()
         return [
-            load(each, self.spec, NativeRuntime.load, self._scratch, self._thread, self._recorder)
+            load(each, self.spec, _loader(each), self._scratch, self._thread, self._recorder)
             for each in self.spec.models
         ]
 
@@ -161,11 +170,32 @@ class Application:
         text = page(self.spec, f"{request.scope['scheme']}://{host}")
         return Reply(text.encode(), media_type="text/html; charset=utf-8", headers=(policy,))
 
+    async def _form(self, _: Request) -> Reply:
+        policy = (b"content-security-policy", POLICY.encode())
+        text = form_page(self.spec)
+        return Reply(text.encode(), media_type="text/html; charset=utf-8", headers=(policy,))
+
     async def _metrics(self, _: Request) -> Reply:
         return Reply(metrics.exposition(self.figures), media_type=metrics.MEDIA_TYPE)
 
     async def _document(self, _: Request) -> Reply:
         return Reply(self._openapi)
+
+
+def _loader(spec: ModelSpec) -> Loader:
+    """How a model is read into memory."""
+    if spec.onnx:
+        from mlwright.serving.runtime.onnx import OnnxRuntime
+
+        return OnnxRuntime.load
+    return CustomRuntime.load if spec.signature.predictor else NativeRuntime.load
+
+
+def _told_to(request: Request, problem: Problem) -> Reply:
+    """A problem in the form of the protocol that was asked."""
+    if v2.is_below(request.path):
+        return v2.told(problem)
+    return invocations.told(problem) if request.path == invocations.PATH else told(problem)
 
 
 def told(problem: Problem) -> Reply:

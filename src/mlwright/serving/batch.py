@@ -19,6 +19,7 @@ _TRIAL_S = 0.05
 """How long each of the first measurements may take, but that each is made once."""
 _TRIAL_ROWS = 16
 _LEAST_S = 1e-9
+_PLAIN = {list, tuple}
 
 
 class Asked:
@@ -48,10 +49,9 @@ class Asked:
         self.watch: asyncio.Future[None] | None = None
         self.waits = True
 
-    @property
-    def expired(self) -> bool:
+    def expired(self, now: float) -> bool:
         """Whether an answer would be of no use."""
-        return self.who.deadline is not None and monotonic() >= self.who.deadline
+        return self.who.deadline is not None and now >= self.who.deadline
 
     def give(self, outputs: Outputs) -> None:
         """This is the answer."""
@@ -158,15 +158,22 @@ def joined(parts: Sequence[Columns]) -> Columns:
 
 
 def _joined_column(pieces: Sequence[Any]) -> Any:
-    dtypes = {getattr(piece, "dtype", None) for piece in pieces}
-    if dtypes == {None}:
+    if set(map(type, pieces)) <= _PLAIN:
         return list(chain.from_iterable(pieces))
-    if len(dtypes) == 1:
+    kinds = {(piece.dtype, piece.shape[1:]) if hasattr(piece, "dtype") else None for piece in pieces}
+    if None not in kinds and len(kinds) == 1:
         from numpy import concatenate  # there where arrays are
 
         return concatenate(pieces)
-    plain = (piece.tolist() if hasattr(piece, "dtype") else piece for piece in pieces)
-    return list(chain.from_iterable(plain))
+    return list(chain.from_iterable(map(_values, pieces)))
+
+
+def _values(piece: Any) -> Sequence[Any]:
+    """Of a column: plain ones of numbers, and arrays of arrays."""
+    if not hasattr(piece, "dtype"):
+        return piece  # type: ignore[no-any-return]
+    values: Sequence[Any] = piece.tolist() if piece.ndim == 1 else list(piece)
+    return values
 
 
 def _check_rows(answer: Any, rows: int) -> None:

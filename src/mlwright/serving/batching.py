@@ -32,8 +32,8 @@ from mlwright.serving.walk import Columns
 
 _INLINE_S = 0.001
 """What may be asked in the event loop; a thread costs a tenth of it."""
-_STALLED_S, _STALLS_S = 0.02, 10.0
-"""A model that held the event loop for so long is asked in the thread for so long."""
+_STALLED_S, _STALLS = 0.02, 20
+"""A model that held the event loop for so long is asked in the thread for so many times as long."""
 _ALIKE = 1.25
 """Probabilities that cost no more than so many times the labels are asked for together with them."""
 
@@ -56,13 +56,23 @@ class Batcher:
         limits: how many may wait, and for how long.
         thread: has one thread.
         figures: where it is counted what was done.
+        inline: whether the model may be asked in the event loop.
     """
 
-    def __init__(self, runtime: Runtime, limits: Limits, thread: Executor, figures: ModelFigures) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        limits: Limits,
+        thread: Executor,
+        figures: ModelFigures,
+        *,
+        inline: bool = True,
+    ) -> None:
         self._runtime = runtime
         self._limits = limits
         self._thread = thread
         self._figures = figures
+        self._inline_s = _INLINE_S if inline else 0.0
         self._lines = (_Line(), _Line())
         """Of those who want labels, and those who want probabilities as well; they may be one."""
         self._fresh: list[Asked] = []
@@ -71,6 +81,9 @@ class Batcher:
         self._began = self._expected_s = self._stalled_until = 0.0
         self._gathering = Gathering(limits)
         self._window: asyncio.TimerHandle | None = None
+        self._longest_s = limits.queue_ms / 1000
+        self._each_s = 0.0
+        """What each row adds to the time that others wait."""
 
     def measure(self, columns: Columns, *, probabilities: bool) -> None:
         """Ask about an example, to know what it takes; blocks for so long.
@@ -87,6 +100,7 @@ class Batcher:
             shares = self._lines[1].cost = tried_out(self._runtime, columns, proba=True)
             if shares.expected_s(1) <= _ALIKE * labels.expected_s(1):
                 self._lines = (self._lines[1], self._lines[1])
+        self._weigh(self._lines[0].cost)
 
     def check(self, deadline: float | None = None) -> None:
         """Refuse who would have to wait for too long; to be asked before a body is read.
@@ -124,23 +138,22 @@ class Batcher:
 
     def wait_s(self) -> float:
         """How long who comes now will wait until the model is asked, as far as is known."""
-        cost = self._lines[0].cost
-        together = cost.paying_rows(self._limits.batch_rows)
-        waits_s = self._figures.queue_rows * cost.expected_s(together) / together
+        waits_s = self._figures.queue_rows * self._each_s
         if self._busy:  # of what takes longer than expected, nobody knows how much longer
             waits_s += abs(self._expected_s - (monotonic() - self._began))
         return waits_s
 
     def _admit(self, rows: int, cost: Cost, deadline: float | None) -> None:
         waiting = self._figures.queue_rows
-        if not (waiting or self._busy):
-            return
         waits_s = self.wait_s()
-        left_s = math.inf if deadline is None else deadline - monotonic()
         if (
             (waiting and waiting + rows > self._limits.queue_rows)
-            or waits_s > self._limits.queue_ms / 1000
-            or 0 < left_s < waits_s + cost.expected_s(rows)
+            or waits_s > self._longest_s
+            or (
+                waits_s > _INLINE_S
+                and deadline
+                and waits_s + cost.expected_s(rows) > deadline - monotonic() > 0
+            )
         ):
             self._figures.refused += 1
             again = {"retry-after": str(max(1, math.ceil(waits_s)))}
@@ -171,10 +184,10 @@ class Batcher:
             return
         now = monotonic()
         expected_s = line.cost.expected_s(rows_of(batch))
-        if 0 < expected_s <= _INLINE_S and now >= self._stalled_until:
+        if 0 < expected_s <= self._inline_s and now >= self._stalled_until:
             self._settle(line, batch, *ask_about(self._runtime, batch))
-            if (ended := monotonic()) - now > _STALLED_S:
-                self._stalled_until = ended + _STALLS_S
+            if (held_s := monotonic() - now) > _STALLED_S:
+                self._stalled_until = now + _STALLS * held_s
             if self._halves or self._figures.queue_rows:
                 self._turn_soon(loop)
         else:
@@ -230,22 +243,23 @@ class Batcher:
             batch = [asked for asked in self._halves.pop() if not asked.answer.done()]
             if batch:
                 return self._lines[batch[0].proba], batch
-        labels, shares = (self._front(line) for line in self._lines)
+        now = monotonic()
+        labels, shares = (self._front(line, now) for line in self._lines)
         line = self._lines[shares is not None and (labels is None or shares.since < labels.since)]
         most = line.cost.paying_rows(self._limits.batch_rows)
         batch, rows = [], 0
-        while (asked := self._front(line)) and (not batch or rows + asked.rows <= most):
+        while (asked := self._front(line, now)) and (not batch or rows + asked.rows <= most):
             line.queue.popleft()
             self._leave(asked)
             batch.append(asked)
             rows += asked.rows
         return line, batch
 
-    def _front(self, line: _Line) -> Asked | None:
+    def _front(self, line: _Line, now: float) -> Asked | None:
         """Who is next in a line, and can still be answered."""
         while line.queue:
             asked = line.queue[0]
-            if asked.expired:
+            if asked.expired(now):
                 self._expire(asked)
             if not asked.answer.done():
                 return asked
@@ -257,6 +271,7 @@ class Batcher:
         if not isinstance(answer, BaseException):
             rows = rows_of(batch)
             line.cost.learn(rows, took_s)
+            self._weigh(line.cost)
             self._figures.rows += rows
             self._figures.batch_rows.add(ROWS, rows)
             self._figures.model_s.add(SECONDS, took_s)
@@ -265,8 +280,13 @@ class Batcher:
             middle = len(batch) // 2
             self._halves += [batch[middle:], batch[:middle]]
         else:
-            self._figures.failed += 1
+            refused = isinstance(answer, Problem) and answer.http_status < 500
+            self._figures.failed += not refused
             batch[0].fail(answer)
+
+    def _weigh(self, cost: Cost) -> None:
+        together = cost.paying_rows(self._limits.batch_rows)
+        self._each_s = cost.expected_s(together) / together
 
     # Who does not wait any more.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -19,25 +19,59 @@ if TYPE_CHECKING:
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 for any free one."
 )
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, 128),
+    default=1,
+    show_default=True,
+    help="How many processes answer; connections are shared out among them.",
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "native", "onnx"]),
+    default="auto",
+    show_default=True,
+    help="What answers: the model as ONNX, if that was found to answer the same; or as it is.",
+)
 def serve(
-    project: Project, references: tuple[str, ...], host: str, port: int, as_json: bool, dry_run: bool
+    project: Project,
+    references: tuple[str, ...],
+    host: str,
+    port: int,
+    replicas: int,
+    runtime: Literal["auto", "native", "onnx"],
+    as_json: bool,
+    dry_run: bool,
 ) -> None:
     """Answer predictions of MODEL over HTTP, in its own environment, until stopped.
+
+    A model of scikit-learn, XGBoost or LightGBM is converted to ONNX beside its first server, or before by
+    `models convert`; the next server answers with that, many times as fast.
+
+    A replica that dies is replaced. Ctrl-C and SIGTERM let what was asked be answered first.
 
     Of several models, made in one environment, `/predict` asks the first, `/models/NAME/predict` each.
     """
     from mlwright.serving import plan_serve
 
     if dry_run:
-        say_plan(plan_serve(project.replica_spec(*references), host=host, port=port), as_json)
+        spec = project.replica_spec(*references, runtime=runtime)
+        say_plan(plan_serve(spec, host=host, port=port, replicas=replicas), as_json)
         return
     try:
-        with project.serve(*references, host=host, port=port, preparing=None if as_json else say) as server:
+        with project.serve(
+            *references,
+            host=host,
+            port=port,
+            replicas=replicas,
+            runtime=runtime,
+            preparing=None if as_json else say,
+        ) as server:
             if as_json:
                 say_json({"model": server.model, "url": server.url})
             else:
                 say(f"{server.model} answers at {server.url}/predict (how: {server.url}/docs; stop: Ctrl-C)")
-            server.wait()
+            server.wait(news=None if as_json else say)
     except (KeyboardInterrupt, Cancelled):
         if not as_json:
             say("stopped")

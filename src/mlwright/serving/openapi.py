@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlwright.serving import named, openapi_named, openapi_protocols
 from mlwright.serving.asking import TIMEOUT
 from mlwright.serving.problems import MEDIA_TYPE
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
@@ -22,9 +23,9 @@ _TYPES: dict[str, dict[str, Any]] = {
 _SHOWN = 100
 """Of a column's categories at most so many are named."""
 _REFUSED = {
-    400: "The body is not JSON.",
+    400: "The body is not what its content type says, or not JSON.",
     413: "The body is too large.",
-    415: "The content is neither declared as application/json nor undeclared.",
+    415: "The content is of a type that the model does not take, or it is compressed.",
     422: "The request does not fit the model's signature: the document names the field and the row.",
     500: "The model failed.",
     503: "The model is not loaded yet, or too many requests wait for it: again after `Retry-After` seconds.",
@@ -34,6 +35,8 @@ _REFUSED = {
 
 def example_request(signature: Signature) -> dict[str, Any]:
     """The body of a request that works."""
+    if not signature.table:
+        return {named.INPUTS: signature.example.input}
     return {"rows": [signature.example.input]}
 
 
@@ -60,7 +63,7 @@ def seen(column: Column) -> str:
 def openapi(spec: ReplicaSpec) -> dict[str, Any]:
     """The document, as plain JSON values."""
     text, first = {"type": "string"}, spec.models[0]
-    schemas: dict[str, Any] = {"Problem": _PROBLEM}
+    schemas: dict[str, Any] = {"Problem": _PROBLEM, **openapi_protocols.schemas()}
     for each in spec.models:
         schemas |= _schemas(each, spec.limits)
     health = _json({"type": "object", "required": ["status"], "properties": {"status": text}})
@@ -78,10 +81,12 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
                 f"/models/{each.name}/predict": {"post": _predict(each, spec.limits, f"predict-{each.name}")}
                 for each in spec.models
             },
+            **openapi_protocols.paths(spec),
             "/health/live": {"get": _get("live", "Whether the process serves", health)},
             "/health/ready": {
                 "get": _get("ready", "Whether the model has answered its example", health, 503)
             },
+            "/": {"get": _get("form", "A form to ask by hand", {"text/html": {"schema": text}})},
             "/metrics": {
                 "get": _get("metrics", "Counters, for Prometheus", {"text/plain": {"schema": text}})
             },
@@ -99,6 +104,14 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
         "description": "1 for the probability of each class as well.",
         "schema": {"type": "string", "enum": ["0", "1", "false", "true"], "default": "0"},
     }
+    signature = spec.signature
+    answer = _json(_ref(f"{spec.name}.Prediction"), example_answer(spec))
+    body = _json(_ref(f"{spec.name}.Request"), example_request(signature))
+    body |= openapi_protocols.tables() if signature.table else {}
+    if not signature.table:
+        body = openapi_named.request_content(spec, _ref(f"{spec.name}.Request"))
+    most = f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request"
+    most += "" if signature.table else f"; {limits.file_bytes} bytes of files"
     timeout = {
         "name": TIMEOUT,
         "in": "header",
@@ -111,24 +124,21 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
         },
     }
     answered = {
-        "description": "One prediction for each row.",
+        "description": "One prediction for each row." if signature.table else "What the model answers.",
         "headers": {
             "x-mlwright-prediction-id": _header(
                 "The id of the answer: the version's id, `-`, 12 characters."
             ),
             "x-mlwright-model": _header("The model version that answered."),
         },
-        "content": _json(_ref(f"{spec.name}.Prediction"), example_answer(spec)),
+        "content": openapi_named.events_content(spec) if signature.output.stream else answer,
     }
     return {
         "operationId": operation,
         "summary": f"Ask {spec.model}",
-        "description": f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request.",
+        "description": f"{most}.",
         "parameters": [proba, timeout],
-        "requestBody": {
-            "required": True,
-            "content": _json(_ref(f"{spec.name}.Request"), example_request(spec.signature)),
-        },
+        "requestBody": {"required": True, "content": body},
         "responses": {"200": answered} | {str(status): _problem(status) for status in _REFUSED},
     }
 
@@ -160,6 +170,9 @@ def _json(schema: dict[str, Any], example: Any = None) -> dict[str, Any]:
 
 def _schemas(spec: ModelSpec, limits: Limits) -> dict[str, Any]:
     signature, name = spec.signature, spec.name
+    if not signature.table:
+        request = openapi_named.request_schema(spec, limits)
+        return {f"{name}.Request": request, f"{name}.Prediction": _prediction(spec)}
     size = {"minItems": 1, "maxItems": limits.rows}
     values = {column.name: _value(column) for column in signature.inputs}
     return {
@@ -174,16 +187,12 @@ def _schemas(spec: ModelSpec, limits: Limits) -> dict[str, Any]:
             "description": "Lists of one length, a value for each row.",
             **_closed({key: _list(value, size) for key, value in values.items()}),
         },
-        f"{name}.Prediction": _prediction(signature),
+        f"{name}.Prediction": _prediction(spec),
     }
 
 
-def _prediction(signature: Signature) -> dict[str, Any]:
-    output: dict[str, Any] = dict(_TYPES[signature.output.type])
-    if signature.output.classes is not None:
-        output = {"enum": list(signature.output.classes)}
-    elif signature.output.type == "number":
-        output = {"type": ["number", "null"], "description": "null stands for NaN and infinities"}
+def _prediction(spec: ModelSpec) -> dict[str, Any]:
+    signature, output = spec.signature, openapi_named.output_schema(spec)
     properties: dict[str, Any] = {
         "predictions": _list(output, {"minItems": 1}),
         "model": {"type": "string"},

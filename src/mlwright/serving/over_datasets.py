@@ -17,13 +17,16 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.parts import Columns, Part, form_of
 from mlwright.sdk.parts_text import column_taken
+from mlwright.sdk.predictors import Predictor, find_predictor
 from mlwright.sdk.report import progress
 from mlwright.sdk.rows import plain
 from mlwright.sdk.stored import Stored
 from mlwright.serving.problems import Problem
+from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Loader, Served, load
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
@@ -101,7 +104,10 @@ def predict(data: Dataset, part: dict[str, Any], model: Stored, spec: dict[str, 
         if not form.typed:
             request = {"columns": _typed(told.signature.inputs, request["columns"])}
         outputs = served.answers(_taken(served, request, where), proba=proba)
-    made: dict[str, Any] = {PREDICTION: plain(outputs.labels)}
+    labels = plain(outputs.labels)
+    if told.signature.output.type not in _READERS:
+        labels = [json.dumps(each, ensure_ascii=False) for each in labels]
+    made: dict[str, Any] = {PREDICTION: labels}
     if outputs.shares is not None:
         names = [name for name in kinds_of(told.signature, proba=True) if name != PREDICTION]
         made |= dict(zip(names, zip(*plain(outputs.shares), strict=True), strict=True))
@@ -154,7 +160,8 @@ def join(
 
 def kinds_of(signature: Signature, *, proba: bool) -> dict[str, str]:
     """The columns that predictions add, and what each holds."""
-    found: dict[str, str] = {PREDICTION: signature.output.type}
+    kind = signature.output.type
+    found: dict[str, str] = {PREDICTION: kind if kind in _READERS else "string"}
     if proba:
         for each in signature.output.classes or ():
             found[PROBABILITY + (each if isinstance(each, str) else json.dumps(each))] = "number"
@@ -201,8 +208,14 @@ def _loaded(spec: ModelSpec, rows: int) -> Served:
 
 
 def _loader(spec: ModelSpec) -> Loader:
-    """What reads a model: as in a replica."""
-    return NativeRuntime.load
+    """What reads a model: as in a replica, but that a worker has the code of the project already."""
+    return _custom if spec.signature.predictor else NativeRuntime.load
+
+
+def _custom(spec: ModelSpec, scratch: Path) -> CustomRuntime:
+    found = find_predictor(spec.signature.predictor)
+    model = codec_named(spec.codec).decode(Path(spec.path), "", scratch)
+    return CustomRuntime(Predictor(found, model), spec.signature)
 
 
 def _replica(spec: ModelSpec, rows: int) -> ReplicaSpec:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-
-from packaging.requirements import Requirement
-
-from mlwright.kernel.errors import Invalid, Unavailable
+from mlwright.environments.own import CORE, own_requirements
+from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.spec import ReplicaSpec
@@ -15,23 +12,29 @@ from mlwright.serving.telemetry import configured
 _EXTRA, _TRACES = "serve", "otel"
 
 
-def plan_serve(spec: ReplicaSpec, *, host: str, port: int) -> Plan:
+def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) -> Plan:
     """What `mlwright serve` will do.
 
     Args:
         spec: of the replica.
         host: a loopback address.
         port: 0 for a free one.
+        replicas: processes that answer.
 
     Raises:
         Invalid: an address that others can reach, or a port that is none.
     """
+    what = "a replica" if replicas == 1 else f"{replicas} replicas"
     url = url_of(loopback(host, port), port or "PORT")
     return Plan(
         f"serve {spec.told}",
         (
             Change(
-                "run", f"a replica of {spec.told}", "in the model's environment, with the server's packages"
+                "run",
+                f"{what} of {spec.told}",
+                "by ONNX Runtime, as converted, in an environment of the server's own"
+                if spec.models[0].onnx
+                else "in the model's environment, with the server's packages",
             ),
             Change(
                 "check",
@@ -60,29 +63,22 @@ def loopback(host: str, port: int) -> str:
     return address
 
 
-def serve_requirements() -> list[str]:
+def serve_requirements(*more: str) -> list[str]:
     """What a replica needs beside its model's packages, as PEP 508 requirements: our core and `serve`.
 
     And `otel`, where this environment says that traces are exported.
 
     `mlwright` itself is not among them: the engine lends the replica its own.
 
+    Args:
+        more: extras that it needs too.
+
     Raises:
         Unavailable: mlwright is not installed, so that nothing says what it needs.
     """
-    try:
-        required = metadata.requires("mlwright") or []
-    except metadata.PackageNotFoundError as error:
-        raise Unavailable("mlwright is not installed here", hint="uv pip install mlwright") from error
-    needed, extras = [], ["", _EXTRA, *([_TRACES] if configured() else [])]
-    for requirement in map(Requirement, required):
-        marker, requirement.marker = requirement.marker, None
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras):
-            needed.append(str(requirement))
-    return sorted(set(needed))
+    return own_requirements(CORE, _EXTRA, *([_TRACES] if configured() else []), *more)
 
 
 def table_requirements() -> list[str]:
     """What reads Parquet and Arrow, as PEP 508 requirements."""
-    required = map(Requirement, metadata.requires("mlwright") or [])
-    return sorted({f"{each.name}{each.specifier}" for each in required if each.name == "pyarrow"})
+    return [each for each in own_requirements("sklearn") if each.startswith("pyarrow")]

@@ -19,6 +19,7 @@ MAX_FAULTS = 20
 
 _PHRASES = {
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
     413: "Content Too Large",

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
+from itertools import islice
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
+from mlwright.sdk.by_name import PIECES
 from mlwright.sdk.rows import plain
 from mlwright.serving.asking import asking
 from mlwright.serving.batching import Batcher
 from mlwright.serving.bounds import Bounds
 from mlwright.serving.figures import ModelFigures
+from mlwright.serving.named import Named, told_of
 from mlwright.serving.problems import Problem
 from mlwright.serving.records import Answered, Recorder
 from mlwright.serving.runtime import Outputs, Runtime
+from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
 from mlwright.serving.validation import Validator
 from mlwright.serving.walk import Columns
 from mlwright.versioning.signatures import same_answer
+
+_END = object()
 
 
 class Served:
@@ -35,6 +44,7 @@ class Served:
         runtime: the model in memory.
         thread: where it computes.
         recorder: keeps a sample of the answers.
+        scratch: a folder where files of requests may be made.
     """
 
     def __init__(
@@ -44,6 +54,7 @@ class Served:
         runtime: Runtime,
         thread: Executor,
         recorder: Recorder | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.spec = spec
         self.limits = replica.limits
@@ -53,11 +64,21 @@ class Served:
             spec.signature.inputs, replica.limits.rows, ignore_unknown=replica.unknown_fields == "ignore"
         )
         self.bounds = Bounds(spec.signature.inputs)
+        self.named = Named(
+            spec.signature.named,
+            replica.limits.rows,
+            ignore_unknown=replica.unknown_fields == "ignore",
+            folder=scratch,
+        )
         self.figures = ModelFigures(runtime=type(runtime).__name__.removesuffix("Runtime").lower())
         self._runtime = runtime
         self._recorder = recorder
-        self._names = [column.name for column in spec.signature.inputs]
-        self._batcher = Batcher(runtime, replica.limits, thread, self.figures)
+        self._names = spec.signature.names
+        self._thread = thread
+        self._batches = spec.signature.table or any(each.many for each in spec.signature.named)
+        limits = replica.limits if self._batches else replace(replica.limits, batch_rows=1)
+        quick = not isinstance(runtime, CustomRuntime)  # what its example takes says little of a film
+        self._batcher = Batcher(runtime, limits, thread, self.figures, inline=quick)
 
     def check(self, deadline: float | None) -> None:
         """Refuse a request, before its body is read, that would have to wait for too long.
@@ -94,6 +115,25 @@ class Served:
         """
         return self._compute(columns, proba)
 
+    async def pieces(self, request: Mapping[str, Any]) -> AsyncGenerator[Any]:
+        """The pieces of one answer, as they are made; of a model whose signature says that it streams.
+
+        Between two pieces others are answered.
+
+        Args:
+            request: what is given, by name.
+
+        Raises:
+            Problem: 422, the predictor refuses to answer; 500, it raises.
+        """
+        loop = asyncio.get_running_loop()
+        made = self._stream(request)
+        try:
+            while (piece := await loop.run_in_executor(self._thread, next, made, _END)) is not _END:
+                yield piece
+        finally:
+            await loop.run_in_executor(self._thread, made.close)
+
     def answered(self, columns: Columns, predictions: Sequence[Any], began: float, warnings: int) -> str:
         """Give an answer its id, and have it recorded.
 
@@ -118,29 +158,56 @@ class Served:
             Incompatible: it does not.
         """
         example, model = self.spec.signature.example, self.spec.model
-        body = msgspec.json.encode({"rows": [example.input]})
         probabilities = self.spec.signature.probabilities
         try:
-            columns = self.validator.columns(body)
-            outputs = self._compute(columns, probabilities)
+            columns = self._example()
+            given = self._answer_to(columns)
         except Problem as problem:
             raise Incompatible(
                 f"{model} cannot answer its own example: {problem.message}",
                 hint="register the model again with an example that it was made for",
             ) from problem
-        given = plain(outputs.labels)[0]
         if not same_answer(given, example.output):
             raise Incompatible(
                 f"{model} answers its example with {given!r}, the pipeline recorded {example.output!r}",
                 hint="the environment or the model's bytes differ from the run's; run the pipeline again",
             )
-        self._batcher.measure(columns, probabilities=probabilities)
+        if self._batches and not self.spec.signature.output.stream:
+            self._batcher.measure(columns, probabilities=probabilities)
+
+    def _example(self) -> Columns:
+        signature = self.spec.signature
+        if signature.table:
+            return self.validator.columns(msgspec.json.encode({"rows": [signature.example.input]}))
+        return self.named.columns(signature.example.input)
+
+    def _answer_to(self, columns: Columns) -> Any:
+        signature = self.spec.signature
+        if not signature.output.stream:
+            return plain(self._compute(columns, signature.probabilities).labels)[0]
+        with contextlib.closing(self._stream(told_of(signature.named, columns))) as pieces:
+            return list(islice(pieces, PIECES))
+
+    def _stream(self, request: Mapping[str, Any]) -> Generator[Any]:
+        assert isinstance(self._runtime, CustomRuntime)
+        try:
+            yield from self._runtime.stream(request)
+        except Problem:
+            raise
+        except Exception as error:
+            raise _failed(error) from error
 
     def _compute(self, columns: Columns, proba: bool) -> Outputs:
         try:
             return self._runtime(columns, proba=proba)
+        except Problem:
+            raise
         except Exception as error:
-            raise Problem(500, f"the model failed: {type(error).__name__}: {error}") from error
+            raise _failed(error) from error
+
+
+def _failed(error: Exception) -> Problem:
+    return Problem(500, f"the model failed: {type(error).__name__}: {error}")
 
 
 Loader = Callable[[ModelSpec, Path], Runtime]
@@ -169,7 +236,7 @@ def load(
     """
     began = monotonic()
     try:
-        served = Served(spec, replica, loader(spec, scratch), thread, recorder)
+        served = Served(spec, replica, loader(spec, scratch), thread, recorder, scratch)
         served.prove()
         served.figures.load_s = monotonic() - began
     except MlwrightError:

@@ -1,88 +1,119 @@
-"""A replica's process as the engine sees it: started, ready, stopped, and never left behind."""
+"""A server as its starter has it: a supervisor and its replicas, which end with this process."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from mlwright.compute.process import cause_of_death, start_python
-from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
-from mlwright.kernel.sockets import listen, url_of
-from mlwright.serving.client import Client
+import msgspec
+
+from mlwright.compute.process import cause_of_death
+from mlwright.kernel.errors import MlwrightError, WorkFailed
 from mlwright.serving.plan import loopback
-from mlwright.serving.spec import FAILURE, ReplicaSpec
+from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.supervisor.client import Started, SupervisorClient, Tie, end_left, launch
+from mlwright.serving.supervisor.folder import Revision
 
-_LOG = "replica.log"
-_KEPT_WORDS = 2000
-_POLL_S = 0.02
+_OFTEN_S = 10.0
+"""A supervisor that dies again within this is not started once more."""
+_LAST_S = 2.0
+"""One that has been told to end has so long, where nobody waits for answers."""
 
 
 class Server:
-    """A running replica. Leaving it as a context manager stops it.
+    """A running server. Leaving it as a context manager stops it.
 
     Args:
         model: the reference of what it answers with.
         url: where it answers, without a slash at the end.
-        process: the replica's, the leader of its own session.
-        folder: its own, with its spec and what it says; removed when it is stopped.
+        started: its supervisor.
+        tie: what ends with this process, and the server with it.
     """
 
-    def __init__(self, model: str, url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
+    def __init__(self, model: str, url: str, started: Started, tie: Tie) -> None:
         self.model = model
         self.url = url
-        self._process = process
-        self._folder = folder
+        self.supervisor = SupervisorClient(started.folder)
+        self._started = started
+        self._tie = tie
+        self._stopping = False
+        self._status: int | None = None
 
     @property
     def pid(self) -> int:
-        """The replica's process id."""
-        return self._process.pid
+        """The process id of the supervisor."""
+        return self._started.process.pid
 
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Wait until the replica has ended, by `stop` or by its own.
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the replicas that serve."""
+        return [each["pid"] for each in self.status()["replicas"] if each["phase"] == "serving"]
+
+    def status(self) -> dict[str, Any]:
+        """How the supervisor and each replica are.
+
+        Raises:
+            Unavailable: the supervisor is not there.
+        """
+        return self.supervisor.status()
+
+    def wait(self, timeout_s: float | None = None, *, news: Callable[[str], object] | None = None) -> None:
+        """Wait until the server has ended. A supervisor that was killed is started again meanwhile.
+
+        Args:
+            news: is told what happens, as a replica that dies and is replaced.
 
         Raises:
             TimeoutError: it still runs.
-            WorkFailed: it ended by itself; its last words follow.
+            WorkFailed: it ended by itself.
         """
-        try:
-            status = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise TimeoutError(f"the replica of {self.model} still runs") from error
-        if status != 0:
-            raise WorkFailed(
-                f"the replica of {self.model} ended by itself: {cause_of_death(status)}{self._last_words()}",
-                hint="start it again: mlwright serve " + self.model,
-            )
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        restarted_s: float | None = None
+        while True:
+            if news is not None:
+                threading.Thread(target=self._hear, args=(news,), daemon=True).start()
+            try:
+                status = self._started.process.wait(
+                    None if deadline is None else max(0.0, deadline - time.monotonic())
+                )
+            except subprocess.TimeoutExpired as error:
+                raise TimeoutError(f"the server of {self.model} still runs") from error
+            if status == 0 or self._stopping:
+                return
+            what = f"the supervisor of {self.model} has ended by itself: {cause_of_death(status)}"
+            if restarted_s is not None and time.monotonic() - restarted_s < _OFTEN_S:
+                raise WorkFailed(what, hint="start it again: mlwright serve " + self.model)
+            self._started.close()
+            self._started, restarted_s = launch(self.supervisor.folder, self._tie), time.monotonic()
+            if news is not None:
+                news(f"{what}; another one goes on")
 
     def stop(self, grace_s: float = 15.0) -> int:
         """Let it answer what it has taken, then end it; nothing of it is left afterwards.
 
         Args:
-            grace_s: how long it may take before it is killed.
+            grace_s: how long it may take before what is left is cut off.
 
         Returns:
-            Its exit status: 0, or the negative number of the signal that ended it.
+            The exit status of its supervisor: 0, or the negative number of the signal that ended it.
         """
-        try:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace_s)
-        finally:
-            self._kill()
-        status = self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        return status
+        self._stopping = True
+        if self._status is None:
+            try:
+                with contextlib.suppress(MlwrightError):
+                    self.supervisor.stop(grace_s)
+                    self._started.process.wait()
+            finally:
+                self._status = self._kill()
+        return self._status
 
     def __enter__(self) -> Self:
         return self
@@ -92,105 +123,74 @@ class Server:
     ) -> None:
         self.stop()
 
-    def _kill(self) -> None:
-        """End the replica with whatever processes its model started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+    def _hear(self, say: Callable[[str], object]) -> None:
+        with contextlib.suppress(MlwrightError):
+            self.supervisor.watch(say)
 
-    def _await_ready(self, within_s: float) -> None:
-        deadline = time.monotonic() + within_s
-        with Client(self.url, timeout_s=within_s) as client:
-            while True:
-                if (status := self._process.poll()) is not None:
-                    raise self._failure(status)
-                if _ready(client):
-                    return
-                if time.monotonic() >= deadline:
-                    raise Unavailable(
-                        f"{self.model} was not ready within {within_s:g} s{self._last_words()}",
-                        hint="a large model may need longer to load",
-                    )
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_POLL_S)
-
-    def _failure(self, status: int) -> WorkFailed:
-        """Why the replica ended before it was ready, as it said itself if it could."""
-        try:
-            told = json.loads((self._folder / FAILURE).read_bytes())
-        except (FileNotFoundError, ValueError):
-            return WorkFailed(
-                f"{self.model} did not become ready: {cause_of_death(status)}{self._last_words()}"
-            )
-        return WorkFailed(told["message"], hint=told["hint"])
-
-    def _last_words(self) -> str:
-        try:
-            said = (self._folder / _LOG).read_bytes()[-_KEPT_WORDS:].decode(errors="replace").strip()
-        except FileNotFoundError:  # stopped meanwhile
-            return ""
-        return f"\n{said}" if said else ""
+    def _kill(self) -> int:
+        return _ended(self._started, self._tie)
 
 
-def start_replica(
+def start(
     spec: ReplicaSpec,
     python: Path,
     *,
     folder: Path,
     host: str = "127.0.0.1",
     port: int = 0,
+    replicas: int = 1,
     threads: int = 1,
     ready_within_s: float = 120.0,
+    progress: Callable[[str], object] | None = None,
 ) -> Server:
-    """Start a replica and wait until it has answered its example.
+    """Start a server and wait until each of its replicas has answered its example.
 
-    On Linux it dies with the thread that calls this: call from one that lives as long as the replica shall.
+    It ends when this process does, however that comes.
 
     Args:
         python: the interpreter of an environment with the model's packages and `serve_requirements()`.
-        folder: where the replica gets a folder of its own, which is removed when it is stopped.
+        folder: where it gets a folder of its own, which is removed when it is stopped.
         host: a loopback address.
         port: 0 for a free one.
-        threads: of BLAS and OpenMP inside the model.
+        replicas: processes that answer, among which connections are shared out.
+        threads: of BLAS and OpenMP inside the model, in each replica.
+        ready_within_s: a replica may load and answer its example for so long.
+        progress: is told what happens until it answers.
 
     Raises:
-        Invalid: an address that others can reach, or a port that is none.
-        Unavailable: the port cannot be had, or the replica is not ready in time.
-        WorkFailed: the replica ended instead of becoming ready; its last words follow.
+        Invalid: an address that others can reach, a port that is none, or so many replicas cannot be.
+        Unavailable: the port cannot be had, or a replica is not ready in time.
+        WorkFailed: a replica ended instead of becoming ready; its last words follow.
     """
-    with listen(loopback(host, port), port) as listener:
-        folder.mkdir(parents=True, exist_ok=True)
-        own = Path(tempfile.mkdtemp(prefix="replica-", dir=folder.resolve()))
-        spec.write(own / "spec.json")
-        process = _spawn(python, own, listener, threads)
-        server = Server(spec.told, url_of(*listener.getsockname()[:2]), process, own)
-    # Only the replica holds the listener now: when it is gone, connections are refused at once.
+    address = loopback(host, port)
+    folder.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(prefix="serve-", dir=folder.resolve()))
+    revision = Revision(
+        spec.told,
+        str(python),
+        msgspec.Raw(msgspec.json.encode(spec)),
+        threads=threads,
+        ready_within_s=ready_within_s,
+    )
+    tie = Tie()
+    started = launch(own, tie)
     try:
-        server._await_ready(ready_within_s)
+        url = started.begin(address, port, replicas, revision, progress=progress or (lambda what: None))
     except BaseException:
-        server.stop(grace_s=0)
+        _ended(started, tie)
         raise
-    return server
+    return Server(spec.told, url, started, tie)
 
 
-def _spawn(python: Path, own: Path, listener: socket.socket, threads: int) -> subprocess.Popen[bytes]:
-    descriptor = listener.fileno()
+def _ended(started: Started, tie: Tie) -> int:
+    """End a supervisor, and what is left of its replicas; its exit status."""
+    tie.close()
+    started.close()
     try:
-        with (own / _LOG).open("wb") as words:
-            return start_python(
-                python,
-                "mlwright.serving.replica",
-                [str(own / "spec.json"), str(descriptor)],
-                cpus=threads,
-                words=words,
-                pass_fds=[descriptor],
-            )
-    except Unavailable:
-        shutil.rmtree(own, ignore_errors=True)
-        raise
-
-
-def _ready(client: Client) -> bool:
-    try:
-        return client.ready()
-    except MlwrightError:
-        return False  # it died, or answers too late: the caller looks at both
+        started.process.wait(_LAST_S)
+    except subprocess.TimeoutExpired:
+        started.process.kill()
+    status = started.process.wait()
+    end_left(started.folder)
+    shutil.rmtree(started.folder, ignore_errors=True)
+    return status

@@ -12,9 +12,7 @@ from msgspec import Struct, field
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import VersionId
 from mlwright.versioning.signatures import Signature
-
-FAILURE = "failure.json"
-"""The file beside the spec where a replica says why its model cannot be made ready."""
+from mlwright.wire.bounds import Bounds
 
 _BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = [one + two for one in _BASE32 for two in _BASE32]
@@ -26,8 +24,10 @@ class Limits(Struct, frozen=True):
     """What one request may ask for at most, and how many may wait for how long.
 
     Args:
-        body_bytes: of one request.
-        rows: likewise.
+        body_bytes: of a request in JSON, and of each field of a form that is no file.
+        rows: of one request, or how many things it asks about by name.
+        file_bytes: of all files of a request: the parts of a form, or the body if that is a file.
+        spool_bytes: of all files on disk, of all requests that one model is being asked.
         timeout_ms: after which a request that has no answer gets 504; a request may ask for less.
         batch_rows: about how many rows a model is asked at a time; one request may hold more.
         batch_wait_ms: how long a model may be kept waiting for more to be asked together, where that pays.
@@ -37,6 +37,8 @@ class Limits(Struct, frozen=True):
 
     body_bytes: int = 16 * 2**20
     rows: int = 10_000
+    file_bytes: int = 256 * 2**20
+    spool_bytes: int = 2**30
     timeout_ms: int = 30_000
     batch_rows: int = 1024
     batch_wait_ms: float = 5.0
@@ -71,6 +73,8 @@ class ModelSpec(Struct, frozen=True):
         version_id: leads from every prediction's id back to the version.
         codec: the name of the codec that wrote the bytes, as `sklearn`.
         path: the file with the bytes, absolute, verified by whoever names it here.
+        code: the folder with the project's code that its predictor is imported from; empty if it has none.
+        onnx: the file with its conversion, likewise; where it is empty, its own library answers.
     """
 
     model: str
@@ -78,6 +82,8 @@ class ModelSpec(Struct, frozen=True):
     codec: str
     path: str
     signature: Signature
+    code: str = ""
+    onnx: str = ""
 
     @property
     def name(self) -> str:
@@ -97,12 +103,15 @@ class ReplicaSpec(Struct, frozen=True):
         models: at least one, of different names; the first is the one that is asked where none is named.
         unknown_fields: whether a field that the model does not know is refused, or ignored.
         recording: what is kept of predictions; None for nothing.
+        bounds: how long clients are waited for, and how many are. Who has asked is kept for longer than
+            proxies keep their connections.
     """
 
     models: tuple[ModelSpec, ...]
     limits: Limits = field(default_factory=Limits)
     unknown_fields: Literal["refuse", "ignore"] = "refuse"
     recording: Recording | None = None
+    bounds: Bounds = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
 
     @property
     def told(self) -> str:

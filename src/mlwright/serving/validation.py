@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import astuple
 
+from mlwright.serving.checked import Checker
 from mlwright.serving.problems import Problem
 from mlwright.serving.walk import INT64, Columns, Walk
 from mlwright.versioning.signatures import Column
@@ -42,6 +43,8 @@ class Validator:
     def __init__(self, inputs: Sequence[Column], max_rows: int, *, ignore_unknown: bool = False) -> None:
         self._walk = Walk(inputs, max_rows, ignore_unknown=ignore_unknown)
         self._decoder = _compiled(inputs, max_rows, ignore_unknown)
+        checker = Checker(inputs, max_rows, ignore_unknown=ignore_unknown)
+        self.placed, self.named, self.checked = checker.placed, checker.named, checker.checked
 
     def columns(self, body: bytes) -> Columns:
         """The values of a request, by column.
@@ -68,11 +71,11 @@ class Validator:
             raise Problem(400, "the body is JSON that is nested too deeply") from None
         except ValueError as error:
             refused = str(error)
-        self._walk.columns(_lenient(body))  # to name the place of what JSON does not have
+        self._walk.columns(json_as_python_reads_it(body))  # to name the place of what JSON does not have
         raise _not_json(refused)
 
 
-def _lenient(body: bytes) -> Any:
+def json_as_python_reads_it(body: bytes) -> Any:
     """The body as Python reads it: with NaN, infinities and numbers of any size.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -59,11 +59,11 @@ class Walk:
     def _faults(self, request: Any, taken: Columns) -> Iterator[Fault]:
         """Fill `taken`, and tell what is wrong on the way."""
         if not isinstance(request, dict):
-            yield Fault(f"must be an object with `rows` or `columns`, not {_told(request)}")
+            yield Fault(f"must be an object with `rows` or `columns`, not {told_value(request)}")
             return
         unknown = [name for name in request if name not in (_ROWS, _COLUMNS)]
         for name in unknown:
-            yield Fault("is not known here: write `rows` or `columns`", field=_shown(name))
+            yield Fault("is not known here: write `rows` or `columns`", field=shown_text(name))
         if _ROWS in request and _COLUMNS in request:
             yield Fault("must hold either `rows` or `columns`, not both")
         elif _ROWS in request:
@@ -79,7 +79,9 @@ class Walk:
             return
         for index, row in enumerate(rows):
             if not isinstance(row, dict):
-                yield Fault(f"must be an object with a value for each column, not {_told(row)}", row=index)
+                yield Fault(
+                    f"must be an object with a value for each column, not {told_value(row)}", row=index
+                )
                 continue
             yield from self._unknown(row, index)
             for column, values in zip(self._inputs, taken, strict=True):
@@ -94,7 +96,7 @@ class Walk:
     def _faults_of_columns(self, columns: Any, taken: Columns) -> Iterator[Fault]:
         if not isinstance(columns, dict):
             yield Fault(
-                f"must be an object with a list for each column, not {_told(columns)}", field=_COLUMNS
+                f"must be an object with a list for each column, not {told_value(columns)}", field=_COLUMNS
             )
             return
         yield from self._unknown(columns, None)
@@ -111,15 +113,11 @@ class Walk:
             if len(given) != rows:
                 yield Fault(f"has {len(given)} values, and the columns before it {rows}", field=column.name)
                 continue
-            for index, value in enumerate(given):
-                try:
-                    values.append(_read(column, value))  # type: ignore[attr-defined]
-                except _Wrong as wrong:
-                    yield Fault(str(wrong), index, column.name)
+            yield from faults_of_values(column, given, values)  # type: ignore[arg-type]
 
     def _wrong_list(self, value: Any, field: str) -> Fault | None:
         if not isinstance(value, list):
-            return Fault(f"must be a list, not {_told(value)}", field=field)
+            return Fault(f"must be a list, not {told_value(value)}", field=field)
         if not value:
             return Fault("must hold at least one row", field=field)
         if len(value) > self._max_rows:
@@ -131,9 +129,33 @@ class Walk:
     def _unknown(self, given: dict[str, Any], row: int | None) -> Iterator[Fault]:
         for name in () if self._ignores else given:
             if name not in self._names:
-                hint = nearest(name, list(self._names)) if len(name) <= _SHOWN else ""
-                hint = f": {hint}" if hint.startswith("did") else ""
-                yield Fault(f"is not a column of this model{hint}", row, _shown(name))
+                yield unknown_column(name, self._names, row)
+
+
+def unknown_column(name: str, names: Collection[str], row: int | None) -> Fault:
+    """That a request holds a column which the model does not have.
+
+    Args:
+        names: of the columns that it has.
+        row: where it stands; None in all of them.
+    """
+    hint = nearest(name, list(names)) if len(name) <= _SHOWN else ""
+    hint = f": {hint}" if hint.startswith("did") else ""
+    return Fault(f"is not a column of this model{hint}", row, shown_text(name))
+
+
+def faults_of_values(column: Column, given: Iterable[Any], taken: list[Any]) -> Iterator[Fault]:
+    """Read the values of one column, and tell what is wrong on the way.
+
+    Args:
+        given: plain values, None for one that is missing.
+        taken: gets the values as the model takes them.
+    """
+    for row, value in enumerate(given):
+        try:
+            taken.append(_read(column, value))
+        except _Wrong as wrong:
+            yield Fault(str(wrong), row, column.name)
 
 
 def _read(column: Column, value: Any) -> Any:
@@ -148,9 +170,9 @@ def _read(column: Column, value: Any) -> Any:
         read = _READERS[column.type](value)
     except TypeError:
         wanted = _WANTED[column.type] + (" or null" if column.nullable else "")
-        raise _Wrong(f"must be {wanted}, not {_told(value)}") from None
+        raise _Wrong(f"must be {wanted}, not {told_value(value)}") from None
     if column.closed and read not in (column.categories or ()):
-        raise _Wrong(f"must be {_one_of(column)}, not {_told(value)}")
+        raise _Wrong(f"must be {_one_of(column)}, not {told_value(value)}")
     return read
 
 
@@ -159,7 +181,7 @@ def _one_of(column: Column) -> str:
     categories = column.categories or ()
     if len(categories) > _LISTED:
         return f"one of the {len(categories):,} categories of this column"
-    return "one of " + ", ".join(_shown(str(each)) for each in categories)
+    return "one of " + ", ".join(shown_text(str(each)) for each in categories)
 
 
 def _number(value: Any) -> float:
@@ -210,7 +232,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _told(value: Any) -> str:
+def told_value(value: Any) -> str:
     """A value as a message names it."""
     match value:
         case None:
@@ -222,13 +244,13 @@ def _told(value: Any) -> str:
         case int():
             return "a number" if abs(value) > INT64[1] else f"the number {value}"
         case str():
-            return f'the string "{_shown(value)}"'
+            return f'the string "{shown_text(value)}"'
         case list():
             return "a list"
     return "an object"
 
 
-def _shown(text: str) -> str:
+def shown_text(text: str) -> str:
     """Text from a request, short, and such that every JSON reader takes it."""
     short = text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
     return short.encode(errors="replace").decode()

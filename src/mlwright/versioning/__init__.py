@@ -11,6 +11,7 @@ from mlwright.versioning.artifacts import (
     artifacts_of,
     new_artifact,
 )
+from mlwright.versioning.conversions import Conversion
 from mlwright.versioning.datasets import Datasets
 from mlwright.versioning.lineage import Finder, Labeller, Lineage, LineageNode, Start
 from mlwright.versioning.models import ModelDetail, Models
@@ -21,6 +22,7 @@ from mlwright.versioning.versions import Version, Versions
 
 __all__ = [
     "Artifact",
+    "Conversion",
     "Datasets",
     "Finder",
     "Labeller",

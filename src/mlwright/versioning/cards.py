@@ -187,6 +187,13 @@ def _signature(detail: ModelDetail) -> list[str]:
     if signature is None:
         return ["Nobody has told: no example was given when it was registered."]
     output = signature.output
+    if signature.named:
+        by = f"The class `{signature.predictor}` answers" if signature.predictor else "It answers"
+        shares = ", and gives probabilities" if signature.probabilities else ""
+        return [
+            _table(("input", "what it may be"), [(each.name, each.told) for each in signature.named]),
+            f"{by} with: {signature.answer}{shares}.",
+        ]
     classes = f": one of {', '.join(map(str, output.classes))}" if output.classes else ""
     shown = signature.inputs[:_MOST_INPUTS]
     rows = [(each.name, each.type + (" or null" if each.nullable else ""), _saw(each)) for each in shown]

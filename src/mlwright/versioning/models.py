@@ -9,18 +9,33 @@ from msgspec import Struct
 
 from mlwright.kernel import edges
 from mlwright.kernel.database import Database, Queries, Transaction
+from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.plan import Plan
 from mlwright.storage import InlineObjects
 from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
+from mlwright.versioning.conversions import Conversion, conversion_of
 from mlwright.versioning.references import Reference
 from mlwright.versioning.removal import Removal
 from mlwright.versioning.signatures import Signature, signature_from
+from mlwright.versioning.snapshots import Snapshot
 from mlwright.versioning.versions import TAKEN_OVER, AliasMove, Version, Versions
 
 _SQL = Queries.beside(__file__)
 CHAMPION = "champion"
+
+
+class PredictorCode(Struct, frozen=True):
+    """The code of the class that answers with a model; the class itself is in the signature.
+
+    Args:
+        snapshot: where it is imported from.
+        digest: of all project code that it reaches: with another, the same bytes are another version.
+    """
+
+    snapshot: Snapshot
+    digest: Digest
 
 
 class ModelDetail(Struct, frozen=True):
@@ -35,6 +50,8 @@ class ModelDetail(Struct, frozen=True):
         licence: as the project says, or whoever registered it; empty if nobody did.
         source: of a file that was brought in: its name and format.
         registered_by: who made it a version.
+        predictor: digest of the snapshot that its predictor is imported from; empty without one.
+        conversion: to ONNX; None if nobody has tried.
         labels: how code (`snapshot`), environment (`lock`) and run are named to people.
     """
 
@@ -52,7 +69,9 @@ class ModelDetail(Struct, frozen=True):
     licence: str
     source: dict[str, str]
     registered_by: str
+    predictor: str = ""
     labels: dict[str, str] = {}
+    conversion: Conversion | None = None
 
 
 class Models:
@@ -81,6 +100,7 @@ class Models:
         licence: str = "",
         source: Mapping[str, str] | None = None,
         by_hand: bool = False,
+        predictor: PredictorCode | None = None,
     ) -> tuple[Version, str]:
         """Make an artifact a version, unless one holds the same bytes already.
 
@@ -89,19 +109,22 @@ class Models:
             environment: the lock it is loaded with, if that is not the run's own.
             source: of a file that was brought in: its name and format.
             by_hand: no gate of a pipeline stands before it.
+            predictor: the code of the class that answers with it, if its signature names one.
 
         Returns:
             The version, and what was done in words.
         """
         if signature_value is not None:
             signature_from(signature_value)
-        if (known := self.holding(name, model.digest)) is not None:
+        code = "" if predictor is None else predictor.digest
+        if (known := self.holding(name, model.digest, code)) is not None:
             return known, f"{known.reference} holds these bytes already"
         about: dict[str, Any] = {
             "metrics": dict(metrics),
             "parameters": dict(parameters),
             "signature": None if signature_value is None else dict(signature_value),
         }
+        about |= {"predictor": code} if code else {}
         about |= {"licence": licence} if licence else {}
         about |= {"source": dict(source)} if source else {}
         made = self.versions.add(tx, name, model.id, message=message, about=about)
@@ -114,6 +137,8 @@ class Models:
             made_with.append(Edge(made.end, "metrics", scores.end))
         if environment is not None:
             made_with.append(Edge(made.end, "environment", environment))
+        if predictor is not None:
+            made_with.append(Edge(made.end, "predictor", predictor.snapshot.end))
         edges.add(tx, made_with)
         if CHAMPION in self.versions.aliases(name):
             return made, f"{made.reference} registered"
@@ -121,9 +146,17 @@ class Models:
         self.versions.move_alias(tx, made, CHAMPION, reason=first)
         return made, f"{made.reference} registered, {name}@{CHAMPION} from now on"
 
-    def holding(self, name: str, digest: str) -> Version | None:
-        """The newest version under a name that has these bytes, and was registered here."""
-        same = (version for version in self.versions.named(name) if version.digest == digest)
+    def holding(self, name: str, digest: str, predictor: str = "") -> Version | None:
+        """The newest version under a name that has these bytes, and was registered here.
+
+        Args:
+            predictor: and whose predictor's code has this digest; empty for one that has none.
+        """
+        same = (
+            version
+            for version in self.versions.named(name)
+            if version.digest == digest and version.about.get("predictor", "") == predictor
+        )
         return next((version for version in same if not self.versions.is_taken_over(version)), None)
 
     def adopt(self, version: Version, model: Artifact, source: InlineObjects, objects: InlineObjects) -> None:
@@ -191,6 +224,8 @@ class Models:
             licence=version.about.get("licence", ""),
             source=source,
             registered_by=self._registered_by(version),
+            predictor=self._behind(version.end, "predictor"),
+            conversion=conversion_of(self._database, version.id),
         )
 
     def plan_remove(self, *references: str, every: bool = False) -> Plan:

@@ -12,6 +12,7 @@ import msgspec
 from mlwright.kernel.errors import Corrupt, Unavailable
 from mlwright.terminal import HELP, command, progress, say, say_json, say_plan
 from mlwright.versioning.models_printed import (
+    conversion_told,
     say_comparison,
     say_model,
     say_models,
@@ -70,8 +71,12 @@ def show_model(project: Project, reference: str, as_json: bool) -> None:
 @click.option(
     "--example",
     default="",
-    metavar="TABLE",
-    help="A table to ask the model with: a file, or RUN/STEP:OUTPUT. By default, what its step was given.",
+    metavar="FILE|RUN/STEP:OUTPUT",
+    help="What to ask the model with: a table; what a predictor takes, or that by name as JSON."
+    " By default, what its step was given.",
+)
+@click.option(
+    "--predictor", default="", metavar="MODULE:CLASS", help="The class of the project that answers with it."
 )
 @click.option(
     "--licence", "--license", default="", help="Its licence; by default the project's, in pyproject.toml."
@@ -89,6 +94,7 @@ def register_model(
     licence: str,
     environment: str,
     form: str,
+    predictor: str,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -103,6 +109,7 @@ def register_model(
         "licence": licence,
         "environment": environment,
         "format": form,
+        "predictor": predictor,
     }
     if dry_run:
         say_plan(project.models.plan_register(source, name, **options), as_json)
@@ -186,6 +193,26 @@ def export_model(
         say_json(manifest)
     else:
         say_plan(plan, as_json, done=True)
+
+
+@models.add_command
+@command("convert", example="mlwright models convert diagnosis@champion", changes=True)
+@click.argument("reference", metavar="REF")
+@click.option("--again", is_flag=True, help="Convert also what was converted before.")
+def convert_model(project: Project, reference: str, again: bool, as_json: bool, dry_run: bool) -> None:
+    """Convert a version to ONNX, so that servers answer with that, which is faster and takes less memory.
+
+    It is used only if it answers as the model does on the table of its training. `mlwright serve` converts a
+    version beside its first server.
+    """
+    if dry_run:
+        say_plan(project.models.plan_convert(reference, again=again), as_json)
+        return
+    found = project.models.convert(reference, again=again, say=_aside)
+    if as_json:
+        say_json(found)
+    else:
+        say(conversion_told(found))
 
 
 @models.add_command

@@ -12,6 +12,7 @@ from mlwright.versioning.printed import say_version
 
 if TYPE_CHECKING:
     from mlwright.versioning.cards import CardChange
+    from mlwright.versioning.conversions import Conversion
     from mlwright.versioning.models import ModelDetail
     from mlwright.versioning.models_api import ListedModel
     from mlwright.versioning.signatures import Column, Signature
@@ -67,6 +68,8 @@ def say_model(detail: ModelDetail, cards: Sequence[CardChange]) -> None:
     if detail.artifact.unsafe:
         loaded = "only steps and servers here load it" if detail.artifact.ours else "it is never loaded"
         say(f"unsafe     stored as pickle; {loaded}")
+    if detail.conversion is not None:
+        say(f"onnx       {conversion_told(detail.conversion)}")
     say(f"licence    {detail.licence or 'not stated'}")
     say("metrics")
     say_table([(name, f"{value:.6g}") for name, value in detail.metrics.items()], indent="  ")
@@ -100,6 +103,15 @@ def say_model(detail: ModelDetail, cards: Sequence[CardChange]) -> None:
             ],
             indent="  ",
         )
+
+
+def conversion_told(found: Conversion) -> str:
+    """What became of converting a version, in one line."""
+    if not found.used:
+        return f"not used: {printable(found.why)}"
+    rows = f"{found.rows:,} of {found.of:,} rows" if found.rows < found.of else counted(found.rows, "row")
+    apart = f", probabilities within {found.difference:.0e}" if found.difference else ""
+    return f"used: answers the same on {rows} of its training{apart} ({show_size(found.size_bytes)})"
 
 
 def _known(known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -164,9 +176,12 @@ def _say_signature(signature: Signature | None) -> None:
     if signature is None:
         say("signature  none: it is not known what it is asked with")
         return
-    output = signature.output
-    classes = f", one of {', '.join(map(str, output.classes))}" if output.classes else ""
-    say(f"signature  {len(signature.inputs)} inputs -> {output.type}{classes}")
+    inputs = len(signature.inputs) + len(signature.named)
+    by = f", by {signature.predictor}" if signature.predictor else ""
+    say(f"signature  {counted(inputs, 'input')} -> {signature.answer}{by}")
+    if signature.named:
+        say_table([(each.name, each.told) for each in signature.named], indent="  ")
+        return
     say_table([(each.name, _type(each), _saw(each)) for each in signature.inputs], indent="  ")
 
 

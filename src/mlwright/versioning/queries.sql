@@ -367,6 +367,20 @@ ON CONFLICT (version_id, name) DO UPDATE SET value = excluded.value;
 -- A tag is taken from a version.
 DELETE FROM version_tag WHERE version_id = :version_id AND name = :name;
 
+-- name: conversion_of
+-- What became of converting a version, with the bytes that it gave.
+SELECT used, why, conversion.about AS about, artifact_id, digest, size_bytes, conversion.created_us AS created_us
+FROM conversion LEFT JOIN artifact ON artifact.id = conversion.artifact_id WHERE version_id = :version_id;
+
+-- name: add_conversion
+-- A version was converted, or could not be.
+INSERT INTO conversion (version_id, used, why, about, artifact_id, created_us)
+VALUES (:version_id, :used, :why, :about, :artifact_id, :created_us);
+
+-- name: remove_conversion
+-- Take a conversion away, with its version or before another one.
+DELETE FROM conversion WHERE version_id = :version_id;
+
 -- name: add_prediction_batch
 -- Records of what a version answered were brought in; none, if these bytes were before.
 INSERT INTO prediction_batch (id, version_id, digest, first_us, last_us, records, answers)

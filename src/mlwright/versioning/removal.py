@@ -15,6 +15,7 @@ from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.versioning import search
+from mlwright.versioning.conversions import remove_conversion
 from mlwright.versioning.references import parse_reference
 from mlwright.versioning.versions import Version, Versions
 
@@ -114,6 +115,8 @@ class Removal:
         runs, versions, others = set(), set(), set()
         for edge in edges.made_into(source, version.end):
             later = edge.later
+            if edge.role == "converted":
+                continue  # it goes with its version
             if later.kind == "attempt":
                 runs |= {each.earlier.id for each in edges.made_from(source, later, "of")}
             elif later.kind == "run":
@@ -199,6 +202,7 @@ class Removal:
             reason=reason,
             at_us=now_us(),
         )
+        remove_conversion(tx, version.id)
         behind = [edge.earlier for edge in edges.made_from(tx, version.end)]
         edges.remove(tx, version.end)
         tx.execute(_SQL["remove_version"], id=version.id)

@@ -120,11 +120,11 @@ def _read_words(database: Database) -> None:
 
 
 def _columns(about: Mapping[str, Any]) -> list[str]:
-    """The columns of a dataset's one table, or those that a model takes."""
+    """The columns of a dataset's one table, or what a model takes."""
     if about.get("columns"):
         return [str(name) for name in about["columns"]]
     signature = about.get("signature") or {}
-    return [str(each["name"]) for each in signature.get("inputs", ())]
+    return [str(each["name"]) for each in (*signature.get("inputs", ()), *signature.get("named", ()))]
 
 
 def _unknown(source: Source, version_id: str) -> bool:

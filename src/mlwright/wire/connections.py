@@ -12,9 +12,10 @@ from typing import Any, cast
 
 from mlwright.wire.exchange import Exchange
 from mlwright.wire.heads import BadHead, Begin, Chunks, Head, read_head
-from mlwright.wire.traffic import Traffic
+from mlwright.wire.traffic import Queue, Traffic
 
 _END = b"\r\n\r\n"
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
 _PIECE_BYTES = 32 << 10
 """Chunks are taken apart in such portions, between which others have their turn."""
 _SWALLOWED_BYTES = 64 << 10
@@ -31,7 +32,7 @@ class Connection(asyncio.Protocol):
         traffic: that it is a part of.
 
     `patience_s` is how long the client may keep us waiting; it shrinks while it does, and grows with what it
-    sends or takes. `late` says that it does so just now.
+    sends or takes. `late` says that it does so just now. `queue` is where the traffic has it.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
         "clogged",
         "late",
         "patience_s",
+        "queue",
     )
 
     def __init__(self, traffic: Traffic) -> None:
@@ -71,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._paused = self._ends = False
         self._writable: asyncio.Event | None = None
         self.clogged = self.late = False
+        self.queue: Queue | None = None
         self.patience_s = traffic.bounds.behind_s
 
     # What the event loop calls.
@@ -113,7 +116,7 @@ class Connection(asyncio.Protocol):
         self.patience_s = self._traffic.bounds.behind_s
         if self._writable is not None:
             self._writable.set()
-        if self._exchange is None and not self._ends and self in self._traffic.busy:
+        if self._exchange is None and not self._ends and self.queue is self._traffic.busy:
             self._traffic.move(self, self._traffic.idle)
 
     # What comes in.
@@ -183,7 +186,7 @@ class Connection(asyncio.Protocol):
         server, client = self._peers
         return {
             "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "asgi": _ASGI,
             "http_version": head.version,
             "method": head.method,
             "scheme": self._scheme,
@@ -250,7 +253,7 @@ class Connection(asyncio.Protocol):
 
     def end(self, exchange: Exchange) -> None:
         """A request is answered; the next one may come when its body is there."""
-        if not exchange.keeps or self._traffic.draining.is_set():
+        if not exchange.keeps:
             self._finish()
         elif exchange.ended:
             self._next()

@@ -53,7 +53,7 @@ class Exchange:
         self._connection = connection
         self._head = head
         self._scope = scope
-        self._body = bytearray()
+        self._body = b""
         self._news: asyncio.Event | None = None
         self._waits = head.waits
         self._told = self._chunked = self._bodiless = False
@@ -81,7 +81,7 @@ class Exchange:
     def feed(self, piece: bytes, ended: bool) -> None:
         """A piece of the body has come, and perhaps its end."""
         if not self.answered:
-            self._body += piece
+            self._body = self._body + piece if self._body else piece
         self.ended = ended
         self._wake()
 
@@ -103,7 +103,7 @@ class Exchange:
             await self._news.wait()
         if self.gone or self.answered:
             return {"type": "http.disconnect"}
-        piece, self._body = bytes(self._body), bytearray()
+        piece, self._body = self._body, b""
         self._told = self.ended
         if not self.ended:
             self._connection.go_on()
@@ -136,20 +136,23 @@ class Exchange:
                 continue
             if name == b"content-length":
                 declared = int(value)
-            lines += (name, b": ", value, b"\r\n")
+            lines.append(b"%b: %b\r\n" % (name, value))
         if status in _BODILESS or self._head.method == "HEAD":
             self._bodiless = True
         elif declared is None:
             self._chunked = self._head.version == "1.1"
             self.keeps = self.keeps and self._chunked  # who knows no chunks sees the end by the close
-            lines.append(b"transfer-encoding: chunked\r\n" if self._chunked else b"")
+            if self._chunked:
+                lines.append(b"transfer-encoding: chunked\r\n")
         self._left_bytes = declared
-        lines.append(b"\r\n" if self.keeps else b"connection: close\r\n\r\n")
-        head = b"".join(lines)
-        ends = head.count(b"\r\n")
+        if not self.keeps:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        head, ends = b"".join(lines), len(lines)
         assert head.count(b"\n") == head.count(b"\r") == ends and b"\0" not in head, "a header holds a line"
         self._pending = head  # it goes with the first piece of the body, or alone if that does not come now
-        connection.soon(self._write_head)
+        if declared is None:
+            connection.soon(self._write_head)
 
     def _write_head(self) -> None:
         if self._pending:

@@ -6,6 +6,7 @@ spaces before a colon are errors. What it takes and others read otherwise is ref
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import unquote
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -19,6 +20,7 @@ _SINGLE = (
     *(b"content-encoding", b"expect", b"range", b"transfer-encoding"),
 )
 """What is decided by: a request that has one of these twice says two things at once."""
+_SHORT_BYTES, _REMEMBERED = 1 << 10, 512
 _CHUNKED = b"POST / HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -54,14 +56,14 @@ class Head(Struct, frozen=True):
     raw_path: bytes
     query: bytes
     version: str
-    headers: list[tuple[bytes, bytes]]
+    headers: tuple[tuple[bytes, bytes], ...]
     body_bytes: int | None
     keeps: bool
     waits: bool
 
 
 def read_head(raw: bytes) -> Head:
-    """Read a head.
+    """Read a head. Clients send the same ones again and again, so that the last short ones are remembered.
 
     Args:
         raw: all of it, with the empty line at its end.
@@ -69,6 +71,10 @@ def read_head(raw: bytes) -> Head:
     Raises:
         BadHead: it is none, or can be understood in two ways.
     """
+    return _remembered(raw) if len(raw) <= _SHORT_BYTES else _read(raw)
+
+
+def _read(raw: bytes) -> Head:
     if len(raw) > MOST_BYTES:
         raise BadHead(431, f"the head of the request is larger than {MOST_BYTES:,} bytes")
     if raw.count(b"\r\n") > MOST_HEADERS + 2:
@@ -98,11 +104,14 @@ def read_head(raw: bytes) -> Head:
         raw_path,
         query,
         version,
-        headers,
+        tuple(headers),
         _body_bytes(named, version),
         version == "1.1" and not _closes(headers),
         _waits(named, version),
     )
+
+
+_remembered = lru_cache(_REMEMBERED)(_read)
 
 
 class Begin:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mlwright.wire.connections import Connection
 
 _EVERY_S = 1.0
+_ON_ITS_WAY_S, _DRAIN_EVERY_S = 0.1, 0.02
+"""While connections drain: how old what a client has sent may be and not be here, and between two looks."""
 _POUR_S = 0.005
 """Between two reads of what is thrown away."""
 _TURN_S, _IN_TURN = 0.001, 2
@@ -86,6 +88,7 @@ class Traffic:
         self.begun: Queue = OrderedDict()
         self.busy: Queue = OrderedDict()
         self.tasks: set[asyncio.Task[None]] = set()
+        self.requests = 0
         self._held_bytes = 0
         self.pouring = Turns(self.loop, _POUR_S)
         self.pipelined = Turns(self.loop, _TURN_S, _IN_TURN)
@@ -109,9 +112,9 @@ class Traffic:
 
     def move(self, connection: Connection, to: Queue | None) -> None:
         """A connection is in this queue from now on, or in none."""
-        for queue in (self.busy, self.idle, self.fresh, self.begun):
-            if queue.pop(connection, None) is not None:
-                break
+        if connection.queue is not None:
+            del connection.queue[connection]
+        connection.queue = to
         if to is not None:
             to[connection] = self.loop.time()
 
@@ -128,6 +131,7 @@ class Traffic:
 
     def begin(self, connection: Connection, answering: Any) -> None:
         """Answer a request."""
+        self.requests += 1
         self.move(connection, self.busy)
         task = self.loop.create_task(answering)
         self.tasks.add(task)
@@ -145,8 +149,12 @@ class Traffic:
 
     def look(self, now: float, elapsed_s: float) -> None:
         """Close what has been waited for too long."""
-        for queue in (self.fresh, self.idle, self.begun):
-            allowed_s = self.bounds.head_s if queue is self.begun else self.bounds.idle_s
+        bounds = self.bounds
+        for queue, allowed_s in (
+            (self.fresh, bounds.fresh_s),
+            (self.idle, bounds.idle_s),
+            (self.begun, bounds.head_s),
+        ):
             while queue:
                 connection, since = next(iter(queue.items()))
                 if now - since < allowed_s:
@@ -160,17 +168,28 @@ class Traffic:
             for connection in islice(waited, crowd):
                 connection.cut()
 
-    async def drain(self) -> None:
-        """Answer what was taken, and close the rest."""
+    async def drain(self, grace_s: float, linger_s: float) -> None:
+        """Answer what was taken, and return when nobody is there any more.
+
+        Args:
+            grace_s: after this, who is left is cut off.
+            linger_s: how long those without a request may still ask.
+        """
         self.draining.set()
-        await asyncio.sleep(0.1)  # what is on its way here is taken
-        for connection in [*self.fresh, *self.idle]:
-            connection.expire()
+        begun = self.loop.time()
+        linger_s = min(max(linger_s, _ON_ITS_WAY_S), grace_s)
         for connection in self.busy:
             connection.hurry()
-        deadline = self.loop.time() + self.bounds.drain_s
-        while (self or self.tasks) and self.loop.time() < deadline:
-            await asyncio.sleep(0.02)
+        now = begun
+        while now < begun + _ON_ITS_WAY_S or ((self or self.tasks) and now < begun + grace_s):
+            for queue in (self.fresh, self.idle):
+                for connection, since in list(queue.items()):
+                    if now - max(since, begun) >= linger_s:
+                        connection.expire()
+            await asyncio.sleep(_DRAIN_EVERY_S)
+            now = self.loop.time()
+        for connection in [*self.fresh, *self.idle]:
+            connection.expire()
         for task in list(self.tasks):
             task.cancel()
         for connection in [*self.begun, *self.busy]:

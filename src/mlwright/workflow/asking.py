@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlwright.compute import LocalExecutor, Place, Report, Task
 from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.frames import Frame
-from mlwright.versioning import Artifact
+from mlwright.versioning import Artifact, Version
 from mlwright.workflow.rooms import Rooms
 
 
@@ -37,11 +37,20 @@ class Asker:
         self._scratch.cleanup()
 
     def ask(self, step: str, arguments: Mapping[str, Any], what: str) -> Any:
-        """What a step of ours answers, a JSON value.
+        """What a step of ours answers, a JSON value; of several outputs, the only one.
+
+        Args, Raises: as `outputs`.
+        """
+        (told,) = self.outputs(step, arguments, what).values()
+        return told
+
+    def outputs(self, step: str, arguments: Mapping[str, Any], what: str) -> dict[str, Any]:
+        """What a step of ours gives, by name: JSON values, texts, bytes.
 
         Args:
             step: `module:function`.
-            arguments: artifacts, files (`Path`, read as a dataset), JSON values, and dictionaries of these.
+            arguments: artifacts, datasets (`Version`), files (`Path`, read as one), JSON values, and
+                dictionaries of these.
             what: how a message names it, as `diagnosis@1`.
 
         Raises:
@@ -66,9 +75,7 @@ class Asker:
             reports = self._executor.wait()
         if reports[0].state != "done":
             raise _refusal(reports[0], what)
-        (told,) = reports[0].head["outputs"]
-        data = reports[0].parts[told["part"]] if "part" in told else Path(told["path"]).read_bytes()
-        return json.loads(data) if told["codec"] == "json" else data.decode("utf-8", "surrogatepass")
+        return {told["name"]: _read(told, reports[0].parts) for told in reports[0].head["outputs"]}
 
     def _argument(self, value: Any, what: str) -> dict[str, Any]:
         match value:
@@ -76,6 +83,10 @@ class Asker:
                 value.refuse_foreign_pickle(what)
                 path = self._rooms.objects.path(value.digest, verify=True)
                 return {"kind": "artifact", "codec": value.codec, "wanted": value.type, "path": str(path)}
+            case Version():
+                files = self._rooms.datasets.files(value).items()
+                told = {name: (str(each.path), each.start, each.size_bytes) for name, each in files}
+                return {"kind": "dataset", "value": value.reference, "files": told}
             case Path():
                 size = value.stat().st_size
                 return {"kind": "dataset", "value": value.name, "files": {value.name: (str(value), 0, size)}}
@@ -83,6 +94,16 @@ class Asker:
                 fields = {name: self._argument(each, what) for name, each in value.items()}
                 return {"kind": "dict", "fields": fields}
         return {"kind": "value", "value": value}
+
+
+def _read(told: Mapping[str, Any], parts: Sequence[bytes]) -> Any:
+    data = parts[told["part"]] if "part" in told else Path(told["path"]).read_bytes()
+    match told["codec"]:
+        case "json":
+            return json.loads(data)
+        case "bytes":
+            return data
+    return data.decode("utf-8", "surrogatepass")
 
 
 def _refusal(report: Report, what: str) -> MlwrightError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,12 @@ from msgspec import Struct
 
 from mlwright.environments import Environment
 from mlwright.kernel.digest import Digest, canonical, composite, digest_of, digest_of_file
-from mlwright.sdk import signature
+from mlwright.sdk import by_name, kinds, predictors, signature, values
 from mlwright.sdk.codecs import distributions_for
 from mlwright.workflow.graph import Argument, Node
 from mlwright.workflow.known import Known, Made
 from mlwright.workflow.memory import Memory
-from mlwright.workflow.reach import ANYTHING, Reach
+from mlwright.workflow.reach import ANYTHING, Reach, joined
 
 if TYPE_CHECKING:
     from mlwright.workflow.code import CodeIndex
@@ -72,7 +72,7 @@ class Fingerprints:
         self._code = code
         self._environment = environment
         self._memory = memory
-        self._bases: dict[str, Basis] = {}
+        self._bases: dict[tuple[str, ...], Basis] = {}
 
     def of(self, node: Node, known: Known, seed: int) -> Fingerprint | None:
         """The fingerprint of a step, or None when it is not to be cached.
@@ -97,15 +97,17 @@ class Fingerprints:
         return Fingerprint(digest_of(f'["{basis.digest}",{text}]'.encode(), "fingerprint"), basis, text)
 
     def _basis(self, node: Node) -> Basis:
-        if node.step not in self._bases:
+        addresses = (node.step, *node.reaches)
+        if addresses not in self._bases:
             types = sorted({*node.accepts.values(), *node.outputs.values()})
             question = {"basis": node.step, "types": types, "lock": self._environment.lock.digest}
-            parts = self._memory.recall(question, lambda: self._parts(node.step, types))
-            self._bases[node.step] = Basis(composite("basis", [node.step, parts]), node.step, parts)
-        return self._bases[node.step]
+            question |= {"reaches": node.reaches} if node.reaches else {}
+            parts = self._memory.recall(question, lambda: self._parts(addresses, types))
+            self._bases[addresses] = Basis(composite("basis", [node.step, parts]), node.step, parts)
+        return self._bases[addresses]
 
-    def _parts(self, step: str, types: list[str]) -> dict[str, Any]:
-        reach = self._reach(step)
+    def _parts(self, addresses: Iterable[str], types: list[str]) -> dict[str, Any]:
+        reach = joined(map(self._reach, addresses))
         codecs = {need for name in types for need in distributions_for(name)}
         return {
             "code": reach.units,
@@ -118,7 +120,8 @@ class Fingerprints:
         if step.startswith(_SERVING_STEP):
             return Reach({step: _code_that_predicts()}, frozenset({ANYTHING}))
         if step.startswith(_ENGINE_STEP):
-            return Reach({step: digest_of_file(Path(signature.__file__))}, frozenset({ANYTHING}))
+            files = [Path(str(module.__file__)) for module in (signature, by_name, predictors, values, kinds)]
+            return Reach({step: composite("basis", [*map(digest_of_file, files)])}, frozenset({ANYTHING}))
         return self._code().reach(step)
 
     def _packages(self, reach: Reach, codecs: set[str]) -> dict[str, str]:

@@ -54,6 +54,7 @@ class Node(Struct, frozen=True, dict=True):
         env_vars: names of the environment variables it reads, sorted.
         index: of an element of a mapped node, which is a node of its own while it runs.
         settings: of a judgement: the conditions of a gate, the name to register, the dataset to add to.
+        reaches: what its code is given by name and runs, each as `module:Class`.
     """
 
     # Without slots, so that what is derived can be kept.
@@ -81,6 +82,7 @@ class Node(Struct, frozen=True, dict=True):
     tags: dict[str, str] = field(default_factory=dict)
     index: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    reaches: tuple[str, ...] = ()
 
     @cached_property
     def needs(self) -> frozenset[str]:

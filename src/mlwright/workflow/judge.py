@@ -26,6 +26,7 @@ from mlwright.workflow.attempts import Attempt, AttemptState, begin
 from mlwright.workflow.graph import Argument, Graph, Node
 from mlwright.workflow.known import Known
 from mlwright.workflow.licences import licence_of
+from mlwright.workflow.predictors import predictor_code
 from mlwright.workflow.records import Records
 from mlwright.workflow.rooms import Rooms
 
@@ -118,6 +119,9 @@ class Judge(Struct, frozen=True):
         assert signature is not None
         described, scores = self._value(node, "signature"), self._value(node, "scores", absent={})
         environment, licence = self._environment(node), licence_of(self.rooms, self.run)
+        (code,) = edges.made_from(self.rooms.database, self.run.end, "code")
+        snapshot = self.rooms.snapshots.get(code.earlier.id)
+        predictor = predictor_code(self.rooms, snapshot, described.get("predictor", ""))
         told: list[str] = []
 
         def change(tx: Transaction) -> None:
@@ -139,6 +143,7 @@ class Judge(Struct, frozen=True):
                 message=node.settings["message"],
                 environment=environment,
                 licence=licence,
+                predictor=predictor,
             )
             told.append(note)
             detail = {"version": version.id, "reference": version.reference, "note": note}

@@ -101,7 +101,9 @@ def _columns(signature: Signature | None) -> dict[str, str]:
     """Each column and the output in words, so that what differs can be read."""
     if signature is None:
         return {}
-    found = {}
+    found = {each.name: each.told for each in signature.named}
+    if signature.predictor:
+        found["(predictor)"] = signature.predictor
     for each in signature.inputs:
         words = each.type + (" or null" if each.nullable else "")
         if each.minimum is not None and each.maximum is not None:
@@ -109,10 +111,8 @@ def _columns(signature: Signature | None) -> dict[str, str]:
         if each.categories is not None:
             words += f", {len(each.categories)} categories: {', '.join(map(str, each.categories[:10]))}"
         found[each.name] = words
-    output = signature.output
-    classes = "" if output.classes is None else f", one of {', '.join(map(str, output.classes))}"
     shares = ", with probabilities" if signature.probabilities else ""
-    return found | {"(output)": f"{output.type}{classes}{shares}"}
+    return found | {"(output)": f"{signature.answer}{shares}"}
 
 
 def _files(rooms: Rooms, detail: ModelDetail) -> dict[str, Digest]:

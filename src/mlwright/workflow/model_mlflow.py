@@ -71,7 +71,7 @@ def mlflow_folder(rooms: Rooms, detail: ModelDetail) -> Folder:
         head = _yaml({"name": "mlflow-env", "channels": ["conda-forge"]}).decode()
         folder["conda.yaml"] = f"{head}dependencies:\n- python={python}\n- pip\n- pip:\n{pip}".encode()
     described = _described(rooms, detail, name, packages, python)
-    if detail.signature is not None:
+    if detail.signature is not None and detail.signature.table:
         example = detail.signature.example.input
         folder["input_example.json"] = json.dumps(
             {"columns": [*example], "data": [[*example.values()]]}
@@ -91,6 +91,8 @@ def _refuse_unfit(detail: ModelDetail) -> None:
     why = ""
     if artifact.codec not in _LIBRARIES:
         why = f"it is stored as {artifact.codec}, which MLflow loads only by running what it says"
+    elif detail.signature is not None and detail.signature.predictor:
+        why = f"the class {detail.signature.predictor} of this project answers with it"
     elif artifact.codec == "lightgbm" and kind != "Booster":
         why = "MLflow knows LightGBM's estimators as pickles alone"
     if why:
@@ -134,7 +136,7 @@ def _described(
         "metadata": {"mlwright": {"model": detail.version.reference, "blake3": detail.version.digest}},
     }
     described |= {"run_id": detail.run} if detail.run else {}
-    if detail.signature is not None:
+    if detail.signature is not None and detail.signature.table:
         described["signature"] = _signature(detail.signature)
         described["saved_input_example_info"] = {
             "artifact_path": EXAMPLE,

@@ -88,7 +88,8 @@ def _asked(rooms: Rooms, detail: ModelDetail, read: Check, say: Callable[[str], 
     def load() -> None:
         nonlocal answers
         lock = rooms.environments.get(detail.environment)
-        code = rooms.materialise(rooms.snapshots.get(detail.code)) if detail.code else None
+        named = detail.predictor or detail.code
+        code = rooms.materialise(rooms.snapshots.get(named)) if named else None
         with Asker(rooms, rooms.environments.build(lock).python, code) as asker:
             asker.ask(LOOK_STEP, {"model": detail.artifact}, reference)
             if signature is not None:

@@ -94,9 +94,9 @@ def wanted_from(
     model, data = detail.version, rooms.datasets.versions.resolve(dataset)
     to = to or f"{model.name}-predictions"
     check_name(to, "dataset")
-    if not detail.signature.inputs:
+    if not detail.signature.inputs or detail.signature.output.stream:
         raise Incompatible(
-            f"{model.reference} takes no table, and a dataset of rows is predicted over",
+            f"{model.reference} does not answer rows of a table, and a dataset has only these",
             hint=f"ask it over HTTP: mlwright serve {model.reference}",
         )
     if to == data.name:
@@ -122,10 +122,11 @@ def prediction_request(rooms: Rooms, detail: ModelDetail, wanted: Wanted, lock: 
         lock: of the environment that a replica of the model would have.
         how: other fields of the request.
     """
+    code = detail.predictor or detail.code
     return Request(
         f"{wanted.model} on {wanted.dataset}",
         msgspec.to_builtins(wanted),
-        snapshot=rooms.snapshots.get(detail.code) if detail.code else rooms.snapshots.take(),
+        snapshot=rooms.snapshots.get(code) if code else rooms.snapshots.take(),
         locks={"": lock},
         predicts=True,
         **how,
@@ -186,6 +187,7 @@ def _nodes(wanted: Wanted, model: Version, found: Artifact, data: Version) -> tu
     told, proba = Argument("value", value=spec), Argument("value", value=wanted.proba)
     only = Argument("value", value=wanted.only_predictions)
     parts = Argument("output", node="parts", output="result")
+    reaches = (signature.predictor,) if signature.predictor else ()
     return (
         Node(
             "parts",
@@ -201,6 +203,7 @@ def _nodes(wanted: Wanted, model: Version, found: Artifact, data: Version) -> tu
             {"result": "list"},
             step=f"{_STEPS}:cut",
             accepts={"model": STORED},
+            reaches=reaches,
             seeded=False,
             retries=_RETRIES,
         ),
@@ -211,6 +214,7 @@ def _nodes(wanted: Wanted, model: Version, found: Artifact, data: Version) -> tu
             {"result": "pathlib.Path"},
             step=f"{_STEPS}:predict",
             accepts={"model": STORED},
+            reaches=reaches,
             mapped=("part",),
             seeded=False,
             retries=_RETRIES,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 from mlwright.kernel.digest import Digest
@@ -19,3 +21,10 @@ class Reach(Struct, frozen=True):
 
     units: dict[str, Digest]
     libraries: frozenset[str]
+
+
+def joined(reaches: Iterable[Reach]) -> Reach:
+    """What several functions reach together."""
+    listed = list(reaches)
+    units = {name: digest for each in listed for name, digest in each.units.items()}
+    return Reach(units, frozenset().union(*(each.libraries for each in listed)))

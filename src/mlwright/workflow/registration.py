@@ -25,16 +25,20 @@ from mlwright.tracking import Run
 from mlwright.tracking.runs import counts_back
 from mlwright.versioning import Artifact, Version, add_artifact
 from mlwright.versioning.artifacts import add_artifacts, new_artifact
+from mlwright.versioning.models import PredictorCode
 from mlwright.versioning.references import check_name
 from mlwright.workflow.artifacts import Artifacts, NamedArtifact
 from mlwright.workflow.asking import Asker
 from mlwright.workflow.licences import licence_in, licence_of
 from mlwright.workflow.outside import format_of
+from mlwright.workflow.predictors import predictor_code
 from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.step_models import lock_and_own, recorded_signature, scores_of, tables_given
 
 _NO_MODELS = frozenset({"table", "array", "figure", "plotly", "json", "text"})
 """Codecs of what is no model."""
+_ASKED_WITH = frozenset({"table", "array", "json"})
+"""Codecs of what a model is asked with that answers itself."""
 _UNASKED = frozenset({"torch", "onnx", "bytes", "file", TREE})
 """Codecs of models that nothing here asks about a table: without an example they have no signature."""
 
@@ -46,10 +50,12 @@ class Registering(Struct, frozen=True):
 
     Args:
         source: `RUN/STEP` or `RUN/STEP:OUTPUT`; `b3:DIGEST`; or the path of a file.
-        example: a table to ask the model with: a file, or an artifact as `source`; empty for the training's.
+        example: what to ask the model with: a file, or an artifact as `source`; empty for the table or the
+            array of the training.
         licence: an SPDX name; empty for what the project says.
         environment: of a file: the name of the project's environment that it is loaded in.
         format: of a file, if its bytes do not tell.
+        predictor: the class of the project that answers with it, as `module:Class`; empty if the model does.
     """
 
     source: str
@@ -59,6 +65,7 @@ class Registering(Struct, frozen=True):
     licence: str = ""
     environment: str = ""
     format: str = ""
+    predictor: str = ""
 
 
 class Found(Struct, frozen=True):
@@ -84,7 +91,7 @@ def plan_register(rooms: Rooms, wanted: Registering) -> Plan:
     """
     found = find_model(rooms, wanted)
     if found.artifact is not None:
-        holds = rooms.models.holding(wanted.name, found.artifact.digest)
+        holds = _holding(rooms, wanted, found.artifact.digest, _code_of(rooms, wanted))
         if holds is not None:
             change = Change("keep", holds.reference, "it holds these bytes already")
             return Plan(f"register {wanted.source}", (change,))
@@ -116,8 +123,6 @@ def register_model(rooms: Rooms, wanted: Registering, say: Say = lambda what: No
     if found.path is not None:
         return _register_file(rooms, wanted, found, say)
     assert found.artifact is not None
-    if (known := rooms.models.holding(wanted.name, found.artifact.digest)) is not None:
-        return known, f"{known.reference} holds these bytes already"
     return _register_output(rooms, wanted, found, say)
 
 
@@ -136,7 +141,7 @@ def find_model(rooms: Rooms, wanted: Registering) -> Found:
     if wanted.format or wanted.environment:
         option = "--format" if wanted.format else "--environment"
         raise Invalid(f"{option} is for files: what a step made has its own", hint="leave it out")
-    if named.artifact.codec in _NO_MODELS:
+    if named.artifact.codec in _NO_MODELS and not wanted.predictor:
         raise Invalid(f"{wanted.source} is no model: it is {named.artifact.type}")
     run = rooms.runs.get(named.run) if named.run else None
     if run is None:
@@ -163,17 +168,27 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
     assert model is not None
     assert run is not None
     assert named is not None
+    predictor = _code_of(rooms, wanted)
+    if (known := _holding(rooms, wanted, model.digest, predictor)) is not None:
+        return known, f"{known.reference} holds these bytes already"
     own, other = lock_and_own(rooms, run, named)
-    recorded, described = recorded_signature(rooms, model) if not wanted.example else (None, None)
-    if described is None and (wanted.example or model.codec not in _UNASKED):
+    anew = wanted.example or wanted.predictor
+    recorded, described = recorded_signature(rooms, model) if not anew else (None, None)
+    if described is not None:
+        made_with = rooms.snapshots.get(_end(rooms, run, "code").id)
+        predictor = predictor_code(rooms, made_with, described.get("predictor", ""))
+    elif anew or model.codec not in _UNASKED:
         arguments = _asked_with(rooms, wanted, named)
         say(f"asking {wanted.source} about its example")
-        code = rooms.materialise(rooms.snapshots.get(_end(rooms, run, "code").id))
+        made_with = rooms.snapshots.get(_end(rooms, run, "code").id)
+        code = rooms.materialise(made_with if predictor is None else predictor.snapshot)
         with Asker(rooms, rooms.environments.build(other or own).python, code) as asker:
             described = asker.ask(SIGNATURE_STEP, {"model": model, **arguments}, wanted.source)
     scores, metrics = scores_of(rooms, run, model)
     kept = None if described is None or recorded is not None else _to_keep(rooms, described)
     with rooms.database.transaction() as tx:
+        if predictor is not None:
+            rooms.snapshots.record(tx, predictor.snapshot)
         return rooms.models.record(
             tx,
             wanted.name,
@@ -188,6 +203,7 @@ def _register_output(rooms: Rooms, wanted: Registering, found: Found, say: Say) 
             environment=None if other is None else other.end,
             licence=wanted.licence or licence_of(rooms, run),
             by_hand=True,
+            predictor=predictor,
         )
 
 
@@ -195,8 +211,8 @@ def _register_file(rooms: Rooms, wanted: Registering, found: Found, say: Say) ->
     path = found.path
     assert path is not None
     lock = rooms.environments.current(wanted.environment)
-    stored = rooms.objects.put(path)
-    if (known := rooms.models.holding(wanted.name, stored.digest)) is not None:
+    stored, predictor = rooms.objects.put(path), _code_of(rooms, wanted)
+    if (known := _holding(rooms, wanted, stored.digest, predictor)) is not None:
         return known, f"{known.reference} holds these bytes already"
     looked = new_artifact(
         codec=found.codec,
@@ -208,16 +224,17 @@ def _register_file(rooms: Rooms, wanted: Registering, found: Found, say: Say) ->
     )
     described = None
     if found.codec == PICKLE:
-        if wanted.example:
+        if wanted.example or wanted.predictor:
             looked.refuse_foreign_pickle(str(path))
         looked.about.update(unsafe=True, why="it was made elsewhere, as pickle")
     else:
         say(f"looking at {path.name} in the project's environment")
-        with Asker(rooms, rooms.environments.build(lock).python) as asker:
+        code = None if predictor is None else rooms.materialise(predictor.snapshot)
+        with Asker(rooms, rooms.environments.build(lock).python, code) as asker:
             told = asker.ask(LOOK_STEP, {"model": looked}, path.name)
-            if wanted.example:
-                example = _example(rooms, wanted.example)
-                described = asker.ask(SIGNATURE_STEP, {"model": looked, "example": example}, path.name)
+            if wanted.example or wanted.predictor:
+                arguments = {"model": looked, **_shown_to(rooms, wanted)}
+                described = asker.ask(SIGNATURE_STEP, arguments, path.name)
         looked = new_artifact(
             codec=found.codec,
             type_text=told["type"],
@@ -231,6 +248,8 @@ def _register_file(rooms: Rooms, wanted: Registering, found: Found, say: Say) ->
     with rooms.database.transaction() as tx:
         rooms.environments.record(tx, lock)
         add_artifacts(tx, [looked])
+        if predictor is not None:
+            rooms.snapshots.record(tx, predictor.snapshot)
         return rooms.models.record(
             tx,
             wanted.name,
@@ -245,6 +264,7 @@ def _register_file(rooms: Rooms, wanted: Registering, found: Found, say: Say) ->
             environment=lock.end,
             licence=licence,
             source={"name": path.name, "format": found.codec},
+            predictor=predictor,
         )
 
 
@@ -254,34 +274,82 @@ def _asked_with(rooms: Rooms, wanted: Registering, named: NamedArtifact) -> dict
     Raises:
         Invalid: there is neither.
     """
-    tables = tables_given(rooms, named)
-    if wanted.example:
-        return {"example": _example(rooms, wanted.example), "training": tables}
-    if not tables:
+    tables = tables_given(rooms, named.made_by)
+    if not tables and not wanted.example:
         raise Invalid(
             f"nothing tells what {wanted.source} is asked with: its step was given no table",
-            hint="name one: --example TABLE.csv, or --example RUN/STEP:OUTPUT",
+            hint="name one: --example FILE, or --example RUN/STEP:OUTPUT",
         )
-    return {"training": tables}
+    return {**_shown_to(rooms, wanted), "training": tables}
 
 
-def _example(rooms: Rooms, text: str) -> Artifact | Path:
-    """The table that an example names.
+def _shown_to(rooms: Rooms, wanted: Registering) -> dict[str, Any]:
+    """The example and the predictor that were named, as arguments of the signature's step."""
+    shown: dict[str, Any] = {}
+    if wanted.example:
+        shown["example"] = _example(rooms, wanted.example, by_name=bool(wanted.predictor))
+    if wanted.predictor:
+        shown["predictor"] = wanted.predictor
+    return shown
+
+
+def _example(rooms: Rooms, text: str, *, by_name: bool) -> Any:
+    """What an example names: an artifact; a table's file, as its path; or another file, as JSON.
+
+    Args:
+        by_name: a predictor is shown it, that may take any file.
 
     Raises:
-        NotFound, Invalid: there is none, or it is no table.
+        NotFound, Invalid: there is none, or it is nothing that a model is asked with.
     """
     found = _output(rooms, text)
     if found is not None:
-        if found.artifact.codec != "table":
-            raise Invalid(f"the example {text} is no table: it is {found.artifact.type}")
+        if found.artifact.codec not in _ASKED_WITH and not by_name:
+            raise Invalid(f"the example {text} is no table, array or list: it is {found.artifact.type}")
         return found.artifact
     path = Path(text).resolve()
     if not path.is_file():
         raise NotFound(f"there is no file {text}", hint="a table's file, or RUN/STEP:OUTPUT")
-    if not table_format_of(path.name):
-        raise Invalid(f"{text} is no table", hint="CSV, TSV, Parquet, Arrow or JSON Lines")
-    return path
+    if table_format_of(path.name):
+        return path
+    if path.suffix == ".json":
+        return _json(path)
+    if not by_name:
+        raise Invalid(
+            f"{text} is no table", hint="CSV, TSV, Parquet, Arrow or JSON Lines; or texts, as a list in JSON"
+        )
+    return path.read_text(encoding="utf-8", errors="replace") if path.suffix == ".txt" else str(path)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise Invalid(f"the example {path.name} is no JSON: {error}", where=str(path)) from error
+
+
+def _code_of(rooms: Rooms, wanted: Registering) -> PredictorCode | None:
+    """The code of the predictor that was named: that of the project as it is now.
+
+    Raises:
+        Invalid: it is not named as `module:Class`.
+    """
+    if not wanted.predictor:
+        return None
+    module, colon, name = wanted.predictor.partition(":")
+    if not colon or not name.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise Invalid(
+            f"{wanted.predictor!r} does not name a predictor",
+            hint="--predictor module:Class, as pipelines.digits:DigitReader",
+        )
+    return predictor_code(rooms, rooms.snapshots.take(), wanted.predictor)
+
+
+def _holding(
+    rooms: Rooms, wanted: Registering, digest: str, predictor: PredictorCode | None
+) -> Version | None:
+    """The version that holds these bytes, with this predictor."""
+    return rooms.models.holding(wanted.name, digest, "" if predictor is None else predictor.digest)
 
 
 def _to_keep(rooms: Rooms, described: Mapping[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.tracking.run import REPORTED
-from mlwright.versioning import ModelDetail, Models, Version
+from mlwright.versioning import Conversion, ModelDetail, Models, Version
 from mlwright.versioning.cards import CardChange, CardFacts, Cards, generated
 from mlwright.workflow.model_export import export_model, how_to_load, plan_export
 from mlwright.workflow.model_mlflow import is_mlflow
@@ -63,8 +63,9 @@ class Registry(Models):
                 recorded and never loaded.
             name: of the model.
             say: is told what takes long.
-            options: `message`, why this version exists; `example`, a table to ask the model with (a file, or
-                RUN/STEP:OUTPUT); `licence`, an SPDX name, instead of what the project's `pyproject.toml`
+            options: `message`, why this version exists; `example`, what to ask the model with (a file, or
+                RUN/STEP:OUTPUT); `predictor`, the class of the project that answers with it, as
+                `module:Class`; `licence`, an SPDX name, instead of what the project's `pyproject.toml`
                 says; of a file also `environment`, the name of the project's environment that it is loaded
                 in, and `format`, if its bytes do not tell.
 
@@ -101,6 +102,33 @@ class Registry(Models):
 
         sides = self.detail(first), self.detail(second)
         return compare_models(self._rooms, *sides, on, watcher or Unwatched())
+
+    def plan_convert(self, reference: str, *, again: bool = False) -> Plan:
+        """What `convert` would do.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        from mlwright.workflow.conversion import plan_convert
+
+        return plan_convert(self.detail(reference), again=again)
+
+    def convert(self, reference: str, *, again: bool = False, say: Say | None = None) -> Conversion:
+        """Convert a version of scikit-learn, XGBoost or LightGBM to ONNX, so that a server answers with that.
+
+        It is used only if it answers as the model does on the table of its training; the verdict is recorded
+        whichever way it went, and asked for once.
+
+        Args:
+            again: convert also what was converted before.
+            say: is told what takes long.
+
+        Raises:
+            NotFound: there is no such version.
+        """
+        from mlwright.workflow.conversion import convert_model
+
+        return convert_model(self._rooms, self.detail(reference), say or _silent, again=again)
 
     def plan_export(self, reference: str, dest: str | Path, *, form: str = "", force: bool = False) -> Plan:
         """What `export` would write.
@@ -222,6 +250,12 @@ class Registry(Models):
                 f"{detail.version.reference} was logged by a client of MLflow's: it is never loaded here",
                 hint=f"load it there: mlflow.pyfunc.load_model('models:/{detail.version.name}"
                 f"/{detail.version.number}')",
+            )
+        if detail.signature is None and detail.artifact.codec == "torch":
+            raise Incompatible(
+                f"{detail.version.reference} is a state dict of torch: weights, which alone cannot answer",
+                hint="write a predictor, a class whose `load` builds the network and gives it the weights,"
+                " and register it with that: --predictor module:Class --example FILE (docs/predictors.md)",
             )
         if detail.signature is None:
             raise Incompatible(

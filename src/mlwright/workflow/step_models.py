@@ -10,7 +10,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.edges import End
 from mlwright.storage.inline import INLINE_BYTES
 from mlwright.tracking import Run
-from mlwright.versioning import Artifact, artifact, artifacts_of
+from mlwright.versioning import Artifact, Version, artifact, artifacts_of
 from mlwright.workflow.artifacts import NamedArtifact
 from mlwright.workflow.prepare import draw_up
 from mlwright.workflow.request import Request
@@ -50,14 +50,32 @@ def recorded_signature(rooms: Rooms, model: Artifact) -> tuple[Artifact | None, 
     return None, None
 
 
-def tables_given(rooms: Rooms, model: NamedArtifact) -> dict[str, Artifact]:
-    """The tables that the step of a model was given, by argument."""
+def tables_given(rooms: Rooms, attempt: str) -> dict[str, Artifact]:
+    """The tables and arrays that the step of a model was given, by argument.
+
+    Args:
+        attempt: that made the model.
+    """
     made = {
         edge.role.removeprefix("input:"): artifact(rooms.database, edge.earlier.id)
-        for edge in edges.made_from(rooms.database, End("attempt", model.made_by))
+        for edge in edges.made_from(rooms.database, End("attempt", attempt))
         if edge.role.startswith("input:") and edge.earlier.kind == "artifact"
     }
-    return {name: each for name, each in made.items() if each.codec == "table"}
+    return {name: each for name, each in made.items() if each.codec in {"table", "array"}}
+
+
+def training_of(rooms: Rooms, model: Artifact) -> dict[str, Artifact | Version]:
+    """The tables and datasets that the step which made a model was given, by argument."""
+    makers = [edge.earlier for edge in edges.made_from(rooms.database, model.end)]
+    attempts = [end for end in makers if end.kind == "attempt"]
+    if not attempts:
+        return {}
+    given: dict[str, Artifact | Version] = dict(tables_given(rooms, attempts[0].id))
+    for edge in edges.made_from(rooms.database, attempts[0]):
+        if edge.role.startswith("input:") and edge.earlier.kind == "version":
+            dataset = rooms.datasets.versions.by_id(edge.earlier.id)
+            given[edge.role.removeprefix("input:")] = dataset
+    return given
 
 
 def scores_of(rooms: Rooms, run: Run, model: Artifact) -> tuple[Artifact | None, dict[str, float]]:

@@ -24,13 +24,18 @@ def routes(served: Sequence[Served], readers: Mapping[str, Reader] | None = None
     """`/predict` asks the first model, `/models/NAME/predict` each by its name.
 
     Args:
-        readers: of media types beside JSON.
+        readers: of media types beside JSON, for tables.
     """
     readers = {JSON: _read_json, "": _read_json} | dict(readers or {})
-    found: Routes = {("POST", "/predict"): endpoint(served[0], readers)}
-    for each in served:
-        found["POST", f"/models/{each.spec.name}/predict"] = endpoint(each, readers)
-    return found
+    made = [endpoint(each, readers) if each.spec.signature.table else _asked_by_name(each) for each in served]
+    paths = [f"/models/{each.spec.name}/predict" for each in served]
+    return {("POST", path): each for path, each in zip(["/predict", *paths], [made[0], *made], strict=True)}
+
+
+def _asked_by_name(served: Served) -> Endpoint:
+    from mlwright.serving.protocols import media  # 25 ms, for models that are asked so
+
+    return media.endpoint(served, _wants_probabilities)
 
 
 def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:

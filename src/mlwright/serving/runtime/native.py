@@ -1,10 +1,11 @@
-"""The model as its own library has it, asked with a data frame as in the pipeline."""
+"""The model as its own library has it, asked with a data frame, an array or texts, as in the pipeline."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from mlwright.sdk.by_name import batch
 from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.rows import one_each, plain, table_maker
 from mlwright.serving.runtime import Outputs
@@ -18,12 +19,16 @@ class NativeRuntime:
 
     Args:
         model: as its codec read it.
-        signature: says what the data frame is made of.
+        signature: says what the data frame is made of, or the array.
     """
 
     def __init__(self, model: Any, signature: Signature) -> None:
         self._model = model
-        self._table = table_maker(signature.inputs)
+        self._table = (
+            table_maker(signature.inputs)
+            if signature.table
+            else lambda columns: batch(signature.named[0], columns[0])
+        )
         self.classes = plain(getattr(model, "classes_", ()))
 
     @classmethod

@@ -1,0 +1,63 @@
+"""A replica of two models: of numbers only, and of all types of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from msgspec.structs import replace
+from sklearn.compose import make_column_transformer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
+
+from mlwright.serving import ReplicaSpec, Server, start
+from mlwright.serving.spec import ModelSpec
+from tests.serving.conftest import PYTHON
+
+
+@pytest.fixture(scope="session")
+def visits() -> pd.DataFrame:
+    """A table with a column of each type; weights and wards may be missing."""
+    chance = np.random.default_rng(0)
+    rows = 60
+    table = pd.DataFrame(
+        {
+            "age": chance.uniform(20, 90, rows),
+            "visits": chance.integers(0, 9, rows),
+            "smoker": chance.integers(0, 2, rows).astype(bool),
+            "ward": chance.choice(["a", "b", 'ü, "quoted"\nlines'], rows),
+            "weight": chance.uniform(40, 120, rows),
+        }
+    )
+    table.loc[::7, "weight"] = np.nan
+    table.loc[::5, "ward"] = None
+    return table
+
+
+@pytest.fixture(scope="session")
+def tree(visits: pd.DataFrame) -> Pipeline:
+    """Tells who comes back."""
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["ward"]), remainder="passthrough"
+    )
+    back = np.where(visits["age"] + 20 * visits["smoker"] > 70, "yes", "no")
+    return make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(visits, back)
+
+
+@pytest.fixture(scope="session")
+def back_spec(make_spec: Callable[..., ReplicaSpec], tree: Pipeline, visits: pd.DataFrame) -> ModelSpec:
+    """Of the tree."""
+    return replace(make_spec(tree, visits).models[0], model="back@2")
+
+
+@pytest.fixture(scope="session")
+def both(
+    spec: ReplicaSpec, back_spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """`diagnosis@1`, the forest, and `back@2`, the tree, answering."""
+    folder = tmp_path_factory.mktemp("both")
+    with start(ReplicaSpec((*spec.models, back_spec)), PYTHON, folder=folder) as server:
+        yield server
