@@ -390,13 +390,14 @@ class Project(OpenWorkspace):
         dataset: str,
         to: str = "",
         *,
-        proba: bool = False,
-        only_predictions: bool = False,
-        rows: int = ROWS,
         cache: bool = True,
         executor: str = "",
+        **asked: Any,
     ) -> Request:
         """The request of a run that predicts over a dataset: see `predict`.
+
+        Args:
+            asked: `proba`, `only_predictions` and `rows`.
 
         Raises:
             NotFound: there is no such model or dataset.
@@ -405,9 +406,7 @@ class Project(OpenWorkspace):
             Unavailable: its environment cannot be had with what predicts.
         """
         detail = self.models.servable(model)
-        wanted = wanted_from(
-            self.rooms, detail, dataset, to, proba=proba, only_predictions=only_predictions, rows=rows
-        )
+        wanted = wanted_from(self.rooms, detail, dataset, to, **asked)
         lock = servers.lock_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
         return prediction_request(self.rooms, detail, wanted, lock, cache=cache, executor=executor)
 

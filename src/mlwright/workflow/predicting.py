@@ -74,9 +74,9 @@ def wanted_from(
     dataset: str,
     to: str,
     *,
-    proba: bool,
-    only_predictions: bool,
-    rows: int,
+    proba: bool = False,
+    only_predictions: bool = False,
+    rows: int = ROWS,
 ) -> Wanted:
     """What is to be predicted, as far as that can be known without reading the dataset.
 
