@@ -738,13 +738,13 @@ def _route(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
         values = values or f"{schema['minimum']} to {schema['maximum']}"
         place, default = parameter["in"].capitalize(), schema["default"]
         yield f"{place} `{parameter['name']}` ({values}; default `{default}`): {parameter['description']}"
-    contents = operation.get("requestBody", {}).get("content", {})
-    for kind, content in contents.items():
-        if "example" in content:
-            yield f"Request, `{kind}`:"
-            yield _json(content["example"])
-    if others := ", ".join(f"`{kind}`" for kind, content in contents.items() if "example" not in content):
-        yield f"Also {others}."
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        if "example" not in content:
+            told = content["schema"].get("description", "binary tensors behind the JSON.")
+            yield f"Request, `{kind}`: {told}"
+            continue
+        yield f"Request, `{kind}`:"
+        yield _json(content["example"])
     rows = [
         (status, answer["description"], ", ".join(f"`{kind}`" for kind in answer.get("content", {})))
         for status, answer in operation["responses"].items()

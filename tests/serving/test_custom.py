@@ -35,6 +35,8 @@ class Teller:
 def as_before() -> Iterator[None]:
     """What is imported here is nobody else's."""
     path = list(sys.path)
+    for name in ("reading", "telling"):
+        sys.modules.pop(name, None)
     yield
     sys.path[:] = path
     for name in ("reading", "telling"):

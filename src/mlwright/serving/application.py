@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from mlwright.kernel.errors import MlwrightError
+from mlwright.kernel.errors import MlwrightError, WorkFailed
 from mlwright.serving import metrics
 from mlwright.serving.asking import asking
 from mlwright.serving.figures import Figures
@@ -125,17 +125,21 @@ class Application:
     async def _load(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            served = await loop.run_in_executor(self._thread, self._loaded)
-        except MlwrightError as error:
-            self.failure = error
+            self._answer_with(await loop.run_in_executor(self._thread, self._loaded))
+        except Exception as error:
+            said = f"{self.spec.told} cannot be served: {type(error).__name__}: {error}"
+            self.failure = error if isinstance(error, MlwrightError) else WorkFailed(said)
             self._on_failure()
             return
-        self.figures.models = {each.spec.model: each.figures for each in served}
-        self._routes |= v2.about(served)
-        self._take(predict.routes(served, tables.READERS), served, "predict")
-        self._take(v2.routes(served), served, "v2")
-        self._take(invocations.routes(served), served, "invocations")
         self.ready.set()
+
+    def _answer_with(self, served: list[Served]) -> None:
+        self.figures.models = {each.spec.model: each.figures for each in served}
+        self._take(predict.routes(served, tables.READERS), served, "predict")
+        if of_columns := [each for each in served if each.spec.signature.columns]:
+            self._routes |= v2.about(of_columns)
+            self._take(v2.routes(of_columns), of_columns, "v2")
+            self._take(invocations.routes(of_columns), of_columns, "invocations")
 
     def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
         """Answer at these as well: who posts there asks the model in the path, or the first."""

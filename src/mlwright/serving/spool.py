@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Self
 
 from mlwright.serving.problems import Problem
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 IN_MEMORY_BYTES = 2**20
 """A file that is larger lies on disk."""
 
@@ -69,7 +71,12 @@ class Kept:
                 return bytes(memory)
             self._take(len(memory))
             await asyncio.to_thread(file.write, bytes(memory))
+            await asyncio.to_thread(file.flush)
             return Path(file.name)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise _no_room() from error
+            raise
         finally:
             if file is not None:
                 file.close()
@@ -94,6 +101,10 @@ class Kept:
 
     def _take(self, size: int) -> None:
         if self._spool.used_bytes + size > self._spool.limit_bytes:
-            raise Problem(503, "there is no room for more files at the moment", headers={"retry-after": "1"})
+            raise _no_room()
         self._spool.used_bytes += size
         self._bytes += size
+
+
+def _no_room() -> Problem:
+    return Problem(503, "there is no room for more files at the moment", headers={"retry-after": "1"})

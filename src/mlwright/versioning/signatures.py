@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -118,6 +118,11 @@ class Signature(Struct, frozen=True):
     def names(self) -> list[str]:
         """Of all that it takes, in its order."""
         return [column.name for column in self.inputs] + [each.name for each in self.named]
+
+    @property
+    def columns(self) -> bool:
+        """Whether both what it takes and what it answers are columns, as other protocols know them."""
+        return self.table and self.output.type in get_args(ColumnType)
 
     @property
     def table(self) -> bool:

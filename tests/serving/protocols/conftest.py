@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from msgspec.structs import replace
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from sklearn.tree import DecisionTreeClassifier
 
 from mlwright.serving import ReplicaSpec, Server, start
 from mlwright.serving.spec import ModelSpec
@@ -39,12 +39,14 @@ def visits() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def tree(visits: pd.DataFrame) -> Pipeline:
-    """Tells who comes back."""
+    """Tells who comes back; takes any finite number, where a tree or a forest takes those of 32 bits."""
     columns = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), ["ward"]), remainder="passthrough"
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["ward"]), remainder="passthrough"
     )
     back = np.where(visits["age"] + 20 * visits["smoker"] > 70, "yes", "no")
-    return make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(visits, back)
+    return make_pipeline(columns, HistGradientBoostingClassifier(max_iter=5, random_state=0)).fit(
+        visits, back
+    )
 
 
 @pytest.fixture(scope="session")
