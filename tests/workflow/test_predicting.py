@@ -72,6 +72,20 @@ def fragile(mark: str, data: Dataset = Dataset("people@latest")):
     register("fragile", fit_fragile(table, mark), {"accuracy": 1.0}, example=table)
 
 
+class Careful:
+    def load(self, model) -> None:
+        self.model = model
+
+    def predict(self, table: pd.DataFrame) -> list[dict]:
+        return [{"is": str(each)} for each in self.model.predict(table[["age", "size"]])]
+
+
+@pipeline
+def careful(data: Dataset = Dataset("people@latest")):
+    table = load(data)
+    register("careful", fit(table), predictor=Careful, example=table)
+
+
 @pipeline
 def ills(data: Dataset = Dataset("people@latest")):
     table = load(data)
@@ -238,6 +252,15 @@ def test_a_worker_that_dies_is_replaced(project: Project, tmp_path: Path) -> Non
         (2, "succeeded"),
     ]
     assert made.rows == 72
+
+
+def test_a_predictor_of_the_project_answers(project: Project) -> None:
+    """Its class comes from the code that was recorded with it; an answer that is no cell is JSON in one."""
+    project.run("careful")
+
+    project.predict("careful", "people@1", "carefully")
+
+    assert text_of(project, "carefully@1").splitlines()[1] == '0018,18,4,no,"{""is"": ""no""}"'
 
 
 @pytest.mark.parametrize(
