@@ -24,6 +24,7 @@ CHANGING = {
     "init",
     "run",
     "serve",
+    "predict",
     "up",
     "runs resume",
     "runs cancel",

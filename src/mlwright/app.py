@@ -20,6 +20,7 @@ from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.opened import OpenWorkspace
 from mlwright.runtimes import RuntimeName
 from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.parts import ROWS
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
@@ -31,6 +32,13 @@ from mlwright.workflow.culprit import Culprit
 from mlwright.workflow.impact import Impact, impact_of
 from mlwright.workflow.locks import lock_called, plan_lock
 from mlwright.workflow.openlineage import told_of
+from mlwright.workflow.predicting import (
+    Predicted,
+    needs_arrow,
+    predicted_by,
+    prediction_request,
+    wanted_from,
+)
 from mlwright.workflow.registry import Registry
 from mlwright.workflow.scripts import asked_for
 from mlwright.workflow.trials import Trial
@@ -385,3 +393,72 @@ class Project(OpenWorkspace):
             for_anybody=for_anybody,
             preparing=preparing,
         )
+
+    def prediction(
+        self,
+        model: str,
+        dataset: str,
+        to: str = "",
+        *,
+        cache: bool = True,
+        executor: str = "",
+        **asked: Any,
+    ) -> Request:
+        """The request of a run that predicts over a dataset: see `predict`.
+
+        Args:
+            asked: `proba`, `only_predictions` and `rows`.
+
+        Raises:
+            NotFound: there is no such model or dataset.
+            Invalid: the dataset has no table, `to` cannot be its name, or there are no probabilities.
+            Incompatible: the model cannot be served, or takes no table.
+            Unavailable: its environment cannot be had with what predicts.
+        """
+        detail = self.models.servable(model)
+        wanted = wanted_from(self.rooms, detail, dataset, to, **asked)
+        lock = servers.lock_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
+        return prediction_request(self.rooms, detail, wanted, lock, cache=cache, executor=executor)
+
+    def predict(
+        self,
+        model: str,
+        dataset: str,
+        to: str = "",
+        *,
+        proba: bool = False,
+        only_predictions: bool = False,
+        rows: int = ROWS,
+        cache: bool = True,
+        executor: str = "",
+        watcher: Watcher | None = None,
+    ) -> Predicted:
+        """Predict over a dataset, part by part and in parallel, in a run; a dataset gets a version of it.
+
+        Args:
+            model: a reference.
+            dataset: likewise: tables.
+            to: the name of the dataset that gets the version; by default `MODEL-predictions`.
+            proba: also the probability of each class, in columns `probability_CLASS`.
+            only_predictions: the columns of the dataset are not kept.
+            rows: of a part, at most.
+            cache: False predicts every part again.
+
+        Raises:
+            WorkFailed: a row does not fit the model, or the model fails; no version is made.
+            MlwrightError: as `prediction`; or the run could not begin, or go on.
+        """
+        request = self.prediction(
+            model,
+            dataset,
+            to,
+            proba=proba,
+            only_predictions=only_predictions,
+            rows=rows,
+            cache=cache,
+            executor=executor,
+        )
+        run, error = self.pipelines.run(request, watcher)
+        if error is not None:
+            raise error
+        return predicted_by(self.rooms, run)

@@ -15,6 +15,7 @@ _COMMANDS = {
     "init": ("mlwright.workspace.cli:init", "Make a new project."),
     "run": ("mlwright.workflow.cli:run", "Run a pipeline."),
     "serve": ("mlwright.serving.cli:serve", "Answer predictions of a model over HTTP."),
+    "predict": ("mlwright.workflow.predict_cli:predict", "Predict over a dataset."),
     "up": ("mlwright.server.cli:up", "Answer MLflow's clients, REST and browsers on this workspace."),
     "login": ("mlwright.server.cli:login", "Print a link that lets a browser in."),
     "tokens": ("mlwright.server.tokens_cli:tokens", "Make, list and take back tokens."),

@@ -481,7 +481,7 @@ def test_an_error_within_a_stream_is_its_last_event(server: Server) -> None:
 
 def test_a_client_that_goes_away_ends_the_stream(server: Server) -> None:
     """When nobody reads the events any more, the generator is closed, and its file removed."""
-    for each in server._folder.rglob("closed"):
+    for each in server._started.folder.rglob("closed"):
         each.unlink()
     parts = urlsplit(server.url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=DEADLINE_S)
@@ -494,12 +494,14 @@ def test_a_client_that_goes_away_ends_the_stream(server: Server) -> None:
     connection.close()
 
     assert (first, len(files)) == (b'data: "xxx', 1)
-    until(lambda: bool(list(server._folder.rglob("closed"))) and not _large(server))
+    until(lambda: bool(list(server._started.folder.rglob("closed"))) and not _large(server))
     assert to(server, "digits", picture(PICTURES[0]), "image/png").status == 200
 
 
 def _large(server: Server) -> list[Path]:
-    return [each for each in server._folder.rglob("*") if each.is_file() and each.stat().st_size > 2**20]
+    return [
+        each for each in server._started.folder.rglob("*") if each.is_file() and each.stat().st_size > 2**20
+    ]
 
 
 # What is told of them.

@@ -7,11 +7,9 @@ held that a replica stands on them, and what its own part does.
 from __future__ import annotations
 
 import json
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +19,7 @@ from msgspec.structs import replace
 
 from mlwright.serving import Client, ReplicaSpec, Server, start
 from mlwright.wire.bounds import Bounds
-from tests.serving.conftest import DEADLINE_S, PYTHON, ask, post, refused, until
+from tests.serving.conftest import DEADLINE_S, PYTHON, ask, post
 
 MIB = 1 << 20
 MOST_BYTES = 64 * MIB
@@ -188,28 +186,3 @@ def test_a_page_of_another_site_predicts_nothing(
     answer = ask(brisk.url, "POST", "/predict", json.dumps(body), headers)
 
     assert answer.status == status
-
-
-def test_sigterm_lets_who_is_idle_ask_once_more_and_a_second_one_ends(
-    spec: ReplicaSpec, tmp_path: Path
-) -> None:
-    """Told to end, a replica answers who was idle and closes; told again, it is gone at once."""
-    bounds = replace(spec.bounds, drain_s=DEADLINE_S * 4.0, linger_s=DEADLINE_S * 2.0)
-    with start(replace(spec, bounds=bounds), PYTHON, folder=tmp_path) as server:
-        parts = urlsplit(server.url)
-        idle = [HTTPConnection(parts.hostname or "", parts.port, timeout=DEADLINE_S) for _ in range(2)]
-        for each in idle:
-            each.request("GET", "/health/live")
-            each.getresponse().read()
-        server._process.send_signal(signal.SIGTERM)
-        until(lambda: refused(server.url))
-
-        idle[0].request("GET", "/health/live")
-        last = idle[0].getresponse()
-        last.read()
-        still = server._process.poll()
-        server._process.send_signal(signal.SIGTERM)
-
-        assert server._process.wait(DEADLINE_S) == -signal.SIGTERM
-    idle[1].close()
-    assert (last.status, last.will_close, still) == (200, True, None)

@@ -129,6 +129,20 @@ def test_a_run_is_reproduced_to_the_bit_from_another_home_and_path(run_once: Pat
     assert answer("models", "list", cwd=tmp_path / "else" / "where") == []
 
 
+def test_a_table_is_predicted_over_and_comes_out_the_same_again(run_once: Path) -> None:
+    """The environment of a replica predicts; from the records alone, each digest comes out the same."""
+    done = installed(
+        "predict", "diagnosis@champion", "patients@1", "--to", "scores", "--rows", "200", cwd=run_once
+    )
+    again = installed("runs", "reproduce", "latest", cwd=run_once)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("scores@1 added: 569 rows\n")
+    assert again.returncode == 0, again.stderr + again.stdout
+    assert "6 of 6 outputs are identical" in again.stdout
+    assert "replayed" not in answer("datasets", "show", "scores@1", cwd=run_once)
+
+
 def test_a_changed_parameter_trains_again_and_the_champion_is_judged_beside(run_once: Path) -> None:
     """The gate compares with the champion on this run's data; a worse model does not pass, nor move it."""
     worse = installed("run", "diagnosis", "-p", "trees=1", cwd=run_once)

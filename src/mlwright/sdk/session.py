@@ -41,6 +41,7 @@ from mlwright.sdk.pipeline import Pipeline
 from mlwright.sdk.ranges import Range
 from mlwright.sdk.seeds import seed_all
 from mlwright.sdk.step import Step
+from mlwright.sdk.stored import STORED, Stored
 from mlwright.sdk.types import a_type, output_types, type_name
 from mlwright.sdk.workplace import Workplace
 
@@ -274,15 +275,16 @@ def _decode(argument: dict[str, Any], parts: tuple[bytes, ...], files: Callable[
             return [_decode(item, parts, files) for item in argument["items"]]
         case "dict":
             return {name: _decode(item, parts, files) for name, item in argument["fields"].items()}
-    codec = codec_named(argument["codec"])
+    codec, as_stored = codec_named(argument["codec"]), argument["wanted"] == STORED
     if "part" not in argument:
-        return codec.decode(Path(argument["path"]), argument["wanted"], files())
-    part = parts[argument["part"]]
-    if codec.loads is not None:
-        return codec.loads(part)
-    path = files() / f"input-{argument['part']}"
-    path.write_bytes(part)
-    return codec.decode(path, argument["wanted"], files())
+        path = Path(argument["path"])
+    else:
+        part = parts[argument["part"]]
+        if codec.loads is not None and not as_stored:
+            return codec.loads(part)
+        path = files() / f"input-{argument['part']}"
+        path.write_bytes(part)
+    return Stored(codec.name, path) if as_stored else codec.decode(path, argument["wanted"], files())
 
 
 class _Encoder:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlwright.serving.access import Access, access_by
     from mlwright.serving.client import Client, Prediction
-    from mlwright.serving.plan import address_of, plan_serve, serve_requirements
+    from mlwright.serving.plan import address_of, plan_serve, serve_requirements, table_requirements
     from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
@@ -31,6 +31,7 @@ __all__ = [
     "plan_serve",
     "serve_requirements",
     "start",
+    "table_requirements",
     "version_behind",
 ]
 
@@ -48,6 +49,7 @@ _HOMES = {
     "plan_serve": "plan",
     "serve_requirements": "plan",
     "start": "server",
+    "table_requirements": "plan",
     "version_behind": "spec",
 }
 

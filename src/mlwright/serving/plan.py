@@ -87,3 +87,8 @@ def serve_requirements(*more: str) -> list[str]:
         Unavailable: mlwright is not installed, so that nothing says what it needs.
     """
     return own_requirements(CORE, _EXTRA, *([_TRACES] if configured() else []), *more)
+
+
+def table_requirements() -> list[str]:
+    """What reads Parquet and Arrow, as PEP 508 requirements."""
+    return [each for each in own_requirements("sklearn") if each.startswith("pyarrow")]

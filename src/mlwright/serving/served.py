@@ -103,6 +103,18 @@ class Served:
         """
         return await self._batcher.ask(columns, len(columns[0]), proba=proba, who=asking.get())
 
+    def answers(self, columns: Columns, *, proba: bool = False) -> Outputs:
+        """Ask the model here and now, alone: for those who are no server.
+
+        Args:
+            columns: values that the validator took.
+            proba: as for `ask`.
+
+        Raises:
+            Problem: 500, the model raises.
+        """
+        return self._compute(columns, proba)
+
     async def pieces(self, request: Mapping[str, Any]) -> AsyncGenerator[Any]:
         """The pieces of one answer, as they are made; of a model whose signature says that it streams.
 

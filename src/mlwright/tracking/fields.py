@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlwright.kernel.fields import Field, Side, Space
-from mlwright.tracking.run import RunState
+from mlwright.tracking.run import PREDICTION, RunState
 
-KINDS = ("pipeline", "script", "notebook", "comparison", "reported")
+KINDS = ("pipeline", "script", "notebook", "comparison", PREDICTION, "reported")
 RUN_COLUMNS = (
     *("id", "project", "pipeline", "state", "seed", "created_us", "finished_us"),
     *(

@@ -37,7 +37,7 @@ class RunFilter(Struct, frozen=True):
     Args:
         pipeline: its name, or the path of a script or notebook.
         state: as `RunState`.
-        kind: `pipeline`, `script`, `notebook`, `comparison` or `reported`.
+        kind: `pipeline`, `script`, `notebook`, `comparison`, `prediction` or `reported`.
         since: none that began before: `2h` (ago), `2026-11-20`, `2026-11-20T15:30`. A date is its beginning.
         until: none that began then or later; likewise.
         params: what parameters were: `trees=200`; numbers also by `>`, `<`, `>=`, `<=`. What reads as a

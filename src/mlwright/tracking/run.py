@@ -39,6 +39,8 @@ MOVES: dict[RunState, frozenset[RunState]] = {
     RunState.SCHEDULED: frozenset({RunState.RUNNING, RunState.FAILED, RunState.CANCELLED}),
 }
 """Of runs that we execute. What is reported from outside is what its client said last."""
+PREDICTION = "prediction"
+"""The kind of a run that predicts over a dataset."""
 REPORTED = "reported"
 """The kind of run that somebody else executes and reports."""
 
@@ -50,9 +52,9 @@ class Run(Struct, frozen=True):
         error: what ended it, as `{"message": ..., "where": ..., "hint": ...}`.
         pins: what its moving references meant when it began: `{"patients@latest": "patients@3"}`; an empty
             text for a reference that meant nothing yet.
-        kind: `pipeline`, `script`, `notebook`, `comparison` or `reported`. A script and a notebook have their
-            path as `pipeline`, a comparison the models that were evaluated, one that is reported from outside
-            nothing.
+        kind: `pipeline`, `script`, `notebook`, `comparison`, `prediction` or `reported`. A script and a
+            notebook have their path as `pipeline`, a comparison the models that were evaluated, a prediction
+            the model and the dataset, one that is reported from outside nothing.
         wanted: what somebody else wants it to become: `cancelled`.
         machine: what it ran on, as far as that can change a result.
         about: what else is known of it: `variables` that its steps had, `left_out` files that are not in its
@@ -99,6 +101,8 @@ class Run(Struct, frozen=True):
             return "run it again where it ran"
         if self.kind == "comparison":
             return "compare again: mlwright models compare"
+        if self.kind == PREDICTION:
+            return "the same command again reuses what it finished: mlwright predict"
         what = "continue where it stopped" if self.kind == "pipeline" else "run it again"
         return f"{what}: mlwright runs resume {short(self.id)}"
 

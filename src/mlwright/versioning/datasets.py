@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlwright.kernel import leases
+from mlwright.kernel import edges, leases
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Database, Transaction
 from mlwright.kernel.digest import Digest, digest_of, digest_of_file
+from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.progress import SILENT, Progress
@@ -34,7 +35,7 @@ from mlwright.storage import (
 )
 from mlwright.storage.objects import RENEWED_US
 from mlwright.storage.trees import KIND as TREE_KIND
-from mlwright.versioning.artifacts import add_dataset
+from mlwright.versioning.artifacts import Artifact, add_dataset
 from mlwright.versioning.catalogue import Catalogue
 from mlwright.versioning.checkouts import Checkout, Checkouts
 from mlwright.versioning.references import LATEST, Reference, check_name
@@ -144,6 +145,31 @@ class Datasets(Catalogue):
             else:
                 self._places.forget(path)  # of a try that was interrupted
             return newest, new
+
+    def take(
+        self,
+        tx: Transaction,
+        name: str,
+        made: Artifact,
+        about: Mapping[str, Any],
+        made_with: Mapping[str, End],
+    ) -> tuple[Version, bool]:
+        """Make a folder that a step made the next version under `name`.
+
+        Args:
+            made: the folder; its bytes are here.
+            about: what is known of it.
+            made_with: what it came of, by role.
+
+        Returns:
+            The version, and whether it is new: as with `add`.
+        """
+        newest = self.versions.find(Reference(name, alias=LATEST))
+        if newest is not None and newest.digest == made.digest:
+            return newest, False
+        version = self.versions.add(tx, name, made.id, message="", about=dict(about))
+        edges.add(tx, [Edge(version.end, role, end) for role, end in made_with.items()])
+        return version, True
 
     def status(self, names: Sequence[str] = (), *, progress: Progress = SILENT) -> list[PlaceStatus]:
         """What has changed on this machine's disk since it was added, or checked out.

@@ -18,6 +18,7 @@ from mlwright.kernel.edges import Edge
 from mlwright.kernel.errors import Conflict, Invalid, MlwrightError, NotFound, Unavailable
 from mlwright.kernel.ids import short
 from mlwright.tracking import Run, waiting
+from mlwright.tracking.run import PREDICTION
 from mlwright.versioning import Snapshot
 from mlwright.workflow.aside import locks_of
 from mlwright.workflow.pipelines import refuse_second
@@ -54,8 +55,12 @@ def accept(rooms: Rooms, request: Request, reference: str = "") -> Run:
         Conflict: the lock does not fit what the code asks for, or another run continues the same.
     """
     check_executor(request.executor)
-    code = code_of(rooms, request, reference)
-    parameters = check(rooms, request, code.snapshot, code.locks[""])
+    if request.predicts:
+        assert request.snapshot is not None
+        code, parameters = Code(request.snapshot, dict(request.locks)), dict(request.given)
+    else:
+        code = code_of(rooms, request, reference)
+        parameters = check(rooms, request, code.snapshot, code.locks[""])
     about: dict[str, Any] = {
         "request": {
             "cache": request.cache,
@@ -108,6 +113,7 @@ def accepted(rooms: Rooms, run: Run) -> Request:
         continues=None if continued is None else rooms.runs.recorded(continued.id),
         executor=told["executor"],
         waiting=run,
+        predicts=run.kind == PREDICTION,
     )
 
 

@@ -15,6 +15,7 @@ from mlwright.kernel.files import locked
 from mlwright.kernel.settings import LOCAL_FOLDER
 from mlwright.storage import check_out
 from mlwright.tracking import Run
+from mlwright.tracking.run import PREDICTION
 from mlwright.versioning import artifact
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
@@ -110,5 +111,6 @@ def restore_run(rooms: Rooms, run: Run, folder: Path, opener: Opener) -> tuple[R
         replay=True,
         snapshot=snapshot,
         locks=locks,
+        predicts=run.kind == PREDICTION,
     )
     return fresh, request

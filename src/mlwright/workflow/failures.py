@@ -7,6 +7,7 @@ from mlwright.compute.limits import memory_words
 from mlwright.kernel.errors import MlwrightError, TimedOut, WorkFailed
 from mlwright.kernel.ids import short
 from mlwright.tracking import Run
+from mlwright.tracking.run import PREDICTION
 from mlwright.workflow.graph import Node
 
 
@@ -19,8 +20,9 @@ def in_words(run: Run, node: Node, report: Report) -> MlwrightError:
         report: `failed`, `died` or `timed out`.
     """
     told, identity = report.head, short(run.id)
-    where = f"{node.step.partition(':')[0].replace('.', '/')}.py:{node.line} in {node.name}"
-    resume = f"mlwright runs resume {identity}"
+    # Of a step of ours there is no place that a user could look at.
+    where = f"{node.step.partition(':')[0].replace('.', '/')}.py:{node.line} in {node.name}" * bool(node.line)
+    resume = "the same command again" if run.kind == PREDICTION else f"mlwright runs resume {identity}"
     hint = f"fix it, then {run.go_on}"
     if report.state == "failed":
         cause = told["error"]

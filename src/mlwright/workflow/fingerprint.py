@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlwright.workflow.code import CodeIndex
 
 _ENGINE_STEP = "mlwright."
+_SERVING_STEP = "mlwright.serving."
 
 
 class Basis(Struct, frozen=True, dict=True):
@@ -116,6 +117,8 @@ class Fingerprints:
         }
 
     def _reach(self, step: str) -> Reach:
+        if step.startswith(_SERVING_STEP):
+            return Reach({step: _code_that_predicts()}, frozenset({ANYTHING}))
         if step.startswith(_ENGINE_STEP):
             files = [Path(str(module.__file__)) for module in (signature, by_name, predictors, values, kinds)]
             return Reach({step: composite("basis", [*map(digest_of_file, files)])}, frozenset({ANYTHING}))
@@ -128,6 +131,14 @@ class Fingerprints:
         wanted = {name for library in reach.libraries for name in inventory.modules.get(library, ())}
         absent = {library: "absent" for library in reach.libraries if library not in inventory.modules}
         return inventory.closure(wanted | codecs) | dict(sorted(absent.items()))
+
+
+@cache
+def _code_that_predicts() -> Digest:
+    """Of all code of ours that a prediction over a dataset may depend on: too much rather than too little."""
+    package = Path(signature.__file__).parents[1]
+    files = sorted(each for room in ("sdk", "serving") for each in (package / room).rglob("*.py"))
+    return composite("basis", [digest_of_file(each) for each in files])
 
 
 def base_name(name: str) -> str:

@@ -35,7 +35,7 @@ class Argument(Struct, frozen=True):
             yield self
 
 
-JUDGEMENTS = frozenset({"gate", "register"})
+JUDGEMENTS = frozenset({"gate", "register", "add"})
 
 
 class Node(Struct, frozen=True, dict=True):
@@ -53,13 +53,13 @@ class Node(Struct, frozen=True, dict=True):
         environment: the name of the one it runs in; empty for the project's own.
         env_vars: names of the environment variables it reads, sorted.
         index: of an element of a mapped node, which is a node of its own while it runs.
-        settings: of a judgement: the conditions of a gate, the name to register.
+        settings: of a judgement: the conditions of a gate, the name to register, the dataset to add to.
         reaches: what its code is given by name and runs, each as `module:Class`.
     """
 
     # Without slots, so that what is derived can be kept.
     name: str
-    kind: Literal["step", "gate", "register", "script", "notebook"]
+    kind: Literal["step", "gate", "register", "add", "script", "notebook"]
     inputs: dict[str, Argument]
     outputs: dict[str, str]
     step: str = ""

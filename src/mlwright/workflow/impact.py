@@ -12,7 +12,9 @@ from msgspec import Struct
 from mlwright.kernel import edges
 from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.ids import RunId
+from mlwright.sdk.parts import ROWS
 from mlwright.tracking import Run
+from mlwright.tracking.run import PREDICTION
 from mlwright.versioning import Lineage, Version
 from mlwright.workflow.rooms import Rooms
 
@@ -107,8 +109,13 @@ def impact_of(rooms: Rooms, lineage: Lineage, text: str) -> Impact:
 
 def command_of(run: Run, parameters: Mapping[str, Any]) -> str:
     """What a user types to run the same again."""
-    words = ["mlwright", "run", run.pipeline]
     given = dict(parameters)
+    if run.kind == PREDICTION:
+        words = ["mlwright", "predict", given["model"], given["dataset"], "--to", given["to"]]
+        options = {"--proba": given["proba"], "--only-predictions": given["only_predictions"]}
+        rows = [] if given["rows"] == ROWS else ["--rows", str(given["rows"])]
+        return shlex.join([*words, *(name for name, is_set in options.items() if is_set), *rows])
+    words = ["mlwright", "run", run.pipeline]
     arguments = given.pop("arguments", []) if run.kind == "script" else []
     if run.seed:
         words += ["--seed", str(run.seed)]

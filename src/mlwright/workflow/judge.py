@@ -1,4 +1,7 @@
-"""Judgement steps: `gate` and `register`, made in the engine's process, every time, from recorded values."""
+"""Judgement steps: `gate`, `register`, and the `add` of predictions to a dataset.
+
+They are made in the engine's process, every time, from recorded values.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,12 @@ class Judge(Struct, frozen=True):
             WorkFailed: what it is given cannot be judged.
         """
         self.records.flush()
-        return self._gate(node) if node.kind == "gate" else self._register(node)
+        match node.kind:
+            case "gate":
+                return self._gate(node)
+            case "add":
+                return self._add(node)
+        return self._register(node)
 
     def holds(self, node: Node) -> bool:
         """Whether the condition of a node is true; one that has none is.
@@ -140,6 +148,31 @@ class Judge(Struct, frozen=True):
             told.append(note)
             detail = {"version": version.id, "reference": version.reference, "note": note}
             self._record(tx, node, AttemptState.CHECKED, detail)
+
+        self.records.now(change)
+        return Verdict(AttemptState.CHECKED, told[0])
+
+    def _add(self, node: Node) -> Verdict:
+        """Files that a step made become a version of a dataset, which leads to what they were made from."""
+        files, about = self._artifact(node, "files"), self._value(node, "about")
+        assert files is not None
+        made_with = {role: End("version", version) for role, version in node.settings["made_with"].items()}
+        told: list[str] = []
+
+        def change(tx: Transaction) -> None:
+            told.clear()
+            if self.replay:
+                told.append("replayed: no dataset is added to")
+                self._record(tx, node, AttemptState.CHECKED, {"note": told[0]})
+                return
+            version, new = self.rooms.datasets.take(
+                tx, node.settings["name"], files, about, {"run": self.run.end, **made_with}
+            )
+            told.append(
+                f"{version.reference} added" if new else f"{version.reference} holds these rows already"
+            )
+            detail = {"version": version.id, "reference": version.reference, "note": told[0]}
+            self._record(tx, node, AttemptState.CHECKED, {**detail, "rows": about["rows"]})
 
         self.records.now(change)
         return Verdict(AttemptState.CHECKED, told[0])

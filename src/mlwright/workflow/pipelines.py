@@ -22,6 +22,7 @@ from mlwright.kernel.interrupts import Interrupts
 from mlwright.kernel.plan import Plan
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState, waiting
+from mlwright.tracking.run import PREDICTION
 from mlwright.versioning import Artifact
 from mlwright.workflow.cache import Cache
 from mlwright.workflow.durations import durations_of
@@ -33,6 +34,7 @@ from mlwright.workflow.judge import read_value
 from mlwright.workflow.openlineage import Receiver, emitted, receiver_of
 from mlwright.workflow.orders import Orders
 from mlwright.workflow.planner import plan_run
+from mlwright.workflow.predicting import prepare_prediction
 from mlwright.workflow.prepare import Prepared, draw_up, prepare, slots_of
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
@@ -56,7 +58,7 @@ class Pipelines:
         from mlwright.workflow.code import CodeIndex  # parses
         from mlwright.workflow.why import why_not
 
-        prepared = prepare(self._rooms, request, watcher or Unwatched())
+        prepared = _prepared(self._rooms, request, watcher or Unwatched())
         orders = prepared.orders
 
         def read(artifact: Artifact, what: str) -> Any:
@@ -93,7 +95,7 @@ class Pipelines:
         watcher = watcher or Unwatched()
 
         def prepared(executor: Executor) -> Prepared:
-            return prepare(self._rooms, request, watcher, executor)
+            return _prepared(self._rooms, request, watcher, executor)
 
         return self.run_prepared(prepared, watcher, request.executor)
 
@@ -127,8 +129,9 @@ class Pipelines:
             raise Conflict(
                 f"run {short(run.id)} is still {run.state}", hint=f"mlwright runs show {short(run.id)}"
             )
-        if run.kind == "comparison":
-            raise Invalid(f"run {short(run.id)} compared models: it is not continued", hint=run.go_on)
+        if run.kind in {"comparison", PREDICTION}:
+            did = "compared models" if run.kind == "comparison" else "predicted over a dataset"
+            raise Invalid(f"run {short(run.id)} {did}: it is not continued", hint=run.go_on)
         if run.state is RunState.SUCCEEDED:
             raise Invalid(f"run {short(run.id)} succeeded: there is nothing to continue")
         return Request(
@@ -183,7 +186,7 @@ class Pipelines:
 
     def _with_a_copy(self, prepared: Prepared, run: Run) -> Orders:
         """A script may write where it lies: it has a copy of the project."""
-        if prepared.request.kind in {"pipeline", "comparison"}:
+        if prepared.request.kind in {"pipeline", "comparison", PREDICTION}:
             return prepared.orders
         folder = self._rooms.workspace.scratch / run.id / "project"
         check_out(self._rooms.objects, self._rooms.snapshots.tree(prepared.snapshot), folder)
@@ -225,6 +228,12 @@ class Pipelines:
             made_with.append(Edge(run.end, "continues", continued.end))
         edges.add(tx, made_with)
         return run, lease
+
+
+def _prepared(rooms: Rooms, request: Request, watcher: Watcher, executor: Executor | None = None) -> Prepared:
+    if request.predicts:
+        return prepare_prediction(rooms, request, watcher)
+    return prepare(rooms, request, watcher, executor)
 
 
 def refuse_second(rooms: Rooms, continued: Run, but: Run | None = None) -> None:

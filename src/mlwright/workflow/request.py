@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from mlwright.environments import Lock
 from mlwright.tracking import Run
+from mlwright.tracking.run import PREDICTION
 from mlwright.versioning import Snapshot
 from mlwright.workflow.scripts import kind_of
 
@@ -30,6 +31,7 @@ class Request(Struct, frozen=True):
         executor: where steps run; empty for what the project's settings say.
         verify: code and data are read in full again, whatever is remembered of them.
         compares: it evaluates models beside each other; `pipeline` says which.
+        predicts: it predicts over a dataset; `given` says what, and `locks` with what.
     """
 
     pipeline: str
@@ -45,8 +47,11 @@ class Request(Struct, frozen=True):
     executor: str = ""
     verify: bool = False
     compares: bool = False
+    predicts: bool = False
 
     @property
     def kind(self) -> str:
-        """`pipeline`, `script`, `notebook` or `comparison`."""
-        return "comparison" if self.compares else kind_of(self.pipeline)
+        """`pipeline`, `script`, `notebook`, `comparison` or `prediction`."""
+        if self.compares:
+            return "comparison"
+        return PREDICTION if self.predicts else kind_of(self.pipeline)

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from mlwright.kernel.pages import Limit, Page
+from mlwright.sdk.parts import ROWS
 from mlwright.server.operations import operation
 from mlwright.server.permissions import Permission
 from mlwright.tracking import Metric, Run, RunFilter, data_of
@@ -68,7 +69,7 @@ def list_runs(
     Args:
         pipeline: only of this pipeline, script or notebook.
         state: only in this state.
-        kind: `pipeline`, `script`, `notebook`, `comparison` or `reported`.
+        kind: `pipeline`, `script`, `notebook`, `comparison`, `prediction` or `reported`.
         since: none that began before: `2h` (ago), `2026-11-20`, `2026-11-20T15:30`.
         until: none that began then or later.
         params: what parameters were: `trees=200`.
@@ -277,6 +278,52 @@ def start_run(
     return accept(project.rooms, request, snapshot)
 
 
+@operation("POST", "/models/{model}/predict", Permission.WRITE, status=202, location="/runs/{id}")
+def start_prediction(
+    project: Project,
+    model: str,
+    dataset: str,
+    *,
+    to: str = "",
+    proba: bool = False,
+    only_predictions: bool = False,
+    rows: Annotated[int, Meta(ge=1)] = ROWS,
+    cache: bool = True,
+    executor: str = "",
+) -> Run:
+    """Accept a run that predicts over a dataset; what comes out is a version of a dataset.
+
+    Args:
+        model: a version of it.
+        dataset: a version of a dataset of tables.
+        to: the dataset that gets the version; by default `MODEL-predictions`.
+        proba: also the probability of each class, in columns `probability_CLASS`.
+        only_predictions: no column of the dataset is kept.
+        rows: of a part, at most; parts are predicted in parallel.
+        cache: false predicts every part again.
+        executor: where it runs, `local` or `inline`; empty for what the project's settings say.
+
+    Raises:
+        NotFound: there is no such model or dataset.
+        Invalid: the dataset has no table, `to` cannot be its name, or there are no probabilities.
+        Incompatible: the model cannot be served, or takes no table.
+        Unavailable: its environment cannot be had with what predicts.
+    """
+    from mlwright.workflow.accept import accept
+
+    request = project.prediction(
+        model,
+        dataset,
+        to,
+        proba=proba,
+        only_predictions=only_predictions,
+        rows=rows,
+        cache=cache,
+        executor=executor,
+    )
+    return accept(project.rooms, request)
+
+
 @operation("POST", "/runs/{run}/resume", Permission.WRITE, status=202, location="/runs/{id}")
 def resume_run(project: Project, run: str) -> Run:
     """Accept a run that continues another with today's code: what succeeded is reused.
@@ -317,6 +364,7 @@ OPERATIONS = (
     logs_of,
     follow_logs,
     start_run,
+    start_prediction,
     resume_run,
     cancel_run,
 )

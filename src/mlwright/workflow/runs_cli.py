@@ -34,7 +34,9 @@ def runs() -> None:
 @command("list", example="mlwright runs list --metric 'auc>0.9' --sort metric:auc")
 @click.option("--pipeline", help="Only of this pipeline, script or notebook.")
 @click.option("--state", help="Only in this state: running, succeeded, failed, cancelled, lost, scheduled.")
-@click.option("--kind", help="Only of this kind: pipeline, script, notebook, comparison, reported.")
+@click.option(
+    "--kind", help="Only of this kind: pipeline, script, notebook, comparison, prediction, reported."
+)
 @click.option(
     "--since", metavar="WHEN", help="None that began before: 30m, 2h, 3d, 2026-11-20, 2026-11-20T15:30."
 )

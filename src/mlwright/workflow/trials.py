@@ -33,6 +33,10 @@ _NO_TESTS = 5
 """What pytest ends with when it finds none. Source: pytest, ExitCode.NO_TESTS_COLLECTED."""
 
 
+_OWN_CODE = frozenset({"pipeline", "script", "notebook"})
+_LOOKED_AT = 100
+
+
 class Tested(Struct, frozen=True):
     """What became of the project's tests.
 
@@ -80,8 +84,8 @@ def request_to_try(rooms: Rooms, pipeline: str = "") -> Request | None:
     Returns:
         None when nothing has succeeded yet, and nothing is named.
     """
-    wanted = RunFilter(pipeline=pipeline or None, state=RunState.SUCCEEDED, limit=1)
-    newest = next(iter(rooms.runs.list(wanted)), None)
+    wanted = RunFilter(pipeline=pipeline or None, state=RunState.SUCCEEDED, limit=_LOOKED_AT)
+    newest = next((run for run in rooms.runs.list(wanted) if run.kind in _OWN_CODE), None)
     if newest is None:
         return Request(pipeline, {}) if pipeline else None
     return Request(newest.pipeline, rooms.runs.parameters(newest.id), newest.seed)

@@ -1,0 +1,299 @@
+"""The steps of a run that predicts over a dataset, with what a replica predicts with.
+
+They run in the environment that a replica of the model would have. Rows are held against the signature as
+requests are, a part of the dataset at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.sdk.codecs import codec_named
+from mlwright.sdk.dataset import Dataset
+from mlwright.sdk.parts import Columns, Part, form_of
+from mlwright.sdk.parts_text import column_taken
+from mlwright.sdk.predictors import Predictor, find_predictor
+from mlwright.sdk.report import progress
+from mlwright.sdk.rows import plain
+from mlwright.sdk.stored import Stored
+from mlwright.serving.problems import Problem
+from mlwright.serving.runtime.custom import CustomRuntime
+from mlwright.serving.runtime.native import NativeRuntime
+from mlwright.serving.served import Loader, Served, load
+from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
+from mlwright.versioning.signatures import Column, Signature
+
+PREDICTION, PROBABILITY = "prediction", "probability_"
+_FALSE_TRUE = {"false": False, "true": True}
+_MAX_DIGITS = 400
+"""A longer number is beyond every float, and takes quadratic time to read."""
+
+
+class Joined(NamedTuple):
+    """The files of a dataset with predictions, and what is told of them."""
+
+    files: Path
+    about: dict[str, Any]
+
+
+def cut(
+    data: Dataset, model: Stored, spec: dict[str, Any], proba: bool, only: bool, rows: int
+) -> list[dict[str, Any]]:
+    """Where the parts of a dataset lie, once the model has answered its example and all columns are there.
+
+    Args:
+        data: tables.
+        model: its bytes.
+        spec: a `ModelSpec` as JSON, without what `model` tells.
+        proba: whether probabilities are asked for.
+        only: nothing but predictions will be written.
+        rows: of a part, at most.
+
+    Returns:
+        Each a `mlwright.sdk.parts.Part`.
+
+    Raises:
+        Incompatible: the model answers its example with something else.
+        Invalid: a file is no table, lacks a column of the model, or has one of a name that is to be added.
+    """
+    told = _spec(spec, model)
+    with ThreadPoolExecutor(1) as thread:
+        load(told, _replica(told, rows), _loader(told), Path(), thread)
+    added = kinds_of(told.signature, proba=proba)
+    found: list[Part] = []
+    for file in data.files:
+        form = form_of(file, f"dataset {data.reference}")
+        with _naming(data, file), data.open(file) as source:
+            if there := form.columns(source):
+                _hold_columns(told.signature, there, () if only else added)
+            found += form.parts(source, file, rows)
+    return [asdict(each) for each in found]
+
+
+def predict(data: Dataset, part: dict[str, Any], model: Stored, spec: dict[str, Any], proba: bool) -> Path:
+    """What a model says of some rows.
+
+    Args:
+        data: tables.
+        part: of `cut`.
+        model: its bytes.
+        spec: as for `cut`.
+        proba: whether probabilities are asked for.
+
+    Returns:
+        A file of JSON: the new columns, by name.
+
+    Raises:
+        Invalid: a row does not fit the signature; it is named, counted from 0, with the column.
+        WorkFailed: the model fails.
+    """
+    where, told = Part(**part), _spec(spec, model)
+    served = _loaded(told, where.rows)
+    form = form_of(where.file, f"dataset {data.reference}")
+    with _naming(data, where.file), data.open(where.file) as source:
+        request = form.read(source, where, [column.name for column in told.signature.inputs])
+        if not form.typed:
+            request = {"columns": _typed(told.signature.inputs, request["columns"])}
+        outputs = served.answers(_taken(served, request, where), proba=proba)
+    labels = plain(outputs.labels)
+    if told.signature.output.type not in _READERS:
+        labels = [json.dumps(each, ensure_ascii=False) for each in labels]
+    made: dict[str, Any] = {PREDICTION: labels}
+    if outputs.shares is not None:
+        names = [name for name in kinds_of(told.signature, proba=True) if name != PREDICTION]
+        made |= dict(zip(names, zip(*plain(outputs.shares), strict=True), strict=True))
+    path = Path("predictions.json")
+    path.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
+    return path
+
+
+def join(
+    data: Dataset,
+    parts: list[dict[str, Any]],
+    predicted: list[Path],
+    spec: dict[str, Any],
+    proba: bool,
+    only: bool,
+) -> Joined:
+    """The files of a dataset, each with the new columns.
+
+    Args:
+        data: tables.
+        parts: of `cut`.
+        predicted: of `predict`, one for each part.
+        spec: as for `cut`.
+        proba: whether there are probabilities.
+        only: nothing else is kept.
+
+    Raises:
+        Invalid: there is a column of a name that is to be added.
+    """
+    kinds = kinds_of(_signature(spec), proba=proba)
+    folder = Path("predictions")
+    made = progress([*zip(map(_part, parts), predicted, strict=True)], what="joined")
+    rest = _Groups(made)
+    columns: list[str] | None = None
+    for file in data.files:
+        form = form_of(file, f"dataset {data.reference}")
+        target = folder / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _naming(data, file), data.open(file) as source:
+            there = form.columns(source)
+            columns = [*([] if only else there), *kinds] if only or there else None
+            form.write(source, target, rest.of(file), kinds, only=only)
+    about = {
+        "files": len(data.files),
+        "columns": columns if len(data.files) == 1 else None,
+        "rows": sum(each["rows"] for each in parts),
+    }
+    return Joined(folder, about)
+
+
+def kinds_of(signature: Signature, *, proba: bool) -> dict[str, str]:
+    """The columns that predictions add, and what each holds."""
+    kind = signature.output.type
+    found: dict[str, str] = {PREDICTION: kind if kind in _READERS else "string"}
+    if proba:
+        for each in signature.output.classes or ():
+            found[PROBABILITY + (each if isinstance(each, str) else json.dumps(each))] = "number"
+    return found
+
+
+class _Groups:
+    """Parts with their predictions, file by file, each read when its turn comes."""
+
+    def __init__(self, made: Iterator[tuple[Part, Path]]) -> None:
+        self._made = made
+        self._next = next(made, None)
+
+    def of(self, file: str) -> Iterator[tuple[Part, Columns]]:
+        """Those of a file."""
+        while self._next is not None and self._next[0].file == file:
+            part, path = self._next
+            yield part, json.loads(path.read_bytes())
+            self._next = next(self._made, None)
+
+
+@contextmanager
+def _naming(data: Dataset, file: str) -> Iterator[None]:
+    """Let errors of ours say whose rows they are about."""
+    what = f"dataset {data.reference}" if len(data.files) == 1 else f"`{file}` of dataset {data.reference}"
+    try:
+        yield
+    except MlwrightError as error:
+        error.message = f"{what}: {error.message}"
+        raise
+
+
+_kept: dict[tuple[str, int], Served] = {}
+"""The model that this process was asked with last: the next part is most likely of the same."""
+
+
+def _loaded(spec: ModelSpec, rows: int) -> Served:
+    key = str(spec.version_id), rows
+    if key not in _kept:
+        _kept.clear()
+        replica = _replica(spec, rows)
+        _kept[key] = Served(spec, replica, _loader(spec)(spec, Path()), ThreadPoolExecutor(1))
+    return _kept[key]
+
+
+def _loader(spec: ModelSpec) -> Loader:
+    """What reads a model: as in a replica, but that a worker has the code of the project already."""
+    return _custom if spec.signature.predictor else NativeRuntime.load
+
+
+def _custom(spec: ModelSpec, scratch: Path) -> CustomRuntime:
+    found = find_predictor(spec.signature.predictor)
+    model = codec_named(spec.codec).decode(Path(spec.path), "", scratch)
+    return CustomRuntime(Predictor(found, model), spec.signature)
+
+
+def _replica(spec: ModelSpec, rows: int) -> ReplicaSpec:
+    return ReplicaSpec((spec,), Limits(rows=rows), unknown_fields="ignore")
+
+
+def _spec(spec: Mapping[str, Any], model: Stored) -> ModelSpec:
+    return msgspec.convert({**spec, "codec": model.codec, "path": str(model.path.absolute())}, ModelSpec)
+
+
+def _signature(spec: Mapping[str, Any]) -> Signature:
+    return msgspec.convert(spec["signature"], Signature)
+
+
+def _part(told: Mapping[str, Any]) -> Part:
+    return Part(**told)
+
+
+def _hold_columns(
+    signature: Signature, there: Sequence[str], added: Sequence[str] | Mapping[str, str]
+) -> None:
+    missing = [column.name for column in signature.inputs if column.name not in there]
+    if missing:
+        names = ", ".join(f"`{name}`" for name in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise Invalid(f"columns that the model takes are missing: {names}{more}")
+    for name in added:
+        if name in there:
+            raise column_taken(name)
+
+
+def _taken(served: Served, request: Mapping[str, Any], part: Part) -> Any:
+    """The values of some rows as the model takes them: what a request of them would be.
+
+    Raises:
+        Invalid: one does not fit.
+    """
+    try:
+        return served.validator.columns(msgspec.json.encode(request))
+    except Problem as problem:
+        faults = [
+            fault if fault.row is None else msgspec.structs.replace(fault, row=fault.row + part.first)
+            for fault in problem.faults
+        ]
+        refused = Problem(problem.http_status, "" if faults else problem.message, faults=faults)
+        raise Invalid(refused.message, hint="rows are counted from 0") from problem
+
+
+def _typed(inputs: Sequence[Column], cells: Mapping[str, Sequence[str]]) -> dict[str, list[Any]]:
+    """Cells of text as values of their columns; what is none stays text, which is refused with its place.
+
+    An empty cell is a value that is missing; in a column of text that may not be missing, the empty text.
+    """
+    found: dict[str, list[Any]] = {}
+    for column in inputs:
+        read = _READERS[column.type]
+        missing = None if column.nullable or column.type != "string" else ""
+        found[column.name] = [read(cell) if cell else missing for cell in cells[column.name]]
+    return found
+
+
+def _number(cell: str) -> Any:
+    try:
+        return float(cell) if "_" not in cell and len(cell) <= _MAX_DIGITS else cell
+    except ValueError:
+        return cell
+
+
+def _integer(cell: str) -> Any:
+    try:
+        return int(cell) if "_" not in cell and len(cell) <= _MAX_DIGITS else cell
+    except ValueError:
+        return _number(cell)
+
+
+_READERS: dict[str, Any] = {
+    "number": _number,
+    "integer": _integer,
+    "boolean": lambda cell: _FALSE_TRUE.get(cell.strip().lower(), cell),
+    "string": str,
+}
