@@ -257,6 +257,8 @@ class Connection(asyncio.Protocol):
             self._finish()
         elif exchange.ended:
             self._next()
+        else:
+            self.go_on()
 
     def fail(self, exchange: Exchange) -> None:
         """A request stays without an answer, or with half of one."""

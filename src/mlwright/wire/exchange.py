@@ -174,6 +174,7 @@ class Exchange:
         self._connection.write(body)
         if not more:
             self.answered = True
+            self._body = b""  # what nobody read: the rest of it is passed over
             self._wake()
             self._connection.end(self)
 
