@@ -43,6 +43,7 @@ CHANGING = {
     "environments add",
     "environments bisect",
     "models card",
+    "models convert",
     "models export",
     "models register",
     "models rm",
