@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.conftest import PYPROJECT, Maker, mlwright, write
 def test_without_a_lock_or_the_library_in_it_ours_reads(make_project: Maker, tmp_path: Path) -> None:
     """A project that is not locked, or locked without pyarrow, is read by the interpreter of mlwright."""
     locked = make_project({})
+    shutil.rmtree(locked / ".mlwright" / "local" / "environments")  # it was built there
     bare = write(tmp_path / "bare", {"pyproject.toml": PYPROJECT})
 
     for root in (locked, bare):

@@ -25,14 +25,11 @@ from mlwright.workspace.backup import plan_backup, read_manifest
 from mlwright.workspace.restore import Restored, restore
 from tests.conftest import COMMAND, mlwright, write
 from tests.processes import run_python, until
-from tests.storage import test_full_disk as full_disk
 from tests.workspace.conftest import BIG, flip
 
 FileOf = Callable[[Digest], Path]
 MIB = 1 << 20
 SOAK = os.environ.get("MLWRIGHT_SOAK") == "1"
-
-disk = full_disk.disk
 
 
 @pytest.fixture

@@ -20,12 +20,9 @@ from mlwright.workspace.restore import plan_restore, restore
 from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import run_python
 from tests.s3 import Place
-from tests.storage import test_full_disk as full_disk
 from tests.workspace.conftest import BIG, flip, rewrite, stored
 
 MIB = 1 << 20
-
-disk = full_disk.disk
 
 
 @pytest.fixture

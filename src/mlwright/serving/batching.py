@@ -2,9 +2,9 @@
 
 All of it goes by what was measured (`serving/cost.py`):
 
-1. A model that answers within a millisecond is asked in the event loop itself, at the end of each turn of the
-   loop, about all that came in it. Any other one is asked in the thread that predicts; what comes meanwhile
-   gathers, and is the next batch.
+1. A conversion to ONNX that answers within a millisecond is asked in the event loop itself, at the end of
+   each turn of the loop, about all that came in it. Any other model is asked in the thread that predicts;
+   what comes meanwhile gathers, and is the next batch.
 2. A batch grows while that pays: a model that gains nothing by it is asked one request after the other.
    Sometimes it pays to wait a moment for more (`serving/gathering.py`).
 3. Who would have to wait for too long, or until his time is over, is refused at once. Who was let in comes in

@@ -77,8 +77,8 @@ class Served:
         self._thread = thread
         self._batches = spec.signature.table or any(each.many for each in spec.signature.named)
         limits = replica.limits if self._batches else replace(replica.limits, batch_rows=1)
-        quick = not isinstance(runtime, CustomRuntime)  # what its example takes says little of a film
-        self._batcher = Batcher(runtime, limits, thread, self.figures, inline=quick)
+        # What a conversion takes follows from the rows. A model in Python may read a file, or wait for one.
+        self._batcher = Batcher(runtime, limits, thread, self.figures, inline=bool(spec.onnx))
 
     def check(self, deadline: float | None) -> None:
         """Refuse a request, before its body is read, that would have to wait for too long.

@@ -37,6 +37,12 @@ _SAFE_SQLITE = (3, 51, 3)
 EXTRAS = {
     "sklearn": (("pandas", "pyarrow", "sklearn", "skops"), "tables and scikit-learn models in this Python"),
     "serve": (("httptools", "starlette", "uvloop"), "a replica in this Python; `serve` makes its own"),
+    "onnx": (
+        ("numpy", "onnxruntime"),
+        "answering by ONNX Runtime in this Python; `serve` makes its own",
+    ),
+    "convert": (("onnx", "skl2onnx", "onnxmltools"), "converting models to ONNX in this Python; likewise"),
+    "otel": (("opentelemetry",), "spans of requests to served models"),
     "s3": (("obstore",), "objects and remotes in S3"),
     "postgres": (("psycopg",), "records in PostgreSQL"),
     "login": (("jwt", "cryptography"), "logging in at a provider of OpenID Connect"),
