@@ -56,7 +56,8 @@ def rest(stream: socket.socket) -> bytes:
 
 def memory_bytes(server: Server) -> int:
     """What the replica holds in memory."""
-    status = Path(f"/proc/{server.pid}/status").read_text()
+    (replica,) = server.pids
+    status = Path(f"/proc/{replica}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
 

@@ -11,7 +11,7 @@ import pytest
 from mlwright.serving import Recording, ReplicaSpec, start
 from mlwright.serving.records import OPEN, SEALED, Answered, Recorder, read_records, record_of, sealed
 from mlwright.versioning.predictions import PredictionRecord
-from tests.serving.conftest import PYTHON, VERSION, post
+from tests.serving.conftest import PYTHON, VERSION, post, until
 
 
 def answered(number: int = 0) -> Answered:
@@ -72,8 +72,7 @@ def test_what_a_dead_replica_left_open_is_taken(tmp_path: Path) -> None:
     """Its whole lines count; the one that it did not finish does not. A file that is written to is let be."""
     recorder = Recorder(Recording(str(tmp_path)))
     recorder.note(answered())
-    while not list(tmp_path.glob(f"*{OPEN}")):
-        pass
+    until(lambda: bool(list(tmp_path.glob(f"*{OPEN}"))))
     (open_now,) = tmp_path.glob(f"*{OPEN}")
     (tmp_path / f"0-1{OPEN}").write_bytes(open_now.read_bytes() + b'{"id": "01')
 
