@@ -333,22 +333,22 @@ class Project(OpenWorkspace):
         return servers.collect_predictions(self.rooms)
 
     def replica_spec(
-        self, *references: str, runtime: RuntimeName = "auto", token: str = ""
+        self, *references: str, runtime: RuntimeName = "auto", access: serving.Access | None = None
     ) -> serving.ReplicaSpec:
         """What a replica of model versions needs to know, as they are converted now.
 
         Args:
             runtime: as for `serve`.
-            token: as for `serve`.
+            access: as for `serve`.
 
         Raises:
-            NotFound: there is no such version, or no token.
-            Invalid: two versions of one model; a token that is none.
+            NotFound: there is no such version.
+            Invalid: two versions of one model.
             Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
                 were made in different environments.
         """
         details = [self.models.servable(each) for each in references]
-        return servers.spec_of(self.rooms, details, runtime, token)
+        return servers.spec_of(self.rooms, details, runtime, access)
 
     def serve(
         self,
@@ -357,8 +357,7 @@ class Project(OpenWorkspace):
         port: int = 0,
         replicas: int = 1,
         runtime: RuntimeName = "auto",
-        token: str = "",
-        for_anybody: bool = False,
+        access: serving.Access | None = None,
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.
@@ -369,13 +368,12 @@ class Project(OpenWorkspace):
             runtime: `onnx` answers with the models' conversions, made now if need be; `native` with the
                 models as they are; `auto` with the conversions if all have one that is used, and makes those
                 beside the server for the next time.
-            token: where the token is that requests must show: `env:NAME`, `file:PATH`; empty for none.
-            for_anybody: also on an address that others can reach, whoever asks is answered.
+            access: on what terms it answers; without, it asks for no token, and others cannot reach it.
 
         Raises:
-            NotFound: there is no such version, or no token.
-            Invalid: an address that others can reach, without a token; a token that is none; two versions of
-                one model.
+            NotFound: there is no such version.
+            Invalid: an address that others can reach, though nothing says that they may; two versions of one
+                model.
             Incompatible: the models were made in different environments, or `onnx` is asked for and one has
                 no conversion that is used.
             Unavailable: the port is taken, or the environment cannot be made.
@@ -389,8 +387,7 @@ class Project(OpenWorkspace):
             port=port,
             replicas=replicas,
             runtime=runtime,
-            token=token,
-            for_anybody=for_anybody,
+            access=access,
             preparing=preparing,
         )
 

@@ -20,18 +20,20 @@ _EVERY_S = 10.0
 
 
 def spec_of(
-    rooms: Rooms, details: Sequence[ModelDetail], runtime: RuntimeName = "auto", token: str = ""
+    rooms: Rooms,
+    details: Sequence[ModelDetail],
+    runtime: RuntimeName = "auto",
+    access: serving.Access | None = None,
 ) -> serving.ReplicaSpec:
     """What a replica needs to know, as its models are converted now.
 
     Args:
         details: versions that can be served.
         runtime: what answers, if it can.
-        token: where the token is that requests must show: `env:NAME`, `file:PATH`; empty for none.
+        access: on what terms it answers; without, it asks for no token, and others cannot reach it.
 
     Raises:
-        Invalid: two of one model; a token that is none.
-        NotFound: the token is not there.
+        Invalid: two of one model.
         Incompatible: they were made in different environments.
     """
     conversions = conversions_of(details, runtime)
@@ -44,7 +46,7 @@ def spec_of(
             )
     onnx = [str(rooms.objects.path(each.digest)) for each in conversions] or [""] * len(details)
     models = tuple(_model_spec(rooms, *each) for each in zip(details, onnx, strict=True))
-    spec = serving.ReplicaSpec(models, recording=_recording(rooms), access=serving.access_by(token))
+    spec = serving.ReplicaSpec(models, recording=_recording(rooms), access=access or serving.Access())
     return spec.checked()
 
 
@@ -105,8 +107,7 @@ def serve(
     port: int,
     replicas: int = 1,
     runtime: RuntimeName = "auto",
-    token: str = "",
-    for_anybody: bool = False,
+    access: serving.Access | None = None,
     preparing: Callable[[str], object] | None = None,
 ) -> Iterator[serving.Server]:
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
@@ -115,25 +116,22 @@ def serve(
         details: versions that can be served.
         replicas: processes that answer.
         runtime: what answers; with `auto`, what was not converted yet is, beside the server.
-        token: where the token is that requests must show: `env:NAME`, `file:PATH`; empty for none.
-        for_anybody: whoever reaches it is answered.
+        access: on what terms it answers; without, it asks for no token, and others cannot reach it.
         preparing: is told what takes long.
 
     Raises:
-        Invalid: an address that others can reach, without a token; a token that is none; two versions of one
+        Invalid: an address that others can reach, though nothing says that they may; two versions of one
             model.
-        NotFound: the token is not there.
         Incompatible: the models were made in different environments; or `onnx` is asked for, and one has no
             conversion that is used.
         Unavailable: the port is taken, or the environment cannot be made.
         WorkFailed: the replica never got ready; the message says why.
     """
-    access = serving.access_by(token)
-    serving.address_of(host, port, access, for_anybody=for_anybody)  # refused before anything is made
+    serving.address_of(host, port, access or serving.Access())  # refused before anything is made
     say = preparing or (lambda what: None)
     if runtime == "onnx":
         details = [with_conversion(rooms, each, say) for each in details]
-    spec = spec_of(rooms, details, runtime, token)
+    spec = spec_of(rooms, details, runtime, access)
     with rooms.environments.holding():
         python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
         folder = rooms.workspace.local / "serving"
@@ -141,9 +139,7 @@ def serve(
             f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"
         )
         say(f"starting {what} must answer its example as the pipeline did")
-        server = serving.start(
-            spec, python, host=host, port=port, replicas=replicas, folder=folder, for_anybody=for_anybody
-        )
+        server = serving.start(spec, python, host=host, port=port, replicas=replicas, folder=folder)
         with _collecting(rooms), converting_beside(rooms, details, runtime), server:
             yield server
 

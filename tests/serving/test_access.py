@@ -91,14 +91,14 @@ def test_an_address_that_others_reach_needs_a_word() -> None:
 
     assert "--token env:NAME; or --open" in str(refused.value.hint)
     assert address_of("0.0.0.0", 8000, Access("ab")) == "0.0.0.0"
-    assert address_of("0.0.0.0", 8000, Access(), for_anybody=True) == "0.0.0.0"
+    assert address_of("0.0.0.0", 8000, Access(anybody=True)) == "0.0.0.0"
     assert address_of("localhost", 8000, Access()) == "127.0.0.1"
 
 
 def test_everybody_is_answered_where_that_is_said(spec: ReplicaSpec, tmp_path: Path) -> None:
     """On all addresses of the machine, without a token."""
     with (
-        start(spec, PYTHON, host="0.0.0.0", for_anybody=True, folder=tmp_path) as server,
+        start(replace(spec, access=Access(anybody=True)), PYTHON, host="0.0.0.0", folder=tmp_path) as server,
         Client(server.url.replace("0.0.0.0", "127.0.0.1")) as client,
     ):
         assert client.predict([spec.models[0].signature.example.input]).model == "diagnosis@1"

@@ -16,19 +16,22 @@ AttemptId = NewType("AttemptId", str)
 ArtifactId = NewType("ArtifactId", str)
 VersionId = NewType("VersionId", str)
 
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [one + other for one in ALPHABET for other in ALPHABET]
 _TIME_SHIFTS = range(40, -10, -10)
-_RANDOM_SHIFTS = range(70, -10, -10)
 _SHOWN = 10
 """The time part. Two runs of one workspace begin in the same millisecond only by accident."""
 
 
 def new_id() -> str:
     """A fresh id; one made a millisecond later sorts after it."""
-    number = int.from_bytes(os.urandom(10))
-    random = "".join([_PAIRS[(number >> shift) & 1023] for shift in _RANDOM_SHIFTS])
-    return _time(time.time_ns() // 1_000_000) + random
+    return _time(time.time_ns() // 1_000_000) + chance(16)
+
+
+def chance(letters: int) -> str:
+    """Random letters, of 5 bits each; an even number of them."""
+    number = int.from_bytes(os.urandom((5 * letters + 7) // 8))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(0, 5 * letters, 10)])
 
 
 @lru_cache(maxsize=1)
@@ -43,17 +46,17 @@ def short(identity: str) -> str:
 
 def looks_like_id(text: str) -> bool:
     """Whether `text` can be an id or a prefix of one (any case)."""
-    return 4 <= len(text) <= 26 and text[0] in "01234567" and set(text.upper()) <= set(_ALPHABET)
+    return 4 <= len(text) <= 26 and text[0] in "01234567" and set(text.upper()) <= set(ALPHABET)
 
 
 def uuid_of(identity: str) -> UUID:
     """The same 128 bits as a UUID, for who wants one."""
     number = 0
     for letter in identity:
-        number = number << 5 | _ALPHABET.index(letter)
+        number = number << 5 | ALPHABET.index(letter)
     return UUID(int=number)
 
 
 def id_of(uuid: UUID) -> str:
     """The id that a UUID was made of by `uuid_of`."""
-    return "".join([_ALPHABET[(uuid.int >> shift) & 31] for shift in range(125, -5, -5)])
+    return "".join([ALPHABET[(uuid.int >> shift) & 31] for shift in range(125, -5, -5)])

@@ -23,9 +23,11 @@ class Access(Struct, frozen=True):
     Args:
         digest: SHA-256 of the token that every request must show, in hexadecimal digits; empty for none. The
             token itself is kept nowhere.
+        anybody: also on an address that others can reach, whoever asks is answered.
     """
 
     digest: str = ""
+    anybody: bool = False
 
     def check(self, request: Request) -> None:
         """Look at a request.
@@ -42,22 +44,23 @@ class Access(Struct, frozen=True):
             raise Problem(401, said, headers={"www-authenticate": "Bearer"})
 
 
-def access_by(token: str) -> Access:
+def access_by(token: str, *, anybody: bool = False) -> Access:
     """The terms on which a token opens.
 
     Args:
         token: where it is, `env:NAME` or `file:PATH`; empty to ask for none.
+        anybody: as of `Access`.
 
     Raises:
         Invalid: it is no reference, or the token is short enough to be guessed, or no header can hold it.
         NotFound: it is not there.
     """
     if not token:
-        return Access()
+        return Access(anybody=anybody)
     secret = read_secret(token, "the token for predictions")
     if len(secret) < _LEAST or not (secret.isascii() and secret.isprintable()) or " " in secret:
         raise Invalid(
             f"the token for predictions must be of {_LEAST} letters and digits at least",
             hint='python -c "import secrets; print(secrets.token_urlsafe())"',
         )
-    return Access(hashlib.sha256(secret.encode()).hexdigest())
+    return Access(hashlib.sha256(secret.encode()).hexdigest(), anybody)

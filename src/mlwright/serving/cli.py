@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--open",
-    "for_anybody",
+    "anybody",
     is_flag=True,
     help="Answer whoever reaches the address, without a token.",
 )
@@ -53,7 +53,7 @@ def serve(
     replicas: int,
     runtime: Literal["auto", "native", "onnx"],
     token: str,
-    for_anybody: bool,
+    anybody: bool,
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -66,12 +66,12 @@ def serve(
 
     Of several models, made in one environment, `/predict` asks the first, `/models/NAME/predict` each.
     """
-    from mlwright.serving import plan_serve
+    from mlwright.serving import access_by, plan_serve
 
+    access = access_by(token, anybody=anybody)
     if dry_run:
-        spec = project.replica_spec(*references, runtime=runtime, token=token)
-        plan = plan_serve(spec, host=host, port=port, replicas=replicas, for_anybody=for_anybody)
-        say_plan(plan, as_json)
+        spec = project.replica_spec(*references, runtime=runtime, access=access)
+        say_plan(plan_serve(spec, host=host, port=port, replicas=replicas), as_json)
         return
     try:
         with project.serve(
@@ -80,8 +80,7 @@ def serve(
             port=port,
             replicas=replicas,
             runtime=runtime,
-            token=token,
-            for_anybody=for_anybody,
+            access=access,
             preparing=None if as_json else say,
         ) as server:
             if as_json:

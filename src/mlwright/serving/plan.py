@@ -14,9 +14,7 @@ _EXTRA, _TRACES = "serve", "otel"
 _TOKEN = Change("check", "a token", "of every request, but for /health")
 
 
-def plan_serve(
-    spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1, for_anybody: bool = False
-) -> Plan:
+def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) -> Plan:
     """What `mlwright serve` will do.
 
     Args:
@@ -24,13 +22,12 @@ def plan_serve(
         host: the address to listen on.
         port: 0 for a free one.
         replicas: processes that answer.
-        for_anybody: whoever reaches it is answered.
 
     Raises:
         Invalid: an address that others can reach, without a token; or a port that is none.
     """
     what = "a replica" if replicas == 1 else f"{replicas} replicas"
-    url = url_of(address_of(host, port, spec.access, for_anybody=for_anybody), port or "PORT")
+    url = url_of(address_of(host, port, spec.access), port or "PORT")
     return Plan(
         f"serve {spec.told}",
         (
@@ -52,18 +49,17 @@ def plan_serve(
     )
 
 
-def address_of(host: str, port: int, access: Access, *, for_anybody: bool = False) -> str:
+def address_of(host: str, port: int, access: Access) -> str:
     """The address to listen on.
 
     Args:
         access: the terms on which it is answered.
-        for_anybody: whoever reaches it is answered.
 
     Raises:
         Invalid: others can reach it, and nothing says that they may; or a port that is none.
     """
     address = "127.0.0.1" if host == "localhost" else host
-    if not (is_loopback(address) or access.digest or for_anybody):
+    if not (is_loopback(address) or access.digest or access.anybody):
         raise Invalid(
             f"{host} can be reached from outside, and predictions are answered without asking who asks",
             hint="say what opens: --token env:NAME; or --open for whoever reaches it; or leave out --host",

@@ -141,7 +141,6 @@ def start(
     replicas: int = 1,
     threads: int = 1,
     ready_within_s: float = 120.0,
-    for_anybody: bool = False,
     progress: Callable[[str], object] | None = None,
 ) -> Server:
     """Start a server and wait until each of its replicas has answered its example.
@@ -151,12 +150,11 @@ def start(
     Args:
         python: the interpreter of an environment with the model's packages and `serve_requirements()`.
         folder: where it gets a folder of its own, which is removed when it is stopped.
-        host: the address to listen on; one that others reach only with a token, or `for_anybody`.
+        host: the address to listen on; one that others reach only if the spec's access says so.
         port: 0 for a free one.
         replicas: processes that answer, among which connections are shared out.
         threads: of BLAS and OpenMP inside the model, in each replica.
         ready_within_s: a replica may load and answer its example for so long.
-        for_anybody: whoever reaches it is answered.
         progress: is told what happens until it answers.
 
     Raises:
@@ -165,7 +163,7 @@ def start(
         Unavailable: the port cannot be had, or a replica is not ready in time.
         WorkFailed: a replica ended instead of becoming ready; its last words follow.
     """
-    address = address_of(host, port, spec.access, for_anybody=for_anybody)
+    address = address_of(host, port, spec.access)
     folder.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(prefix="serve-", dir=folder.resolve()))
     revision = Revision(

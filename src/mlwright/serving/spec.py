@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,13 +9,11 @@ import msgspec
 from msgspec import Struct, field
 
 from mlwright.kernel.errors import Corrupt, Invalid
-from mlwright.kernel.ids import VersionId
+from mlwright.kernel.ids import ALPHABET, VersionId, chance
 from mlwright.serving.access import Access
 from mlwright.versioning.signatures import Signature
 from mlwright.wire.bounds import Bounds
 
-_BASE32 = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_PAIRS = [one + two for one in _BASE32 for two in _BASE32]
 _RANDOM = 12
 """Characters of 5 bits: two predictions of a version among a billion share one with a chance of one half."""
 
@@ -155,11 +152,7 @@ class ReplicaSpec(Struct, frozen=True):
 
 def new_prediction_id(version: VersionId) -> str:
     """`VERSIONID-RANDOM`: it leads back to the model version even when nothing else was kept."""
-    number = int.from_bytes(os.urandom(8))
-    return (
-        f"{version}-{_PAIRS[number & 1023]}{_PAIRS[number >> 10 & 1023]}{_PAIRS[number >> 20 & 1023]}"
-        f"{_PAIRS[number >> 30 & 1023]}{_PAIRS[number >> 40 & 1023]}{_PAIRS[number >> 50 & 1023]}"
-    )
+    return f"{version}-{chance(_RANDOM)}"
 
 
 def version_behind(prediction_id: str) -> VersionId:
@@ -168,8 +161,8 @@ def version_behind(prediction_id: str) -> VersionId:
     Raises:
         Invalid: it is not the id of a prediction.
     """
-    version, _, chance = prediction_id.rpartition("-")
-    if not version or len(chance) != _RANDOM or not set(chance) <= set(_BASE32):
+    version, _, letters = prediction_id.rpartition("-")
+    if not version or len(letters) != _RANDOM or not set(letters) <= set(ALPHABET):
         raise Invalid(
             f"{prediction_id!r} is not the id of a prediction",
             hint="it stands in the answer as `id`, and in its header x-mlwright-prediction-id",
