@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from mlwright.sdk.kinds import MEDIA
+from mlwright.serving.shell import shell
 from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.versioning.signatures import Column, Input
 
@@ -69,19 +70,12 @@ POLICY = (
 def form_page(spec: ReplicaSpec) -> str:
     """The page as HTML that asks for nothing from elsewhere."""
     forms = "\n".join(_form(each) for each in spec.models)
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(spec.told)}</title>
-<style>{_STYLE}</style>
-<main>
+    body = f"""<main>
 {forms}
 <p>For programs: <a href="docs">how to ask</a>, <a href="openapi.json">openapi.json</a>.</p>
 </main>
-<script>{_SCRIPT}</script>
-</html>
-"""
+<script>{_SCRIPT}</script>"""
+    return shell(spec.told, _STYLE, body)
 
 
 def _form(spec: ModelSpec) -> str:

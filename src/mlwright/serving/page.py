@@ -11,6 +11,7 @@ from mlwright.sdk.types import with_article
 from mlwright.sdk.values import one_of
 from mlwright.serving.openapi import example_answer, example_request, seen
 from mlwright.serving.openapi_named import single
+from mlwright.serving.shell import shell
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.versioning.signatures import Column, Input
 
@@ -36,19 +37,12 @@ def page(spec: ReplicaSpec, url: str) -> str:
         _model(each, spec.limits, f"{url}/predict" if each is first else f"{url}/models/{each.name}/predict")
         for each in spec.models
     )
-    return f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(spec.told)}</title>
-<style>{_STYLE}</style>
-<main>
+    body = f"""<main>
 {models}
 <p>For programs: <a href="openapi.json">openapi.json</a>. What is wrong with a request is answered as a
 problem document (RFC 9457) that names the field and the row.</p>
-</main>
-</html>
-"""
+</main>"""
+    return shell(spec.told, _STYLE, body)
 
 
 def _model(spec: ModelSpec, limits: Limits, target: str) -> str:

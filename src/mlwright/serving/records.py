@@ -2,7 +2,7 @@
 
 A replica keeps what it answered in memory, and a thread of its own writes it once a second to a file of the
 spool. A file that is full or old is *sealed*: it gets its last name, and is taken from there into the
-workspace. What does not fit is dropped and counted; what was written survives the replica's death.
+workspace. What does not fit is dropped; what was written survives the replica's death.
 """
 
 from __future__ import annotations
