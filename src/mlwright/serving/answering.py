@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from mlwright.kernel.errors import MlwrightError
 from mlwright.wire.bounds import Bounds
+from mlwright.wire.exchange import Exchange
 from mlwright.wire.service import Service
 
 
@@ -23,6 +24,9 @@ class Loading(Protocol):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI says."""
+
+    def quick(self, exchange: Exchange) -> bool:
+        """Answer without a task, or say False."""
 
 
 Making = Callable[[Callable[[], None]], Loading]
@@ -40,7 +44,7 @@ class Answering:
     def __init__(self, making: Making, bounds: Bounds) -> None:
         self._failed = asyncio.Event()
         self.application = making(self._failed.set)
-        self._service = Service(self.application, bounds=bounds)
+        self._service = Service(self.application, bounds=bounds, quick=self.application.quick)
 
     async def begin(self) -> None:
         """Let the application load."""

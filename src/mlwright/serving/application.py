@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mlwright.kernel.errors import MlwrightError, WorkFailed
 from mlwright.serving import metrics
@@ -21,18 +21,23 @@ from mlwright.serving.hosts import check_host
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.prediction import Predicting
-from mlwright.serving.problems import MEDIA_TYPE, Problem
+from mlwright.serving.problems import Problem
 from mlwright.serving.protocols import invocations, predict, tables, v2
+from mlwright.serving.quick import Quick
 from mlwright.serving.records import Recorder
+from mlwright.serving.refusals import failed, told_to
 from mlwright.serving.request import Reply, Request, Routes
 from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Loader, Served, load
 from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.serving.telemetry import Telemetry, configured
+from mlwright.wire.exchange import Exchange, Place
+from mlwright.wire.heads import Head
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?")
 _LOG = logging.getLogger(__name__)
+_REMEMBERED = 1024
 
 
 class Application:
@@ -55,6 +60,7 @@ class Application:
         self._openapi = msgspec.json.encode(openapi(spec))
         self._telemetry: Telemetry | None = None
         self.figures = Figures()
+        self._quick: dict[tuple[Head, Place], Quick | None] = {}
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
             ("GET", "/health/ready"): self._ready,
@@ -72,34 +78,60 @@ class Application:
             return
         request = Request(scope, receive)
         reply = await self._reply(request)
-        body, headers = reply.body, [(b"content-type", reply.media_type.encode()), *reply.headers]
-        if isinstance(body, bytes):
-            headers.append((b"content-length", b"%d" % len(body)))
-        if trace := asking.get().trace:
-            headers += trace.headers
+        headers = reply.head(asking.get().trace)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        if isinstance(body, bytes):
-            await send({"type": "http.response.body", "body": body})
+        if isinstance(reply.body, bytes):
+            await send({"type": "http.response.body", "body": reply.body})
         else:
-            await _pour(body, request, send)
+            await _pour(reply.body, request, send)
+
+    def quick(self, exchange: Exchange) -> bool:
+        """Answer a request without a task; False where that takes one."""
+        key = exchange.head, exchange.place
+        try:
+            quick = self._quick[key]
+        except KeyError:
+            if len(self._quick) >= _REMEMBERED:
+                self._quick.clear()
+            quick = self._quick[key] = self._quick_for(exchange)
+        if quick is None:
+            return False
+        quick(exchange)
+        return True
+
+    def _quick_for(self, exchange: Exchange) -> Quick | None:
+        """What answers requests with such a head; what is wrong with it is told by a task."""
+        request = Request(exchange.scope, _nothing_comes)
+        endpoint = self._routes.get((request.method, request.path))
+        if not isinstance(endpoint, Predicting):
+            return None
+        try:
+            self._check(request)
+            return endpoint.quick(request)
+        except Problem:
+            return None
 
     async def _reply(self, request: Request) -> Reply:
         method = request.method if request.method != "HEAD" else "GET"
         endpoint = self._routes.get((method, request.path))
         try:
-            check_host(request.scope)
-            self.spec.access.check(request)
+            self._check(request)
             if endpoint is None:
                 raise self._nothing(request)
             reply = await endpoint(request)
         except Problem as problem:
-            reply = _told_to(request, problem)
+            reply = told_to(request.path, problem)
         except Exception:
             _LOG.exception("a request was not answered")
-            reply = _told_to(request, Problem(500, "the server failed, which is its own mistake"))
+            reply = told_to(request.path, failed())
         if not isinstance(endpoint, Predicting):
             self.figures.elsewhere[reply.status // 100] += 1
         return reply
+
+    def _check(self, request: Request) -> None:
+        """Refuse who may not ask."""
+        check_host(request.scope)
+        self.spec.access.check(request)
 
     def _nothing(self, request: Request) -> Problem:
         if not self.ready.is_set():
@@ -132,6 +164,7 @@ class Application:
             self.failure = error if isinstance(error, MlwrightError) else WorkFailed(said)
             self._on_failure()
             return
+        self._quick.clear()
         self.ready.set()
 
     def _answer_with(self, served: list[Served]) -> None:
@@ -196,17 +229,8 @@ def _loader(spec: ModelSpec) -> Loader:
     return CustomRuntime.load if spec.signature.predictor else NativeRuntime.load
 
 
-def _told_to(request: Request, problem: Problem) -> Reply:
-    """A problem in the form of the protocol that was asked."""
-    if v2.is_below(request.path):
-        return v2.told(problem)
-    return invocations.told(problem) if request.path == invocations.PATH else told(problem)
-
-
-def told(problem: Problem) -> Reply:
-    """A problem as its document."""
-    headers = tuple((name.encode(), value.encode("latin-1")) for name, value in problem.headers.items())
-    return Reply(problem.document(), problem.http_status, MEDIA_TYPE, headers)
+async def _nothing_comes() -> Message:
+    raise AssertionError("the body was read before the head")
 
 
 async def _pour(pieces: AsyncGenerator[bytes], request: Request, send: Send) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from time import monotonic
 from typing import Any
@@ -22,6 +22,9 @@ _LEAST_S = 1e-9
 _PLAIN = {list, tuple}
 
 
+Then = Callable[[Outputs | Problem], object]
+
+
 class Asked:
     """A request that waits for its answer.
 
@@ -29,48 +32,49 @@ class Asked:
         columns: each of `rows` values.
         proba: whether probabilities are asked for.
         who: waits for it.
-        answer: where it comes.
+        then: is given the answer, or a `Problem`; once.
 
-    `waits` until the model is asked about it; `timer` and `watch` look after it meanwhile.
+    `waits` until the model is asked about it, and it is `over` once there is an answer, or nobody to give it
+    to. `timer` and `watch` look after it meanwhile.
     """
 
-    __slots__ = ("answer", "columns", "proba", "rows", "since", "timer", "waits", "watch", "who")
+    __slots__ = ("columns", "over", "proba", "rows", "since", "then", "timer", "waits", "watch", "who")
 
-    def __init__(
-        self, columns: Columns, rows: int, proba: bool, who: Asking, answer: asyncio.Future[Outputs]
-    ) -> None:
+    def __init__(self, columns: Columns, rows: int, proba: bool, who: Asking, then: Then) -> None:
         self.columns = columns
         self.rows = rows
         self.proba = proba
         self.who = who
-        self.answer = answer
+        self.then = then
         self.since = monotonic()
         self.timer: asyncio.TimerHandle | None = None
         self.watch: asyncio.Future[None] | None = None
         self.waits = True
+        self.over = False
 
     def expired(self, now: float) -> bool:
         """Whether an answer would be of no use."""
         return self.who.deadline is not None and now >= self.who.deadline
 
-    def give(self, outputs: Outputs) -> None:
-        """This is the answer."""
-        if not self.answer.done():
-            self.answer.set_result(outputs)
+    def give(self, given: Outputs | Problem) -> bool:
+        """This is the answer; False if nobody waits for one."""
+        if self.over:
+            return False
+        self.forget()
+        self.then(given)
+        return True
 
     def fail(self, error: BaseException) -> bool:
         """There is none; False if nobody waits for one."""
-        if self.answer.done():
-            return False
-        problem = error
         if not isinstance(error, Problem):
             problem = Problem(500, f"the model failed: {type(error).__name__}: {error}")
             problem.__cause__ = error
-        self.answer.set_exception(problem)
-        return True
+            error = problem
+        return self.give(error)
 
     def forget(self) -> None:
-        """Stop looking after it."""
+        """Nobody waits any more."""
+        self.over = True
         if self.timer is not None:
             self.timer.cancel()
         if self.watch is not None:
@@ -85,10 +89,12 @@ def rows_of(batch: Batch) -> int:
     return sum(asked.rows for asked in batch)
 
 
-def ask_about(runtime: Runtime, batch: Batch) -> tuple[Outputs | BaseException, float]:
+def ask_about(
+    runtime: Runtime, batch: Batch, clock: Callable[[], float] = monotonic
+) -> tuple[Outputs | BaseException, float]:
     """The model's answer about all of them, or what it raised; and how long that took in seconds."""
-    token = predicting.set(tuple(asked.who.trace for asked in batch if asked.who.trace))
-    began = monotonic()
+    token = predicting.set(tuple([asked.who.trace for asked in batch if asked.who.trace]))
+    began = clock()
     answer: Outputs | BaseException
     try:
         columns = batch[0].columns if len(batch) == 1 else joined([asked.columns for asked in batch])
@@ -100,7 +106,7 @@ def ask_about(runtime: Runtime, batch: Batch) -> tuple[Outputs | BaseException, 
         answer = error
     finally:
         predicting.reset(token)
-    return answer, max(monotonic() - began, _LEAST_S)
+    return answer, max(clock() - began, _LEAST_S)
 
 
 def part_out(answer: Outputs, batch: Batch) -> None:

@@ -18,10 +18,10 @@ import math
 from collections import deque
 from concurrent.futures import Executor
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, thread_time
 
 from mlwright.serving.asking import NOBODY, Asking
-from mlwright.serving.batch import Asked, Batch, ask_about, part_out, rows_of, tried_out
+from mlwright.serving.batch import Asked, Batch, Then, ask_about, part_out, rows_of, tried_out
 from mlwright.serving.cost import Cost
 from mlwright.serving.figures import ROWS, SECONDS, ModelFigures
 from mlwright.serving.gathering import Gathering
@@ -117,24 +117,54 @@ class Batcher:
         """What the model answers. Who is cancelled while he waits, or is gone, is not asked for.
 
         Args:
-            columns: one sequence for each input of the signature, each of `rows` values.
-            proba: whether to ask for the probabilities as well.
-            who: waits for it, and until when.
+            columns: as for `begin`, as are `rows`, `proba` and `who`.
 
         Raises:
             Problem: 500 when the model raises, 503 when too much waits already, 504 when the time is over.
         """
+        answer: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+
+        def then(given: Outputs | Problem) -> None:
+            if answer.done():
+                return
+            if isinstance(given, Problem):
+                answer.set_exception(given)
+            else:
+                answer.set_result(given)
+
+        asked = self.begin(columns, rows, then, proba=proba, who=who)
+        try:
+            return await answer
+        finally:
+            self.leave(asked)
+
+    def begin(
+        self, columns: Columns, rows: int, then: Then, *, proba: bool = False, who: Asking = NOBODY
+    ) -> Asked:
+        """Have the model asked, at the end of this turn of the event loop or later.
+
+        Args:
+            columns: one sequence for each input of the signature, each of `rows` values.
+            then: is given what the model answers, or a `Problem`: 500 when it raises, 504 when the time is
+                over; 499 when who waits is gone. Raises nothing.
+            proba: whether to ask for the probabilities as well.
+            who: waits for it, and until when.
+
+        Raises:
+            Problem: 503 when too much waits already.
+        """
         self._admit(rows, self._lines[proba].cost, who.deadline)
-        loop = asyncio.get_running_loop()
-        asked = Asked(columns, rows, proba, who, loop.create_future())
+        asked = Asked(columns, rows, proba, who, then)
         self._fresh.append(asked)
         self._figures.queue_rows += rows
-        self._turn_soon(loop)
-        try:
-            return await asked.answer
-        finally:
-            self._quit(asked)
-            asked.forget()
+        if not self._turns:
+            self._turn_soon(asyncio.get_running_loop())
+        return asked
+
+    def leave(self, asked: Asked) -> None:
+        """Nobody waits for it any more, or it was answered: do not ask the model, if that is not done yet."""
+        asked.forget()
+        self._quit(asked)
 
     def wait_s(self) -> float:
         """How long who comes now will wait until the model is asked, as far as is known."""
@@ -174,7 +204,7 @@ class Batcher:
         if not (self._busy or self._gathers(len(fresh))):
             self._go_on(loop)
         for asked in fresh:
-            if not asked.answer.done():
+            if not asked.over:
                 self._watch(loop, asked)
 
     def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -185,9 +215,10 @@ class Batcher:
         now = monotonic()
         expected_s = line.cost.expected_s(rows_of(batch))
         if 0 < expected_s <= self._inline_s and now >= self._stalled_until:
-            self._settle(line, batch, *ask_about(self._runtime, batch))
-            if (held_s := monotonic() - now) > _STALLED_S:
-                self._stalled_until = now + _STALLS * held_s
+            answer, took_s = ask_about(self._runtime, batch, thread_time)
+            self._settle(line, batch, answer, took_s)
+            if took_s > _STALLED_S:
+                self._stalled_until = now + _STALLS * took_s
             if self._halves or self._figures.queue_rows:
                 self._turn_soon(loop)
         else:
@@ -240,7 +271,7 @@ class Batcher:
     def _next(self) -> tuple[_Line, Batch]:
         """What is asked next, and in which line it stood; an empty batch if nothing waits."""
         while self._halves:
-            batch = [asked for asked in self._halves.pop() if not asked.answer.done()]
+            batch = [asked for asked in self._halves.pop() if not asked.over]
             if batch:
                 return self._lines[batch[0].proba], batch
         now = monotonic()
@@ -250,7 +281,7 @@ class Batcher:
         batch, rows = [], 0
         while (asked := self._front(line, now)) and (not batch or rows + asked.rows <= most):
             line.queue.popleft()
-            self._leave(asked)
+            self._taken(asked)
             batch.append(asked)
             rows += asked.rows
         return line, batch
@@ -261,7 +292,7 @@ class Batcher:
             asked = line.queue[0]
             if asked.expired(now):
                 self._expire(asked)
-            if not asked.answer.done():
+            if not asked.over:
                 return asked
             line.queue.popleft()
         return None
@@ -296,22 +327,24 @@ class Batcher:
             asked.timer = loop.call_later(asked.who.deadline - monotonic(), self._expire, asked)
         if asked.who.gone is not None and asked.waits:  # about others the model is being asked by now
             asked.watch = asyncio.ensure_future(asked.who.gone())
-            asked.watch.add_done_callback(lambda watch: None if watch.cancelled() else self._drop(asked))
+            asked.watch.add_done_callback(lambda watch: None if watch.cancelled() else self.drop(asked))
 
     def _expire(self, asked: Asked) -> None:
         self._figures.late += asked.fail(Problem(504, "the time for this request was over before its answer"))
         self._quit(asked)
 
-    def _drop(self, asked: Asked) -> None:
+    def drop(self, asked: Asked) -> None:
+        """Who waits for it is gone."""
         self._figures.dropped += asked.fail(Problem(499, "nobody waits for this answer"))
         self._quit(asked)
 
     def _quit(self, asked: Asked) -> None:
         """Do not ask the model about it, if that is not done yet."""
         if asked.waits:
-            self._leave(asked)
+            self._taken(asked)
             asked.columns = []
 
-    def _leave(self, asked: Asked) -> None:
+    def _taken(self, asked: Asked) -> None:
+        """It waits no longer."""
         asked.waits = False
         self._figures.queue_rows -= asked.rows

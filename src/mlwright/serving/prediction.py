@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from mlwright.serving.asking import TIMEOUT, Asking, asking
 from mlwright.serving.problems import Fault, Problem
+from mlwright.serving.quick import Quick
 from mlwright.serving.request import Endpoint, Reply, Request
 from mlwright.serving.tracing import Trace, begun, parse
+from mlwright.serving.wanted import AboutTables
 
 if TYPE_CHECKING:
     from mlwright.serving.served import Served
-    from mlwright.serving.telemetry import Telemetry
+    from mlwright.serving.telemetry import Span, Telemetry
 
 _TIMEOUT, _PARENT, _STATE = TIMEOUT.encode(), b"traceparent", b"tracestate"
 _DIGITS = 9
@@ -31,8 +33,8 @@ class Predicting:
     def __init__(
         self, endpoint: Endpoint, served: Served, protocol: str, telemetry: Telemetry | None
     ) -> None:
+        self.served = served
         self._endpoint = endpoint
-        self._served = served
         self._protocol = protocol
         self._telemetry = telemetry
         self._model = served.figures
@@ -42,16 +44,11 @@ class Predicting:
     async def __call__(self, request: Request) -> Reply:
         """Answer, in time."""
         began, status = monotonic(), 500
-        timeout, trace = _told(request)
-        if self._telemetry is None:
-            span, trace = None, begun(trace)
-        else:
-            span = self._telemetry.begin(trace, request.method, request.path, self._served, self._protocol)
-            trace = span.trace
+        timeout, parent = _told(request)
+        span, trace = self.begin(request, parent)
         who = Asking(began + min(self._timeout_s, _seconds(timeout)), trace, request.gone)
         asking.set(who)
         request.admit = lambda: self._admit(who, timeout)
-        self._model.in_flight += 1
         try:
             reply = await self._endpoint(request)
             status = reply.status
@@ -60,17 +57,55 @@ class Predicting:
             status = problem.http_status
             raise
         finally:
-            self._model.in_flight -= 1
-            self._counted.count(status, monotonic() - began)
-            if span is not None:
-                span.end(status)
+            self.end(status, began, span)
+
+    def quick(self, request: Request) -> Quick | None:
+        """What answers requests with such a head; None where that takes a task, as for bodies that are large.
+
+        Raises:
+            Problem: the head is wrong.
+        """
+        if not isinstance(self._endpoint, AboutTables):
+            return None
+        request.check_coding()
+        timeout, parent = _told(request)
+        _check_timeout(timeout)
+        if int(request.header(b"content-length") or 0) > self.served.limits.body_bytes:
+            return None
+        timeout_s = min(self._timeout_s, _seconds(timeout))
+        return Quick(self, request, self._endpoint.reads(request), timeout_s, parent)
+
+    def begin(self, request: Request, parent: Trace | None) -> tuple[Span | None, Trace]:
+        """A request has come.
+
+        Args:
+            parent: what it is a part of.
+
+        Returns:
+            What is told of it, and what happens here as a part of its trace.
+        """
+        self._model.in_flight += 1
+        if self._telemetry is None:
+            return None, begun(parent)
+        span = self._telemetry.begin(parent, request.method, request.path, self.served, self._protocol)
+        return span, span.trace
+
+    def end(self, status: int, began: float, span: Span | None) -> None:
+        """It was answered.
+
+        Args:
+            began: when it came, by `time.monotonic()`.
+            span: what `begin` gave.
+        """
+        self._model.in_flight -= 1
+        self._counted.count(status, monotonic() - began)
+        if span is not None:
+            span.end(status)
 
     def _admit(self, who: Asking, timeout: bytes) -> None:
         """Refuse what cannot be answered, before the body is read."""
-        if timeout and not _valid(timeout):
-            fault = Fault("must be a number of milliseconds, as 250", field=TIMEOUT)
-            raise Problem(400, faults=[fault])
-        self._served.check(who.deadline)
+        _check_timeout(timeout)
+        self.served.check(who.deadline)
 
 
 def _told(request: Request) -> tuple[bytes, Trace | None]:
@@ -84,6 +119,12 @@ def _told(request: Request) -> tuple[bytes, Trace | None]:
         elif name == _STATE:
             states.append(value)
     return timeout, parse(parents, states) if parents else None
+
+
+def _check_timeout(timeout: bytes) -> None:
+    if timeout and not _valid(timeout):
+        fault = Fault("must be a number of milliseconds, as 250", field=TIMEOUT)
+        raise Problem(400, faults=[fault])
 
 
 def _valid(timeout: bytes) -> bool:

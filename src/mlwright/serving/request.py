@@ -10,6 +10,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope
 
 from mlwright.serving.problems import Problem
+from mlwright.serving.tracing import Trace
 
 JSON = "application/json"
 
@@ -135,6 +136,15 @@ class Reply(Struct, frozen=True):
     status: int = 200
     media_type: str = JSON
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def head(self, trace: Trace | None) -> list[tuple[bytes, bytes]]:
+        """All headers; with the trace that it is a part of, and the length of the body, if that is known."""
+        headers = [(b"content-type", self.media_type.encode()), *self.headers]
+        if isinstance(self.body, bytes):
+            headers.append((b"content-length", b"%d" % len(self.body)))
+        if trace is not None:
+            headers += trace.headers
+        return headers
 
 
 Endpoint = Callable[[Request], Awaitable[Reply]]

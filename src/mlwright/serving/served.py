@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -18,7 +19,8 @@ from msgspec.structs import replace
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.by_name import PIECES
 from mlwright.sdk.rows import plain
-from mlwright.serving.asking import asking
+from mlwright.serving.asking import NOBODY, Asking, asking
+from mlwright.serving.batch import Then
 from mlwright.serving.batching import Batcher
 from mlwright.serving.bounds import Bounds
 from mlwright.serving.figures import ModelFigures
@@ -102,6 +104,25 @@ class Served:
             Problem: 500, the model raises; 503, too many others wait; 504, the request's time is over.
         """
         return await self._batcher.ask(columns, len(columns[0]), proba=proba, who=asking.get())
+
+    def begin(
+        self, columns: Columns, then: Then, *, proba: bool = False, who: Asking = NOBODY
+    ) -> Callable[[], None]:
+        """Have the model asked, perhaps together with others who ask just now.
+
+        Args:
+            columns: as for `ask`, as is `proba`.
+            then: is given the answer, or a `Problem`, in the event loop.
+            who: waits for it.
+
+        Returns:
+            What is to be called when nobody waits any more.
+
+        Raises:
+            Problem: 503, too many others wait.
+        """
+        asked = self._batcher.begin(columns, len(columns[0]), then, proba=proba, who=who)
+        return partial(self._batcher.drop, asked)
 
     def answers(self, columns: Columns, *, proba: bool = False) -> Outputs:
         """Ask the model here and now, alone: for those who are no server.

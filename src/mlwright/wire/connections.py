@@ -10,7 +10,7 @@ from fcntl import ioctl
 from termios import TIOCOUTQ
 from typing import Any, cast
 
-from mlwright.wire.exchange import Exchange
+from mlwright.wire.exchange import Exchange, Place
 from mlwright.wire.heads import BadHead, Begin, Chunks, Head, read_head
 from mlwright.wire.traffic import Queue, Traffic
 
@@ -39,14 +39,13 @@ class Connection(asyncio.Protocol):
         "_begin",
         "_came_bytes",
         "_chunks",
+        "_client",
         "_ends",
         "_exchange",
         "_held_bytes",
         "_left_bytes",
         "_paused",
-        "_peers",
         "_rest",
-        "_scheme",
         "_traffic",
         "_transport",
         "_unsent_bytes",
@@ -54,14 +53,14 @@ class Connection(asyncio.Protocol):
         "clogged",
         "late",
         "patience_s",
+        "place",
         "queue",
     )
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
         self._transport = cast("asyncio.Transport", None)
-        self._scheme = "http"
-        self._peers: tuple[Any, Any] = (None, None)
+        self._client: Any = None
         self._rest = b""
         self._held_bytes = 0
         self._begin: Begin | None = None
@@ -73,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._paused = self._ends = False
         self._writable: asyncio.Event | None = None
         self.clogged = self.late = False
+        self.place: Place = ("http", None)
         self.queue: Queue | None = None
         self.patience_s = traffic.bounds.behind_s
 
@@ -81,9 +81,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast("asyncio.Transport", transport)
-        self._peers = (transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
-        if transport.get_extra_info("sslcontext") is not None:
-            self._scheme = "https"
+        server, client = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+        self.place = (scheme, server[:2] if server else None)
+        self._client = client[:2] if client else None
         if not self._traffic.take(self):
             self._transport.abort()
 
@@ -125,11 +126,15 @@ class Connection(asyncio.Protocol):
         """Take of what has come as much as can be taken now."""
         if self._ends:
             return
+        begins = self._exchange is None
         try:
-            if self._exchange is None and self._rest:
+            if begins and self._rest:
                 self._take_head()
-            if self._exchange is not None and self._rest and not self._exchange.ended:
-                self._take_body(self._exchange)
+            if self._exchange is not None:
+                if self._rest and not self._exchange.ended:
+                    self._take_body(self._exchange)
+                if begins:
+                    self._traffic.begin(self, self._exchange)
         except BadHead as error:
             self._refuse(error)
             return
@@ -153,10 +158,9 @@ class Connection(asyncio.Protocol):
         head, self._rest = read_head(rest[:end]), rest[end:]
         self._chunks = Chunks() if head.body_bytes is None else None
         self._left_bytes = head.body_bytes or 0
-        exchange = self._exchange = Exchange(self, head, self._scope(head))
-        exchange.ended = head.body_bytes == 0
+        self._exchange = Exchange(self, head)
+        self._exchange.ended = head.body_bytes == 0
         self.patience_s, self._came_bytes = self._traffic.bounds.behind_s, len(self._rest)
-        self._traffic.begin(self, exchange.run(self._traffic.app))
 
     def _wait_for_head(self, rest: bytes) -> None:
         if self._begin is None:
@@ -182,21 +186,22 @@ class Connection(asyncio.Protocol):
         elif self._rest:
             self._traffic.loop.call_soon(self.go_on)
 
-    def _scope(self, head: Head) -> dict[str, Any]:
-        server, client = self._peers
+    def scope(self, head: Head) -> dict[str, Any]:
+        """A request as ASGI has it."""
+        scheme, server = self.place
         return {
             "type": "http",
             "asgi": _ASGI,
             "http_version": head.version,
             "method": head.method,
-            "scheme": self._scheme,
+            "scheme": scheme,
             "path": head.path,
             "raw_path": head.raw_path,
             "query_string": head.query,
             "root_path": "",
             "headers": head.headers,
-            "server": server[:2] if server else None,
-            "client": client[:2] if client else None,
+            "server": server,
+            "client": self._client,
             "state": self._traffic.state,
         }
 
@@ -221,6 +226,11 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     # What goes out.
+
+    @property
+    def asked(self) -> bool:
+        """Whether a request waits for its answer."""
+        return self._exchange is not None
 
     @property
     def date(self) -> bytes:

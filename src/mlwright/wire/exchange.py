@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlwright.wire.heads import Head
@@ -20,14 +21,23 @@ _STATUS = {each.value: f"HTTP/1.1 {each.value} {each.phrase}\r\n".encode() for e
 _BODILESS = frozenset({204, 304})
 _LOG = logging.getLogger(__name__)
 
+Headers = Sequence[tuple[bytes, bytes]]
+"""Names in small letters, and values."""
+
+Place = tuple[str, Any]
+"""The scheme, and the address at which a connection was taken: host and port."""
+
 
 class Exchange:
     """What of a request has come, and what of its answer has gone.
 
+    An application is run for it in a task (`run`), or somebody answers it at once or later (`answer`).
+
     Args:
         connection: that both go over.
         head: of the request.
-        scope: as ASGI has it.
+
+    `forsaken` is called, if it is set, when nobody waits for the answer any more.
     """
 
     __slots__ = (
@@ -35,24 +45,24 @@ class Exchange:
         "_body",
         "_chunked",
         "_connection",
-        "_head",
         "_left_bytes",
         "_news",
         "_pending",
-        "_scope",
         "_told",
         "_waits",
         "answered",
         "ended",
+        "forsaken",
         "gone",
+        "head",
         "keeps",
         "started",
     )
 
-    def __init__(self, connection: Connection, head: Head, scope: Scope) -> None:
+    def __init__(self, connection: Connection, head: Head) -> None:
         self._connection = connection
-        self._head = head
-        self._scope = scope
+        self.head = head
+        self.forsaken: Callable[[], object] | None = None
         self._body = b""
         self._news: asyncio.Event | None = None
         self._waits = head.waits
@@ -63,6 +73,26 @@ class Exchange:
         self.keeps = head.keeps
 
     @property
+    def place(self) -> Place:
+        """Where it was asked."""
+        return self._connection.place
+
+    @property
+    def scope(self) -> Scope:
+        """As ASGI has it."""
+        return self._connection.scope(self.head)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the body is here."""
+        return self.ended and not self._waits
+
+    @property
+    def body(self) -> bytes:
+        """What of it is here and was not taken."""
+        return self._body
+
+    @property
     def full(self) -> bool:
         """Whether the client has to wait before it sends more."""
         return len(self._body) > FULL_BYTES
@@ -70,7 +100,7 @@ class Exchange:
     async def run(self, app: ASGIApp) -> None:
         """Let the application answer; what it fails at is our own mistake."""
         try:
-            await app(self._scope, self.receive, self.send)
+            await app(self.scope, self.receive, self.send)
         except Exception:
             if not self.gone:
                 _LOG.exception("a request was not answered")
@@ -89,6 +119,18 @@ class Exchange:
         """The client is gone, or given up: the application is told when it looks."""
         self.gone = True
         self._wake()
+        if self.forsaken is not None and not self.answered:
+            self.forsaken()
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send all of an answer; to be called once, in the event loop, by whoever is no task.
+
+        Args:
+            headers: with the length of the body.
+        """
+        if not self.gone:
+            self._start(status, headers)
+            self._send(body, more=False)
 
     async def receive(self) -> Message:
         """The next piece of the body, or that nobody waits for the answer."""
@@ -122,7 +164,7 @@ class Exchange:
         assert self.started and not self.answered, "a body stands behind its head"
         self._send(message.get("body", b""), message.get("more_body", False))
 
-    def _start(self, status: int, headers: Any) -> None:
+    def _start(self, status: int, headers: Headers) -> None:
         connection = self._connection
         self.started = True
         # A client that was not told to send its body, or is answered in the middle of a long one, may send
@@ -137,10 +179,10 @@ class Exchange:
             if name == b"content-length":
                 declared = int(value)
             lines.append(b"%b: %b\r\n" % (name, value))
-        if status in _BODILESS or self._head.method == "HEAD":
+        if status in _BODILESS or self.head.method == "HEAD":
             self._bodiless = True
         elif declared is None:
-            self._chunked = self._head.version == "1.1"
+            self._chunked = self.head.version == "1.1"
             self.keeps = self.keeps and self._chunked  # who knows no chunks sees the end by the close
             if self._chunked:
                 lines.append(b"transfer-encoding: chunked\r\n")

@@ -38,8 +38,8 @@ class BadHead(Exception):
         self.why = why
 
 
-class Head(Struct, frozen=True):
-    """What a request asks, before its body.
+class Head(Struct, frozen=True, eq=False):
+    """What a request asks, before its body. One that is remembered is the same object each time.
 
     Args:
         path: decoded; `raw_path` as it was sent.

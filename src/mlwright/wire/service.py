@@ -18,7 +18,7 @@ import msgspec
 from mlwright.wire.bounds import Bounds
 from mlwright.wire.connections import Connection
 from mlwright.wire.refusals import Refuse, problem
-from mlwright.wire.traffic import Traffic
+from mlwright.wire.traffic import Quick, Traffic
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message
@@ -44,6 +44,7 @@ class Service:
         tls: for `https`.
         bounds: what clients are allowed.
         refuse: writes what is told of a request that the application does not see.
+        quick: is asked first about requests whose bodies came with their heads.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class Service:
         tls: ssl.SSLContext | None = None,
         bounds: Bounds = BOUNDS,
         refuse: Refuse = problem,
+        quick: Quick | None = None,
     ) -> None:
         state: dict[str, Any] = {"draining": asyncio.Event()}
         self._tls = tls
         self._life = _Life(app, state)
-        self._traffic = Traffic(app, state, _fitting(bounds), refuse)
+        self._traffic = Traffic(app, state, _fitting(bounds), refuse, quick)
         self._servers: dict[socket.socket, asyncio.Server] = {}
         self._watching: asyncio.Task[None] | None = None
         self._draining: asyncio.Future[None] | None = None
@@ -74,7 +76,7 @@ class Service:
     @property
     def in_flight(self) -> int:
         """How many are being answered."""
-        return len(self._traffic.tasks)
+        return sum(each.asked for each in self._traffic.busy)
 
     async def begin(self) -> None:
         """Return when the application is ready to be asked; raises what it raises."""

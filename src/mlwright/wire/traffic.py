@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from mlwright.wire.connections import Connection
+    from mlwright.wire.exchange import Exchange
 
 _EVERY_S = 1.0
 _ON_ITS_WAY_S, _DRAIN_EVERY_S = 0.1, 0.02
@@ -33,6 +34,10 @@ _TURN_S, _IN_TURN = 0.001, 2
 
 Queue = OrderedDict["Connection", float]
 """Connections, and since when they are in it."""
+
+Quick = Callable[["Exchange"], bool]
+"""Answers what is asked by `Exchange.answer`, now or later and without a task, and raises nothing; or leaves
+it to the application, and says False."""
 
 
 class Turns:
@@ -73,10 +78,19 @@ class Traffic:
         state: what the application reads as `scope["state"]`; `draining` in it is set when the server ends.
         bounds: what clients are allowed.
         refuse: writes what is told of a request that the application does not see.
+        quick: is asked first about requests that are whole.
     """
 
-    def __init__(self, app: ASGIApp, state: dict[str, Any], bounds: Bounds, refuse: Refuse) -> None:
-        self.app = app
+    def __init__(
+        self,
+        app: ASGIApp,
+        state: dict[str, Any],
+        bounds: Bounds,
+        refuse: Refuse,
+        quick: Quick | None = None,
+    ) -> None:
+        self._app = app
+        self._quick = quick
         self.state = state
         self.bounds = bounds
         self.refuse = refuse
@@ -129,11 +143,14 @@ class Traffic:
         """Whether more is held than may be."""
         return self._held_bytes > self.bounds.begun_bytes
 
-    def begin(self, connection: Connection, answering: Any) -> None:
+    def begin(self, connection: Connection, exchange: Exchange) -> None:
         """Answer a request."""
         self.requests += 1
         self.move(connection, self.busy)
-        task = self.loop.create_task(answering)
+        quick = self._quick
+        if quick is not None and exchange.whole and not connection.clogged and quick(exchange):
+            return
+        task = self.loop.create_task(exchange.run(self._app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

@@ -47,6 +47,9 @@ class Toy:
         self._spec = spec
         self._failed = failed
 
+    def quick(self, exchange: Any) -> bool:
+        return False
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await receive()

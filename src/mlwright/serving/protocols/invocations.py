@@ -24,9 +24,11 @@ from mlwright.serving.protocols.tables_arrow import PARQUET, read_parquet
 from mlwright.serving.protocols.tables_csv import CSV, read_csv
 from mlwright.serving.protocols.v2_tensors import is_table
 from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
+from mlwright.serving.runtime import Outputs
 from mlwright.serving.served import Served
 from mlwright.serving.validation import json_as_python_reads_it
 from mlwright.serving.walk import Columns, shown_text, told_value
+from mlwright.serving.wanted import AboutTables, Read, Wanted
 
 PATH = "/invocations"
 _SPLIT, _RECORDS, _INSTANCES, _INPUTS = FORMATS = (
@@ -199,20 +201,27 @@ class Invocation:
 def _invokes(served: Served) -> Endpoint:
     invocation, model = Invocation(served), served.spec.model.encode()
 
-    async def invoke(request: Request) -> Reply:
-        began = time.perf_counter()
-        body = await request.body(served.limits.body_bytes)
-        columns, ignored = invocation.read(body, request.headers.get("content-type", ""))
-        warnings = served.bounds.warnings(columns)
-        outputs = await served.ask(columns)
-        answer: dict[str, Any] = {"predictions": plain(outputs.labels)}
-        if ignored or warnings:
-            answer["warnings"] = [*ignored, *warnings]
-        identity = served.answered(columns, answer["predictions"], began, len(warnings))
-        headers = ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
-        return Reply(msgspec.json.encode(answer), headers=headers)
+    def reads(request: Request) -> Read:
+        declared = request.headers.get("content-type", "")
 
-    return invoke
+        def read(body: bytes) -> Wanted:
+            began = time.perf_counter()
+            columns, ignored = invocation.read(body, declared)
+            warnings = served.bounds.warnings(columns)
+
+            def tell(outputs: Outputs) -> Reply:
+                answer: dict[str, Any] = {"predictions": plain(outputs.labels)}
+                if ignored or warnings:
+                    answer["warnings"] = [*ignored, *warnings]
+                identity = served.answered(columns, answer["predictions"], began, len(warnings))
+                headers = ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
+                return Reply(msgspec.json.encode(answer), headers=headers)
+
+            return Wanted(columns, tell)
+
+        return read
+
+    return AboutTables(served, reads)
 
 
 def _hold_parameters(parameters: str) -> None:

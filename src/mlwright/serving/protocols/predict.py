@@ -11,8 +11,10 @@ import msgspec
 from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Fault, Problem
 from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
+from mlwright.serving.runtime import Outputs
 from mlwright.serving.served import Served, shares_by_class
 from mlwright.serving.walk import Columns
+from mlwright.serving.wanted import AboutTables, Read, Wanted
 
 _PROBA = {"1": True, "true": True, "0": False, "false": False}
 
@@ -42,27 +44,34 @@ def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
     """What answers for one model."""
     model = served.spec.model.encode()
 
-    async def predict(request: Request) -> Reply:
-        began = perf_counter()
+    def reads(request: Request) -> Read:
         proba = _wants_probabilities(request, served)
         reader = readers.get(request.media_type)
         if reader is None:
             taken = ", ".join(sorted(each for each in readers if each))
             raise Problem(415, f"the content type must be one of {taken}, not {request.media_type[:40]}")
-        columns = reader(await request.body(served.limits.body_bytes), served)
-        warnings = served.bounds.warnings(columns)
-        outputs = await served.ask(columns, proba=proba)
-        told: dict[str, Any] = {"predictions": plain(outputs.labels)}
-        if outputs.shares is not None:
-            told["probabilities"] = shares_by_class(served.class_names, outputs.shares)
-        if warnings:
-            told["warnings"] = warnings
-        told["model"] = served.spec.model
-        identity = told["id"] = served.answered(columns, told["predictions"], began, len(warnings))
-        headers = ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
-        return Reply(msgspec.json.encode(told), headers=headers)
 
-    return predict
+        def read(body: bytes) -> Wanted:
+            began = perf_counter()
+            columns = reader(body, served)
+            warnings = served.bounds.warnings(columns)
+
+            def tell(outputs: Outputs) -> Reply:
+                told: dict[str, Any] = {"predictions": plain(outputs.labels)}
+                if outputs.shares is not None:
+                    told["probabilities"] = shares_by_class(served.class_names, outputs.shares)
+                if warnings:
+                    told["warnings"] = warnings
+                told["model"] = served.spec.model
+                identity = told["id"] = served.answered(columns, told["predictions"], began, len(warnings))
+                headers = ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
+                return Reply(msgspec.json.encode(told), headers=headers)
+
+            return Wanted(columns, tell, proba)
+
+        return read
+
+    return AboutTables(served, reads)
 
 
 def _read_json(body: bytes, served: Served) -> Columns:

@@ -20,7 +20,9 @@ from mlwright.serving.problems import Problem
 from mlwright.serving.protocols.v2_inference import Tensors
 from mlwright.serving.protocols.v2_tensors import is_table
 from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
+from mlwright.serving.runtime import Outputs
 from mlwright.serving.served import Served
+from mlwright.serving.wanted import AboutTables, Read, Wanted
 
 PREFIX = "/v2"
 _EXTENSIONS = ("binary_tensor_data",)
@@ -103,22 +105,30 @@ def _says(value: Any) -> Endpoint:
 def _infers(served: Served, tensors: Tensors) -> Endpoint:
     model = served.spec.model.encode()
 
-    async def infer(request: Request) -> Reply:
+    def reads(request: Request) -> Read:
         if request.media_type not in _TAKEN:
             raise Problem(
                 415,
                 f"the content type must be {JSON}, or application/octet-stream with"
                 f" Inference-Header-Content-Length, not {request.media_type[:40]}",
             )
-        began = time.perf_counter()
-        question = tensors.question(await request.body(served.limits.body_bytes), request.headers)
-        warnings = served.bounds.warnings(question.columns)
-        outputs = await served.ask(question.columns, proba=question.proba)
-        labels = plain(outputs.labels)
-        identity = served.answered(question.columns, labels, began, len(warnings))
-        body, headers = tensors.answer(question, labels, outputs.shares, identity, warnings)
-        media_type = "application/octet-stream" if headers else JSON
-        headers += ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
-        return Reply(body, media_type=media_type, headers=headers)
+        given = request.headers
 
-    return infer
+        def read(body: bytes) -> Wanted:
+            began = time.perf_counter()
+            question = tensors.question(body, given)
+            warnings = served.bounds.warnings(question.columns)
+
+            def tell(outputs: Outputs) -> Reply:
+                labels = plain(outputs.labels)
+                identity = served.answered(question.columns, labels, began, len(warnings))
+                told, headers = tensors.answer(question, labels, outputs.shares, identity, warnings)
+                media_type = "application/octet-stream" if headers else JSON
+                headers += ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
+                return Reply(told, media_type=media_type, headers=headers)
+
+            return Wanted(question.columns, tell, question.proba)
+
+        return read
+
+    return AboutTables(served, reads)
