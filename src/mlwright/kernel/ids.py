@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NewType
 from uuid import UUID
@@ -32,6 +33,14 @@ def chance(letters: int) -> str:
     """Random letters, of 5 bits each; an even number of them."""
     number = int.from_bytes(os.urandom((5 * letters + 7) // 8))
     return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(0, 5 * letters, 10)])
+
+
+def chances(letters: int) -> Iterator[str]:
+    """Random letters again and again; 1,024 in a row differ in the last two only, and are made at little cost."""
+    while True:
+        first = chance(letters - 2)
+        for pair in _PAIRS:
+            yield first + pair
 
 
 @lru_cache(maxsize=1)

@@ -22,35 +22,39 @@ _LEAST_S = 1e-9
 _PLAIN = {list, tuple}
 
 
-Then = Callable[[Outputs | Problem], object]
-
-
 class Asked:
-    """A request that waits for its answer.
+    """A request that waits for its answer. Who makes one says what becomes of that, in `tell`.
 
     Args:
-        columns: each of `rows` values.
+        columns: all of the same number of values.
         proba: whether probabilities are asked for.
         who: waits for it.
-        then: is given the answer, or a `Problem`; once.
 
     `waits` until the model is asked about it, and it is `over` once there is an answer, or nobody to give it
     to. `timer` and `watch` look after it meanwhile.
     """
 
-    __slots__ = ("columns", "over", "proba", "rows", "since", "then", "timer", "waits", "watch", "who")
+    __slots__ = ("columns", "over", "proba", "rows", "since", "timer", "waits", "watch", "who")
 
-    def __init__(self, columns: Columns, rows: int, proba: bool, who: Asking, then: Then) -> None:
+    def __init__(self, columns: Columns, proba: bool, who: Asking) -> None:
         self.columns = columns
-        self.rows = rows
+        self.rows = len(columns[0])
         self.proba = proba
         self.who = who
-        self.then = then
         self.since = monotonic()
         self.timer: asyncio.TimerHandle | None = None
         self.watch: asyncio.Future[None] | None = None
         self.waits = True
         self.over = False
+
+    def tell(self, given: Outputs | Problem) -> None:
+        """Called once, in the event loop; raises nothing.
+
+        Args:
+            given: what the model answers, or a `Problem`: 500, it raises; 504, the time is over; 499, who
+                waits is gone.
+        """
+        raise NotImplementedError
 
     def expired(self, now: float) -> bool:
         """Whether an answer would be of no use."""
@@ -61,7 +65,7 @@ class Asked:
         if self.over:
             return False
         self.forget()
-        self.then(given)
+        self.tell(given)
         return True
 
     def fail(self, error: BaseException) -> bool:

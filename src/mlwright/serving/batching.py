@@ -21,7 +21,7 @@ from contextlib import suppress
 from time import monotonic, thread_time
 
 from mlwright.serving.asking import NOBODY, Asking
-from mlwright.serving.batch import Asked, Batch, Then, ask_about, part_out, rows_of, tried_out
+from mlwright.serving.batch import Asked, Batch, ask_about, part_out, rows_of, tried_out
 from mlwright.serving.cost import Cost
 from mlwright.serving.figures import ROWS, SECONDS, ModelFigures
 from mlwright.serving.gathering import Gathering
@@ -46,6 +46,25 @@ class _Line:
     def __init__(self) -> None:
         self.queue: deque[Asked] = deque()
         self.cost = Cost()
+
+
+class _Awaited(Asked):
+    """One that a task waits for."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self, columns: Columns, proba: bool, who: Asking) -> None:
+        super().__init__(columns, proba, who)
+        self.answer: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+
+    def tell(self, given: Outputs | Problem) -> None:
+        """Wake the task."""
+        if self.answer.done():
+            return
+        if isinstance(given, Problem):
+            self.answer.set_exception(given)
+        else:
+            self.answer.set_result(given)
 
 
 class Batcher:
@@ -113,53 +132,35 @@ class Batcher:
         """
         self._admit(1, self._lines[0].cost, deadline)
 
-    async def ask(self, columns: Columns, rows: int, *, proba: bool = False, who: Asking = NOBODY) -> Outputs:
+    async def ask(self, columns: Columns, *, proba: bool = False, who: Asking = NOBODY) -> Outputs:
         """What the model answers. Who is cancelled while he waits, or is gone, is not asked for.
 
         Args:
-            columns: as for `begin`, as are `rows`, `proba` and `who`.
-
-        Raises:
-            Problem: 500 when the model raises, 503 when too much waits already, 504 when the time is over.
-        """
-        answer: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
-
-        def then(given: Outputs | Problem) -> None:
-            if answer.done():
-                return
-            if isinstance(given, Problem):
-                answer.set_exception(given)
-            else:
-                answer.set_result(given)
-
-        asked = self.begin(columns, rows, then, proba=proba, who=who)
-        try:
-            return await answer
-        finally:
-            self.leave(asked)
-
-    def begin(
-        self, columns: Columns, rows: int, then: Then, *, proba: bool = False, who: Asking = NOBODY
-    ) -> Asked:
-        """Have the model asked, at the end of this turn of the event loop or later.
-
-        Args:
-            columns: one sequence for each input of the signature, each of `rows` values.
-            then: is given what the model answers, or a `Problem`: 500 when it raises, 504 when the time is
-                over; 499 when who waits is gone. Raises nothing.
+            columns: one sequence for each input of the signature, all of the same number of values.
             proba: whether to ask for the probabilities as well.
             who: waits for it, and until when.
 
         Raises:
+            Problem: 500 when the model raises, 503 when too much waits already, 504 when the time is over.
+        """
+        asked = _Awaited(columns, proba, who)
+        self.begin(asked)
+        try:
+            return await asked.answer
+        finally:
+            self.leave(asked)
+
+    def begin(self, asked: Asked) -> None:
+        """Have the model asked, at the end of this turn of the event loop or later.
+
+        Raises:
             Problem: 503 when too much waits already.
         """
-        self._admit(rows, self._lines[proba].cost, who.deadline)
-        asked = Asked(columns, rows, proba, who, then)
+        self._admit(asked.rows, self._lines[asked.proba].cost, asked.who.deadline)
         self._fresh.append(asked)
-        self._figures.queue_rows += rows
+        self._figures.queue_rows += asked.rows
         if not self._turns:
             self._turn_soon(asyncio.get_running_loop())
-        return asked
 
     def leave(self, asked: Asked) -> None:
         """Nobody waits for it any more, or it was answered: do not ask the model, if that is not done yet."""

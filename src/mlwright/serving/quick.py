@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from mlwright.serving.asking import Asking
+from mlwright.serving.batch import Asked
 from mlwright.serving.problems import Problem
 from mlwright.serving.refusals import failed, told_to
 from mlwright.serving.request import Reply, Request
@@ -37,12 +38,13 @@ class Quick:
         parent: the trace that they are a part of.
     """
 
-    __slots__ = ("_parent", "_predicting", "_read", "_request", "_timeout_s")
+    __slots__ = ("_parent", "_predicting", "_read", "_request", "_served", "_timeout_s")
 
     def __init__(
         self, predicting: Predicting, request: Request, read: Read, timeout_s: float, parent: Trace | None
     ) -> None:
         self._predicting = predicting
+        self._served = predicting.served
         self._request = request
         self._read = read
         self._timeout_s = timeout_s
@@ -52,61 +54,59 @@ class Quick:
         """Answer, now or later."""
         began = monotonic()
         span, trace = self._predicting.begin(self._request, self._parent)
-        _Pending(self._predicting, self._request, exchange, began, trace, span).ask(
-            self._read, began + self._timeout_s
-        )
-
-
-class _Pending:
-    """A request that waits for its answer."""
-
-    __slots__ = ("_began", "_exchange", "_predicting", "_request", "_span", "_trace", "_wanted")
-
-    def __init__(
-        self,
-        predicting: Predicting,
-        request: Request,
-        exchange: Exchange,
-        began: float,
-        trace: Trace,
-        span: Span | None,
-    ) -> None:
-        self._predicting = predicting
-        self._request = request
-        self._exchange = exchange
-        self._began = began
-        self._trace = trace
-        self._span = span
-        self._wanted: Wanted | None = None
-
-    def ask(self, read: Read, deadline: float) -> None:
-        """Read the body, and have the model asked."""
-        served, exchange = self._predicting.served, self._exchange
+        who = Asking(began + self._timeout_s, trace)
         try:
-            served.check(deadline)
-            wanted = self._wanted = read(exchange.body)
-            who = Asking(deadline, self._trace)
-            exchange.forsaken = served.begin(wanted.columns, self._answered, proba=wanted.proba, who=who)
+            self._served.check(who.deadline)
+            pending = _Pending(self, exchange, self._read(exchange.body), who, began, span)
+            self._served.begin(pending)
+            exchange.forsaken = pending.forsake
         except Exception as error:
-            self._end(self._refused(error))
+            self.end(exchange, self.refused(error), who, began, span)
 
-    def _answered(self, given: Outputs | Problem) -> None:
-        assert self._wanted is not None
-        try:
-            if isinstance(given, Problem):
-                raise given
-            reply = self._wanted.tell(given)
-        except Exception as error:
-            reply = self._refused(error)
-        self._end(reply)
-
-    def _refused(self, error: Exception) -> Reply:
+    def refused(self, error: Exception) -> Reply:
+        """What is told where there is no answer."""
         if not isinstance(error, Problem):
             _LOG.error("a request was not answered", exc_info=error)
             error = failed()
         return told_to(self._request.path, error)
 
-    def _end(self, reply: Reply) -> None:
+    def end(self, exchange: Exchange, reply: Reply, who: Asking, began: float, span: Span | None) -> None:
+        """Answer, and count it."""
         assert isinstance(reply.body, bytes)
-        self._predicting.end(reply.status, self._began, self._span)
-        self._exchange.answer(reply.status, reply.head(self._trace), reply.body)
+        self._predicting.end(reply.status, began, span)
+        exchange.answer(reply.status, reply.head(who.trace), reply.body)
+
+    def drop(self, asked: Asked) -> None:
+        """Who waits for it is gone."""
+        self._served.drop(asked)
+
+
+class _Pending(Asked):
+    """A request that the model is asked about."""
+
+    __slots__ = ("_began", "_exchange", "_quick", "_span", "_wanted")
+
+    def __init__(
+        self, quick: Quick, exchange: Exchange, wanted: Wanted, who: Asking, began: float, span: Span | None
+    ) -> None:
+        super().__init__(wanted.columns, wanted.proba, who)
+        self._quick = quick
+        self._exchange = exchange
+        self._wanted = wanted
+        self._began = began
+        self._span = span
+
+    def tell(self, given: Outputs | Problem) -> None:
+        """Answer."""
+        quick = self._quick
+        try:
+            if isinstance(given, Problem):
+                raise given
+            reply = self._wanted.tell(given)
+        except Exception as error:
+            reply = quick.refused(error)
+        quick.end(self._exchange, reply, self.who, self._began, self._span)
+
+    def forsake(self) -> None:
+        """The client is gone."""
+        self._quick.drop(self)

@@ -76,13 +76,17 @@ class Recorder:
         self._thread = threading.Thread(target=self._write_on, name="record", daemon=True)
         self._thread.start()
 
-    def note(self, answered: Answered) -> None:
-        """Keep an answer, if it is in the sample; costs the request less than a microsecond."""
+    def place(self) -> int | None:
+        """Where in the sample an answer would stand that is given now; None if it is not in it."""
         self._seen += 1
         if len(self._sample) < self._recording.per_second:
-            self._sample.append(answered)
-        elif (place := int(self._chance.random() * self._seen)) < len(self._sample):
-            self._sample[place] = answered
+            return len(self._sample)
+        place = int(self._chance.random() * self._seen)
+        return place if place < len(self._sample) else None
+
+    def keep(self, place: int, answered: Answered) -> None:
+        """Keep the answer for which `place` was found just now."""
+        self._sample[place : place + 1] = [answered]
 
     def close(self) -> None:
         """Write what waits, and seal it."""

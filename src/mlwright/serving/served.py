@@ -7,7 +7,6 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -19,8 +18,8 @@ from msgspec.structs import replace
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
 from mlwright.sdk.by_name import PIECES
 from mlwright.sdk.rows import plain
-from mlwright.serving.asking import NOBODY, Asking, asking
-from mlwright.serving.batch import Then
+from mlwright.serving.asking import asking
+from mlwright.serving.batch import Asked
 from mlwright.serving.batching import Batcher
 from mlwright.serving.bounds import Bounds
 from mlwright.serving.figures import ModelFigures
@@ -29,7 +28,7 @@ from mlwright.serving.problems import Problem
 from mlwright.serving.records import Answered, Recorder
 from mlwright.serving.runtime import Outputs, Runtime
 from mlwright.serving.runtime.custom import CustomRuntime
-from mlwright.serving.spec import ModelSpec, ReplicaSpec, new_prediction_id
+from mlwright.serving.spec import ModelSpec, ReplicaSpec, prediction_ids
 from mlwright.serving.validation import Validator
 from mlwright.serving.walk import Columns
 from mlwright.versioning.signatures import same_answer
@@ -76,6 +75,7 @@ class Served:
         self._runtime = runtime
         self._recorder = recorder
         self._names = spec.signature.names
+        self._ids = prediction_ids(spec.version_id)
         self._thread = thread
         self._batches = spec.signature.table or any(each.many for each in spec.signature.named)
         limits = replica.limits if self._batches else replace(replica.limits, batch_rows=1)
@@ -103,26 +103,19 @@ class Served:
         Raises:
             Problem: 500, the model raises; 503, too many others wait; 504, the request's time is over.
         """
-        return await self._batcher.ask(columns, len(columns[0]), proba=proba, who=asking.get())
+        return await self._batcher.ask(columns, proba=proba, who=asking.get())
 
-    def begin(
-        self, columns: Columns, then: Then, *, proba: bool = False, who: Asking = NOBODY
-    ) -> Callable[[], None]:
+    def begin(self, asked: Asked) -> None:
         """Have the model asked, perhaps together with others who ask just now.
-
-        Args:
-            columns: as for `ask`, as is `proba`.
-            then: is given the answer, or a `Problem`, in the event loop.
-            who: waits for it.
-
-        Returns:
-            What is to be called when nobody waits any more.
 
         Raises:
             Problem: 503, too many others wait.
         """
-        asked = self._batcher.begin(columns, len(columns[0]), then, proba=proba, who=who)
-        return partial(self._batcher.drop, asked)
+        self._batcher.begin(asked)
+
+    def drop(self, asked: Asked) -> None:
+        """Who waits for it is gone."""
+        self._batcher.drop(asked)
 
     def answers(self, columns: Columns, *, proba: bool = False) -> Outputs:
         """Ask the model here and now, alone: for those who are no server.
@@ -164,12 +157,12 @@ class Served:
             began: when the request did, by `time.perf_counter`.
             warnings: how many columns lay outside of what training saw.
         """
-        identity = new_prediction_id(self.spec.version_id)
-        if self._recorder is not None:
+        identity = next(self._ids)
+        if self._recorder is not None and (place := self._recorder.place()) is not None:
             told = Answered(
                 identity, self.spec.model, self._names, columns, predictions, began=began, warnings=warnings
             )
-            self._recorder.note(told)
+            self._recorder.keep(place, told)
         return identity
 
     def prove(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -9,7 +10,7 @@ import msgspec
 from msgspec import Struct, field
 
 from mlwright.kernel.errors import Corrupt, Invalid
-from mlwright.kernel.ids import ALPHABET, VersionId, chance
+from mlwright.kernel.ids import ALPHABET, VersionId, chances
 from mlwright.serving.access import Access
 from mlwright.versioning.signatures import Signature
 from mlwright.wire.bounds import Bounds
@@ -150,9 +151,9 @@ class ReplicaSpec(Struct, frozen=True):
             raise Corrupt(f"a replica's spec cannot be read: {error}", where=str(path)) from error
 
 
-def new_prediction_id(version: VersionId) -> str:
-    """`VERSIONID-RANDOM`: it leads back to the model version even when nothing else was kept."""
-    return f"{version}-{chance(_RANDOM)}"
+def prediction_ids(version: VersionId) -> Iterator[str]:
+    """`VERSIONID-RANDOM`, again and again: it leads back to the version even when nothing else was kept."""
+    return map(f"{version}-{{}}".format, chances(_RANDOM))
 
 
 def version_behind(prediction_id: str) -> VersionId:

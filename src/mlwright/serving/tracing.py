@@ -22,6 +22,8 @@ _LONGEST = 8192
 """Of `tracestate`, in characters; a longer one is not read."""
 SAMPLED = 1
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
+_NOT_ZERO = 1 << 64 | 1
+"""The last bit of each id, where both stand in one number: none may be zero."""
 
 
 class Trace(Struct, frozen=True):
@@ -90,10 +92,10 @@ def parse(parents: Sequence[bytes], states: Sequence[bytes]) -> Trace | None:
 
 def begun(parent: Trace | None) -> Trace:
     """What happens here: a part of what asked for it, or the first of a trace that nobody records."""
-    span_id = f"{getrandbits(64) or 1:016x}"
     if parent is None:
-        return Trace(f"{getrandbits(128) or 1:032x}", span_id)
-    return Trace(parent.trace_id, span_id, parent.flags, parent.state)
+        ids = f"{getrandbits(192) | _NOT_ZERO:048x}"
+        return Trace(ids[:32], ids[32:])
+    return Trace(parent.trace_id, f"{getrandbits(64) or 1:016x}", parent.flags, parent.state)
 
 
 def _state(given: str) -> str:
