@@ -103,7 +103,7 @@ def test_what_comes_in_one_turn_of_the_loop_is_asked_together() -> None:
     with batcher(runtime) as asking:
 
         async def work() -> None:
-            answers = await asyncio.gather(*(asking.ask([[float(each)]], 1) for each in range(64)))
+            answers = await asyncio.gather(*(asking.ask([[float(each)]]) for each in range(64)))
 
             assert [answer.labels for answer in answers] == [[2.0 * each] for each in range(64)]
             assert runtime.asked == [[float(each) for each in range(64)]]
@@ -119,9 +119,9 @@ def test_what_gathers_while_the_model_computes_is_the_next_batch() -> None:
 
         async def work() -> None:
             runtime.gate.clear()
-            first = asyncio.ensure_future(asking.ask([[1.0]], 1))
+            first = asyncio.ensure_future(asking.ask([[1.0]]))
             await begun_asking(runtime)
-            others = [asyncio.ensure_future(asking.ask([[each, each]], 2)) for each in (2.0, 3.0, 4.0)]
+            others = [asyncio.ensure_future(asking.ask([[each, each]])) for each in (2.0, 3.0, 4.0)]
             await turns()
             assert figures_of(asking).queue_rows == 6
             runtime.gate.set()
@@ -140,7 +140,7 @@ def test_a_model_that_gains_nothing_is_asked_one_request_after_the_other() -> No
     with batcher(runtime) as asking:
 
         async def work() -> None:
-            answers = await asyncio.gather(*(asking.ask([[each]], 1) for each in (1.0, 2.0, 3.0)))
+            answers = await asyncio.gather(*(asking.ask([[each]]) for each in (1.0, 2.0, 3.0)))
 
             assert [answer.labels for answer in answers] == [[2.0], [4.0], [6.0]]
             assert runtime.asked == [[1.0], [2.0], [3.0]]
@@ -165,7 +165,7 @@ def test_probabilities_are_asked_for_together_with_labels_if_they_cost_no_more(
         asking.measure([[1.0]], probabilities=True)
 
         async def work() -> None:
-            label, share = await asyncio.gather(asking.ask([[1.0]], 1), asking.ask([[2.0]], 1, proba=True))
+            label, share = await asyncio.gather(asking.ask([[1.0]]), asking.ask([[2.0]], proba=True))
 
             assert (label.labels, label.shares) == ([2.0], None)
             assert (share.labels, share.shares) == ([4.0], [[2.0, 1]])
@@ -181,7 +181,7 @@ def test_a_batch_is_not_larger_than_its_limit() -> None:
 
         async def work() -> None:
             sizes = (1, 3, 2, 6, 1)
-            answers = await asyncio.gather(*(asking.ask([[1.0] * rows], rows) for rows in sizes))
+            answers = await asyncio.gather(*(asking.ask([[1.0] * rows]) for rows in sizes))
 
             assert [len(answer.labels) for answer in answers] == list(sizes)
             assert [len(values) for values in runtime.asked] == [4, 2, 6, 1]
@@ -197,7 +197,7 @@ def test_clients_that_come_back_at_once_are_waited_for() -> None:
         async def work() -> None:
             async def client() -> None:
                 for _ in range(10):
-                    await asking.ask([[1.0]], 1)
+                    await asking.ask([[1.0]])
 
             first = asyncio.ensure_future(client())
             await begun_asking(runtime)
@@ -215,9 +215,7 @@ def test_only_the_faulty_request_fails() -> None:
 
         async def work() -> None:
             values = [1.0, 2.0, _FAULTY, 4.0, 5.0]
-            answers = await asyncio.gather(
-                *(asking.ask([[each]], 1) for each in values), return_exceptions=True
-            )
+            answers = await asyncio.gather(*(asking.ask([[each]]) for each in values), return_exceptions=True)
 
             failure = answers.pop(2)
             assert isinstance(failure, Problem)
@@ -240,7 +238,7 @@ def test_what_a_predictor_raises_never_ends_the_replica(exit_with: BaseException
     with batcher(Ending(), measured=False) as asking:
 
         async def work() -> None:
-            assert await status_of(asking.ask([[1.0]], 1)) == 500
+            assert await status_of(asking.ask([[1.0]])) == 500
 
         run(work)
 
@@ -256,7 +254,7 @@ def test_an_answer_of_another_length_is_the_models_failure() -> None:
 
         async def work() -> None:
             one, two = await asyncio.gather(
-                status_of(asking.ask([[1.0]], 1)), status_of(asking.ask([[1.0, 2.0]], 2))
+                status_of(asking.ask([[1.0]])), status_of(asking.ask([[1.0, 2.0]]))
             )
 
             assert one.labels == [2.0]
@@ -272,15 +270,15 @@ def test_who_is_late_is_told_so_and_not_asked_for() -> None:
 
         async def work() -> None:
             runtime.gate.clear()
-            computing = asyncio.ensure_future(status_of(asking.ask([[1.0]], 1, who=_by(0.1))))
+            computing = asyncio.ensure_future(status_of(asking.ask([[1.0]], who=_by(0.1))))
             await begun_asking(runtime)
-            waiting = asyncio.ensure_future(status_of(asking.ask([[2.0]], 1, who=_by(0.1))))
+            waiting = asyncio.ensure_future(status_of(asking.ask([[2.0]], who=_by(0.1))))
 
             assert await computing == 504
             assert await waiting == 504
             assert figures_of(asking).queue_rows == 0
 
-            patient = asyncio.ensure_future(asking.ask([[3.0]], 1))
+            patient = asyncio.ensure_future(asking.ask([[3.0]]))
             runtime.gate.set()
             assert (await patient).labels == [6.0]
             assert runtime.asked == [[1.0], [3.0]]
@@ -301,11 +299,11 @@ def test_who_is_gone_is_not_asked_for() -> None:
                 await gone.wait()
 
             runtime.gate.clear()
-            first = asyncio.ensure_future(asking.ask([[1.0]], 1))
+            first = asyncio.ensure_future(asking.ask([[1.0]]))
             await begun_asking(runtime)
-            leaving = asyncio.ensure_future(status_of(asking.ask([[2.0]], 1, who=Asking(gone=goes))))
-            cancelled = asyncio.ensure_future(asking.ask([[3.0]], 1))
-            stays = asyncio.ensure_future(asking.ask([[4.0]], 1))
+            leaving = asyncio.ensure_future(status_of(asking.ask([[2.0]], who=Asking(gone=goes))))
+            cancelled = asyncio.ensure_future(asking.ask([[3.0]]))
+            stays = asyncio.ensure_future(asking.ask([[4.0]]))
             await turns()
             gone.set()
             cancelled.cancel()
@@ -335,9 +333,9 @@ def test_who_would_wait_for_too_long_is_refused_at_once(
 
         async def work() -> None:
             runtime.gate.clear()
-            first = asyncio.ensure_future(asking.ask([[1.0]], 1))
+            first = asyncio.ensure_future(asking.ask([[1.0]]))
             await begun_asking(runtime)
-            others = [asyncio.ensure_future(asking.ask([[2.0]], 1)) for _ in range(waiting)]
+            others = [asyncio.ensure_future(asking.ask([[2.0]])) for _ in range(waiting)]
             await turns()
             deadline = None if deadline_s is None else monotonic() + deadline_s
 
@@ -346,14 +344,14 @@ def test_who_would_wait_for_too_long_is_refused_at_once(
 
             assert refused.value.http_status == 503
             assert int(refused.value.headers["retry-after"]) >= 1
-            assert await status_of(asking.ask([[3.0]], 1, who=Asking(deadline))) == 503
+            assert await status_of(asking.ask([[3.0]], who=Asking(deadline))) == 503
             assert figures_of(asking).refused >= 2
             for each in others:
                 each.cancel()
             runtime.gate.set()
             assert (await first).labels == [2.0]
             asking.check(None)
-            assert (await asking.ask([[4.0]], 1)).labels == [8.0]
+            assert (await asking.ask([[4.0]])).labels == [8.0]
 
         run(work)
 
@@ -365,7 +363,7 @@ def test_a_model_that_hangs_is_not_queued_for() -> None:
 
         async def work() -> None:
             runtime.gate.clear()
-            first = asyncio.ensure_future(asking.ask([[1.0]], 1))
+            first = asyncio.ensure_future(asking.ask([[1.0]]))
             await begun_asking(runtime)
 
             while asking.wait_s() < 0.05:
@@ -386,8 +384,8 @@ def test_a_request_asked_alone_hands_its_trace_on() -> None:
     with batcher(runtime) as asking:
 
         async def work() -> None:
-            await asking.ask([[1.0]], 1, who=Asking(trace=one))
-            await asyncio.gather(*(asking.ask([[1.0]], 1, who=Asking(trace=each)) for each in (one, two)))
+            await asking.ask([[1.0]], who=Asking(trace=one))
+            await asyncio.gather(*(asking.ask([[1.0]], who=Asking(trace=each)) for each in (one, two)))
 
             assert runtime.traces[-2:] == [{"traceparent": one.parent}, {}]
 
@@ -433,7 +431,7 @@ def test_a_predictor_that_refuses_has_not_failed() -> None:
     with batcher(Refusing(), measured=False) as asking:
 
         async def work() -> None:
-            answers = await asyncio.gather(*(status_of(asking.ask([[1.0]], 1)) for _ in range(2)))
+            answers = await asyncio.gather(*(status_of(asking.ask([[1.0]])) for _ in range(2)))
 
             assert answers == [422, 422]
             assert figures_of(asking).failed == 0
@@ -475,7 +473,7 @@ def test_everybody_gets_the_answer_to_what_he_asked(
                 "goes": Asking(gone=goes),
                 "is late": Asking(deadline=monotonic() - 1),
             }.get(fate, Asking(deadline=monotonic() + 60))
-            return await status_of(asking.ask([values], len(values), proba=proba, who=who))
+            return await status_of(asking.ask([values], proba=proba, who=who))
 
         async def work() -> None:
             tasks = []
@@ -499,7 +497,7 @@ def test_everybody_gets_the_answer_to_what_he_asked(
                     assert answer.labels == [2 * value for value in values]
                     assert answer.shares == ([[value, 1] for value in values] if proba else None)
             assert figures_of(asking).queue_rows == 0
-            assert (await asking.ask([[3.0]], 1)).labels == [6.0]
+            assert (await asking.ask([[3.0]])).labels == [6.0]
 
         run(work)
 

@@ -185,3 +185,95 @@ def test_paths_tell_which_model_is_asked(tmp_path: Any) -> None:
         assert [each.figures.of("predict").statuses[2] for each in served] == [2, 2]
 
     run(work)
+
+
+class Posted:
+    """A request that is whole, as a connection has it."""
+
+    place = ("http", ("127.0.0.1", 8000))
+    body = BODY
+
+    def __init__(self, *headers: tuple[bytes, bytes]) -> None:
+        self.forsaken: Callable[[], object] | None = None
+        self.status = 0
+        self.over = asyncio.Event()
+        named = (*headers, (b"content-length", b"%d" % len(BODY)))
+        self.scope = {"method": "POST", "path": "/predict", "query_string": b"", "headers": named}
+
+    def answer(self, status: int, headers: Any, body: bytes) -> None:
+        assert not self.over.is_set()
+        self.status = status
+        self.over.set()
+
+
+def quick(predict: Predicting, posted: Posted) -> None:
+    request = Request(posted.scope, posted.answer)  # type: ignore[arg-type]
+    made = predict.quick(request)
+    assert made is not None
+    made(posted)  # type: ignore[arg-type]
+
+
+def test_what_is_answered_without_a_task_is_in_time_as_well() -> None:
+    """Who waits longer than he said gets 504, once; and is not asked about if the model had not begun."""
+
+    async def work() -> None:
+        model = Gated()
+        predict, served = predicting(model)
+        first, late = Posted(), Posted((b"x-mlwright-timeout-ms", b"60"))
+
+        quick(predict, first)
+        await begun(model)
+        quick(predict, late)
+        await late.over.wait()
+        assert late.status == 504
+        model.gate.set()
+        await first.over.wait()
+
+        assert (first.status, model.asked) == (200, 1)
+        assert served.figures.in_flight == 0
+        assert served.figures.of("predict").statuses[2:] == [1, 0, 0, 1]
+
+    run(work)
+
+
+def test_who_has_gone_is_not_asked_about() -> None:
+    """A client that leaves while it waits is counted, and costs the model nothing."""
+
+    async def work() -> None:
+        model = Gated()
+        predict, served = predicting(model)
+        first, leaves = Posted(), Posted()
+        quick(predict, first)
+        await begun(model)
+        quick(predict, leaves)
+        await asyncio.sleep(0)
+        assert served.figures.queue_rows == 1
+
+        assert leaves.forsaken is not None
+        leaves.forsaken()
+
+        assert (served.figures.queue_rows, served.figures.dropped) == (0, 1)
+        model.gate.set()
+        await first.over.wait()
+        assert (first.status, model.asked, served.figures.in_flight) == (200, 1, 0)
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ((b"content-length", b"99999999999"),),
+        ((b"transfer-encoding", b"chunked"),),
+    ],
+)
+def test_what_is_large_or_of_unknown_length_takes_a_task(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Only a task reads a body piece by piece, and counts it."""
+
+    async def work() -> None:
+        predict, _ = predicting(Gated())
+        scope = {"method": "POST", "path": "/predict", "query_string": b"", "headers": headers}
+
+        assert predict.quick(Request(scope, Posted().answer)) is None  # type: ignore[arg-type]
+
+    run(work)

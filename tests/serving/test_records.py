@@ -40,11 +40,17 @@ def test_values_are_kept_only_where_that_is_allowed(tmp_path: Path) -> None:
     assert (silent.rows, silent.took_us, silent.warnings) == (2, 250_000, 1)
 
 
+def note(recorder: Recorder, answered: Answered) -> None:
+    """As a model that is served does."""
+    if (place := recorder.place()) is not None:
+        recorder.keep(place, answered)
+
+
 def test_of_many_answers_a_sample_is_kept_that_stands_for_all(tmp_path: Path) -> None:
     """However many there are in a second, so many are written, and their weights add up to all of them."""
     recorder = Recorder(Recording(str(tmp_path), per_second=5))
     for number in range(1000):
-        recorder.note(answered(number))
+        note(recorder, answered(number))
     recorder.close()
 
     records = everything(tmp_path)
@@ -61,7 +67,7 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path) -> None:
     nowhere = Recorder(Recording(str(tmp_path / "file" / "spool")))
 
     for recorder in (full, nowhere):
-        recorder.note(answered())
+        note(recorder, answered())
         recorder.close()
 
     assert (full.dropped, nowhere.dropped) == (1, 1)
@@ -71,7 +77,7 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path) -> None:
 def test_what_a_dead_replica_left_open_is_taken(tmp_path: Path) -> None:
     """Its whole lines count; the one that it did not finish does not. A file that is written to is let be."""
     recorder = Recorder(Recording(str(tmp_path)))
-    recorder.note(answered())
+    note(recorder, answered())
     until(lambda: bool(list(tmp_path.glob(f"*{OPEN}"))))
     (open_now,) = tmp_path.glob(f"*{OPEN}")
     (tmp_path / f"0-1{OPEN}").write_bytes(open_now.read_bytes() + b'{"id": "01')

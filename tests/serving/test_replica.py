@@ -236,6 +236,36 @@ def test_a_regression_answers_numbers(
     assert is_problem(asked, 422)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/predict", b'{"rows":[ROW]}', 200),
+        ("/predict?proba=1", b'{"rows":[ROW,ROW]}', 200),
+        ("/predict", b'{"rows":[{}]}', 422),
+        ("/predict", b"{", 400),
+        ("/models/diagnosis/predict", b'{"rows":[ROW]}', 200),
+        ("/invocations", b'{"dataframe_records":[ROW]}', 200),
+        ("/invocations", b"[]", 400),
+        ("/v2/models/diagnosis/infer", b'{"inputs":[]}', 400),
+    ],
+)
+def test_a_body_in_chunks_is_answered_as_a_whole_one(
+    served: Server, row: dict[str, Any], path: str, body: bytes, status: int
+) -> None:
+    """Without a task is answered what has a length and comes at once; nobody sees whether it was so."""
+    body = body.replace(b"ROW", json.dumps(row).encode())
+
+    declared = {"content-type": "application/json"}
+
+    whole = ask(served.url, "POST", path, body, declared)
+    chunks = ask(served.url, "POST", path, iter([body]), declared)
+
+    assert whole.status == chunks.status == status
+    assert sorted(whole.headers) == sorted(chunks.headers)
+    told, again = (dict(each.json) | {"id": ""} for each in (whole, chunks))
+    assert told == again
+
+
 def test_a_connection_is_kept(connection: HTTPConnection, row: dict[str, Any]) -> None:
     """Answers, and refusals that read their request, leave the connection open for the next."""
     ports, statuses = set(), []

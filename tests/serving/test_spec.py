@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.serving import ReplicaSpec, version_behind
-from mlwright.serving.spec import new_prediction_id
+from mlwright.serving.spec import prediction_ids
 from mlwright.versioning.signatures import Example
 from tests.serving.conftest import VERSION, changed
 
@@ -48,9 +49,9 @@ def test_a_damaged_spec_is_named(tmp_path: Path) -> None:
 
 def test_a_prediction_id_leads_back_to_its_version() -> None:
     """The version's id is in the prediction's, and no two predictions share one."""
-    ids = {new_prediction_id(VERSION) for _ in range(1000)}
+    ids = set(islice(prediction_ids(VERSION), 3000))
 
-    assert len(ids) == 1000
+    assert len(ids) == 3000
     assert {version_behind(identity) for identity in ids} == {VERSION}
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlwright.serving.bounds import Bounds
 from mlwright.serving.problems import MAX_FAULTS, Problem
 from mlwright.serving.validation import Validator
 from mlwright.serving.walk import Columns, Walk
@@ -37,6 +38,19 @@ ROW = {
     "note. [0] é": "n",
 }
 VALIDATOR = Validator(INPUTS, MAX_ROWS)
+
+RANGES = (
+    Column("mean radius", "number", minimum=-1.0, maximum=2.0),
+    Column("visits", "integer", minimum=0.0, maximum=5.0),
+    Column("smoker", "boolean"),
+    Column("ward", "boolean"),
+    Column("weight", "number", nullable=True, minimum=40.0, maximum=90.5),
+    Column("children", "integer", nullable=True, minimum=0.0, maximum=2.0),
+    Column("pregnant", "boolean", nullable=True),
+    Column("note. [0] é", "integer", minimum=-5.0, maximum=5.0),
+)
+RANGED = Validator(RANGES, MAX_ROWS)
+"""Of all columns it is known what training saw."""
 
 
 def take(body: Any, validator: Validator = VALIDATOR) -> list[list[Any]]:
@@ -307,6 +321,33 @@ def test_the_compiled_type_and_the_walk_agree(request: Any) -> None:
 
     assert taken == walked
     assert repr(taken) == repr(walked)  # 1 and 1.0 are equal, and not the same
+
+
+@given(request=nearly_right())
+def test_what_lies_inside_is_taken_as_all_else(request: Any) -> None:
+    """Where one look says that a request is such as training saw, a closer one says the same."""
+    body = json.dumps(request).encode()
+    inside = RANGED.inside(body)
+
+    columns = None if inside is None else RANGED.columns(body)
+
+    if inside is not None and columns is not None:
+        assert [list(values) for values in inside] == [list(values) for values in columns]
+        assert repr([*map(list, inside)]) == repr([*map(list, columns)])
+        assert Bounds(RANGES).warnings(columns) == []
+
+
+def test_what_lies_outside_needs_a_closer_look() -> None:
+    """A row within all ranges is inside; what has one value beyond, or comes as columns, may not be."""
+    row = ROW | {"ward": True, "note. [0] é": 5}
+    inside = {"rows": [row, row | {"children": None}]}
+    outside = [row | {"visits": 9}, row | {"weight": 99.5}, row | {"smoker": None}, {"visits": 2}]
+
+    assert RANGED.inside(json.dumps(inside).encode()) is not None
+    for each in outside:
+        assert RANGED.inside(json.dumps({"rows": [row, each]}).encode()) is None
+    assert RANGED.inside(json.dumps({"columns": {name: [row[name]] for name in row}}).encode()) is None
+    assert VALIDATOR.inside(json.dumps({"rows": [ROW]}).encode()) is None  # of texts it cannot be told
 
 
 @given(body=BYTES)

@@ -36,7 +36,7 @@ def chance(letters: int) -> str:
 
 
 def chances(letters: int) -> Iterator[str]:
-    """Random letters again and again; 1,024 in a row differ in the last two only, and are made at little cost."""
+    """Random letters again and again, at little cost: 1,024 in a row differ in the last two only."""
     while True:
         first = chance(letters - 2)
         for pair in _PAIRS:

@@ -13,7 +13,7 @@ from mlwright.serving.cost import Cost
 from mlwright.serving.problems import Problem
 from mlwright.serving.runtime import Outputs, Runtime
 from mlwright.serving.tracing import predicting
-from mlwright.serving.walk import Columns
+from mlwright.serving.walk import Columns, Rows
 
 _TRIAL_S = 0.05
 """How long each of the first measurements may take, but that each is made once."""
@@ -38,7 +38,7 @@ class Asked:
 
     def __init__(self, columns: Columns, proba: bool, who: Asking) -> None:
         self.columns = columns
-        self.rows = len(columns[0])
+        self.rows = len(columns.rows if isinstance(columns, Rows) else columns[0])
         self.proba = proba
         self.who = who
         self.since = monotonic()
@@ -101,7 +101,7 @@ def ask_about(
     began = clock()
     answer: Outputs | BaseException
     try:
-        columns = batch[0].columns if len(batch) == 1 else joined([asked.columns for asked in batch])
+        columns = joined([asked.columns for asked in batch])
         answer = runtime(columns, proba=any(asked.proba for asked in batch))
         _check_rows(answer, rows_of(batch))
     except KeyboardInterrupt:
@@ -162,8 +162,13 @@ def joined(parts: Sequence[Columns]) -> Columns:
         parts: each with the same columns: lists, tuples or arrays.
 
     Returns:
-        An array of what are arrays of one type in all parts, else a list.
+        An array of what are arrays of one type in all parts, else a list or tuple.
     """
+    rows = [part.rows for part in parts if isinstance(part, Rows)]
+    if len(rows) == len(parts):
+        return list(zip(*chain.from_iterable(rows), strict=True))
+    if len(parts) == 1:
+        return parts[0]
     return [_joined_column(pieces) for pieces in zip(*parts, strict=True)]
 
 

@@ -176,6 +176,8 @@ class Batcher:
 
     def _admit(self, rows: int, cost: Cost, deadline: float | None) -> None:
         waiting = self._figures.queue_rows
+        if not (waiting or self._busy):
+            return
         waits_s = self.wait_s()
         if (
             (waiting and waiting + rows > self._limits.queue_rows)

@@ -83,7 +83,7 @@ class Checker:
         Raises:
             Problem: 422, with up to `MAX_FAULTS` faults.
         """
-        taken: Columns = []
+        taken: list[Sequence[Any]] = []
         faults = list(islice(self._faults(columns, taken), MAX_FAULTS))
         if faults:
             raise Problem(422, faults=faults)
@@ -101,7 +101,7 @@ class Checker:
             if column.name not in there:
                 yield Fault("is missing", field=column.name)
 
-    def _faults(self, columns: Sequence[Sequence[Any]], taken: Columns) -> Iterator[Fault]:
+    def _faults(self, columns: Sequence[Sequence[Any]], taken: list[Sequence[Any]]) -> Iterator[Fault]:
         """Fill `taken`, and tell what is wrong on the way."""
         rows = len(columns[0])
         if not rows:

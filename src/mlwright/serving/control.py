@@ -15,6 +15,7 @@ supervisor, and both are gone.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -152,6 +153,7 @@ class Control:
         match body:
             case {"do": "ready"}:
                 await self._answering.ready()
+                gc.freeze()  # what is loaded stays: a collection passes it over
             case {"do": "listen", "slot": int(slot)} if len(files) == 1:
                 await self._unlisten(slot)
                 self._sockets[slot] = listener = socket.socket(fileno=files.pop())

@@ -70,7 +70,8 @@ class Predicting:
         request.check_coding()
         timeout, parent = _told(request)
         _check_timeout(timeout)
-        if int(request.header(b"content-length") or 0) > self.served.limits.body_bytes:
+        length = request.header(b"content-length")
+        if not length or int(length) > self.served.limits.body_bytes:
             return None
         timeout_s = min(self._timeout_s, _seconds(timeout))
         return Quick(self, request, self._endpoint.reads(request), timeout_s, parent)

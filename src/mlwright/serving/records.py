@@ -103,7 +103,7 @@ class Recorder:
         # A request that is answered in this moment is in either sample, or in none.
         sample, seen = self._sample, self._seen
         self._sample, self._seen = [], 0
-        weight = seen / len(sample) if sample else 1.0
+        weight = max(seen / len(sample), 1.0) if sample else 1.0
         self.dropped += self._spool.append(
             [msgspec.json.encode(record_of(each, weight, self._recording)) for each in sample]
         )

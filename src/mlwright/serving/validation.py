@@ -8,7 +8,8 @@ is an integer). The walk has the last word; `tests/serving/test_validation.py` h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,7 @@ from msgspec.structs import astuple
 
 from mlwright.serving.checked import Checker
 from mlwright.serving.problems import Problem
-from mlwright.serving.walk import INT64, Columns, Walk
+from mlwright.serving.walk import INT64, Columns, Rows, Walk
 from mlwright.versioning.signatures import Column
 
 _TYPES: dict[str, Any] = {
@@ -42,7 +43,8 @@ class Validator:
 
     def __init__(self, inputs: Sequence[Column], max_rows: int, *, ignore_unknown: bool = False) -> None:
         self._walk = Walk(inputs, max_rows, ignore_unknown=ignore_unknown)
-        self._decoder = _compiled(inputs, max_rows, ignore_unknown)
+        self._decoder = _compiled(inputs, _type_of, max_rows, ignore_unknown)
+        self._inside = _compiled(inputs, _seen_type_of, max_rows, ignore_unknown)
         checker = Checker(inputs, max_rows, ignore_unknown=ignore_unknown)
         self.placed, self.named, self.checked = checker.placed, checker.named, checker.checked
 
@@ -63,6 +65,25 @@ class Validator:
             if taken is not None:
                 return taken
         return self._walked(body)
+
+    def inside(self, body: bytes) -> Columns | None:
+        """The values of a request, if all of them are such as training saw.
+
+        Args:
+            body: as for `columns`.
+
+        Returns:
+            None if one is not, or cannot be taken; or if this cannot be told at once.
+        """
+        if self._inside is None:
+            return None
+        try:
+            request = self._inside.decode(body)
+        except (ValueError, RecursionError):
+            return None
+        if request.rows is UNSET or request.columns is not UNSET:
+            return None
+        return Rows([*map(astuple, request.rows)])
 
     def _walked(self, body: bytes) -> Columns:
         try:
@@ -100,14 +121,18 @@ def _parsed_integer(digits: str) -> int | float:
 
 
 def _compiled(
-    inputs: Sequence[Column], max_rows: int, ignore_unknown: bool
+    inputs: Sequence[Column], type_of: Callable[[Column], Any], max_rows: int, ignore_unknown: bool
 ) -> msgspec.json.Decoder[Any] | None:
-    """The signature as a type; None where msgspec cannot tell: a name with quotes, categories of numbers."""
+    """The signature as a type; None where msgspec cannot tell: a name with quotes, categories of numbers.
+
+    Args:
+        type_of: the type of a column's values; raises `ValueError` if there is none.
+    """
     size = Meta(min_length=1, max_length=max_rows)
     try:
         attributes = [f"c{index}" for index in range(len(inputs))]
         names = {attribute: column.name for attribute, column in zip(attributes, inputs, strict=True)}
-        types: list[Any] = [_type_of(column) for column in inputs]
+        types: list[Any] = [type_of(column) for column in inputs]
         types = [kind | None if column.nullable else kind for column, kind in zip(inputs, types, strict=True)]
         row: Any = _struct("Row", zip(attributes, types, strict=True), names, ignore_unknown)
         lists = [Annotated[GenericAlias(list, kind), size] for kind in types]
@@ -134,6 +159,22 @@ def _type_of(column: Column) -> Any:
     if column.type not in {"string", "integer"} or not column.categories:
         raise ValueError(column.type)
     return Literal[column.categories]
+
+
+def _seen_type_of(column: Column) -> Any:
+    """The type of such values of a column as training saw.
+
+    Raises:
+        ValueError: as `_type_of`; and for texts.
+    """
+    kind = _type_of(column)
+    if column.closed or column.type == "boolean":
+        return kind
+    if column.minimum is None or column.maximum is None or column.categories:
+        raise ValueError(column.type)
+    if column.type == "number":
+        return Annotated[float, Meta(ge=column.minimum, le=column.maximum)]
+    return Annotated[int, Meta(ge=math.ceil(column.minimum), le=math.floor(column.maximum))]
 
 
 def _struct(

@@ -11,8 +11,28 @@ from mlwright.kernel.errors import nearest
 from mlwright.serving.problems import MAX_FAULTS, Fault, Problem
 from mlwright.versioning.signatures import Column
 
-Columns = list[Sequence[Any]]
-"""One list for each input of the signature, in its order, all of the same length (rows)."""
+Columns = Sequence[Sequence[Any]]
+"""One sequence for each input of the signature, in its order, all of the same length (rows)."""
+
+
+class Rows(Sequence[Sequence[Any]]):
+    """Columns that came as rows, and are turned when they are looked at, or joined with those of others.
+
+    Args:
+        rows: at least one; each with a value for each column.
+    """
+
+    __slots__ = ("rows",)
+
+    def __init__(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows[0])
+
+    def __getitem__(self, place: Any) -> Any:
+        return [row[place] for row in self.rows]
+
 
 INT64 = (-(2**63), 2**63 - 1)
 _ROWS, _COLUMNS = "rows", "columns"
@@ -50,13 +70,13 @@ class Walk:
         Raises:
             Problem: 422, with up to `MAX_FAULTS` faults.
         """
-        taken: Columns = [[] for _ in self._inputs]
+        taken: list[list[Any]] = [[] for _ in self._inputs]
         faults = list(islice(self._faults(request, taken), MAX_FAULTS))
         if faults:
             raise Problem(422, faults=faults)
         return taken
 
-    def _faults(self, request: Any, taken: Columns) -> Iterator[Fault]:
+    def _faults(self, request: Any, taken: list[list[Any]]) -> Iterator[Fault]:
         """Fill `taken`, and tell what is wrong on the way."""
         if not isinstance(request, dict):
             yield Fault(f"must be an object with `rows` or `columns`, not {told_value(request)}")

@@ -170,7 +170,7 @@ class Exchange:
         # A client that was not told to send its body, or is answered in the middle of a long one, may send
         # it or not: what comes next on this connection would be unclear.
         self.keeps = self.keeps and not self._waits and connection.may_keep()
-        lines = [_STATUS[status], connection.date]
+        told: list[bytes] = []
         declared = None
         for name, value in headers:
             if name == b"connection":
@@ -178,7 +178,8 @@ class Exchange:
                 continue
             if name == b"content-length":
                 declared = int(value)
-            lines.append(b"%b: %b\r\n" % (name, value))
+            told += (name, b": ", value, b"\r\n")
+        lines: list[bytes] = []
         if status in _BODILESS or self.head.method == "HEAD":
             self._bodiless = True
         elif declared is None:
@@ -190,7 +191,10 @@ class Exchange:
         if not self.keeps:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
-        head, ends = b"".join(lines), len(lines)
+        head, ends = (
+            b"".join([_STATUS[status], connection.date, *told, *lines]),
+            len(told) // 4 + len(lines) + 2,
+        )
         assert head.count(b"\n") == head.count(b"\r") == ends and b"\0" not in head, "a header holds a line"
         self._pending = head  # it goes with the first piece of the body, or alone if that does not come now
         if declared is None:

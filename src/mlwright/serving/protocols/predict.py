@@ -16,6 +16,7 @@ from mlwright.serving.served import Served, shares_by_class
 from mlwright.serving.walk import Columns
 from mlwright.serving.wanted import AboutTables, Read, Wanted
 
+_NO_WARNINGS: Sequence[str] = ()
 _PROBA = {"1": True, "true": True, "0": False, "false": False}
 
 Reader = Callable[[bytes, Served], Columns]
@@ -42,7 +43,7 @@ def _asked_by_name(served: Served) -> Endpoint:
 
 def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
     """What answers for one model."""
-    model = served.spec.model.encode()
+    model, inside = served.spec.model.encode(), served.validator.inside
 
     def reads(request: Request) -> Read:
         proba = _wants_probabilities(request, served)
@@ -53,8 +54,10 @@ def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
 
         def read(body: bytes) -> Wanted:
             began = perf_counter()
-            columns = reader(body, served)
-            warnings = served.bounds.warnings(columns)
+            columns, warnings = inside(body) if reader is _read_json else None, _NO_WARNINGS
+            if columns is None:
+                columns = reader(body, served)
+                warnings = served.bounds.warnings(columns)
 
             def tell(outputs: Outputs) -> Reply:
                 told: dict[str, Any] = {"predictions": plain(outputs.labels)}
