@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 
 ROUNDS = 5
 
@@ -57,13 +58,17 @@ def medians(*measures: Measure) -> dict[str, float]:
     """The median of each value.
 
     Each round takes every measure once, one after the other, so that what else the machine does falls on
-    all of them. Round 0 warms up and does not count.
+    all of them. Round 0 warms up and does not count. What is void in one round (nan) is void.
     """
     rounds = [
         {name: value for measure in measures for name, value in measure(each).items()}
         for each in range(ROUNDS + 1)
     ]
-    return {name: statistics.median(each[name] for each in rounds[1:]) for name in rounds[0]}
+    return {name: _median([each[name] for each in rounds[1:]]) for name in rounds[0]}
+
+
+def _median(values: Sequence[float]) -> float:
+    return nan if any(map(isnan, values)) else statistics.median(values)
 
 
 def _load() -> str:

@@ -12,7 +12,7 @@ from _figures import Measure
 from _processes import cost_of
 
 _HERE = Path(__file__).parent
-_ENVIRONMENTS = _HERE.parents[1] / ".cache" / "peers"
+ENVIRONMENTS = _HERE.parents[1] / ".cache" / "peers"
 
 _QUIET = {
     "luigi": {},
@@ -60,11 +60,11 @@ class Peer:
 
 def installed() -> list[Peer]:
     """The peers that `make bench-peers` has installed."""
-    return [_peer(name) for name in _QUIET if (_ENVIRONMENTS / name / "bin" / "python").exists()]
+    return [_peer(name) for name in _QUIET if (ENVIRONMENTS / name / "bin" / "python").exists()]
 
 
 def _peer(name: str) -> Peer:
-    python = _ENVIRONMENTS / name / "bin" / "python"
+    python = ENVIRONMENTS / name / "bin" / "python"
     home = tempfile.TemporaryDirectory(prefix=f"mlwright-benchmark-{name}-")
     atexit.register(home.cleanup)
     (Path(home.name) / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
