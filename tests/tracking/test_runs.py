@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -339,6 +339,7 @@ json_values = st.recursive(
 )
 
 
+@example({"a": "\0"})
 @given(st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]*", fullmatch=True), json_values, max_size=4))
 def test_parameters_come_back_as_they_went_in(shared: Database, parameters: dict[str, object]) -> None:
     """Parameters of any JSON value, NaN and integers of any size are read back as they were."""

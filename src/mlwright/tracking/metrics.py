@@ -72,8 +72,11 @@ def metrics_of(database: Database, run: RunId) -> list[Metric]:
 
 
 def text_of(value: Any) -> str:
-    """A parameter's value as text, which filters compare: of a text itself, of all else JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """A parameter's value as text, which filters compare: of a text itself, of all else JSON.
+
+    The character NUL, which PostgreSQL holds in no text, becomes U+FFFD.
+    """
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else json.dumps(value)
 
 
 def _same(known: str | None, value: Any) -> bool:
