@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from mlwright import replicas as servers
 from mlwright import serving
 from mlwright.environments import Environments, Lock, Proposal
@@ -18,7 +20,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.opened import OpenWorkspace
-from mlwright.runtimes import RuntimeName
+from mlwright.runtimes import RuntimeName, conversions_of, lock_to_serve, with_conversion
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.parts import ROWS
 from mlwright.sdk.ranges import Range
@@ -397,25 +399,34 @@ class Project(OpenWorkspace):
         dataset: str,
         to: str = "",
         *,
+        runtime: RuntimeName = "auto",
         cache: bool = True,
         executor: str = "",
+        preparing: Callable[[str], object] = lambda what: None,
         **asked: Any,
     ) -> Request:
         """The request of a run that predicts over a dataset: see `predict`.
 
         Args:
+            preparing: is told what answers, and what takes long.
             asked: `proba`, `only_predictions` and `rows`.
 
         Raises:
             NotFound: there is no such model or dataset.
             Invalid: the dataset has no table, `to` cannot be its name, or there are no probabilities.
-            Incompatible: the model cannot be served, or takes no table.
+            Incompatible: the model cannot be served, or takes no table; or `onnx` is asked for, and it has no
+                conversion that is used.
             Unavailable: its environment cannot be had with what predicts.
         """
-        detail = self.models.servable(model)
-        wanted = wanted_from(self.rooms, detail, dataset, to, **asked)
-        lock = servers.lock_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
-        return prediction_request(self.rooms, detail, wanted, lock, cache=cache, executor=executor)
+        rooms, detail = self.rooms, self.models.servable(model)
+        wanted = wanted_from(rooms, detail, dataset, to, **asked)  # before anything is converted
+        if runtime == "onnx":
+            detail = with_conversion(rooms, detail, preparing)
+        onnx = "".join(each.digest for each in conversions_of([detail], runtime))
+        more = serving.table_requirements() if needs_arrow(rooms, dataset) else []
+        lock = lock_to_serve(rooms, [detail], runtime, preparing, more)
+        wanted = replace(wanted, onnx=onnx)
+        return prediction_request(rooms, detail, wanted, lock, cache=cache, executor=executor)
 
     def predict(
         self,
@@ -426,6 +437,7 @@ class Project(OpenWorkspace):
         proba: bool = False,
         only_predictions: bool = False,
         rows: int = ROWS,
+        runtime: RuntimeName = "auto",
         cache: bool = True,
         executor: str = "",
         watcher: Watcher | None = None,
@@ -439,6 +451,7 @@ class Project(OpenWorkspace):
             proba: also the probability of each class, in columns `probability_CLASS`.
             only_predictions: the columns of the dataset are not kept.
             rows: of a part, at most.
+            runtime: what answers, as for `serve`; but that with `auto` nothing is converted.
             cache: False predicts every part again.
 
         Raises:
@@ -452,6 +465,7 @@ class Project(OpenWorkspace):
             proba=proba,
             only_predictions=only_predictions,
             rows=rows,
+            runtime=runtime,
             cache=cache,
             executor=executor,
         )

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlwright import serving
-from mlwright.environments import Lock
 from mlwright.kernel.errors import Incompatible, MlwrightError
 from mlwright.runtimes import RuntimeName, conversions_of, converting_beside, lock_to_serve, with_conversion
 from mlwright.serving.records import read_records, sealed
@@ -82,20 +81,6 @@ def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str) -> serving.ModelSp
     path = rooms.objects.path(detail.artifact.digest)
     code = str(rooms.materialise(rooms.snapshots.get(detail.predictor))) if detail.predictor else ""
     return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, code, onnx)
-
-
-def lock_to_predict(rooms: Rooms, detail: ModelDetail, *, arrow: bool) -> Lock:
-    """The environment in which a model predicts over a dataset: that of a replica.
-
-    Args:
-        arrow: Parquet or Arrow is to be read.
-
-    Raises:
-        Unavailable: the model's packages and the server's do not go together, or cannot be had.
-    """
-    more = serving.table_requirements() if arrow else []
-    lock = rooms.environments.get(detail.environment)
-    return rooms.environments.resolve_with(lock, [*serving.serve_requirements(), *more])
 
 
 @contextmanager
