@@ -335,22 +335,27 @@ class Project(OpenWorkspace):
         return servers.collect_predictions(self.rooms)
 
     def replica_spec(
-        self, *references: str, runtime: RuntimeName = "auto", access: serving.Access | None = None
+        self,
+        *references: str,
+        runtime: RuntimeName = "auto",
+        access: serving.Access | None = None,
+        limits: serving.Limits | None = None,
     ) -> serving.ReplicaSpec:
         """What a replica of model versions needs to know, as they are converted now.
 
         Args:
             runtime: as for `serve`.
             access: as for `serve`.
+            limits: as for `serve`.
 
         Raises:
             NotFound: there is no such version.
-            Invalid: two versions of one model.
+            Invalid: two versions of one model; or a limit cannot be that.
             Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
                 were made in different environments.
         """
         details = [self.models.servable(each) for each in references]
-        return servers.spec_of(self.rooms, details, runtime, access)
+        return servers.spec_of(self.rooms, details, runtime, access, limits)
 
     def serve(
         self,
@@ -360,6 +365,7 @@ class Project(OpenWorkspace):
         replicas: int = 1,
         runtime: RuntimeName = "auto",
         access: serving.Access | None = None,
+        limits: serving.Limits | None = None,
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.
@@ -371,11 +377,12 @@ class Project(OpenWorkspace):
                 models as they are; `auto` with the conversions if all have one that is used, and makes those
                 beside the server for the next time.
             access: on what terms it answers; without, it asks for no token, and others cannot reach it.
+            limits: of requests, as `Limits(timeout_ms=500)`; by default those of the project's settings.
 
         Raises:
             NotFound: there is no such version.
             Invalid: an address that others can reach, though nothing says that they may; two versions of one
-                model.
+                model; or a limit cannot be that.
             Incompatible: the models were made in different environments, or `onnx` is asked for and one has
                 no conversion that is used.
             Unavailable: the port is taken, or the environment cannot be made.
@@ -390,6 +397,7 @@ class Project(OpenWorkspace):
             replicas=replicas,
             runtime=runtime,
             access=access,
+            limits=limits,
             preparing=preparing,
         )
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from mlwright.app import Project
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Incompatible
+from mlwright.replicas import spec_of
 from mlwright.runtimes import converting_beside
 from mlwright.sdk.codecs import codec_named
-from mlwright.serving import Client, serve_requirements
+from mlwright.serving import Client, Limits, serve_requirements
 from mlwright.versioning import Version
 from mlwright.versioning.conversions import remove_conversion
 from mlwright.versioning.lineage import loose_edges
@@ -205,6 +207,19 @@ def test_a_conversion_goes_with_its_version(project: Project, beside: Version) -
     ) + project.rooms.database.read("SELECT version_id FROM conversion WHERE version_id = :id", id=beside.id)
     assert rows == []
     assert edges.made_from(project.rooms.database, made.later) == []
+
+
+def test_limits_are_settings_and_words_of_the_command(converted: Project) -> None:
+    """A replica is told those of the project, and those that were typed over them."""
+    settings = structs.replace(converted.rooms.project.settings, serve={"rows": 3})
+    folder = structs.replace(converted.rooms.project, settings=settings)
+    rooms = structs.replace(converted.rooms, project=folder)
+
+    spec = spec_of(rooms, [converted.models.servable("forest")])
+    plan = mlwright("serve", "forest@1", "--limit", "timeout_ms=500", "--dry-run", cwd=converted.root)
+
+    assert spec.limits == Limits(rows=3)
+    assert "timeout_ms 500" in plan.stdout, plan.stderr
 
 
 def test_a_dataset_is_predicted_over_by_the_conversion(converted: Project) -> None:

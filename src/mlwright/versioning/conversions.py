@@ -17,8 +17,6 @@ from mlwright.versioning.artifacts import Artifact, add_artifacts, artifact, new
 from mlwright.versioning.versions import Version
 
 _SQL = Queries.beside(__file__)
-CONVERTED = "converted"
-"""The edge from the bytes to the version that they were made of."""
 
 
 class Conversion(Struct, frozen=True):
@@ -77,7 +75,7 @@ def converted_artifact(source: Source, version: Version, digest: str) -> Artifac
     Args:
         digest: of the bytes.
     """
-    made = (artifact(source, edge.later.id) for edge in edges.made_into(source, version.end, CONVERTED))
+    made = (artifact(source, edge.later.id) for edge in edges.made_into(source, version.end, "converted"))
     return next((each for each in made if each.digest == digest), None)
 
 
@@ -101,7 +99,7 @@ def adopt_conversion(tx: Transaction, version: Version, made: Artifact) -> Artif
         ours=False,
     )
     add_artifacts(tx, [adopted])
-    edges.add(tx, [Edge(adopted.end, CONVERTED, version.end)])
+    edges.add(tx, [Edge(adopted.end, "converted", version.end)])
     return adopted
 
 
@@ -123,7 +121,7 @@ def record_conversion(
     remove_conversion(tx, version.id)
     if made is not None:
         add_artifacts(tx, [made])
-        made_from = [Edge(made.end, CONVERTED, version.end)]
+        made_from = [Edge(made.end, "converted", version.end)]
         if environment is not None:
             made_from.append(Edge(made.end, "environment", environment))
         edges.add(tx, made_from)

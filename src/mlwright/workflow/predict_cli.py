@@ -51,8 +51,8 @@ def predict(
     that does not fit the model is named, and no version is made. The same model and the same version of
     DATASET again are reused. With MLWRIGHT_URL the server runs it.
 
-    A model that was converted to ONNX (`models convert`, or beside its first server) answers as that, many
-    times as fast for a forest.
+    A model that was converted to ONNX (`models convert`, or beside its first server) answers as that, in an
+    environment without its own library.
     """
     from mlwright.workflow.predicting import predicted_by
     from mlwright.workflow.screen import watching
