@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from mlwright import replicas as servers
 from mlwright import serving
 from mlwright.environments import Environments, Lock, Proposal
@@ -18,7 +20,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.opened import OpenWorkspace
-from mlwright.runtimes import RuntimeName
+from mlwright.runtimes import RuntimeName, conversions_of, lock_to_serve, with_conversion
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.parts import ROWS
 from mlwright.sdk.ranges import Range
@@ -333,22 +335,27 @@ class Project(OpenWorkspace):
         return servers.collect_predictions(self.rooms)
 
     def replica_spec(
-        self, *references: str, runtime: RuntimeName = "auto", access: serving.Access | None = None
+        self,
+        *references: str,
+        runtime: RuntimeName = "auto",
+        access: serving.Access | None = None,
+        limits: serving.Limits | None = None,
     ) -> serving.ReplicaSpec:
         """What a replica of model versions needs to know, as they are converted now.
 
         Args:
             runtime: as for `serve`.
             access: as for `serve`.
+            limits: as for `serve`.
 
         Raises:
             NotFound: there is no such version.
-            Invalid: two versions of one model.
+            Invalid: two versions of one model; or a limit cannot be that.
             Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
                 were made in different environments.
         """
         details = [self.models.servable(each) for each in references]
-        return servers.spec_of(self.rooms, details, runtime, access)
+        return servers.spec_of(self.rooms, details, runtime, access, limits)
 
     def serve(
         self,
@@ -358,6 +365,7 @@ class Project(OpenWorkspace):
         replicas: int = 1,
         runtime: RuntimeName = "auto",
         access: serving.Access | None = None,
+        limits: serving.Limits | None = None,
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.
@@ -369,11 +377,12 @@ class Project(OpenWorkspace):
                 models as they are; `auto` with the conversions if all have one that is used, and makes those
                 beside the server for the next time.
             access: on what terms it answers; without, it asks for no token, and others cannot reach it.
+            limits: of requests, as `Limits(timeout_ms=500)`; by default those of the project's settings.
 
         Raises:
             NotFound: there is no such version.
             Invalid: an address that others can reach, though nothing says that they may; two versions of one
-                model.
+                model; or a limit cannot be that.
             Incompatible: the models were made in different environments, or `onnx` is asked for and one has
                 no conversion that is used.
             Unavailable: the port is taken, or the environment cannot be made.
@@ -388,6 +397,7 @@ class Project(OpenWorkspace):
             replicas=replicas,
             runtime=runtime,
             access=access,
+            limits=limits,
             preparing=preparing,
         )
 
@@ -397,25 +407,34 @@ class Project(OpenWorkspace):
         dataset: str,
         to: str = "",
         *,
+        runtime: RuntimeName = "auto",
         cache: bool = True,
         executor: str = "",
+        preparing: Callable[[str], object] = lambda what: None,
         **asked: Any,
     ) -> Request:
         """The request of a run that predicts over a dataset: see `predict`.
 
         Args:
+            preparing: is told what answers, and what takes long.
             asked: `proba`, `only_predictions` and `rows`.
 
         Raises:
             NotFound: there is no such model or dataset.
             Invalid: the dataset has no table, `to` cannot be its name, or there are no probabilities.
-            Incompatible: the model cannot be served, or takes no table.
+            Incompatible: the model cannot be served, or takes no table; or `onnx` is asked for, and it has no
+                conversion that is used.
             Unavailable: its environment cannot be had with what predicts.
         """
-        detail = self.models.servable(model)
-        wanted = wanted_from(self.rooms, detail, dataset, to, **asked)
-        lock = servers.lock_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
-        return prediction_request(self.rooms, detail, wanted, lock, cache=cache, executor=executor)
+        rooms, detail = self.rooms, self.models.servable(model)
+        wanted = wanted_from(rooms, detail, dataset, to, **asked)  # before anything is converted
+        if runtime == "onnx":
+            detail = with_conversion(rooms, detail, preparing)
+        onnx = "".join(each.digest for each in conversions_of([detail], runtime))
+        more = serving.table_requirements() if needs_arrow(rooms, dataset) else []
+        lock = lock_to_serve(rooms, [detail], runtime, preparing, more)
+        wanted = replace(wanted, onnx=onnx)
+        return prediction_request(rooms, detail, wanted, lock, cache=cache, executor=executor)
 
     def predict(
         self,
@@ -426,6 +445,7 @@ class Project(OpenWorkspace):
         proba: bool = False,
         only_predictions: bool = False,
         rows: int = ROWS,
+        runtime: RuntimeName = "auto",
         cache: bool = True,
         executor: str = "",
         watcher: Watcher | None = None,
@@ -439,6 +459,7 @@ class Project(OpenWorkspace):
             proba: also the probability of each class, in columns `probability_CLASS`.
             only_predictions: the columns of the dataset are not kept.
             rows: of a part, at most.
+            runtime: what answers, as for `serve`; but that with `auto` nothing is converted.
             cache: False predicts every part again.
 
         Raises:
@@ -452,6 +473,7 @@ class Project(OpenWorkspace):
             proba=proba,
             only_predictions=only_predictions,
             rows=rows,
+            runtime=runtime,
             cache=cache,
             executor=executor,
         )

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlwright import serving
-from mlwright.environments import Lock
 from mlwright.kernel.errors import Incompatible, MlwrightError
 from mlwright.runtimes import RuntimeName, conversions_of, converting_beside, lock_to_serve, with_conversion
 from mlwright.serving.records import read_records, sealed
@@ -24,6 +23,7 @@ def spec_of(
     details: Sequence[ModelDetail],
     runtime: RuntimeName = "auto",
     access: serving.Access | None = None,
+    limits: serving.Limits | None = None,
 ) -> serving.ReplicaSpec:
     """What a replica needs to know, as its models are converted now.
 
@@ -31,9 +31,10 @@ def spec_of(
         details: versions that can be served.
         runtime: what answers, if it can.
         access: on what terms it answers; without, it asks for no token, and others cannot reach it.
+        limits: of requests; by default those of the project's settings.
 
     Raises:
-        Invalid: two of one model.
+        Invalid: two of one model; or a limit cannot be that.
         Incompatible: they were made in different environments.
     """
     conversions = conversions_of(details, runtime)
@@ -46,7 +47,12 @@ def spec_of(
             )
     onnx = [str(rooms.objects.path(each.digest)) for each in conversions] or [""] * len(details)
     models = tuple(_model_spec(rooms, *each) for each in zip(details, onnx, strict=True))
-    spec = serving.ReplicaSpec(models, recording=_recording(rooms), access=access or serving.Access())
+    spec = serving.ReplicaSpec(
+        models,
+        serving.limits_of(rooms.project.settings.serve) if limits is None else serving.checked_limits(limits),
+        recording=_recording(rooms),
+        access=access or serving.Access(),
+    )
     return spec.checked()
 
 
@@ -84,20 +90,6 @@ def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str) -> serving.ModelSp
     return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, code, onnx)
 
 
-def lock_to_predict(rooms: Rooms, detail: ModelDetail, *, arrow: bool) -> Lock:
-    """The environment in which a model predicts over a dataset: that of a replica.
-
-    Args:
-        arrow: Parquet or Arrow is to be read.
-
-    Raises:
-        Unavailable: the model's packages and the server's do not go together, or cannot be had.
-    """
-    more = serving.table_requirements() if arrow else []
-    lock = rooms.environments.get(detail.environment)
-    return rooms.environments.resolve_with(lock, [*serving.serve_requirements(), *more])
-
-
 @contextmanager
 def serve(
     rooms: Rooms,
@@ -108,6 +100,7 @@ def serve(
     replicas: int = 1,
     runtime: RuntimeName = "auto",
     access: serving.Access | None = None,
+    limits: serving.Limits | None = None,
     preparing: Callable[[str], object] | None = None,
 ) -> Iterator[serving.Server]:
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
@@ -117,11 +110,12 @@ def serve(
         replicas: processes that answer.
         runtime: what answers; with `auto`, what was not converted yet is, beside the server.
         access: on what terms it answers; without, it asks for no token, and others cannot reach it.
+        limits: of requests; by default those of the project's settings.
         preparing: is told what takes long.
 
     Raises:
         Invalid: an address that others can reach, though nothing says that they may; two versions of one
-            model.
+            model; or a limit cannot be that.
         Incompatible: the models were made in different environments; or `onnx` is asked for, and one has no
             conversion that is used.
         Unavailable: the port is taken, or the environment cannot be made.
@@ -131,7 +125,7 @@ def serve(
     say = preparing or (lambda what: None)
     if runtime == "onnx":
         details = [with_conversion(rooms, each, say) for each in details]
-    spec = spec_of(rooms, details, runtime, access)
+    spec = spec_of(rooms, details, runtime, access, limits)
     with rooms.environments.holding():
         python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
         folder = rooms.workspace.local / "serving"

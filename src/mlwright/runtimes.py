@@ -56,9 +56,16 @@ def with_conversion(rooms: Rooms, detail: ModelDetail, say: Callable[[str], obje
 
 
 def lock_to_serve(
-    rooms: Rooms, details: Sequence[ModelDetail], runtime: RuntimeName, say: Callable[[str], object]
+    rooms: Rooms,
+    details: Sequence[ModelDetail],
+    runtime: RuntimeName,
+    say: Callable[[str], object],
+    more: Sequence[str] = (),
 ) -> Lock:
     """The lock of the environment that a replica runs in: of ONNX Runtime alone, or of the models and more.
+
+    Args:
+        more: what else is needed there, as PEP 508 requirements.
 
     Raises:
         Unavailable: the models' packages and the server's do not go together, or cannot be had.
@@ -66,17 +73,17 @@ def lock_to_serve(
     told = ", ".join(each.version.reference for each in details)
     if conversions := conversions_of(details, runtime):
         say(f"ONNX Runtime answers for {told} (with --runtime native, its own library)")
-        wanted = serving.serve_requirements("onnx")
+        wanted = [*serving.serve_requirements("onnx"), *more]
         if wanted == own_requirements(*SERVED_WITH):
             return rooms.environments.get(conversions[0].environment)
-        return rooms.environments.resolve_alone(wanted)  # what exports traces comes with it
+        return rooms.environments.resolve_alone(wanted)
     for each in details if runtime == "auto" else ():
         known = known_conversion(each)
         if known is not None and not known.used and is_convertible(each):
             say(f"ONNX Runtime does not answer for {each.version.reference}: {known.why}")
     say(f"preparing the environment of {told}, with the server's packages")
     lock = rooms.environments.get(details[0].environment)
-    return rooms.environments.resolve_with(lock, serving.serve_requirements())
+    return rooms.environments.resolve_with(lock, [*serving.serve_requirements(), *more])
 
 
 @contextmanager

@@ -58,6 +58,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         private_imports = true
         record_predictions = 3
         record_values = ["age"]
+        serve = { timeout_ms = 500, batch_wait_ms = 0.5 }
         login = { issuer = "https://id.example.com" }
     """
 
@@ -80,6 +81,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         private_imports=True,
         record_predictions=3,
         record_values=("age",),
+        serve={"timeout_ms": 500, "batch_wait_ms": 0.5},
         login={"issuer": "https://id.example.com"},
     )
     assert not set(Settings.__struct_fields__) - set(re.findall(r"(\w+) = ", text))
@@ -94,6 +96,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         ("[tool.mlwright]\nworkers = -1\n", "`workers` cannot be -1"),
         ('[tool.mlwright]\nurl = "example.com"\n', "`url` cannot be 'example.com'"),
         ("[tool.mlwright]\nignore = [1]\n", "a setting has the wrong type: .*ignore"),
+        ('[tool.mlwright.serve]\ntimeout_ms = "1"\n', "a setting has the wrong type: .*serve"),
         ("[tool.mlwright\n", "pyproject.toml is not valid TOML: .*line 1"),
         ("tool = 1\n", "`tool` is not a table"),
         ("[tool]\nmlwright = 1\n", "`mlwright` is not a table"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlwright.app import Project
 from mlwright.environments import Lock
 from mlwright.environments.installed import take_inventory
+from mlwright.kernel.digest import digest_of
 
 
 def lend(project: Project, name: str = "") -> Lock:
@@ -28,3 +29,11 @@ def lend(project: Project, name: str = "") -> Lock:
 
 _inventory = cache(take_inventory)
 """All our packages take a third of a second to look at."""
+
+
+def lend_more(project: Project, lock: Lock, requirements: list[str]) -> None:
+    """Let an environment that has packages already be the one that has them: no index is asked for it."""
+    key = digest_of("\n".join(["kept", lock.digest, *sorted(requirements)]).encode())
+    resolved = project.rooms.workspace.local / "locks" / f"{key}.toml"
+    resolved.parent.mkdir(exist_ok=True)
+    resolved.write_bytes(project.environments.text(lock))

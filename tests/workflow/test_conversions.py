@@ -8,18 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from mlwright.app import Project
 from mlwright.kernel import edges
 from mlwright.kernel.errors import Incompatible
+from mlwright.replicas import spec_of
 from mlwright.runtimes import converting_beside
 from mlwright.sdk.codecs import codec_named
-from mlwright.serving import Client
+from mlwright.serving import Client, Limits, serve_requirements
 from mlwright.versioning import Version
+from mlwright.versioning.conversions import remove_conversion
+from mlwright.versioning.lineage import loose_edges
 from mlwright.workflow.conversion import known_conversion
 from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import until
-from tests.workflow.lent import lend
+from tests.workflow.lent import lend, lend_more
 
 PIPELINE = """
 import pandas as pd
@@ -74,7 +78,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     )
     with Project.open(root) as opened:
         opened.environments.lock()
-        lend(opened)
+        lend_more(opened, lend(opened), serve_requirements())
         opened.datasets.add(root / "people.csv", "people")
         opened.run("ills")
         yield opened
@@ -203,3 +207,51 @@ def test_a_conversion_goes_with_its_version(project: Project, beside: Version) -
     ) + project.rooms.database.read("SELECT version_id FROM conversion WHERE version_id = :id", id=beside.id)
     assert rows == []
     assert edges.made_from(project.rooms.database, made.later) == []
+
+
+def test_limits_are_settings_and_words_of_the_command(converted: Project) -> None:
+    """A replica is told those of the project, and those that were typed over them."""
+    settings = structs.replace(converted.rooms.project.settings, serve={"rows": 3})
+    folder = structs.replace(converted.rooms.project, settings=settings)
+    rooms = structs.replace(converted.rooms, project=folder)
+
+    spec = spec_of(rooms, [converted.models.servable("forest")])
+    plan = mlwright("serve", "forest@1", "--limit", "timeout_ms=500", "--dry-run", cwd=converted.root)
+
+    assert spec.limits == Limits(rows=3)
+    assert "timeout_ms 500" in plan.stdout, plan.stderr
+
+
+def test_a_dataset_is_predicted_over_by_the_conversion(converted: Project) -> None:
+    """The answers are those of the model, are never reused as its own, and the run says what computed."""
+    by_onnx = converted.predict("forest", "people@1", "scores", only_predictions=True)
+    by_itself = converted.predict(
+        "forest", "people@1", "scores", only_predictions=True, runtime="native", executor="inline"
+    )
+
+    used = converted.models.detail("forest").conversion
+    assert used is not None
+    assert (by_onnx.note, by_itself.note) == ("scores@1 added", "scores@1 holds these rows already")
+    runs = converted.rooms.runs
+    assert [runs.parameters(each.run)["onnx"] for each in (by_onnx, by_itself)] == [used.digest, ""]
+    states = {str(each.state) for each in converted.rooms.attempts.of_run(runs.get(by_itself.run).id)}
+    assert states == {"succeeded", "checked"}
+
+
+def test_what_a_conversion_predicted_is_made_again_though_it_was_replaced(
+    converted: Project, tmp_path: Path
+) -> None:
+    """Its bytes stay for the run that used them, and go with the run into a file and another workspace."""
+    made = converted.predict("forest", "people@1", "again", only_predictions=True)
+    with converted.rooms.database.transaction() as tx:
+        remove_conversion(tx, converted.models.versions.resolve("forest@1").id)
+    converted.export_run(made.run, tmp_path / "run.bundle")
+    there = write(tmp_path / "other", {"pyproject.toml": PYPROJECT + 'executor = "inline"\n'})
+
+    with Project.open(there) as other:
+        imported, _ = other.import_run(tmp_path / "run.bundle")
+        again = other.reproduce(imported.id)
+
+    assert again.error is None, again.error
+    assert again.identical
+    assert loose_edges(converted.rooms.database) == []

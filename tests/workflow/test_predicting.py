@@ -11,15 +11,13 @@ import pandas as pd
 import pytest
 
 from mlwright.app import Project
-from mlwright.environments import Lock
-from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Conflict, NotFound, WorkFailed
 from mlwright.serving import serve_requirements, table_requirements
 from mlwright.tracking import Run
 from tests.conftest import PYPROJECT, mlwright, write
 from tests.processes import until
 from tests.server.conftest import Up
-from tests.workflow.lent import lend
+from tests.workflow.lent import lend, lend_more
 
 PIPELINE = """
 import os
@@ -114,14 +112,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         opened.datasets.add(root / "people.csv", "people")
         opened.run("ills")
         yield opened
-
-
-def lend_more(project: Project, lock: Lock, requirements: list[str]) -> None:
-    """Let an environment that has packages already be the one that has them: no index is asked for it."""
-    key = digest_of("\n".join(["kept", lock.digest, *sorted(requirements)]).encode())
-    resolved = project.rooms.workspace.local / "locks" / f"{key}.toml"
-    resolved.parent.mkdir(exist_ok=True)
-    resolved.write_bytes(project.environments.text(lock))
 
 
 def add(project: Project, name: str, file: str, content: str | pd.DataFrame) -> str:

@@ -43,6 +43,7 @@ class Settings(Struct, frozen=True):
         record_predictions: how many answers of a served model are recorded in a second at most; 0 for none.
         record_values: the columns whose values may be recorded with them; `prediction` stands for what was
             answered, `*` for all.
+        serve: the limits of what served models take, by name, as `timeout_ms = 500` (docs/serving.md).
         private_imports: datasets may also be fetched from this machine and from private networks.
         mlflow_without_token: on a machine's own address, MLflow's clients may also write without a token.
     """
@@ -62,6 +63,7 @@ class Settings(Struct, frozen=True):
     login: dict[str, Any] = {}
     record_predictions: int = 10
     record_values: tuple[str, ...] = ()
+    serve: dict[str, int | float] = {}
     private_imports: bool = False
     mlflow_without_token: bool = True
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlwright.serving.access import Access, access_by
     from mlwright.serving.client import Client, Prediction
+    from mlwright.serving.limits import checked_limits, limits_of
     from mlwright.serving.plan import address_of, plan_serve, serve_requirements, table_requirements
     from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
@@ -28,6 +29,8 @@ __all__ = [
     "Server",
     "access_by",
     "address_of",
+    "checked_limits",
+    "limits_of",
     "plan_serve",
     "serve_requirements",
     "start",
@@ -40,6 +43,8 @@ _HOMES = {
     "access_by": "access",
     "Client": "client",
     "Limits": "spec",
+    "checked_limits": "limits",
+    "limits_of": "limits",
     "ModelSpec": "spec",
     "Prediction": "client",
     "Recording": "spec",

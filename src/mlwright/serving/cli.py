@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Answer whoever reaches the address, without a token.",
 )
+@click.option(
+    "--limit",
+    "words",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="A limit of requests, as rows=100 or timeout_ms=500; before those of [tool.mlwright.serve].",
+)
 def serve(
     project: Project,
     references: tuple[str, ...],
@@ -54,6 +61,7 @@ def serve(
     runtime: Literal["auto", "native", "onnx"],
     token: str,
     anybody: bool,
+    words: tuple[str, ...],
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -66,11 +74,12 @@ def serve(
 
     Of several models, made in one environment, `/predict` asks the first, `/models/NAME/predict` each.
     """
-    from mlwright.serving import access_by, plan_serve
+    from mlwright.serving import access_by, limits_of, plan_serve
 
     access = access_by(token, anybody=anybody)
+    limits = limits_of(project.rooms.project.settings.serve, words)
     if dry_run:
-        spec = project.replica_spec(*references, runtime=runtime, access=access)
+        spec = project.replica_spec(*references, runtime=runtime, access=access, limits=limits)
         say_plan(plan_serve(spec, host=host, port=port, replicas=replicas), as_json)
         return
     try:
@@ -81,6 +90,7 @@ def serve(
             replicas=replicas,
             runtime=runtime,
             access=access,
+            limits=limits,
             preparing=None if as_json else say,
         ) as server:
             if as_json:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from mlwright.kernel.errors import Invalid, MlwrightError
+from mlwright.sdk.codec_names import ONNX
 from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.parts import Columns, Part, form_of
@@ -28,6 +29,7 @@ from mlwright.sdk.stored import Stored
 from mlwright.serving.problems import Problem
 from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
+from mlwright.serving.runtime.onnx import OnnxRuntime
 from mlwright.serving.served import Loader, Served, load
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.versioning.signatures import Column, Signature
@@ -194,12 +196,12 @@ def _naming(data: Dataset, file: str) -> Iterator[None]:
         raise
 
 
-_kept: dict[tuple[str, int], Served] = {}
+_kept: dict[tuple[str, str, int], Served] = {}
 """The model that this process was asked with last: the next part is most likely of the same."""
 
 
 def _loaded(spec: ModelSpec, rows: int) -> Served:
-    key = str(spec.version_id), rows
+    key = str(spec.version_id), spec.onnx, rows
     if key not in _kept:
         _kept.clear()
         replica = _replica(spec, rows)
@@ -209,6 +211,8 @@ def _loaded(spec: ModelSpec, rows: int) -> Served:
 
 def _loader(spec: ModelSpec) -> Loader:
     """What reads a model: as in a replica, but that a worker has the code of the project already."""
+    if spec.onnx:
+        return OnnxRuntime.load
     return _custom if spec.signature.predictor else NativeRuntime.load
 
 
@@ -223,7 +227,10 @@ def _replica(spec: ModelSpec, rows: int) -> ReplicaSpec:
 
 
 def _spec(spec: Mapping[str, Any], model: Stored) -> ModelSpec:
-    return msgspec.convert({**spec, "codec": model.codec, "path": str(model.path.absolute())}, ModelSpec)
+    """What a replica would be told. Where the bytes are a conversion's, nothing else is needed."""
+    path = str(model.path.absolute())
+    onnx = path if model.codec == ONNX else ""
+    return msgspec.convert({**spec, "codec": model.codec, "path": path, "onnx": onnx}, ModelSpec)
 
 
 def _signature(spec: Mapping[str, Any]) -> Signature:

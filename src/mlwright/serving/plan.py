@@ -7,6 +7,7 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.access import Access
+from mlwright.serving.limits import changed_limits
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.serving.telemetry import configured
 
@@ -28,6 +29,7 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
     """
     what = "a replica" if replicas == 1 else f"{replicas} replicas"
     url = url_of(address_of(host, port, spec.access), port or "PORT")
+    told = ", ".join(f"{name} {value:,}" for name, value in changed_limits(spec.limits).items())
     return Plan(
         f"serve {spec.told}",
         (
@@ -45,6 +47,7 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
             ),
             Change("add", url, "" if port else "PORT is any free one"),
             *((_TOKEN,) if spec.access.digest else ()),
+            *((Change("with", "limits of its own", told),) if told else ()),
         ),
     )
 

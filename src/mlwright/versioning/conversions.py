@@ -13,7 +13,7 @@ from mlwright.kernel.clock import now_us
 from mlwright.kernel.database import Queries, Source, Transaction
 from mlwright.kernel.digest import Digest
 from mlwright.kernel.edges import Edge, End
-from mlwright.versioning.artifacts import Artifact, add_artifacts
+from mlwright.versioning.artifacts import Artifact, add_artifacts, artifact, new_artifact
 from mlwright.versioning.versions import Version
 
 _SQL = Queries.beside(__file__)
@@ -69,6 +69,40 @@ def conversion_of(source: Source, version: str) -> Conversion | None:
     )
 
 
+def converted_artifact(source: Source, version: Version, digest: str) -> Artifact | None:
+    """The bytes of a conversion of a version, also of one that another has replaced; None if it is gone.
+
+    Args:
+        digest: of the bytes.
+    """
+    made = (artifact(source, edge.later.id) for edge in edges.made_into(source, version.end, "converted"))
+    return next((each for each in made if each.digest == digest), None)
+
+
+def adopt_conversion(tx: Transaction, version: Version, made: Artifact) -> Artifact:
+    """Take the bytes of a conversion over from another workspace, for a run that predicted; twice is once.
+
+    No server answers with them: nothing is on record of how they were compared.
+
+    Args:
+        made: as it is recorded there; its bytes are here.
+    """
+    known = converted_artifact(tx, version, made.digest)
+    if known is not None:
+        return known
+    adopted = new_artifact(
+        codec=made.codec,
+        type_text=made.type,
+        digest=made.digest,
+        size_bytes=made.size_bytes,
+        about=made.about,
+        ours=False,
+    )
+    add_artifacts(tx, [adopted])
+    edges.add(tx, [Edge(adopted.end, "converted", version.end)])
+    return adopted
+
+
 def record_conversion(
     tx: Transaction,
     version: Version,
@@ -115,9 +149,13 @@ def record_conversion(
 
 
 def remove_conversion(tx: Transaction, version: str) -> None:
-    """Take the conversion of a version away; its bytes go when garbage is collected."""
+    """Take the conversion of a version away; its bytes go when garbage is collected.
+
+    Those that a run has predicted with stay, so that it can be explained and made again.
+    """
     for row in tx.read(_SQL["conversion_of"], version_id=version):
         tx.execute(_SQL["remove_conversion"], version_id=version)
-        if row["artifact_id"] is not None:
-            edges.remove(tx, End("artifact", row["artifact_id"]))
-            tx.execute(_SQL["remove_artifact"], id=row["artifact_id"])
+        made = row["artifact_id"]
+        if made is not None and not edges.made_into(tx, End("artifact", made)):
+            edges.remove(tx, End("artifact", made))
+            tx.execute(_SQL["remove_artifact"], id=made)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlwright.environments import Lock
 from mlwright.kernel import edges
+from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Conflict
 from mlwright.kernel.files import locked
 from mlwright.kernel.settings import LOCAL_FOLDER
@@ -17,6 +18,7 @@ from mlwright.storage import check_out
 from mlwright.tracking import Run
 from mlwright.tracking.run import PREDICTION
 from mlwright.versioning import artifact
+from mlwright.versioning.conversions import adopt_conversion
 from mlwright.workflow.request import Request
 from mlwright.workflow.rooms import Rooms
 
@@ -69,6 +71,14 @@ def trial_folder(rooms: Rooms, name: str) -> Iterator[Path]:
             shutil.rmtree(folder / LOCAL_FOLDER / "local" / "environments", ignore_errors=True)
 
 
+def _adopt_conversion(rooms: Rooms, fresh: Rooms, model: str, end: End) -> None:
+    """Bring what answered for a model to the version of it that is there."""
+    made = artifact(rooms.database, end.id)
+    fresh.objects.put(rooms.objects.get(made.digest))
+    with fresh.database.transaction() as tx:
+        adopt_conversion(tx, fresh.models.versions.resolve(model), made)
+
+
 def restore_run(rooms: Rooms, run: Run, folder: Path, opener: Opener) -> tuple[Rooms, Request]:
     """What a run was made from, in a project of its own, and the request that makes it again there.
 
@@ -99,6 +109,9 @@ def restore_run(rooms: Rooms, run: Run, folder: Path, opener: Opener) -> tuple[R
                 version = rooms.models.versions.by_id(end.id)
                 model = artifact(rooms.database, version.artifact_id)
                 fresh.models.adopt(version, model, rooms.objects, fresh.objects)
+        for role, end in made_with.items():
+            if role.startswith("conversion:"):
+                _adopt_conversion(rooms, fresh, role.partition(":")[2], end)
     except BaseException:
         fresh.workspace.close()
         raise

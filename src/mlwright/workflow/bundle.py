@@ -64,10 +64,15 @@ class Value(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(Struct, frozen=True, forbid_unknown_fields=True):
-    """A model's version that the run compared with, and its bytes."""
+    """A model's version that the run compared with, or predicted with, and its bytes.
+
+    Args:
+        conversion: what answered instead of it.
+    """
 
     version: Version
     artifact: Artifact
+    conversion: Artifact | None = None
 
 
 class Made(Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,7 +159,12 @@ def bundle_of(rooms: Rooms, reference: str, *, with_outputs: bool = False) -> Bu
             datasets[asked] = rooms.datasets.versions.by_id(end.id)
         elif kind == "reference":
             version = rooms.models.versions.by_id(end.id)
-            models[asked] = Model(version, artifact(rooms.database, version.artifact_id))
+            converted = made_with.get(f"conversion:{asked}")
+            models[asked] = Model(
+                version,
+                artifact(rooms.database, version.artifact_id),
+                None if converted is None else artifact(rooms.database, converted.id),
+            )
     attempts = tuple(_attempts(rooms, run))
     made = tuple(
         Made(each.attempt, each.role, artifact(rooms.database, each.artifact))
@@ -312,6 +322,8 @@ def _members(objects: InlineObjects, bundle: Bundle, *, with_outputs: bool) -> l
         add_tree(version.digest)
     for model in bundle.models.values():
         add_artifact(model.artifact)
+        if model.conversion is not None:
+            add_artifact(model.conversion)
     for attempt in bundle.attempts:
         if attempt.log is not None:
             add(attempt.log)

@@ -10,11 +10,11 @@ from msgspec import Struct, field
 from mlwright.kernel.clock import now_us
 from mlwright.kernel.digest import Digest, is_digest
 from mlwright.kernel.ids import looks_like_id
-from mlwright.sdk.codec_names import TREE
+from mlwright.sdk.codec_names import ONNX, TREE
 from mlwright.storage.trees import is_safe
 from mlwright.tracking.fields import KINDS
 from mlwright.tracking.run import REPORTED
-from mlwright.versioning import Version
+from mlwright.versioning import Artifact, Version
 from mlwright.versioning.about import wrong_about
 from mlwright.workflow.attempts import AttemptState
 from mlwright.workflow.bundle import FORMAT, Bundle
@@ -96,7 +96,12 @@ def _digests(bundle: Bundle) -> Iterator[str]:
     yield from (each.digest for each in _all_versions(bundle))
     yield from (each.artifact.digest for each in bundle.made)
     yield from (each.artifact.digest for each in bundle.models.values())
+    yield from (each.digest for each in _conversions(bundle))
     yield from (each.log for each in bundle.attempts if each.log is not None)
+
+
+def _conversions(bundle: Bundle) -> list[Artifact]:
+    return [each.conversion for each in bundle.models.values() if each.conversion is not None]
 
 
 def _all_versions(bundle: Bundle) -> list[Version]:
@@ -114,6 +119,7 @@ def _members(bundle: Bundle, size_bytes: int) -> str:
     needed = {f"objects/{each.pylock}" for each in bundle.locks.values()} | {f"trees/{bundle.snapshot.tree}"}
     needed |= {f"trees/{each.digest}" for each in bundle.datasets.values()}
     needed |= {f"objects/{each.version.digest}" for each in bundle.models.values()}
+    needed |= {f"objects/{each.digest}" for each in _conversions(bundle)}
     needed |= {f"objects/{each.log}" for each in bundle.attempts if each.log is not None}
     if not needed <= sizes.keys():
         return "it lacks files that it needs"
@@ -163,6 +169,8 @@ def _versions(bundle: Bundle) -> str:
         of_bytes = model.artifact.codec != TREE and model.version.digest == model.artifact.digest
         if model.version.kind != "model" or not of_bytes:
             return "a model is none"
+    if any(each.codec != ONNX for each in _conversions(bundle)):
+        return "a conversion is none"
     if not all(0 < each.number < 2**31 for each in _all_versions(bundle)):
         return "a version has a number that none has"
     numbered = {(each.kind, each.name, each.number): each.digest for each in _all_versions(bundle)}
@@ -206,7 +214,7 @@ def _words(bundle: Bundle) -> Iterator[str]:
     for attempt in bundle.attempts:
         yield from (attempt.node, attempt.worker, attempt.gpus)
     artifacts = [each.artifact for each in bundle.made] + [each.artifact for each in bundle.models.values()]
-    for artifact in artifacts:
+    for artifact in [*artifacts, *_conversions(bundle)]:
         yield from (artifact.codec, artifact.type)
     yield from (each.role for each in bundle.taken)
     for version in _all_versions(bundle):

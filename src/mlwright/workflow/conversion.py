@@ -16,6 +16,7 @@ from mlwright.environments.own import CORE, own_requirements
 from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import MlwrightError
 from mlwright.kernel.plan import Change, Plan
+from mlwright.sdk.codec_names import ONNX
 from mlwright.sdk.conversion import CONVERT_STEP
 from mlwright.versioning import Conversion, ModelDetail, new_artifact
 from mlwright.versioning.conversions import record_conversion
@@ -94,7 +95,7 @@ def convert_model(
     if data:
         stored = rooms.objects.put(data)
         made = new_artifact(
-            codec="onnx",
+            codec=ONNX,
             type_text="onnx.ModelProto",
             digest=stored.digest,
             size_bytes=stored.size_bytes,

@@ -23,7 +23,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.storage import check_out
 from mlwright.tracking import Run, RunState, waiting
 from mlwright.tracking.run import PREDICTION
-from mlwright.versioning import Artifact
+from mlwright.versioning import Artifact, artifact
 from mlwright.workflow.cache import Cache
 from mlwright.workflow.durations import durations_of
 from mlwright.workflow.execution import Execution
@@ -223,6 +223,10 @@ class Pipelines:
             *(Edge(run.end, f"environment:{name}", lock.end) for name, lock in locks.items() if name),
             *(Edge(run.end, f"data:{name}", each.end) for name, each in prepared.orders.datasets.items()),
             *(Edge(run.end, f"reference:{name}", each.end) for name, each in prepared.references.items()),
+            *(
+                Edge(run.end, f"conversion:{name}", artifact(tx, each.id).end)  # which may be gone by now
+                for name, each in prepared.conversions.items()
+            ),
         ]
         if continued is not None:
             made_with.append(Edge(run.end, "continues", continued.end))

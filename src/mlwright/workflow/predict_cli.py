@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 @click.option("--proba", is_flag=True, help="Add the probability of each class, as probability_CLASS.")
 @click.option("--only-predictions", is_flag=True, help="Keep no column of DATASET.")
 @click.option("--rows", type=click.IntRange(1), default=ROWS, show_default=True, help="Of a part, at most.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "native", "onnx"]),
+    default="auto",
+    show_default=True,
+    help="What answers: the model as ONNX, if that was found to answer the same; or as it is.",
+)
 @click.option("--no-cache", is_flag=True, help="Predict every part again.")
 @click.option("--executor", default="", metavar="NAME", help="Where it runs: `local` or `inline`.")
 @NO_WAIT
@@ -43,6 +50,9 @@ def predict(
     It is a run: parts of DATASET are predicted each by itself, with what `mlwright serve` answers with. A row
     that does not fit the model is named, and no version is made. The same model and the same version of
     DATASET again are reused. With MLWRIGHT_URL the server runs it.
+
+    A model that was converted to ONNX (`models convert`, or beside its first server) answers as that, in an
+    environment without its own library.
     """
     from mlwright.workflow.predicting import predicted_by
     from mlwright.workflow.screen import watching
@@ -55,7 +65,8 @@ def predict(
         follow_run(project, start_prediction(project, model, dataset, **asked), wait, as_json)
         return
     refuse_no_wait(wait)
-    request = project.prediction(model, dataset, **asked)
+    quiet = as_json or dry_run
+    request = project.prediction(model, dataset, preparing=(lambda what: None) if quiet else say, **asked)
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)
         return

@@ -18,6 +18,7 @@ from mlwright.sdk.stored import STORED
 from mlwright.sdk.table_files import FORMATS, format_of
 from mlwright.tracking import Run
 from mlwright.versioning import Artifact, Version, artifact
+from mlwright.versioning.conversions import converted_artifact
 from mlwright.versioning.models import ModelDetail
 from mlwright.versioning.references import check_name
 from mlwright.versioning.signatures import signature_from
@@ -43,6 +44,7 @@ class Wanted(Struct, frozen=True):
         proba: also the probability of each class.
         only_predictions: no column of the dataset is kept.
         rows: of a part, at most.
+        onnx: the digest of the conversion that answers; empty where the model's own library does.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Wanted(Struct, frozen=True):
     proba: bool = False
     only_predictions: bool = False
     rows: int = ROWS
+    onnx: str = ""
 
 
 class Predicted(Struct, frozen=True):
@@ -144,15 +147,15 @@ def prepare_prediction(rooms: Rooms, request: Request, watcher: Watcher) -> Prep
 
     Raises:
         NotFound: the model or the dataset is not there.
-        Incompatible: the model is a pickle that no run of this workspace made.
+        Incompatible: the model is a pickle that no run of this workspace made, or the conversion that was to
+            answer was replaced.
         Unavailable: the environment cannot be made.
     """
     wanted, snapshot, lock = msgspec.convert(request.given, Wanted), request.snapshot, request.locks[""]
     assert snapshot is not None
     model = rooms.models.versions.resolve(wanted.model)
     data = rooms.datasets.versions.resolve(wanted.dataset)
-    found = artifact(rooms.database, model.artifact_id)
-    found.refuse_foreign_pickle(model.reference)
+    found = _answering(rooms, wanted, model)
     if not rooms.environments.built(lock):
         watcher.preparing(f"installing the environment of {model.reference}, with the server's packages")
     environments = {"": rooms.environments.build(lock)}
@@ -169,7 +172,16 @@ def prepare_prediction(rooms: Rooms, request: Request, watcher: Watcher) -> Prep
         request.replay,
     )
     pins = {wanted.dataset: data.reference, wanted.model: model.reference}
-    return Prepared(request, snapshot, environments, dict(request.given), pins, orders, {wanted.model: model})
+    return Prepared(
+        request,
+        snapshot,
+        environments,
+        dict(request.given),
+        pins,
+        orders,
+        {wanted.model: model},
+        {wanted.model: found} if wanted.onnx else {},
+    )
 
 
 def predicted_by(rooms: Rooms, run: Run) -> Predicted:
@@ -177,6 +189,21 @@ def predicted_by(rooms: Rooms, run: Run) -> Predicted:
     (added,) = (each for each in rooms.attempts.of_run(run.id) if each.node == _ADD)
     version = rooms.datasets.versions.by_id(added.detail["version"])
     return Predicted(run.id, version, added.detail["note"], added.detail["rows"])
+
+
+def _answering(rooms: Rooms, wanted: Wanted, model: Version) -> Artifact:
+    """The bytes that answer: of the model, or of its conversion."""
+    if not wanted.onnx:
+        found = artifact(rooms.database, model.artifact_id)
+        found.refuse_foreign_pickle(model.reference)
+        return found
+    converted = converted_artifact(rooms.database, model, wanted.onnx)
+    if converted is None:
+        raise Incompatible(
+            f"the conversion of {model.reference} that was to answer, {wanted.onnx[:12]}, was replaced",
+            hint="the same command again: mlwright predict",
+        )
+    return converted
 
 
 def _nodes(wanted: Wanted, model: Version, found: Artifact, data: Version) -> tuple[Node, ...]:

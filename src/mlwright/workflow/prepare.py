@@ -16,7 +16,7 @@ from mlwright.kernel import edges
 from mlwright.kernel.edges import End
 from mlwright.kernel.errors import Invalid, NotFound
 from mlwright.kernel.words import are_counted
-from mlwright.versioning import Snapshot, Version, artifact, parse_reference
+from mlwright.versioning import Artifact, Snapshot, Version, artifact, parse_reference
 from mlwright.workflow.fingerprint import Fingerprints
 from mlwright.workflow.found import FoundPipeline
 from mlwright.workflow.graph import Argument, Graph, read_graph, references_of, with_references
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 
 
 class Prepared(Struct, frozen=True):
-    """A request with all that it means here and now: nothing is recorded yet."""
+    """A request with all that it means here and now: nothing is recorded yet.
+
+    Args:
+        conversions: what answers instead of a model's own bytes, by the model's reference.
+    """
 
     request: Request
     snapshot: Snapshot
@@ -43,6 +47,7 @@ class Prepared(Struct, frozen=True):
     pins: dict[str, str]
     orders: Orders
     references: dict[str, Version]
+    conversions: Mapping[str, Artifact] = {}
 
 
 def slots_of(rooms: Rooms) -> int:

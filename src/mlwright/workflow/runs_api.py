@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
@@ -288,6 +288,7 @@ def start_prediction(
     proba: bool = False,
     only_predictions: bool = False,
     rows: Annotated[int, Meta(ge=1)] = ROWS,
+    runtime: Literal["auto", "native", "onnx"] = "auto",
     cache: bool = True,
     executor: str = "",
 ) -> Run:
@@ -300,13 +301,16 @@ def start_prediction(
         proba: also the probability of each class, in columns `probability_CLASS`.
         only_predictions: no column of the dataset is kept.
         rows: of a part, at most; parts are predicted in parallel.
+        runtime: what answers: `onnx`, the model's conversion, made now if need be; `native`, the model as it
+            is; `auto`, the conversion if it has one that is used.
         cache: false predicts every part again.
         executor: where it runs, `local` or `inline`; empty for what the project's settings say.
 
     Raises:
         NotFound: there is no such model or dataset.
         Invalid: the dataset has no table, `to` cannot be its name, or there are no probabilities.
-        Incompatible: the model cannot be served, or takes no table.
+        Incompatible: the model cannot be served, or takes no table; or `onnx` is asked for, and it has no
+            conversion that is used.
         Unavailable: its environment cannot be had with what predicts.
     """
     from mlwright.workflow.accept import accept
@@ -318,6 +322,7 @@ def start_prediction(
         proba=proba,
         only_predictions=only_predictions,
         rows=rows,
+        runtime=runtime,
         cache=cache,
         executor=executor,
     )

@@ -40,6 +40,7 @@ from mlwright.storage.trees import KIND as TREE_KIND
 from mlwright.storage.trees import tree_from
 from mlwright.tracking import Run
 from mlwright.versioning import Reference, Version, Versions, add_artifacts, new_artifact
+from mlwright.versioning.conversions import adopt_conversion
 from mlwright.versioning.snapshots import check_snapshot
 from mlwright.workflow.bundle import FORMAT, MANIFEST, Bundle, Made, Member
 from mlwright.workflow.bundle_rules import Absent, wrong_with
@@ -210,6 +211,7 @@ def _store(rooms: Rooms, bundle: Bundle, trees: dict[Digest, Tree], staged: Path
     alone = {lock.pylock for lock in bundle.locks.values()} | {
         each.version.digest for each in bundle.models.values()
     }
+    alone |= {each.conversion.digest for each in bundle.models.values() if each.conversion is not None}
     alone |= {each.log for each in bundle.attempts if each.log is not None}
     alone |= {each.artifact.digest for each in bundle.made if each.artifact.codec != TREE}
     for member in bundle.members:
@@ -225,7 +227,9 @@ def _adopt(rooms: Rooms, tx: Transaction, bundle: Bundle) -> None:
     for version in bundle.datasets.values():
         rooms.datasets.record_adopted(tx, version)
     for model in bundle.models.values():
-        rooms.models.record_adopted(tx, model.version, model.artifact)
+        version = rooms.models.record_adopted(tx, model.version, model.artifact)
+        if model.conversion is not None:
+            adopt_conversion(tx, version, model.conversion)
 
 
 def _record(rooms: Rooms, tx: Transaction, bundle: Bundle) -> tuple[Run, bool]:
@@ -296,7 +300,10 @@ def _edges(rooms: Rooms, tx: Transaction, run: Run, bundle: Bundle, ids: dict[st
     for asked, version in datasets.items():
         yield Edge(run.end, f"data:{asked}", version.end)
     for asked, model in bundle.models.items():
-        yield Edge(run.end, f"reference:{asked}", _here(rooms, tx, model.version).end)
+        version = _here(rooms, tx, model.version)
+        yield Edge(run.end, f"reference:{asked}", version.end)
+        if model.conversion is not None:
+            yield Edge(run.end, f"conversion:{asked}", adopt_conversion(tx, version, model.conversion).end)
     for attempt in bundle.attempts:
         yield Edge(attempt.end, "of", run.end)
         if attempt.log is not None:
