@@ -12,15 +12,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from email.utils import formatdate
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlwright.wire.bounds import Bounds
 from mlwright.wire.refusals import Refuse
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-
-    from mlwright.wire.connections import Connection
 
 _EVERY_S = 1.0
 _ON_ITS_WAY_S, _DRAIN_EVERY_S = 0.1, 0.02
@@ -31,7 +29,33 @@ _TURN_S, _IN_TURN = 0.001, 2
 """Between so many requests that came behind others, before the answers to these."""
 
 
-Queue = OrderedDict["Connection", float]
+class Client(Protocol):
+    """A connection, whatever is spoken on it."""
+
+    queue: Queue | None
+    """Where the traffic has it."""
+    late: bool
+    """Whether the client keeps us waiting just now."""
+    patience_s: float
+    """For how long it still may."""
+
+    def look(self, elapsed_s: float) -> None:
+        """So much time has passed while it was busy: close if the client has made us wait."""
+
+    def hurry(self) -> None:
+        """The server ends: what can be said of that is said."""
+
+    def expire(self) -> None:
+        """No request, or no whole head, has come in time."""
+
+    def cut(self) -> None:
+        """The client has made us wait too long."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+Queue = OrderedDict[Client, float]
 """Connections, and since when they are in it."""
 
 
@@ -73,10 +97,14 @@ class Traffic:
         state: what the application reads as `scope["state"]`; `draining` in it is set when the server ends.
         bounds: what clients are allowed.
         refuse: writes what is told of a request that the application does not see.
+
+    `http2` takes a connection over whose client begins as one does that speaks HTTP/2: with the traffic, the
+    transport, and what has come. It is None where nobody speaks that.
     """
 
     def __init__(self, app: ASGIApp, state: dict[str, Any], bounds: Bounds, refuse: Refuse) -> None:
         self.app = app
+        self.http2: Callable[[Traffic, asyncio.Transport, bytes], object] | None = None
         self.state = state
         self.bounds = bounds
         self.refuse = refuse
@@ -97,7 +125,7 @@ class Traffic:
     def __len__(self) -> int:
         return len(self.fresh) + len(self.idle) + len(self.begun) + len(self.busy)
 
-    def take(self, connection: Connection) -> bool:
+    def take(self, connection: Client) -> bool:
         """A client has come; False if there is no place for it."""
         if len(self) >= self.bounds.connections:
             if self.idle or self.fresh:
@@ -110,7 +138,7 @@ class Traffic:
         self.move(connection, self.fresh)
         return True
 
-    def move(self, connection: Connection, to: Queue | None) -> None:
+    def move(self, connection: Client, to: Queue | None) -> None:
         """A connection is in this queue from now on, or in none."""
         if connection.queue is not None:
             del connection.queue[connection]
@@ -129,7 +157,7 @@ class Traffic:
         """Whether more is held than may be."""
         return self._held_bytes > self.bounds.begun_bytes
 
-    def begin(self, connection: Connection, answering: Any) -> None:
+    def begin(self, connection: Client, answering: Any) -> None:
         """Answer a request."""
         self.requests += 1
         self.move(connection, self.busy)
@@ -178,7 +206,7 @@ class Traffic:
         self.draining.set()
         begun = self.loop.time()
         linger_s = min(max(linger_s, _ON_ITS_WAY_S), grace_s)
-        for connection in self.busy:
+        for connection in [*self.fresh, *self.idle, *self.busy]:
             connection.hurry()
         now = begun
         while now < begun + _ON_ITS_WAY_S or ((self or self.tasks) and now < begun + grace_s):
