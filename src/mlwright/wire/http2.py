@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 from h2 import events
@@ -171,12 +172,10 @@ class Http2(asyncio.Protocol):
         head, headers, twice = _read(event.headers)
         if self._leaves or len(self._streams) >= STREAMS:  # those that were taken back may still be at work
             self._credit -= 1
-            self.h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
+            self._reset(number, ErrorCodes.REFUSED_STREAM)
             return
         if twice:
-            self.h2.send_headers(number, [(b":status", b"400")], end_stream=True)
-            if event.stream_ended is None:
-                self.h2.reset_stream(number, ErrorCodes.NO_ERROR)
+            self._reset(number, ErrorCodes.PROTOCOL_ERROR)
             return
         stream = self._streams[number] = Stream(self, number, self._scope(head, headers))
         self._traffic.begin(self, stream.run(self._app))
@@ -296,9 +295,13 @@ class Http2(asyncio.Protocol):
     def reset(self, stream: Stream, why: ErrorCodes) -> None:
         """End a request without the rest of it, or of its answer."""
         if not (stream.gone or self._ends):
-            self.h2.reset_stream(stream.number, why)
+            self._reset(stream.number, why)
             self.flush_soon()
         stream.lose()
+
+    def _reset(self, number: int, why: ErrorCodes) -> None:
+        with suppress(H2Error):  # the client has ended it, too: what is heard of next
+            self.h2.reset_stream(number, why)
 
     def done(self, stream: Stream) -> None:
         """A request is answered, or will not be."""
