@@ -48,14 +48,17 @@ class Answering:
 
 @contextmanager
 def answering(
-    app: ASGIApp, bounds: Bounds = BOUNDS, listener: socket.socket | None = None
+    app: ASGIApp,
+    bounds: Bounds = BOUNDS,
+    listener: socket.socket | None = None,
+    over_http2: ASGIApp | None = None,
 ) -> Iterator[Answering]:
     """It answers while the block runs."""
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        there = _begun(app, bounds, listener or listen("127.0.0.1", 0), loop)
+        there = _begun(app, over_http2, bounds, listener or listen("127.0.0.1", 0), loop)
         try:
             yield there
         finally:
@@ -67,10 +70,14 @@ def answering(
 
 
 def _begun(
-    app: ASGIApp, bounds: Bounds, listener: socket.socket, loop: asyncio.AbstractEventLoop
+    app: ASGIApp,
+    over_http2: ASGIApp | None,
+    bounds: Bounds,
+    listener: socket.socket,
+    loop: asyncio.AbstractEventLoop,
 ) -> Answering:
     async def begun() -> Answering:
-        service = Service(app, bounds=bounds)
+        service = Service(app, bounds=bounds, over_http2=over_http2)
         await service.begin()
         there = Answering(loop, service, listener)
         await service.listen(listener)

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from starlette.types import ASGIApp
+
 from mlwright.kernel.errors import MlwrightError
 from mlwright.wire.bounds import Bounds
 from mlwright.wire.exchange import Exchange
@@ -16,11 +18,16 @@ from mlwright.wire.service import Service
 class Loading(Protocol):
     """An ASGI application that loads models once it has begun.
 
-    `ready` is set when it can answer; if it never will, `failure` says why.
+    `ready` is set when it can answer; if it never will, `failure` says why. `over_http2` answers those who
+    speak that, and is None to refuse them.
     """
 
     ready: asyncio.Event
     failure: MlwrightError | None
+
+    @property
+    def over_http2(self) -> ASGIApp | None:
+        """As above."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI says."""
@@ -44,7 +51,12 @@ class Answering:
     def __init__(self, making: Making, bounds: Bounds) -> None:
         self._failed = asyncio.Event()
         self.application = making(self._failed.set)
-        self._service = Service(self.application, bounds=bounds, quick=self.application.quick)
+        self._service = Service(
+            self.application,
+            bounds=bounds,
+            quick=self.application.quick,
+            over_http2=self.application.over_http2,
+        )
 
     async def begin(self) -> None:
         """Let the application load."""

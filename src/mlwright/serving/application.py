@@ -8,9 +8,10 @@ import re
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlwright.kernel.errors import MlwrightError, WorkFailed
 from mlwright.serving import metrics
@@ -18,6 +19,7 @@ from mlwright.serving.asking import asking
 from mlwright.serving.figures import Figures
 from mlwright.serving.form import POLICY, form_page
 from mlwright.serving.hosts import check_host
+from mlwright.serving.installed import has_grpc
 from mlwright.serving.openapi import openapi
 from mlwright.serving.page import page
 from mlwright.serving.prediction import Predicting
@@ -34,6 +36,9 @@ from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.serving.telemetry import Telemetry, configured
 from mlwright.wire.exchange import Exchange, Place
 from mlwright.wire.heads import Head
+
+if TYPE_CHECKING:
+    from mlwright.serving.protocols.v2_grpc import Inference
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9a-fA-F:]+\](:\d+)?")
 _LOG = logging.getLogger(__name__)
@@ -61,6 +66,7 @@ class Application:
         self._telemetry: Telemetry | None = None
         self.figures = Figures()
         self._quick: dict[tuple[Head, Place], Quick | None] = {}
+        self._grpc = _inference(self) if has_grpc() else None
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
             ("GET", "/health/ready"): self._ready,
@@ -70,6 +76,11 @@ class Application:
             ("GET", "/v2/health/live"): v2.live,
             ("GET", "/metrics"): self._metrics,
         }
+
+    @property
+    def over_http2(self) -> ASGIApp | None:
+        """Answers calls of gRPC; None where its packages are not installed."""
+        return None if self._grpc is None else self._grpc.calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or begin and end with the server."""
@@ -174,6 +185,8 @@ class Application:
             self._routes |= v2.about(of_columns)
             self._take(v2.routes(of_columns), of_columns, "v2")
             self._take(invocations.routes(of_columns), of_columns, "invocations")
+        if self._grpc is not None:
+            self._grpc.serve(served, self._telemetry)
 
     def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
         """Answer at these as well: who posts there asks the model in the path, or the first."""
@@ -218,6 +231,13 @@ class Application:
 
     async def _document(self, _: Request) -> Reply:
         return Reply(self._openapi)
+
+
+def _inference(application: Application) -> Inference:
+    """What can be called by gRPC; imported only where its packages are installed."""
+    from mlwright.serving.protocols.v2_grpc import Inference
+
+    return Inference(application.spec, application.ready, application.figures)
 
 
 def _loader(spec: ModelSpec) -> Loader:

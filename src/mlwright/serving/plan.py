@@ -7,11 +7,12 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.access import Access
+from mlwright.serving.installed import has_grpc
 from mlwright.serving.limits import changed_limits
 from mlwright.serving.spec import ReplicaSpec
 from mlwright.serving.telemetry import configured
 
-_EXTRA, _TRACES = "serve", "otel"
+_EXTRA, _TRACES, _CALLS = "serve", "otel", "grpc"
 _TOKEN = Change("check", "a token", "of every request, but for /health")
 
 
@@ -75,7 +76,7 @@ def address_of(host: str, port: int, access: Access) -> str:
 def serve_requirements(*more: str) -> list[str]:
     """What a replica needs beside its model's packages, as PEP 508 requirements: our core and `serve`.
 
-    And `otel`, where this environment says that traces are exported.
+    And `otel`, where this environment says that traces are exported; and `grpc`, where it is installed here.
 
     `mlwright` itself is not among them: the engine lends the replica its own.
 
@@ -85,7 +86,8 @@ def serve_requirements(*more: str) -> list[str]:
     Raises:
         Unavailable: mlwright is not installed, so that nothing says what it needs.
     """
-    return own_requirements(CORE, _EXTRA, *([_TRACES] if configured() else []), *more)
+    chosen = [*([_TRACES] if configured() else []), *([_CALLS] if has_grpc() else [])]
+    return own_requirements(CORE, _EXTRA, *chosen, *more)
 
 
 def table_requirements() -> list[str]:

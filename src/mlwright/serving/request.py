@@ -25,7 +25,7 @@ class Request:
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
-        self._receive = receive
+        self.receive = receive
         self.admit: Callable[[], None] | None = None
         """Called before the body is read; it may refuse."""
 
@@ -97,7 +97,7 @@ class Request:
             self.admit()
         more = True
         while more:
-            message = await self._receive()
+            message = await self.receive()
             if message["type"] == "http.disconnect":
                 raise Problem(400, "the body ended too early")
             more = message.get("more_body", False)
@@ -106,7 +106,7 @@ class Request:
 
     async def gone(self) -> None:
         """Return when nobody waits for the answer any more; to be asked after the body was read."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
 
     def check_coding(self) -> None:

@@ -23,6 +23,8 @@ _SWALLOWED_BYTES = 64 << 10
 
 _LAST_S = 2.0
 """How long a client has to take its last answer along when the server ends."""
+_HTTP_2 = b"PRI * HTTP/2.0\r\n\r\n"
+"""What a client says first that means to speak HTTP/2. Source: RFC 9113, 3.4."""
 
 
 class Connection(asyncio.Protocol):
@@ -42,6 +44,7 @@ class Connection(asyncio.Protocol):
         "_client",
         "_ends",
         "_exchange",
+        "_first",
         "_held_bytes",
         "_left_bytes",
         "_paused",
@@ -69,7 +72,7 @@ class Connection(asyncio.Protocol):
         self._left_bytes = 0
         self._came_bytes = 0
         self._unsent_bytes = 0
-        self._paused = self._ends = False
+        self._paused = self._ends = self._first = False
         self._writable: asyncio.Event | None = None
         self.clogged = self.late = False
         self.place: Place = ("http", None)
@@ -134,9 +137,10 @@ class Connection(asyncio.Protocol):
                 if self._rest and not self._exchange.ended:
                     self._take_body(self._exchange)
                 if begins:
-                    self._traffic.begin(self, self._exchange)
+                    self._traffic.answer(self, self._exchange)
         except BadHead as error:
-            self._refuse(error)
+            if not self._handed_over():
+                self._refuse(error)
             return
         exchange = self._exchange
         if exchange is not None and (self._rest or exchange.full):
@@ -162,9 +166,23 @@ class Connection(asyncio.Protocol):
         self._exchange.ended = head.body_bytes == 0
         self.patience_s, self._came_bytes = self._traffic.bounds.behind_s, len(self._rest)
 
+    def _handed_over(self) -> bool:
+        """Whether this is no head, but the begin of HTTP/2, and somebody here speaks that."""
+        traffic, queue = self._traffic, self.queue
+        first = queue is traffic.fresh or (self._first and queue is traffic.begun)
+        if traffic.http2 is None or not (first and self._rest.startswith(_HTTP_2)):
+            return False
+        came = self._rest
+        self._ends = True
+        self._keep(b"")
+        traffic.move(self, None)
+        traffic.http2(traffic, self._transport, came)
+        return True
+
     def _wait_for_head(self, rest: bytes) -> None:
         if self._begin is None:
             self._begin = Begin()
+            self._first = self.queue is self._traffic.fresh
             self._traffic.move(self, self._traffic.begun)
         self._begin.look(rest)
 
@@ -228,9 +246,9 @@ class Connection(asyncio.Protocol):
     # What goes out.
 
     @property
-    def asked(self) -> bool:
-        """Whether a request waits for its answer."""
-        return self._exchange is not None
+    def asked(self) -> int:
+        """How many requests wait for their answers: one at most."""
+        return int(self._exchange is not None)
 
     @property
     def date(self) -> bytes:

@@ -15,7 +15,7 @@ from msgspec import Struct
 MOST_BYTES = 64 << 10
 """What the request line and the headers may have."""
 MOST_HEADERS = 100
-_SINGLE = (
+SINGLE = (
     *(b"host", b"origin", b"sec-fetch-site", b"authorization", b"cookie", b"content-type"),
     *(b"content-encoding", b"expect", b"range", b"transfer-encoding"),
 )
@@ -199,7 +199,7 @@ class _Parts:
 
 
 def _check_once(names: list[bytes]) -> None:
-    for name in _SINGLE:
+    for name in SINGLE:
         if names.count(name) > 1:
             raise BadHead(400, f"the header {name.decode()} stands there twice")
 

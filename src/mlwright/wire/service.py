@@ -11,6 +11,7 @@ import resource
 import select
 import socket
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -45,6 +46,8 @@ class Service:
         bounds: what clients are allowed.
         refuse: writes what is told of a request that the application does not see.
         quick: is asked first about requests whose bodies came with their heads.
+        over_http2: answers the requests of those who speak HTTP/2, which needs the library `h2`; None to
+            refuse them.
     """
 
     def __init__(
@@ -55,11 +58,16 @@ class Service:
         bounds: Bounds = BOUNDS,
         refuse: Refuse = problem,
         quick: Quick | None = None,
+        over_http2: ASGIApp | None = None,
     ) -> None:
         state: dict[str, Any] = {"draining": asyncio.Event()}
         self._tls = tls
         self._life = _Life(app, state)
         self._traffic = Traffic(app, state, _fitting(bounds), refuse, quick)
+        if over_http2 is not None:
+            from mlwright.wire.http2 import Http2
+
+            self._traffic.http2 = partial(Http2, over_http2)
         self._servers: dict[socket.socket, asyncio.Server] = {}
         self._watching: asyncio.Task[None] | None = None
         self._draining: asyncio.Future[None] | None = None

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlwright.wire.bounds import Bounds
 from mlwright.wire.refusals import Refuse
@@ -32,7 +32,37 @@ _TURN_S, _IN_TURN = 0.001, 2
 """Between so many requests that came behind others, before the answers to these."""
 
 
-Queue = OrderedDict["Connection", float]
+class Client(Protocol):
+    """A connection, whatever is spoken on it."""
+
+    queue: Queue | None
+    """Where the traffic has it."""
+    late: bool
+    """Whether the client keeps us waiting just now."""
+    patience_s: float
+    """For how long it still may."""
+
+    @property
+    def asked(self) -> int:
+        """How many requests wait for their answers."""
+
+    def look(self, elapsed_s: float) -> None:
+        """So much time has passed while it was busy: close if the client has made us wait."""
+
+    def hurry(self) -> None:
+        """The server ends: what can be said of that is said."""
+
+    def expire(self) -> None:
+        """No request, or no whole head, has come in time."""
+
+    def cut(self) -> None:
+        """The client has made us wait too long."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+Queue = OrderedDict[Client, float]
 """Connections, and since when they are in it."""
 
 Quick = Callable[["Exchange"], bool]
@@ -79,6 +109,9 @@ class Traffic:
         bounds: what clients are allowed.
         refuse: writes what is told of a request that the application does not see.
         quick: is asked first about requests that are whole.
+
+    `http2` takes a connection over whose client begins as one does that speaks HTTP/2: with the traffic, the
+    transport, and what has come. It is None where nobody speaks that.
     """
 
     def __init__(
@@ -91,6 +124,7 @@ class Traffic:
     ) -> None:
         self._app = app
         self._quick = quick
+        self.http2: Callable[[Traffic, asyncio.Transport, bytes], object] | None = None
         self.state = state
         self.bounds = bounds
         self.refuse = refuse
@@ -111,7 +145,7 @@ class Traffic:
     def __len__(self) -> int:
         return len(self.fresh) + len(self.idle) + len(self.begun) + len(self.busy)
 
-    def take(self, connection: Connection) -> bool:
+    def take(self, connection: Client) -> bool:
         """A client has come; False if there is no place for it."""
         if len(self) >= self.bounds.connections:
             if self.idle or self.fresh:
@@ -124,7 +158,7 @@ class Traffic:
         self.move(connection, self.fresh)
         return True
 
-    def move(self, connection: Connection, to: Queue | None) -> None:
+    def move(self, connection: Client, to: Queue | None) -> None:
         """A connection is in this queue from now on, or in none."""
         if connection.queue is not None:
             del connection.queue[connection]
@@ -143,14 +177,22 @@ class Traffic:
         """Whether more is held than may be."""
         return self._held_bytes > self.bounds.begun_bytes
 
-    def begin(self, connection: Connection, exchange: Exchange) -> None:
-        """Answer a request."""
+    def answer(self, connection: Connection, exchange: Exchange) -> None:
+        """Answer a request; by a task if it takes one."""
         self.requests += 1
         self.move(connection, self.busy)
         quick = self._quick
-        if quick is not None and exchange.whole and not connection.clogged and quick(exchange):
-            return
-        task = self.loop.create_task(exchange.run(self._app))
+        if quick is None or connection.clogged or not exchange.whole or not quick(exchange):
+            self._run(exchange.run(self._app))
+
+    def begin(self, connection: Client, answering: Coroutine[Any, Any, None]) -> None:
+        """Answer a request by a task."""
+        self.requests += 1
+        self.move(connection, self.busy)
+        self._run(answering)
+
+    def _run(self, answering: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(answering)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -195,7 +237,7 @@ class Traffic:
         self.draining.set()
         begun = self.loop.time()
         linger_s = min(max(linger_s, _ON_ITS_WAY_S), grace_s)
-        for connection in self.busy:
+        for connection in [*self.fresh, *self.idle, *self.busy]:
             connection.hurry()
         now = begun
         while now < begun + _ON_ITS_WAY_S or ((self or self.tasks) and now < begun + grace_s):

@@ -42,6 +42,7 @@ EXTRAS = {
         "answering by ONNX Runtime in this Python; `serve` makes its own",
     ),
     "convert": (("onnx", "skl2onnx", "onnxmltools"), "converting models to ONNX in this Python; likewise"),
+    "grpc": (("h2",), "asking served models by gRPC; `serve` takes it along"),
     "otel": (("opentelemetry",), "spans of requests to served models"),
     "s3": (("obstore",), "objects and remotes in S3"),
     "postgres": (("psycopg",), "records in PostgreSQL"),

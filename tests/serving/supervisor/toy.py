@@ -44,6 +44,7 @@ class Toy:
     def __init__(self, spec: dict[str, Any], failed: Callable[[], None]) -> None:
         self.ready = asyncio.Event()
         self.failure: MlwrightError | None = None
+        self.over_http2: Any = None
         self._spec = spec
         self._failed = failed
 

@@ -32,8 +32,8 @@ _TAKEN = {JSON, "", "application/octet-stream"}
 def routes(served: Sequence[Served]) -> Routes:
     """Inference of each model, with its version in the path and without."""
     found: Routes = {}
-    for each in _tables(served):
-        infer = _infers(each, _tensors(each))
+    for each in tables(served):
+        infer = _infers(each, tensors_of(each))
         found |= {("POST", f"{path}/infer"): infer for path in _paths(each)}
     return found
 
@@ -43,7 +43,7 @@ def about(served: Sequence[Served]) -> Routes:
     server = {"name": "mlwright", "version": VERSION, "extensions": list(_EXTENSIONS)}
     index = [
         {"name": each.spec.name, "version": each.spec.number, "state": "READY", "reason": ""}
-        for each in _tables(served)
+        for each in tables(served)
     ]
     found: Routes = {
         ("GET", PREFIX): _says(server),
@@ -52,8 +52,8 @@ def about(served: Sequence[Served]) -> Routes:
         ("GET", f"{PREFIX}/health/ready"): _says({"live": True, "ready": True}),
         ("POST", f"{PREFIX}/repository/index"): _says(index),
     }
-    for each in _tables(served):
-        metadata = _tensors(each).metadata([each.spec.number], f"mlwright_{each.spec.codec}")
+    for each in tables(served):
+        metadata = tensors_of(each).metadata([each.spec.number], f"mlwright_{each.spec.codec}")
         for path in _paths(each):
             found["GET", path] = _says(metadata)
             found["GET", f"{path}/ready"] = _says({"name": each.spec.name, "ready": True})
@@ -77,7 +77,7 @@ def told(problem: Problem) -> Reply:
     return Reply(msgspec.json.encode({"error": problem.message}), status, headers=headers)
 
 
-def _tables(served: Sequence[Served]) -> list[Served]:
+def tables(served: Sequence[Served]) -> list[Served]:
     """Those that are asked about a table: tensors are told of its columns."""
     return [each for each in served if is_table(each.spec.signature)]
 
@@ -87,7 +87,8 @@ def _paths(served: Served) -> tuple[str, str]:
     return path, f"{path}/versions/{served.spec.number}"
 
 
-def _tensors(served: Served) -> Tensors:
+def tensors_of(served: Served) -> Tensors:
+    """What reads and writes the tensors of a model."""
     spec = served.spec
     return Tensors(spec.name, spec.number, spec.signature, served.validator, served.limits.rows)
 

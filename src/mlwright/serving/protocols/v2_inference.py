@@ -9,8 +9,8 @@ Source: Open Inference Protocol, specification/protocol/inference_rest.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Raw, Struct
@@ -63,6 +63,22 @@ class _Request(Struct, frozen=True, forbid_unknown_fields=True):
     model_version: str | None = None
 
 
+class Input(Protocol):
+    """A tensor of a request, in the form of whoever has read it."""
+
+    @property
+    def name(self) -> str:
+        """Of a column, or `input`."""
+
+    @property
+    def datatype(self) -> str:
+        """As the protocol names it."""
+
+
+ShapeOf = Callable[[str, Any], tuple[int, ...]]
+ValuesOf = Callable[[str, Any, tuple[int, ...]], Any]
+
+
 class Question(Struct, frozen=True):
     """What a request asks.
 
@@ -104,7 +120,7 @@ class Tensors:
         self.name = name
         self.version = version
         self._signature = signature
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._validator = validator
         self._columns = {column.name: column for column in signature.inputs}
         self._has_matrix = all(
@@ -129,7 +145,7 @@ class Tensors:
             "versions": list(versions),
             "platform": platform,
             "inputs": inputs,
-            "outputs": [self._told_output(name) for name in self.outputs],
+            "outputs": [self.told_output(name) for name in self.outputs],
         }
         if self._has_matrix and len(inputs) > 1:
             shape = f"[-1, {len(inputs)}]"
@@ -155,8 +171,15 @@ class Tensors:
         except ValueError as error:
             raise not_json(bytes(head), str(error)) from None
         parameters = _parameters("the request", request.parameters)
-        outputs = self._asked_for(request.outputs, _flag(parameters, "binary_data_output", "the request"))
-        return Question(self._columns_of(self._tensors(request.inputs, rest)), outputs, request.id)
+        asked = [
+            (each.name, _parameters(f"the output {_shown(each.name)}", each.parameters))
+            for each in request.outputs or ()
+        ]
+        outputs = self.asked_for(asked, binary=_flag(parameters, "binary_data_output", "the request"))
+        values = _Values(rest)
+        columns = self.columns(request.inputs, self._shape, values)
+        values.end()
+        return Question(columns, outputs, request.id)
 
     def answer(
         self, question: Question, labels: Any, shares: Any, identity: str, warnings: Sequence[str] = ()
@@ -171,7 +194,7 @@ class Tensors:
         """
         outputs, tails = [], []
         for name, binary in question.outputs.items():
-            output = self._told_output(name)
+            output = self.told_output(name)
             if name == PREDICT:
                 values = plain(labels)
                 output["shape"] = [len(values)]
@@ -197,7 +220,7 @@ class Tensors:
             return head, ()
         return head + b"".join(tails), ((v2_binary.HEADER.encode(), str(len(head)).encode()),)
 
-    def _told_output(self, name: str) -> dict[str, Any]:
+    def told_output(self, name: str) -> dict[str, Any]:
         """An output as the metadata has it, its rows still open."""
         if name == PREDICT:
             return {"name": name, "datatype": TOLD[self._signature.output.type], "shape": [-1]}
@@ -206,31 +229,48 @@ class Tensors:
         parameters = {"parameters": {"classes": told}} if classes else {}
         return {"name": name, "datatype": "FP64", "shape": [-1, len(classes) or -1], **parameters}
 
-    def _asked_for(self, asked: Sequence[_Output] | None, binary: bool) -> dict[str, bool]:
-        """The outputs to answer, and whether each is binary."""
+    def asked_for(
+        self, asked: Sequence[tuple[str, Mapping[str, Any]]], *, binary: bool = False
+    ) -> dict[str, bool]:
+        """The outputs to answer, and whether each is binary.
+
+        Args:
+            asked: their names and parameters; none for all.
+            binary: whether those are that do not say.
+
+        Raises:
+            Problem: 400, the model has no such output, or not in this form.
+        """
         if not asked:
             return dict.fromkeys(self.outputs, binary)
         outputs: dict[str, bool] = {}
-        for output in asked:
-            if output.name not in self.outputs:
-                raise Problem(400, f"{_shown(output.name)} is no output of this model: {_list(self.outputs)}")
-            if output.name in outputs:
-                raise Problem(400, f"the output `{output.name}` is asked for twice")
-            where = f"the output `{output.name}`"
-            parameters = _parameters(where, output.parameters)
+        for name, parameters in asked:
+            if name not in self.outputs:
+                raise Problem(400, f"{_shown(name)} is no output of this model: {_list(self.outputs)}")
+            if name in outputs:
+                raise Problem(400, f"the output `{name}` is asked for twice")
+            where = f"the output `{name}`"
             if "classification" in parameters:
                 raise Problem(400, f"{where} cannot be asked for as a classification")
-            outputs[output.name] = _flag(parameters, "binary_data", where, binary)
+            outputs[name] = _flag(parameters, "binary_data", where, binary)
         return outputs
 
-    def _tensors(self, inputs: Sequence[_Input], rest: memoryview) -> dict[str, Tensor]:
-        """The inputs of a request, by their names; `rest` is the binary part of its body."""
+    def columns(self, inputs: Sequence[Input], shape_of: ShapeOf, values_of: ValuesOf) -> Columns:
+        """The inputs of a request as the model takes them.
+
+        Args:
+            inputs: as they came, in whatever form.
+            shape_of: reads the shape of one, by the name that is told of it.
+            values_of: likewise its values.
+
+        Raises:
+            Problem: 400, they are not what this model takes.
+        """
         if not inputs:
             raise Problem(400, f"the request has no inputs: {self._wanted()}")
         if len(inputs) > len(self._columns) + _MAX_TENSORS_MORE:
             raise Problem(400, f"the request has {len(inputs)} inputs: {self._wanted()}")
         tensors: dict[str, Tensor] = {}
-        at = 0
         for given in inputs:
             if given.name in tensors:
                 raise Problem(400, f"the input {_shown(given.name)} is there twice")
@@ -238,23 +278,14 @@ class Tensors:
                 known = f"it is one of {', '.join(DATATYPES)}"
                 raise Problem(400, f"{_shown(given.datatype)} is no datatype: {known}")
             name = _shown(given.name)[1:-1]
-            shape = read_shape(name, given.shape, self._max_rows)
+            shape = shape_of(name, given)
             if len(shape) == 2 and shape[1] > len(self._columns):
                 raise Problem(400, f"`{name}` has {shape[1]} columns, and this model {len(self._columns)}")
-            size = _binary_size(name, given)
-            if size is None:
-                values = read_values(name, given.datatype, shape, given.data)
-            else:
-                if size > len(rest) - at:
-                    raise Problem(
-                        400, f"`{name}` has a binary_data_size of {size}, and {len(rest) - at} bytes are left"
-                    )
-                values = v2_binary.read_values(name, given.datatype, shape, rest[at : at + size])
-                at += size
-            tensors[given.name] = Tensor(name, given.datatype, shape, values)
-        if at != len(rest):
-            raise Problem(400, f"{len(rest) - at} bytes after the last tensor belong to none")
-        return tensors
+            tensors[given.name] = Tensor(name, given.datatype, shape, values_of(name, given, shape))
+        return self._columns_of(tensors)
+
+    def _shape(self, name: str, given: Any) -> tuple[int, ...]:
+        return read_shape(name, given.shape, self.max_rows)
 
     def _columns_of(self, tensors: Mapping[str, Tensor]) -> Columns:
         matrix = tensors.get(MATRIX) if len(tensors) == 1 else None
@@ -289,6 +320,56 @@ class Tensors:
         return f"the model takes {columns}{either}; see its metadata"
 
 
+class _Values:
+    """Reads the values of one input after the other: as JSON, or from what follows the JSON.
+
+    Args:
+        rest: what follows.
+    """
+
+    def __init__(self, rest: memoryview) -> None:
+        self._rest = rest
+        self._at = 0
+
+    def __call__(self, name: str, given: Any, shape: tuple[int, ...]) -> Any:
+        """Those of one.
+
+        Raises:
+            Problem: 400, they are not there, or not as the shape and the datatype say.
+        """
+        size = _binary_size(name, given)
+        if size is None:
+            return read_values(name, given.datatype, shape, given.data)
+        left, at = len(self._rest) - self._at, self._at
+        if size > left:
+            raise Problem(400, f"`{name}` has a binary_data_size of {size}, and {left} bytes are left")
+        self._at += size
+        return v2_binary.read_values(name, given.datatype, shape, self._rest[at : self._at])
+
+    def end(self) -> None:
+        """All have been read.
+
+        Raises:
+            Problem: 400, something is left.
+        """
+        if self._at != len(self._rest):
+            raise Problem(400, f"{len(self._rest) - self._at} bytes after the last tensor belong to none")
+
+
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
+    """Look at what is said of an input beside its values.
+
+    Raises:
+        Problem: 400, it cannot be done here.
+    """
+    if any(key.startswith("shared_memory") for key in parameters):
+        raise Problem(400, f"`{name}` is in shared memory, which this server does not read")
+    hint = parameters.get("content_type", "np")
+    if not isinstance(hint, str) or hint not in _CONTENT_TYPES:
+        known = ", ".join(sorted(_CONTENT_TYPES))
+        raise Problem(400, f"the content_type of `{name}` is not known here: it is one of {known}")
+
+
 def _binary_size(name: str, given: _Input) -> int | None:
     """How many bytes of an input follow the JSON; None if its data stand in the JSON.
 
@@ -296,12 +377,7 @@ def _binary_size(name: str, given: _Input) -> int | None:
         Problem: 400, both or neither, no size at all, or memory that is not shared with this server.
     """
     parameters = _parameters(f"`{name}`", given.parameters)
-    if any(key.startswith("shared_memory") for key in parameters):
-        raise Problem(400, f"`{name}` is in shared memory, which this server does not read")
-    hint = parameters.get("content_type", "np")
-    if hint not in _CONTENT_TYPES:
-        known = ", ".join(sorted(_CONTENT_TYPES))
-        raise Problem(400, f"the content_type of `{name}` is not known here: it is one of {known}")
+    check_parameters(name, parameters)
     size = parameters.get("binary_data_size")
     if size is None:
         if not len(given.data):

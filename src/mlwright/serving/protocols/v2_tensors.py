@@ -47,11 +47,11 @@ TAKEN = {
 TOLD = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "string": BYTES}
 """What a column of each type is in the metadata, and an output in the answer."""
 
-_MAX_DIMENSIONS = 2
+MAX_DIMENSIONS = 2
 _MAX_SHAPE_BYTES = 200
 _SPARE_VALUES = 64
 _NONE_IN_JSON = re.compile(rb"\b(NaN|Infinity)\b")
-_INTEGERS = {
+INTEGERS = {
     f"{sign}INT{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     for bits in (8, 16, 32, 64)
     for sign in ("", "U")
@@ -106,9 +106,22 @@ def read_shape(name: str, raw: Raw, max_rows: int) -> tuple[int, ...]:
         shape = msgspec.json.decode(raw, type=tuple[int, ...])
     except (ValueError, RecursionError):
         raise Problem(400, f"{form}, and is {bytes(raw)[:40].decode(errors='replace')}") from None
+    return check_shape(name, shape, max_rows)
+
+
+def check_shape(name: str, shape: tuple[int, ...], max_rows: int) -> tuple[int, ...]:
+    """The shape of an input, if it is one that a table has.
+
+    Args:
+        max_rows: how large the first dimension may be.
+
+    Raises:
+        Problem: 400, it is not.
+    """
+    form = f"the shape of `{name}` must be [rows] or [rows, columns]"
     if min(shape, default=0) < 0:
         raise Problem(400, f"the shape of `{name}` has a negative dimension: {list(shape)}")
-    if not 1 <= len(shape) <= _MAX_DIMENSIONS:
+    if not 1 <= len(shape) <= MAX_DIMENSIONS:
         raise Problem(400, f"{form}, and has {len(shape)} dimensions")
     if 0 in shape:
         raise Problem(400, f"the shape of `{name}` is {list(shape)}: a request must hold at least one row")
@@ -134,8 +147,8 @@ def read_values(name: str, datatype: str, shape: tuple[int, ...], raw: Raw) -> S
         raise Problem(
             400, f"the data of `{name}` holds {len(values)} values, and its shape {list(shape)} says {count}"
         )
-    if datatype in _INTEGERS:
-        _hold_range(name, datatype, values)
+    if datatype in INTEGERS:
+        hold_range(name, datatype, values)
     if datatype in {"FP16", "FP32", "BF16"}:
         return _rounded(name, datatype, values)
     return values
@@ -151,10 +164,10 @@ def not_json(body: bytes, why: str) -> Problem:
 
 def _decoded(name: str, datatype: str, shape: tuple[int, ...], raw: Raw) -> list[Any]:
     """The values as msgspec takes them at once; else looked at one by one."""
-    kind = "integer" if datatype in _INTEGERS else datatype if datatype in {"BOOL", BYTES} else "float"
+    kind = "integer" if datatype in INTEGERS else datatype if datatype in {"BOOL", BYTES} else "float"
     with suppress(ValueError, RecursionError):
         return _FLAT[kind].decode(raw)  # type: ignore[no-any-return]
-    if len(shape) == _MAX_DIMENSIONS:
+    if len(shape) == MAX_DIMENSIONS:
         with suppress(ValueError, RecursionError):
             rows = _NESTED[kind].decode(raw)
             if all(len(row) == shape[1] for row in rows):
@@ -174,7 +187,7 @@ def _walked(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> list
     """
     if not isinstance(data, list):
         raise Problem(400, f"the data of `{name}` must be a list, not {told_value(data)}")
-    if len(shape) == _MAX_DIMENSIONS and data and isinstance(data[0], list):
+    if len(shape) == MAX_DIMENSIONS and data and isinstance(data[0], list):
         for at, row in enumerate(data):
             if not isinstance(row, list) or len(row) != shape[1]:
                 raise Problem(400, f"row {at} of the data of `{name}` is no list of {shape[1]} values")
@@ -184,7 +197,7 @@ def _walked(name: str, datatype: str, shape: tuple[int, ...], data: Any) -> list
             raise Problem(
                 400, f"value {at} of the data of `{name}` must be {datatype}, not {told_value(value)}"
             )
-    exact = int if datatype in _INTEGERS else float
+    exact = int if datatype in INTEGERS else float
     try:
         return (
             data if datatype in {"BOOL", BYTES} else [None if each is None else exact(each) for each in data]
@@ -200,13 +213,18 @@ def _fits(datatype: str, value: Any) -> bool:
         return isinstance(value, str)
     if datatype == "BOOL" or isinstance(value, bool):
         return datatype == "BOOL" and isinstance(value, bool)
-    if datatype in _INTEGERS:
+    if datatype in INTEGERS:
         return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     return isinstance(value, int | float)
 
 
-def _hold_range(name: str, datatype: str, values: list[Any]) -> None:
-    low, high = _INTEGERS[datatype]
+def hold_range(name: str, datatype: str, values: Sequence[Any]) -> None:
+    """Look at integers of which some may be None.
+
+    Raises:
+        Problem: 400, one is beyond its datatype.
+    """
+    low, high = INTEGERS[datatype]
     present = [value for value in values if value is not None] if None in values else values
     if present and (min(present) < low or max(present) > high):
         at = next(at for at, value in enumerate(values) if value is not None and not low <= value <= high)
