@@ -7,10 +7,14 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test soak check bench bench-peers docs clean setup-test
+.PHONY: help setup demo test soak check bench bench-peers bench-serving docs clean setup-test
 
 # Prefect 3.8.8 does not start with a newer FastAPI than the one it was released with.
 PEERS := luigi==3.8.1 dagster==1.13.29 prefect==3.8.8,fastapi==0.139.2 dvc==3.67.1
+SERVERS := fastapi==0.165.0,uvicorn[standard]==0.54.0 mlflow==3.17.2 bentoml==1.4.39 litserve==0.2.19 \
+    mlserver==1.7.1,mlserver-sklearn==1.7.1 ray[serve]==2.60.0
+# All load the same fitted models.
+MODELS := scikit-learn==1.9.1
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -49,6 +53,13 @@ bench-peers: setup-test ## Luigi, Dagster, Prefect and DVC on the same work, eac
 	    $(BIN)/uv pip install --quiet --python "$$folder" $$(echo "$$peer" | tr , ' '); done
 	@$(BIN)/python benchmarks/workflow.py peers
 	@$(BIN)/python benchmarks/storage.py
+
+bench-serving: setup-test ## MLflow, BentoML, LitServe, MLServer, Ray Serve and FastAPI with the same models
+	@set -e; for server in $(SERVERS); do \
+	    name=$${server%%=*}; folder=.cache/peers/$${name%%[*}; \
+	    $(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python "$$folder"; \
+	    $(BIN)/uv pip install --quiet --python "$$folder" $(MODELS) $$(echo "$$server" | tr , ' '); done
+	@$(BIN)/python benchmarks/serving.py requests start memory
 
 docs: setup ## docs/reference/, written from the code
 	@$(BIN)/python scripts/reference.py

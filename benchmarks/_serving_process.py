@@ -143,16 +143,21 @@ class Running:
         return sum(_cpu_ticks(each) for each in self._tree()) * _TICK_S
 
     def _tree(self) -> list[int]:
-        """Its processes, parents before their children."""
+        """Its processes, the first of them in front: all that these have started, or are of their session."""
+        first = self._process.pid
         children: dict[int, list[int]] = {}
+        session: list[int] = []
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(folder.name))
-        found = [self._process.pid]
-        for each in found:  # grows while it is walked
-            found.extend(children.get(each, ()))
-        return found
+                pid, fields = int(folder.name), (folder / "stat").read_text().rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(pid)
+                if int(fields[3]) == first and fields[0] != "Z":
+                    session.append(pid)
+        found = {first: None}
+        for each in (order := [first]):  # grows while it is walked
+            found.setdefault(each)
+            order.extend(children.get(each, ()))
+        return list(found | dict.fromkeys(session))
 
 
 @contextmanager

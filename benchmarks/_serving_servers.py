@@ -15,7 +15,7 @@ Command = Callable[[Asked, int, int], Sequence[str | Path]]
 Row = Sequence[float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Server:
     """A server of a model.
 
