@@ -1,4 +1,4 @@
-"""Clients that speak HTTP/2 on real sockets: many requests at once, and no client is waited for without end."""
+"""Clients that speak HTTP/2 on real sockets: many requests at once, and none is waited for without end."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_what_a_connection_holds_is_bounded(there: Answering) -> None:
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(quick: Answering) -> None:
-    """Its request is ended; another one on the connection is answered, and one that takes its time is let be."""
+    """Its request is ended, and another one on the connection is answered."""
     with Speaker(quick.port) as speaker:
         slow = speaker.ask("/", b"x", ends=False)
 
@@ -281,7 +281,7 @@ def test_an_answer_that_is_not_read_is_not_kept(quick: Answering) -> None:
 
 @pytest.mark.parametrize("asks", [True, False])
 def test_who_does_not_ask_is_told_and_left(quick: Answering, asks: bool) -> None:
-    """A connection that has not asked, or not again, is closed with a good-bye that says what was answered."""
+    """A connection that has not asked, or not again, is closed with a word on what was answered."""
     with Speaker(quick.port) as speaker:
         if asks:
             speaker.answer(speaker.ask("/", b"x"))
