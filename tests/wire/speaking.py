@@ -119,6 +119,7 @@ class Speaker:
             raw = b""
         if not raw:
             self.closed = True
+            self.stream.close()
             return
         self._came += raw
         while len(self._came) >= _HEAD_BYTES:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +22,25 @@ from sklearn.preprocessing import OneHotEncoder
 from mlwright.serving import ReplicaSpec, Server, start
 from mlwright.serving.spec import ModelSpec
 from tests.serving.conftest import PYTHON
+
+CLIENTS = Path(sys.executable).parents[1] / "peers" / "clients" / "bin" / "python"
+"""Of the environment that `scripts/setup.py test` makes beside ours."""
+
+
+def run_client(code: str, folder: Path, told: Any) -> Any:
+    """Run a client in its own environment; `told` is on its standard input as JSON, and so is its answer."""
+    (folder / "told.json").write_text(json.dumps(told))
+    done = subprocess.run(
+        [str(CLIENTS), "-W", "ignore", "-c", textwrap.dedent(code)],
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "NO_PROXY": "*"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / "said.json").read_text())
 
 
 @pytest.fixture(scope="session")

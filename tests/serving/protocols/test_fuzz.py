@@ -21,6 +21,8 @@ import pytest
 from mlwright.serving import ReplicaSpec, Server, start
 from mlwright.serving.protocols.v2_tensors import DATATYPES
 from mlwright.serving.spec import ModelSpec
+from tests.serving import calling
+from tests.serving.calling import Given
 from tests.serving.conftest import PYTHON
 
 REQUESTS = 20_000 if os.environ.get("MLWRIGHT_SOAK") == "1" else 400
@@ -169,6 +171,67 @@ def invocations(chance: Chance) -> Sent:
     return "/invocations", chance.damaged(json.dumps(chance.mutated(whole)).encode()), {"content-type": kind}
 
 
+def damage(chance: Chance, message: Any) -> None:
+    """Change something in a message."""
+    tensor = chance.choice(message.inputs)
+    match chance.randrange(9):
+        case 0:
+            tensor.shape[:] = [
+                chance.choice([-1, 0, 1, 2, 3, 2**31, 2**62, -(2**63)]) for _ in range(chance.randrange(5))
+            ]
+        case 1:
+            tensor.datatype = chance.choice([*DATATYPES, "", "fp64"])
+        case 2:
+            tensor.name = chance.choice([*COLUMNS, "", "input", "\0", "é" * 200])
+        case 3:
+            field = chance.choice(tensor.contents.DESCRIPTOR.fields)
+            values = getattr(tensor.contents, field.name)
+            values.extend(
+                [b"\xff" if field.name.startswith("bytes") else chance.randrange(2)] * chance.randrange(3)
+            )
+        case 4:
+            name = chance.choice(["content_type", "shared_memory_size", "x", "binary_data"])
+            setattr(tensor.parameters[name], chance.choice(["bool_param", "int64_param", "double_param"]), 1)
+        case 5:
+            name = chance.choice(["predict", "predict_proba", "x"])
+            message.outputs.add(name=name).parameters["binary_data"].string_param = "x"
+        case 6:
+            message.raw_input_contents.append(chance.randbytes(chance.randrange(20)))
+        case 7:
+            del message.inputs[chance.randrange(5) :]
+        case 8:
+            message.model_version = chance.choice(["2", "0", "\0", "9" * 500])
+
+
+def call(chance: Chance) -> tuple[str, bytes, list[tuple[str, str]]]:
+    """What is called, all that stands after the head, and the metadata."""
+    rows = chance.rows()
+    kinds = {"FP64": "f8", "INT64": "i8", "BOOL": "?"}
+    tensors: list[Given] = []
+    for name, kind in zip(COLUMNS, KINDS, strict=True):
+        values = [row[name] for row in rows]
+        if kind == "BYTES":
+            raw = b"".join(len(each).to_bytes(4, "little") + each.encode() for each in values)
+        else:
+            raw = np.array([np.nan if each is None else each for each in values], kinds[kind]).tobytes()
+        tensors.append((name, kind, [len(rows)], raw))
+    message = calling.asked("back", tensors)
+    for _ in range(chance.choice([0, 0, 0, 1, 1, 2])):
+        if message.inputs:
+            damage(chance, message)
+    body = (
+        chance.damaged(message.SerializeToString()) if chance.random() < 0.4 else message.SerializeToString()
+    )
+    framed = b"\0" + len(body).to_bytes(4) + body
+    if chance.random() < 0.1:
+        framed = chance.damaged(framed)
+    method = chance.choice(["ModelInfer"] * 12 + ["ModelReady", "ModelMetadata", "ServerMetadata", "x\x7f"])
+    metadata = chance.choice(
+        [[]] * 9 + [[("grpc-timeout", chance.choice(["1S", "0m", "x", "9" * 30 + "S"]))]]
+    )
+    return f"/{calling.SERVICE}/{method}", framed, metadata
+
+
 @pytest.fixture(scope="module")
 def back(back_spec: ModelSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The tree alone, so that every protocol asks it."""
@@ -203,3 +266,20 @@ def test_nothing_a_client_sends_is_our_mistake(back: Server, make: Callable[[Cha
     assert 200 in seen
     assert seen & {400, 422}
     assert back.pids == replicas  # the process that was started, and no other
+
+
+@pytest.mark.soak
+def test_no_call_is_our_mistake(back: Server) -> None:
+    """Likewise over gRPC: none is answered with UNKNOWN or INTERNAL, and none without a status."""
+    seen: set[int] = set()
+    replicas = back.pids
+
+    with calling.Caller(back.url) as caller:
+        for seed in range(REQUESTS):
+            path, framed, metadata = call(Chance(seed))
+            called = caller.end(caller.begin(path, framed, metadata))
+            assert called.status not in {2, calling.INTERNAL}, (seed, path, framed[:300], called)
+            seen.add(called.status)
+
+    assert seen >= {calling.OK, calling.INVALID, calling.NOT_FOUND, calling.UNIMPLEMENTED}
+    assert back.pids == replicas

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import ml_dtypes
@@ -18,26 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from mlwright.serving import Server, version_behind
 from tests.serving.conftest import VERSION, ask, post
-
-CLIENTS = Path(sys.executable).parents[1] / "peers" / "clients" / "bin" / "python"
-"""Of the environment that `scripts/setup.py test` makes beside ours."""
-
-
-def run_client(code: str, folder: Path, told: Any) -> Any:
-    """Run a client in its own environment; `told` is on its standard input as JSON, and so is its answer."""
-    (folder / "told.json").write_text(json.dumps(told))
-    done = subprocess.run(
-        [str(CLIENTS), "-W", "ignore", "-c", textwrap.dedent(code)],
-        cwd=folder,
-        env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "NO_PROXY": "*"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads((folder / "said.json").read_text())
-
+from tests.serving.protocols.conftest import run_client
 
 TRITON = """
     import json, ml_dtypes, numpy as np, tritonclient.http as http

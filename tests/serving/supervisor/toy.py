@@ -38,13 +38,14 @@ class Toy:
     """Answers with what its spec says; `?s=0.1` lets it take its time.
 
     Args:
-        spec: `answer`; and `fault`: `crash`, `hang` or `wrong` keep it from being ready.
+        spec: `answer`; and `fault`: `crash`, `hang` or `wrong` keep it from being ready; `grpc` lets it
+            answer calls of `/toy/Answer`, too.
     """
 
     def __init__(self, spec: dict[str, Any], failed: Callable[[], None]) -> None:
         self.ready = asyncio.Event()
         self.failure: MlwrightError | None = None
-        self.over_http2: Any = None
+        self.over_http2 = _called(spec) if spec.get("grpc") else None
         self._spec = spec
         self._failed = failed
 
@@ -78,3 +79,15 @@ class Toy:
                 self._failed()
             case None:
                 self.ready.set()
+
+
+def _called(spec: dict[str, Any]) -> Any:
+    from mlwright.serving.access import Access
+    from mlwright.serving.figures import Figures
+    from mlwright.serving.protocols.grpc import Call, Calls
+    from mlwright.serving.request import Reply
+
+    async def answer(call: Call) -> Reply:
+        return Reply(str(spec.get("answer")).encode())
+
+    return Calls(Access(), 1 << 20, Figures(), {"/toy/Answer": answer}, ())
