@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from packaging.requirements import Requirement
 
 from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.serving import ReplicaSpec, plan_serve, serve_requirements
+from mlwright.serving.installed import has_grpc
 
 
 def test_the_plan_says_what_is_started_and_where(spec: ReplicaSpec) -> None:
@@ -58,3 +61,15 @@ def test_a_replica_needs_the_core_and_the_server() -> None:
     assert {"msgspec", "apsw", "blake3", "starlette", "uvloop", "httptools"} <= names
     assert not {"mlwright", "scikit-learn", "pandas", "pytest"} & names
     assert all(requirement.marker is None and requirement.specifier for requirement in needed)
+
+
+def test_a_replica_is_called_by_grpc_where_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its extra goes along where its packages are here, and is asked for by nobody else."""
+    needed = set(serve_requirements())
+    monkeypatch.setitem(sys.modules, "h2", None)
+
+    without = set(serve_requirements())
+
+    assert {Requirement(each).name for each in needed - without} == {"h2", "protobuf"}
+    assert without < needed
+    assert not has_grpc()

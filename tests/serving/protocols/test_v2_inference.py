@@ -207,6 +207,7 @@ BAD: list[tuple[Signature, list[dict[str, Any]], bytes, str]] = [
         b"",
         "the content_type of `age` is not known here",
     ),
+    (MIXED, changed("age", parameters={"content_type": []}), b"", "the content_type of `age` is not known"),
     (MIXED, changed("age", parameters=[1]), b"", "the parameters of `age` must be an object"),
     (MIXED, changed("age", parameters={"x": "y" * 20_000}), b"", "which is too many"),
     (MIXED, [*RIGHT.values(), RIGHT["age"]], b"", "the input `age` is there twice"),
