@@ -42,6 +42,8 @@ from mlwright.server.protocols.mlflow import limits
 from mlwright.server.protocols.mlflow.routes import PLACES as MLFLOW_PLACES
 from mlwright.server.routes import MIB, STREAMED, Route
 from mlwright.server.tokens import TokenKind
+from mlwright.serving.client import Prediction
+from mlwright.serving.client_stream import Stream
 from mlwright.serving.openapi import openapi
 from mlwright.serving.problems import MAX_FAULTS, MEDIA_TYPE, Fault, Problem
 from mlwright.serving.spec import ModelSpec, ReplicaSpec
@@ -240,6 +242,9 @@ def python_page() -> str:
     parts.append("## What a project answers with")
     parts.append("What the members of `Project` return. What only the engine calls is left out.")
     for kind in _answers(Project):
+        parts += _class(kind, "###", brief=True)
+    parts.append("## What a client answers with")
+    for kind in (Prediction, Stream):
         parts += _class(kind, "###", brief=True)
     return "\n\n".join(parts)
 

@@ -10,6 +10,7 @@ import random
 import shutil
 import struct
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,9 +30,10 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from mlwright.kernel.errors import Invalid, Unavailable
 from mlwright.sdk.codecs import codec_named, codecs_for
 from mlwright.sdk.signature import signature
-from mlwright.serving import Limits, ModelSpec, ReplicaSpec, Server, start
+from mlwright.serving import Client, Limits, ModelSpec, ReplicaSpec, Server, start
 from mlwright.versioning.signatures import signature_from
 from tests.serving.conftest import DEADLINE_S, PYTHON, VERSION, Answered, ask, post, until
 from tests.web import conftest as web
@@ -546,3 +548,95 @@ def test_health_is_answered_beside(server: Server) -> None:
     """The replica is ready only after each example was answered."""
     assert ask(server.url, "GET", "/health/ready").status == 200
     assert post(server.url, {"inputs": {"image": b64(picture(PICTURES[0]))}}).status == 200
+
+
+# The client of Python programs.
+
+
+def test_the_client_asks_by_name(server: Server, tmp_path: Path) -> None:
+    """Texts, arrays, files from the disk, bytes, and several of them; probabilities where there are some."""
+    (tmp_path / "seven").write_bytes(picture(PICTURES[7]))
+
+    with (
+        Client(server.url, model="texts") as texts,
+        Client(server.url, model="arrays") as arrays,
+        Client(server.url, model="sums") as sums,
+        Client(server.url, model="digits") as digits,
+    ):
+        told = texts.predict(text=["good fun", "dull"], proba=True)
+        alone = texts.predict("good fun")
+        rows = arrays.predict({"array": PICTURES[:3]})
+        summed = sums.predict(points=np.array([[1.0, 2.0]]), scale=np.float64(2), note={"a": [1]})
+        read = digits.predict(image=[tmp_path / "seven", picture(PICTURES[4])])
+        only = digits.predict(tmp_path / "seven")
+
+    assert (told.predictions, told.model) == (["+", "-"], "texts@1")
+    assert told.probabilities is not None
+    assert [sum(each.values()) for each in told.probabilities] == pytest.approx([1, 1])
+    assert alone.predictions == ["+"]
+    assert rows.predictions == DIGITS[:3].tolist()
+    assert summed.predictions == [{"sum": [2.0, 4.0], "dtype": "float32", "note": {"a": [1]}}]
+    assert [max(each, key=each.get) for each in read.predictions] == ["7", "4"]
+    assert [max(each, key=each.get) for each in only.predictions] == ["7"]
+
+
+def test_the_client_sends_what_stands_beside_a_file_as_it_is(server: Server, tmp_path: Path) -> None:
+    """A text, a number or JSON in a form with a file arrive as they were given, whatever the model takes."""
+    (tmp_path / "film.gif").write_bytes(film(3, 1, 4, 1))
+
+    with Client(server.url, model="films") as client:
+        every_other = [each["frame"] for each in client.stream(video=tmp_path / "film.gif", every=2)]
+    with Client(server.url, model="texts") as client:
+        as_file = client.predict(text=b"dull")  # of no kind of media: the bytes are its text
+
+    assert every_other == [0, 2]
+    assert as_file.predictions == ["-"]
+
+
+def test_the_client_takes_pieces_as_they_come(server: Server, tmp_path: Path) -> None:
+    """An iterator that knows model and id from its begin; what fails within is raised; closing ends it."""
+    frames = film(3, 1, 4)
+
+    with Client(server.url, model="films") as client:
+        with client.stream(video=frames) as pieces:
+            first = next(pieces)
+            known = (pieces.model, pieces.id)
+            rest = list(pieces)
+        with pytest.raises(Unavailable, match="no frame 2"):
+            list(client.stream(video=frames, until=2))
+        with pytest.raises(Invalid, match="no film"):
+            client.stream(video=b"GIF89a, and nothing")
+        with pytest.raises(Invalid, match="in pieces"):
+            client.predict(video=frames)
+    with Client(server.url, model="endless") as client, client.stream(file=b"abc") as pieces:
+        assert next(pieces) == "x" * 10_000
+    with Client(server.url, model="sizes") as client, pytest.raises(Invalid, match="in pieces"):
+        client.stream(file=b"abc")
+
+    assert first == {"frame": 0, "digit": 3}
+    assert [each["digit"] for each in rest] == [1, 4]
+    assert known[0] == "films@1"
+    assert known[1]
+
+
+def test_a_large_file_is_never_in_the_clients_memory(server: Server, tmp_path: Path) -> None:
+    """It is read as it is sent; one that the server refuses before its end is told in the server's words."""
+    large, huge = tmp_path / "large", tmp_path / "huge"
+    for path, size in ((large, 2 * 2**20), (huge, 64 * 2**20)):
+        with path.open("wb") as file:
+            file.truncate(size)
+
+    with Client(server.url, model="sizes", retries=0) as client:
+        tracemalloc.start()
+        try:
+            answered = client.predict(file=large)
+            with pytest.raises(Invalid, match="larger than 3145728 bytes"):
+                client.predict(file=huge)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        again = client.predict(file=b"abc")
+
+    assert answered.predictions[0]["size"] == 2 * 2**20
+    assert again.predictions[0]["size"] == 3
+    assert peak < 2**20 + 2**19

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 
 from mlwright.kernel.errors import Invalid, TimedOut, Unavailable
 from mlwright.serving import Client, ReplicaSpec, Server, version_behind
+from mlwright.serving.client_bodies import body_of
 from tests.serving.conftest import VERSION
 
 ANSWER = b'{"predictions": [1], "model": "m@1", "id": "V-X"}'
@@ -191,17 +193,16 @@ sys.exit(str(heavy) if heavy else 0)
 
 
 @contextmanager
-def moody(*statuses: int) -> Iterator[tuple[str, list[str]]]:
-    """A server that answers with these one after the other, then as a model; 0 hangs up."""
-    heard: list[str] = []
+def moody(*statuses: int) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that answers with these one after the other, then as a model; 0 hangs up. What it was sent."""
+    heard: list[bytes] = []
     moods = list(statuses)
 
     class Moody(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            heard.append(self.path)
-            self.rfile.read(int(self.headers["content-length"]))
+            heard.append(self.rfile.read(int(self.headers["content-length"])))
             status = moods.pop(0) if moods else 200
             if not status:
                 self.close_connection = True
@@ -247,3 +248,70 @@ def test_what_may_not_or_helps_not_is_told(statuses: tuple[int, ...], asked: int
         client.predict([{"a": 1}])
 
     assert len(heard) == asked
+
+
+def test_a_file_is_sent_from_its_begin_each_time(tmp_path: Path) -> None:
+    """What is asked again is the same, to the byte."""
+    content = bytes(range(256)) * 4096
+    (tmp_path / "file").write_bytes(content)
+
+    with moody(503, 0) as (url, heard), Client(url) as client:
+        client.predict(file=tmp_path / "file", top=3)
+
+    assert len(heard) == 3
+    assert len(set(heard)) == 1
+    assert content in heard[0]
+
+
+def test_a_file_that_changes_while_it_is_sent_is_noticed(tmp_path: Path) -> None:
+    """One that gets shorter ends the request; of one that grows as much is sent as there was."""
+    shorter, longer = tmp_path / "shorter", tmp_path / "longer"
+    for path in (shorter, longer):
+        path.write_bytes(b"x" * 2**20)
+
+    with body_of(shorter, {}).opened() as (_, pieces), pytest.raises(Invalid, match="shorter got shorter"):
+        for _ in pieces:
+            shorter.write_bytes(b"")
+    with body_of(longer, {}).opened() as (size, pieces):
+        with longer.open("ab") as file:
+            file.write(b"more")
+        assert not isinstance(pieces, bytes)
+        sent = b"".join(pieces)
+
+    assert (size, len(sent)) == (2**20, 2**20)
+
+
+@pytest.mark.parametrize(
+    ("asked", "inputs", "said"),
+    [
+        (Path("/nowhere/x.png"), {}, "/nowhere/x.png cannot be read: No such file or directory"),
+        (None, {"image": Path("/")}, "/ cannot be read: Is a directory"),
+        (None, {"image": [Path("/nowhere"), b""]}, "/nowhere cannot be read"),
+        ("a", {"b": 1}, "one thing is given without a name, and `b` with one"),
+        ([1, 2], {}, "rows are a list of values by column"),
+        (None, {"image": b"", "note": {1}}, "`note` cannot be written as JSON: a set is not a number"),
+    ],
+)
+def test_what_cannot_be_sent_is_said(asked: Any, inputs: dict[str, Any], said: str) -> None:
+    """Before anybody is asked."""
+    with Client("http://127.0.0.1:1") as client, pytest.raises(Invalid) as refused:
+        client.predict(asked, **inputs)
+
+    assert said in refused.value.message
+
+
+def test_a_stream_that_breaks_off_is_told() -> None:
+    """A connection that ends before the event `end` does not pass for an answer."""
+    begin = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n: a comment\n\ndata: 2"
+
+    def break_off(stream: socket.socket) -> None:
+        receive_request(stream)
+        stream.sendall(begin)
+
+    with answering(break_off) as url, Client(url) as client, client.stream(text="a") as pieces:
+        first = next(pieces)
+        with pytest.raises(Unavailable, match="stopped within its answer"):
+            next(pieces)
+
+    assert first == 1
+    assert next(pieces, None) is None

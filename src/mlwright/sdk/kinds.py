@@ -108,6 +108,11 @@ class Media:
         return self._path
 
     @property
+    def content(self) -> bytes | Path:
+        """The bytes, or the file that they lie in."""
+        return self._content
+
+    @property
     def size_bytes(self) -> int:
         """How many bytes there are."""
         return len(self._content) if isinstance(self._content, bytes) else self._content.stat().st_size

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-import select
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPResponse
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
-from mlwright.kernel.errors import Invalid, MlwrightError, TimedOut, Unavailable
+from mlwright.kernel.errors import Invalid, Unavailable
+from mlwright.sdk.kinds import Media
+from mlwright.serving.client_bodies import Body, body_of
+from mlwright.serving.client_link import Link, is_stream, refusal
+from mlwright.serving.client_stream import Stream
 
 _AGAIN = {429, 502, 503}
 """There is no answer now, and the model was not asked."""
 _PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
+
+Asked = Sequence[Mapping[str, Any]] | Mapping[str, Any] | str | bytes | Path | Media
+"""Rows; values by name; or the only thing that a model needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,7 @@ class Prediction:
     """An answer.
 
     Args:
-        predictions: one for each row.
+        predictions: one for each row, or each thing that was asked about.
         probabilities: for each row, of each class by its name; None when they were not asked for.
         model: the version that answered, as `diagnosis@1`.
         id: leads back to that version.
@@ -41,43 +48,57 @@ class Prediction:
 class Client:
     """One connection to a served model, kept open between requests. For one thread at a time.
 
+        client.predict([{"age": 41}, {"age": 67}], proba=True)
+        client.predict(image=Path("three.png"), top=3)
+        client.predict("good fun")
+        for piece in client.stream(video=Path("film.mp4")): ...
+
     Args:
         url: where it is served, as `http://127.0.0.1:8000`.
-        timeout_s: how long one answer may take.
+        timeout_s: how long one answer may take; of a stream, each piece.
         retries: how often it is asked again where nobody answered, or the server said that it may be: a
             prediction changes nothing.
         token: that the server asks for; empty for none.
+        model: which one is asked, of a server with several, without its version; empty for its first.
 
     Raises:
         Invalid: not an address of that kind.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0, retries: int = 2, token: str = "") -> None:
+    def __init__(
+        self, url: str, *, timeout_s: float = 30.0, retries: int = 2, token: str = "", model: str = ""
+    ) -> None:
         self.url = url.rstrip("/")
-        self._timeout_s = timeout_s
+        self._target = f"/models/{quote(model, safe='')}/predict" if model else "/predict"
         self._retries = retries
+        self._timeout_s = timeout_s
         self._token = token
-        self._connection, self._path = _connection(self.url, timeout_s)
+        self._link = self._opened()
 
-    def predict(self, rows: Sequence[Mapping[str, Any]], *, proba: bool = False) -> Prediction:
-        """Ask about rows.
+    def predict(self, asked: Asked | None = None, /, *, proba: bool = False, **inputs: Any) -> Prediction:
+        """Ask the model, and wait for its answer.
 
         Args:
-            rows: a value for each column of the model; None for one that is missing.
+            asked: of a model of tables, rows: a value for each column, None for one that is missing. Of any
+                other, values by name, or the only one that it needs: a text, bytes, or a `Path`.
             proba: whether to ask for the probability of each class as well.
+            inputs: values by name: JSON values, arrays, and for files a `Path`, bytes, or a list of these.
+                A file is read as it is sent, and never held in memory.
+
+        Returns:
+            The predictions; bytes in them are `{"b64": ..., "media_type": ...}`.
 
         Raises:
-            Invalid: the model cannot be asked that; the message names the row and the column.
+            Invalid: the model cannot be asked that, or answers in pieces; the message names what is wrong. Or
+                a file cannot be read.
             Unavailable: nobody answers, or the model failed.
             TimedOut: no answer within `timeout_s`.
         """
-        try:
-            body = json.dumps({"rows": [dict(row) for row in rows]}, default=_plain).encode()
-        except (TypeError, ValueError) as error:
-            raise Invalid(f"the rows cannot be written as JSON: {error}") from error
-        status, answer = self._ask("POST", "/predict" + ("?proba=1" if proba else ""), body)
-        if status != 200:
-            raise _refusal(self.url, status, answer)
+        target = self._target + ("?proba=1" if proba else "")
+        response, answer = self._answer(self._link, target, body_of(asked, inputs))
+        if is_stream(response):
+            self._link.close()
+            raise Invalid("the model answers in pieces", hint="take them one by one: client.stream(...)")
         try:
             told = json.loads(answer)
             return Prediction(
@@ -90,6 +111,30 @@ class Client:
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise Unavailable(f"{self.url} does not answer as a served model does") from error
 
+    def stream(self, asked: Asked | None = None, /, **inputs: Any) -> Stream:
+        """Ask a model that answers in pieces; they are had as they come, on a connection of their own.
+
+        Args:
+            asked: as for `predict`.
+            inputs: as for `predict`.
+
+        Returns:
+            An iterator, to be closed (it is a context manager) where it is not read to its end.
+
+        Raises:
+            Invalid, Unavailable, TimedOut: as `predict`; while it is read, too. Invalid also where the model
+                answers at once.
+        """
+        link = self._opened()
+        try:
+            response, _ = self._answer(link, self._target, body_of(asked, inputs))
+            if not is_stream(response):
+                raise Invalid("the model does not answer in pieces", hint="ask it by client.predict(...)")
+            return Stream(self.url, response, link.close)
+        except BaseException:
+            link.close()
+            raise
+
     def ready(self) -> bool:
         """Whether the model is loaded and has answered its example.
 
@@ -97,11 +142,11 @@ class Client:
             Unavailable: nobody answers.
             TimedOut: no answer within `timeout_s`.
         """
-        return self._ask_once("GET", "/health/ready", None)[0] == 200
+        return self._link.ask("GET", "/health/ready")[0].status == 200
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
-        self._connection.close()
+        self._link.close()
 
     def __enter__(self) -> Self:
         return self
@@ -111,83 +156,28 @@ class Client:
     ) -> None:
         self.close()
 
-    def _ask(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
-        """The answer; that of the last try, if all say that there is none now."""
+    def _opened(self) -> Link:
+        return Link(self.url, self._timeout_s, self._token)
+
+    def _answer(self, link: Link, target: str, body: Body) -> tuple[HTTPResponse, bytes]:
+        """The answer of the model; where there is none now, it is asked again.
+
+        Raises:
+            MlwrightError: what the last try gave instead.
+        """
         for retry in range(self._retries + 1):
             last = retry == self._retries
             try:
-                status, answer, wait_s = self._ask_once(method, target, body)
+                response, answer = link.ask("POST", target, body)
             except Unavailable:
                 if last:
                     raise
                 time.sleep(_PAUSE_S * 2**retry)
                 continue
-            if last or status not in _AGAIN:
+            if last or response.status not in _AGAIN:
                 break
-            time.sleep(min(wait_s, _LONGEST_PAUSE_S))
-        return status, answer
-
-    def _ask_once(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes, float]:
-        """The answer, and after what time it may be asked again."""
-        if self._was_closed():
-            self.close()
-        headers = {} if body is None else {"content-type": "application/json"}
-        if self._token:
-            headers["authorization"] = f"Bearer {self._token}"
-        try:
-            self._connection.request(method, self._path + target, body, headers)
-            response = self._connection.getresponse()
             after = response.getheader("retry-after", "")
-            wait_s = float(after) if after.isdecimal() else _PAUSE_S
-            return response.status, response.read(), wait_s
-        except TimeoutError as error:
-            self.close()
-            raise TimedOut(f"{self.url} did not answer within {self._timeout_s:g} s") from error
-        except (OSError, HTTPException) as error:
-            self.close()
-            raise Unavailable(
-                f"{self.url} does not answer: {error}", hint="start it: mlwright serve MODEL"
-            ) from error
-        except BaseException:
-            self.close()  # an answer that nobody read must not meet the next request
-            raise
-
-    def _was_closed(self) -> bool:
-        """Whether the other side closed the kept connection: an idle one can only give its end to read."""
-        if self._connection.sock is None:
-            return False
-        poll = select.poll()
-        poll.register(self._connection.sock, select.POLLIN)
-        return bool(poll.poll(0))
-
-
-def _connection(url: str, timeout_s: float) -> tuple[HTTPConnection, str]:
-    kinds = {"http": HTTPConnection, "https": HTTPSConnection}
-    try:
-        parts = urlsplit(url)
-        kind, host, port = kinds[parts.scheme], parts.hostname or "", parts.port
-    except (KeyError, ValueError):
-        host = ""
-    if not host:
-        raise Invalid(f"{url!r} is not the address of a model", hint="write it as http://127.0.0.1:8000")
-    return kind(host, port, timeout=timeout_s), parts.path
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's scalars by their value."""
-    if hasattr(value, "item"):
-        return value.item()
-    from mlwright.sdk.types import with_article  # whose imports only this message needs
-
-    raise TypeError(f"{with_article(type(value).__name__)} is not a number, text, true, false or null")
-
-
-def _refusal(url: str, status: int, answer: bytes) -> MlwrightError:
-    """The problem document as an error of ours; its detail names the row and the column."""
-    try:
-        detail = str(json.loads(answer)["detail"])
-    except (ValueError, TypeError, LookupError):
-        detail = f"{url} answered with status {status}"
-    if 400 <= status < 500:
-        return Invalid(detail, hint=f"what the model takes: {url}/docs")
-    return Unavailable(detail, where=url)
+            time.sleep(min(float(after) if after.isdecimal() else _PAUSE_S, _LONGEST_PAUSE_S))
+        if response.status != 200:
+            raise refusal(self.url, response.status, answer)
+        return response, answer

@@ -100,6 +100,10 @@ class Reader:
                 continue  # what a form sends for a field that nobody filled in
             if asked.kind in MEDIA:
                 files.setdefault(part.name, []).append(self._value(asked, content, part.media_type))
+            elif part.media_type.partition(";")[0].strip().lower() == JSON:
+                if part.name in told:
+                    raise Problem(422, faults=[Fault("is given twice", field=part.name)])
+                told[part.name] = _from_json(part.name, asked.kind, _decoded(part.name, content))
             elif asked.many and asked.kind != "tensor":
                 told.setdefault(part.name, []).append(
                     _flat(self._named, part.name, _decoded(part.name, content))
@@ -204,8 +208,11 @@ def _flat(named: Named, name: str, text: str) -> Any:
     asked = named.inputs.get(name)
     if asked is None or asked.kind not in _FLAT:
         return text
+    return _from_json(name, asked.kind, text)
+
+
+def _from_json(name: str, kind: str, text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (ValueError, RecursionError):
-        fault = Fault(f"must be {asked.kind} in JSON", field=name)
-        raise Problem(422, faults=[fault]) from None
+        raise Problem(422, faults=[Fault(f"must be {kind} in JSON", field=name)]) from None
