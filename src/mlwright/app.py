@@ -26,7 +26,7 @@ from mlwright.sdk.parts import ROWS
 from mlwright.sdk.ranges import Range
 from mlwright.storage.remotes import open_remote
 from mlwright.tracking import Run, Runs
-from mlwright.versioning import Datasets
+from mlwright.versioning import Datasets, ModelDetail
 from mlwright.versioning.remotes import Exchange, remote_named
 from mlwright.workflow import Pipelines, Reproduction, Request, Rooms, Watcher, open_rooms, reproduce
 from mlwright.workflow.artifacts import Artifacts
@@ -340,6 +340,8 @@ class Project(OpenWorkspace):
         runtime: RuntimeName = "auto",
         access: serving.Access | None = None,
         limits: serving.Limits | None = None,
+        split: Mapping[str, float] | None = None,
+        shadow: Sequence[str] = (),
     ) -> serving.ReplicaSpec:
         """What a replica of model versions needs to know, as they are converted now.
 
@@ -347,15 +349,18 @@ class Project(OpenWorkspace):
             runtime: as for `serve`.
             access: as for `serve`.
             limits: as for `serve`.
+            split: as for `serve`.
+            shadow: as for `serve`.
 
         Raises:
             NotFound: there is no such version.
-            Invalid: two versions of one model; or a limit cannot be that.
+            Invalid: two versions of one model that are no group; a group that is none; or a limit cannot be
+                that.
             Incompatible: one is a pickle that no run of this workspace made, or has no signature; or they
-                were made in different environments.
+                were made in different environments, or do not take the same.
         """
-        details = [self.models.servable(each) for each in references]
-        return servers.spec_of(self.rooms, details, runtime, access, limits)
+        details, group = self._served(references, split or {}, shadow)
+        return servers.spec_of(self.rooms, details, runtime, access, limits, group)
 
     def serve(
         self,
@@ -366,6 +371,8 @@ class Project(OpenWorkspace):
         runtime: RuntimeName = "auto",
         access: serving.Access | None = None,
         limits: serving.Limits | None = None,
+        split: Mapping[str, float] | None = None,
+        shadow: Sequence[str] = (),
         preparing: Callable[[str], object] | None = None,
     ) -> AbstractContextManager[serving.Server]:
         """Answer predictions over HTTP while the block runs, in the models' own environment.
@@ -378,17 +385,21 @@ class Project(OpenWorkspace):
                 beside the server for the next time.
             access: on what terms it answers; without, it asks for no token, and others cannot reach it.
             limits: of requests, as `Limits(timeout_ms=500)`; by default those of the project's settings.
+            split: versions that answer beside the first one where that is asked, and the percent of requests
+                that each answers; a request with the header `x-mlwright-key` has always the same one.
+            shadow: versions that are asked the same once the client has been answered; what they say is only
+                recorded and counted.
 
         Raises:
             NotFound: there is no such version.
             Invalid: an address that others can reach, though nothing says that they may; two versions of one
-                model; or a limit cannot be that.
-            Incompatible: the models were made in different environments, or `onnx` is asked for and one has
-                no conversion that is used.
+                model that are no group; a group that is none; or a limit cannot be that.
+            Incompatible: the models were made in different environments, do not take the same as the first
+                one, or `onnx` is asked for and one has no conversion that is used.
             Unavailable: the port is taken, or the environment cannot be made.
             WorkFailed: the replica never got ready; the message says why.
         """
-        details = [self.models.servable(each) for each in references]
+        details, group = self._served(references, split or {}, shadow)
         return servers.serve(
             self.rooms,
             details,
@@ -398,8 +409,22 @@ class Project(OpenWorkspace):
             runtime=runtime,
             access=access,
             limits=limits,
+            group=group,
             preparing=preparing,
         )
+
+    def _served(
+        self, references: Sequence[str], split: Mapping[str, float], shadow: Sequence[str]
+    ) -> tuple[list[ModelDetail], serving.Group | None]:
+        """The versions that are named, each once but for what is named twice, and what they are together."""
+        found = {each: self.models.servable(each) for each in (*references, *split, *shadow)}
+        details = [found[each] for each in references]
+        for each in (*split, *shadow):
+            if found[each].version.reference not in {one.version.reference for one in details}:
+                details.append(found[each])
+        meant = {name: detail.version.reference for name, detail in found.items()}
+        shares = {meant[name]: percent for name, percent in split.items()}
+        return details, serving.Group.of(shares, [meant[name] for name in shadow])
 
     def prediction(
         self,

@@ -24,6 +24,7 @@ def spec_of(
     runtime: RuntimeName = "auto",
     access: serving.Access | None = None,
     limits: serving.Limits | None = None,
+    group: serving.Group | None = None,
 ) -> serving.ReplicaSpec:
     """What a replica needs to know, as its models are converted now.
 
@@ -32,10 +33,11 @@ def spec_of(
         runtime: what answers, if it can.
         access: on what terms it answers; without, it asks for no token, and others cannot reach it.
         limits: of requests; by default those of the project's settings.
+        group: of those that answer together.
 
     Raises:
-        Invalid: two of one model; or a limit cannot be that.
-        Incompatible: they were made in different environments.
+        Invalid: two of one model that are no group; a group that is none; or a limit cannot be that.
+        Incompatible: they were made in different environments, or those of the group do not take the same.
     """
     conversions = conversions_of(details, runtime)
     first, *others = details
@@ -52,6 +54,7 @@ def spec_of(
         serving.limits_of(rooms.project.settings.serve) if limits is None else serving.checked_limits(limits),
         recording=_recording(rooms),
         access=access or serving.Access(),
+        group=group,
     )
     return spec.checked()
 
@@ -101,6 +104,7 @@ def serve(
     runtime: RuntimeName = "auto",
     access: serving.Access | None = None,
     limits: serving.Limits | None = None,
+    group: serving.Group | None = None,
     preparing: Callable[[str], object] | None = None,
 ) -> Iterator[serving.Server]:
     """Answer predictions over HTTP while the block runs, with the server's packages beside the model's.
@@ -111,11 +115,12 @@ def serve(
         runtime: what answers; with `auto`, what was not converted yet is, beside the server.
         access: on what terms it answers; without, it asks for no token, and others cannot reach it.
         limits: of requests; by default those of the project's settings.
+        group: of those that answer together.
         preparing: is told what takes long.
 
     Raises:
         Invalid: an address that others can reach, though nothing says that they may; two versions of one
-            model; or a limit cannot be that.
+            model that are no group; or a limit cannot be that.
         Incompatible: the models were made in different environments; or `onnx` is asked for, and one has no
             conversion that is used.
         Unavailable: the port is taken, or the environment cannot be made.
@@ -125,7 +130,7 @@ def serve(
     say = preparing or (lambda what: None)
     if runtime == "onnx":
         details = [with_conversion(rooms, each, say) for each in details]
-    spec = spec_of(rooms, details, runtime, access, limits)
+    spec = spec_of(rooms, details, runtime, access, limits, group)
     with rooms.environments.holding():
         python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
         folder = rooms.workspace.local / "serving"

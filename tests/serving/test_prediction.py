@@ -15,7 +15,7 @@ import pytest
 from mlwright.serving.application import Application
 from mlwright.serving.prediction import Predicting
 from mlwright.serving.problems import Problem
-from mlwright.serving.protocols.predict import routes
+from mlwright.serving.protocols.predict import doors
 from mlwright.serving.request import Reply, Request
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Served
@@ -44,7 +44,7 @@ def predicting(model: Gated, **limits: int) -> tuple[Predicting, Served]:
     signature = small_signature(Column("a", "number"), example={"a": 1.0})
     spec = ReplicaSpec((ModelSpec("m@1", VERSION, "sklearn", "/nowhere", signature),), Limits(**limits))
     served = Served(spec.models[0], spec, NativeRuntime(model, signature), ThreadPoolExecutor(1))
-    return Predicting(routes([served])["POST", "/predict"], served, "predict", None), served
+    return Predicting(doors(served).endpoint, served, "predict", None), served
 
 
 class Sent:
@@ -177,7 +177,7 @@ def test_paths_tell_which_model_is_asked(tmp_path: Any) -> None:
             model.gate.set()
             served.append(Served(each, spec, NativeRuntime(model, signature), ThreadPoolExecutor(1)))
         application = Application(spec, tmp_path, lambda: None)
-        application._take(routes(served), served, "predict")
+        application._take("predict", served, doors)
 
         for path in ("/predict", "/models/two/predict", "/models/two/predict", "/models/one/predict"):
             await application._routes["POST", path](Sent().request)

@@ -26,7 +26,7 @@ from mlwright.sdk.codecs import codecs_for
 from mlwright.sdk.signature import signature
 from mlwright.serving import ModelSpec, ReplicaSpec
 from mlwright.serving.problems import Problem
-from mlwright.serving.protocols.predict import routes
+from mlwright.serving.protocols.predict import doors
 from mlwright.serving.request import Reply, Request
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Served, load
@@ -87,7 +87,7 @@ def answer(served: Served, body: bytes, query: str = "") -> Any:
 
     async def ask() -> Reply:
         scope = {"method": "POST", "path": "/predict", "query_string": query.encode(), "headers": []}
-        return await routes([served])["POST", "/predict"](Request(scope, receive))
+        return await doors(served).endpoint(Request(scope, receive))
 
     told = asyncio.run(ask()).body
     assert isinstance(told, bytes)

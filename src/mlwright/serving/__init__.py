@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlwright.serving.access import Access, access_by
     from mlwright.serving.client import Client, Prediction
+    from mlwright.serving.groups import Group, shares_of
     from mlwright.serving.limits import checked_limits, limits_of
     from mlwright.serving.plan import address_of, plan_serve, serve_requirements, table_requirements
     from mlwright.serving.server import Server, start
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Access",
     "Client",
+    "Group",
     "Limits",
     "ModelSpec",
     "Prediction",
@@ -33,6 +35,7 @@ __all__ = [
     "limits_of",
     "plan_serve",
     "serve_requirements",
+    "shares_of",
     "start",
     "table_requirements",
     "version_behind",
@@ -42,6 +45,7 @@ _HOMES = {
     "Access": "access",
     "access_by": "access",
     "Client": "client",
+    "Group": "groups",
     "Limits": "spec",
     "checked_limits": "limits",
     "limits_of": "limits",
@@ -53,6 +57,7 @@ _HOMES = {
     "address_of": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
+    "shares_of": "groups",
     "start": "server",
     "table_requirements": "plan",
     "version_behind": "spec",

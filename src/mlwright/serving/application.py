@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from mlwright.serving import metrics
 from mlwright.serving.asking import asking
 from mlwright.serving.figures import Figures
 from mlwright.serving.form import POLICY, form_page
+from mlwright.serving.grouped import Grouped
+from mlwright.serving.groups import Group, Split
 from mlwright.serving.hosts import check_host
 from mlwright.serving.installed import has_grpc
 from mlwright.serving.openapi import openapi
@@ -25,13 +28,14 @@ from mlwright.serving.page import page
 from mlwright.serving.prediction import Predicting
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols import invocations, predict, tables, v2
-from mlwright.serving.quick import Quick
+from mlwright.serving.quick import AtOnce
 from mlwright.serving.records import Recorder
 from mlwright.serving.refusals import failed, told_to
-from mlwright.serving.request import Reply, Request, Routes
+from mlwright.serving.request import Doors, Reply, Request, Routes
 from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.served import Loader, Served, load
+from mlwright.serving.shadows import Shadow
 from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.serving.telemetry import Telemetry, configured
 from mlwright.wire.exchange import Exchange, Place
@@ -64,8 +68,11 @@ class Application:
         self._recorder = None if spec.recording is None else Recorder(spec.recording)
         self._openapi = msgspec.json.encode(openapi(spec))
         self._telemetry: Telemetry | None = None
+        self._shadows: list[Shadow] = []
+        shares = spec.group is not None and spec.group.shares
+        self._split = Split(spec.group, spec.models[0].model) if spec.group and shares else None
         self.figures = Figures()
-        self._quick: dict[tuple[Head, Place], Quick | None] = {}
+        self._quick: dict[tuple[Head, Place], AtOnce | None] = {}
         self._grpc = _inference(self) if has_grpc() else None
         self._routes: Routes = {
             ("GET", "/health/live"): self._live,
@@ -110,11 +117,11 @@ class Application:
         quick(exchange)
         return True
 
-    def _quick_for(self, exchange: Exchange) -> Quick | None:
+    def _quick_for(self, exchange: Exchange) -> AtOnce | None:
         """What answers requests with such a head; what is wrong with it is told by a task."""
         request = Request(exchange.scope, _nothing_comes)
         endpoint = self._routes.get((request.method, request.path))
-        if not isinstance(endpoint, Predicting):
+        if not isinstance(endpoint, Predicting | Grouped):
             return None
         try:
             self._check(request)
@@ -135,7 +142,7 @@ class Application:
         except Exception:
             _LOG.exception("a request was not answered")
             reply = told_to(request.path, failed())
-        if not isinstance(endpoint, Predicting):
+        if not isinstance(endpoint, Predicting | Grouped):
             self.figures.elsewhere[reply.status // 100] += 1
         return reply
 
@@ -160,6 +167,8 @@ class Application:
         await receive()
         loading.cancel()
         self._thread.shutdown(wait=False)
+        for shadow in self._shadows:
+            shadow.close()
         if self._recorder is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
         if self._telemetry is not None:
@@ -180,30 +189,50 @@ class Application:
 
     def _answer_with(self, served: list[Served]) -> None:
         self.figures.models = {each.spec.model: each.figures for each in served}
-        self._take(predict.routes(served, tables.READERS), served, "predict")
+        self._take("predict", served, partial(predict.doors, readers=tables.READERS))
         if of_columns := [each for each in served if each.spec.signature.columns]:
-            self._routes |= v2.about(of_columns)
-            self._take(v2.routes(of_columns), of_columns, "v2")
-            self._take(invocations.routes(of_columns), of_columns, "invocations")
+            of_tables = v2.tables(of_columns)
+            self._routes |= v2.about(of_columns) | invocations.about()
+            self._take("v2", of_tables, v2.doors)
+            if of_tables[:1] == of_columns[:1]:
+                self._take("invocations", of_tables, invocations.doors)
         if self._grpc is not None:
-            self._grpc.serve(served, self._telemetry)
+            self._grpc.serve(served, self._telemetry, self._split)
 
-    def _take(self, routes: Routes, served: list[Served], protocol: str) -> None:
-        """Answer at these as well: who posts there asks the model in the path, or the first."""
-        named = {each.spec.name: each for each in served}
-        for (method, path), endpoint in routes.items():
-            asked = named.get(path.partition("/models/")[2].partition("/")[0], served[0])
-            self._routes[method, path] = (
-                Predicting(endpoint, asked, protocol, self._telemetry) if method == "POST" else endpoint
-            )
+    def _take(self, protocol: str, served: Sequence[Served], doors_of: Callable[[Served], Doors]) -> None:
+        """Answer by a protocol as well. Of several versions of a model, its name is that of the first."""
+        doors = [doors_of(each) for each in served]
+        members = {
+            each.spec.model: Predicting(there.endpoint, each, protocol, self._telemetry)
+            for each, there in zip(served, doors, strict=True)
+        }
+        asked: dict[str, Predicting | Grouped] = {}
+        for member, there in zip(members.values(), doors, strict=True):
+            asked[there.version] = member
+            asked.setdefault(there.model, member)
+            asked.setdefault(there.any, member)
+        if self._split is not None and set(self._split.models) <= set(members):
+            grouped = Grouped(self._split, [members[each] for each in self._split.models])
+            asked[doors[0].model] = asked[doors[0].any] = grouped
+        self._routes |= {("POST", path): each for path, each in asked.items() if path}
 
     def _loaded(self) -> list[Served]:
         if configured():
             self._telemetry = Telemetry()
-        return [
-            load(each, self.spec, _loader(each), self._scratch, self._thread, self._recorder)
-            for each in self.spec.models
-        ]
+        group = self.spec.group or Group()
+        served = []
+        for each in self.spec.models:
+            apart = each.model in group.shadows
+            thread = ThreadPoolExecutor(1, thread_name_prefix="shadow") if apart else self._thread
+            loader, recorder = _loader(each), self._recorder
+            one = load(each, self.spec, loader, self._scratch, thread, recorder, inline=not apart)
+            served.append(one)
+            if apart:
+                self._shadows.append(Shadow(one, thread, recorder))
+        answering = {self.spec.models[0].model, *(each.model for each in group.shares)}
+        for one in served:
+            one.shadows = self._shadows if one.spec.model in answering else ()
+        return served
 
     async def _live(self, _: Request) -> Reply:
         return Reply(b'{"status":"live"}')

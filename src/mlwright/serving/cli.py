@@ -52,6 +52,19 @@ if TYPE_CHECKING:
     metavar="NAME=NUMBER",
     help="A limit of requests, as rows=100 or timeout_ms=500; before those of [tool.mlwright.serve].",
 )
+@click.option(
+    "--split",
+    "shares",
+    multiple=True,
+    metavar="MODEL=PERCENT",
+    help="A version that answers so many of the requests for the first model; the first has the rest.",
+)
+@click.option(
+    "--shadow",
+    multiple=True,
+    metavar="MODEL",
+    help="A version that is asked the same behind each answer; what it says is only recorded.",
+)
 def serve(
     project: Project,
     references: tuple[str, ...],
@@ -62,6 +75,8 @@ def serve(
     token: str,
     anybody: bool,
     words: tuple[str, ...],
+    shares: tuple[str, ...],
+    shadow: tuple[str, ...],
     as_json: bool,
     dry_run: bool,
 ) -> None:
@@ -72,14 +87,18 @@ def serve(
 
     A replica that dies is replaced. Ctrl-C and SIGTERM let what was asked be answered first.
 
-    Of several models, made in one environment, `/predict` asks the first, `/models/NAME/predict` each.
+    Of several models, made in one environment, `/predict` asks the first, `/models/NAME/predict` each. With
+    `--split` and `--shadow` several versions stand behind the first.
     """
-    from mlwright.serving import access_by, limits_of, plan_serve
+    from mlwright.serving import access_by, limits_of, plan_serve, shares_of
 
     access = access_by(token, anybody=anybody)
     limits = limits_of(project.rooms.project.settings.serve, words)
+    split = shares_of(shares)
     if dry_run:
-        spec = project.replica_spec(*references, runtime=runtime, access=access, limits=limits)
+        spec = project.replica_spec(
+            *references, runtime=runtime, access=access, limits=limits, split=split, shadow=shadow
+        )
         say_plan(plan_serve(spec, host=host, port=port, replicas=replicas), as_json)
         return
     try:
@@ -91,6 +110,8 @@ def serve(
             runtime=runtime,
             access=access,
             limits=limits,
+            split=split,
+            shadow=shadow,
             preparing=None if as_json else say,
         ) as server:
             if as_json:

@@ -68,6 +68,24 @@ class ProtocolFigures(Struct):
         return ProtocolFigures(statuses, self.took_s.plus(other.took_s))
 
 
+class ShadowFigures(Struct):
+    """Of what a model was asked once others had answered.
+
+    Args:
+        rows: that it answered.
+        agreed: of these, those that the client was answered alike.
+        dropped: requests that it was not asked about, as too much waited.
+    """
+
+    rows: int = 0
+    agreed: int = 0
+    dropped: int = 0
+
+    def plus(self, other: ShadowFigures) -> ShadowFigures:
+        """Both together."""
+        return ShadowFigures(self.rows + other.rows, self.agreed + other.agreed, self.dropped + other.dropped)
+
+
 class ModelFigures(Struct):
     """Of one model.
 
@@ -85,6 +103,7 @@ class ModelFigures(Struct):
         load_s: how long it took until it was loaded and had answered its example.
         runtime: what computes.
         replicas: of which these figures are.
+        shadow: None of one that is not asked in the shadow of others.
     """
 
     protocols: dict[str, ProtocolFigures] = {}
@@ -100,6 +119,7 @@ class ModelFigures(Struct):
     load_s: float = 0.0
     runtime: str = ""
     replicas: int = 1
+    shadow: ShadowFigures | None = None
 
     def of(self, protocol: str) -> ProtocolFigures:
         """Those of one protocol."""
@@ -124,6 +144,7 @@ class ModelFigures(Struct):
             max(self.load_s, other.load_s),
             self.runtime or other.runtime,
             self.replicas + other.replicas,
+            self.shadow.plus(other.shadow) if self.shadow and other.shadow else self.shadow or other.shadow,
         )
 
 

@@ -69,7 +69,7 @@ POLICY = (
 
 def form_page(spec: ReplicaSpec) -> str:
     """The page as HTML that asks for nothing from elsewhere."""
-    forms = "\n".join(_form(each) for each in spec.models)
+    forms = "\n".join(_form(each, spec.path_of(each).removeprefix("/")) for each in spec.models)
     body = f"""<main>
 {forms}
 <p>For programs: <a href="docs">how to ask</a>, <a href="openapi.json">openapi.json</a>.</p>
@@ -78,8 +78,8 @@ def form_page(spec: ReplicaSpec) -> str:
     return shell(spec.told, _STYLE, body)
 
 
-def _form(spec: ModelSpec) -> str:
-    signature, path = spec.signature, f"models/{spec.name}/predict"
+def _form(spec: ModelSpec, path: str) -> str:
+    signature = spec.signature
     if signature.probabilities:
         path += "?proba=1"
     example = signature.example.input

@@ -61,6 +61,14 @@ def _durations(figures: ModelFigures) -> Iterator[Sample]:
         yield {"protocol": protocol}, counted.took_s
 
 
+def _shadow(attribute: str) -> Callable[[ModelFigures], Iterator[Sample]]:
+    def samples(figures: ModelFigures) -> Iterator[Sample]:
+        if figures.shadow is not None:
+            yield {}, getattr(figures.shadow, attribute)
+
+    return samples
+
+
 def _info(figures: ModelFigures) -> Iterator[Sample]:
     yield {"runtime": figures.runtime}, figures.replicas
 
@@ -112,6 +120,24 @@ METRICS = (
         _one("dropped"),
     ),
     Metric("mlwright_failed_total", "counter", "Requests at which the model raised.", _one("failed")),
+    Metric(
+        "mlwright_shadow_rows_total",
+        "counter",
+        "Rows that the model has answered in the shadow of others.",
+        _shadow("rows"),
+    ),
+    Metric(
+        "mlwright_shadow_agreed_rows_total",
+        "counter",
+        "Rows of these that it answered as the client was answered.",
+        _shadow("agreed"),
+    ),
+    Metric(
+        "mlwright_shadow_dropped_total",
+        "counter",
+        "Requests that it was not asked about, as too much waited for it.",
+        _shadow("dropped"),
+    ),
     Metric(
         "mlwright_model_load_seconds",
         "gauge",

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlwright.serving import named, openapi_named, openapi_protocols
 from mlwright.serving.asking import TIMEOUT
+from mlwright.serving.groups import KEY
 from mlwright.serving.problems import MEDIA_TYPE
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.serving.walk import INT64
@@ -24,6 +25,7 @@ _SHOWN = 100
 """Of a column's categories at most so many are named."""
 _REFUSED = {
     400: "The body is not what its content type says, or not JSON.",
+    406: "The answer is wanted in a form that there is not.",
     413: "The body is too large.",
     415: "The content is of a type that the model does not take, or it is compressed.",
     422: "The request does not fit the model's signature: the document names the field and the row.",
@@ -64,7 +66,7 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
     """The document, as plain JSON values."""
     text, first = {"type": "string"}, spec.models[0]
     schemas: dict[str, Any] = {"Problem": _PROBLEM, **openapi_protocols.schemas()}
-    for each in spec.models:
+    for each in reversed(spec.models):  # versions of one model take the same: what the first of them takes
         schemas |= _schemas(each, spec.limits)
     health = _json({"type": "object", "required": ["status"], "properties": {"status": text}})
     return {
@@ -76,11 +78,8 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": {
-            "/predict": {"post": _predict(first, spec.limits, "predict")},
-            **{
-                f"/models/{each.name}/predict": {"post": _predict(each, spec.limits, f"predict-{each.name}")}
-                for each in spec.models
-            },
+            "/predict": {"post": _shared(_predict(first, spec.limits, "predict"), spec)},
+            **_by_name(spec),
             **openapi_protocols.paths(spec),
             "/health/live": {"get": _get("live", "Whether the process serves", health)},
             "/health/ready": {
@@ -97,6 +96,33 @@ def openapi(spec: ReplicaSpec) -> dict[str, Any]:
     }
 
 
+def _by_name(spec: ReplicaSpec) -> dict[str, Any]:
+    """Where models are asked by their names, and versions by their numbers."""
+    found: dict[str, Any] = {}
+    for each in spec.models:
+        for path, operation in (
+            (f"/models/{each.name}/predict", f"predict-{each.name}"),
+            (f"/models/{each.name}/versions/{each.number}/predict", f"predict-{each.name}-{each.number}"),
+        ):
+            found.setdefault(path, {"post": _predict(each, spec.limits, operation)})
+    _shared(found[f"/models/{spec.models[0].name}/predict"]["post"], spec)
+    return found
+
+
+def _shared(operation: dict[str, Any], spec: ReplicaSpec) -> dict[str, Any]:
+    """It, and who answers, where that is a group."""
+    if spec.group is not None:
+        operation["summary"] = f"Ask {spec.told_group}"
+        key = {
+            "name": KEY,
+            "in": "header",
+            "description": "With the same one, always the same version answers.",
+            "schema": {"type": "string"},
+        }
+        operation["parameters"] = [*operation["parameters"], key]
+    return operation
+
+
 def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
     proba = {
         "name": "proba",
@@ -107,7 +133,8 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
     signature = spec.signature
     answer = _json(_ref(f"{spec.name}.Prediction"), example_answer(spec))
     body = _json(_ref(f"{spec.name}.Request"), example_request(signature))
-    body |= openapi_protocols.tables() if signature.table else {}
+    tables = openapi_protocols.tables() if signature.table else {}
+    body |= tables
     if not signature.table:
         body = openapi_named.request_content(spec, _ref(f"{spec.name}.Request"))
     most = f"At most {limits.rows} rows and {limits.body_bytes} bytes in one request"
@@ -131,7 +158,7 @@ def _predict(spec: ModelSpec, limits: Limits, operation: str) -> dict[str, Any]:
             ),
             "x-mlwright-model": _header("The model version that answered."),
         },
-        "content": openapi_named.events_content(spec) if signature.output.stream else answer,
+        "content": openapi_named.events_content(spec) if signature.output.stream else answer | tables,
     }
     return {
         "operationId": operation,

@@ -48,7 +48,7 @@ def paths(spec: ReplicaSpec) -> dict[str, Any]:
             "post": _operation("v2-index", "The models that are served", "V2.Index", (), "V2.Error")
         },
     }
-    for each in (each for each in spec.models if is_table(each.signature)):
+    for each in (each for each in reversed(spec.models) if is_table(each.signature)):
         plain = f"/v2/models/{each.name}"
         for path, told in (
             (plain, each.name),

@@ -30,11 +30,10 @@ from mlwright.serving.problems import Problem
 from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.runtime.onnx import OnnxRuntime
-from mlwright.serving.served import Loader, Served, load
+from mlwright.serving.served import PREDICTION, PROBABILITY, Loader, Served, load
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
 from mlwright.versioning.signatures import Column, Signature
 
-PREDICTION, PROBABILITY = "prediction", "probability_"
 _FALSE_TRUE = {"false": False, "true": True}
 _MAX_DIGITS = 400
 """A longer number is beyond every float, and takes quadratic time to read."""

@@ -34,11 +34,12 @@ def page(spec: ReplicaSpec, url: str) -> str:
     """
     first = spec.models[0]
     models = "\n".join(
-        _model(each, spec.limits, f"{url}/predict" if each is first else f"{url}/models/{each.name}/predict")
+        _model(each, spec.limits, f"{url}/predict" if each is first else url + spec.path_of(each))
         for each in spec.models
     )
+    shared = f"<p><code>/predict</code> is answered by {escape(spec.told_group)}.</p>" if spec.group else ""
     body = f"""<main>
-{models}
+{shared}{models}
 <p>For programs: <a href="openapi.json">openapi.json</a>. What is wrong with a request is answered as a
 problem document (RFC 9457) that names the field and the row.</p>
 </main>"""

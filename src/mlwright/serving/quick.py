@@ -7,6 +7,7 @@ its body is read, who may ask) is worked out once, and remembered with it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from mlwright.serving.telemetry import Span
 
 _LOG = logging.getLogger(__name__)
+
+AtOnce = Callable[[Exchange], None]
+"""Answers a request, now or later."""
 
 
 class Quick:

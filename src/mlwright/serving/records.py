@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from io import BufferedWriter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct, field
@@ -33,16 +33,32 @@ _EVERY_S = 1.0
 _SEAL_BYTES, _SEAL_S = 4 << 20, 60.0
 
 
+class Shadowing(Struct, frozen=True, gc=False):
+    """What somebody else had answered before, of what was only asked again.
+
+    Args:
+        of: the id of that answer.
+        predictions: what it was, plain values, one for each row.
+        agreed: how many rows were answered alike.
+    """
+
+    of: str
+    predictions: Sequence[Any]
+    agreed: int
+
+
 class Answered(Struct, frozen=True, gc=False):
     """What the request's side leaves for the thread: nothing of it is copied.
 
     Args:
         names: of the columns.
-        columns: that were asked about.
+        columns: that were asked about, as they may be recorded.
         predictions: plain values, one for each row.
         began: when the request did, by `time.perf_counter`.
         warnings: how many columns lay outside of what training saw.
         ended: when it was answered, by the same clock.
+        asked: the columns as the model was given them, where they are not recorded so.
+        shadowing: of what no client was answered: whom it was asked in the shadow of.
     """
 
     id: str
@@ -53,6 +69,15 @@ class Answered(Struct, frozen=True, gc=False):
     began: float
     warnings: int
     ended: float = field(default_factory=time.perf_counter)
+    asked: Columns | None = None
+    shadowing: Shadowing | None = None
+
+
+class Noting(Protocol):
+    """Is told of answers."""
+
+    def note(self, answered: Answered) -> None:
+        """This was answered."""
 
 
 class Recorder:
@@ -172,6 +197,7 @@ def record_of(answered: Answered, weight: float, recording: Recording) -> Predic
         if every or name in kept:
             inputs[name] = list(listed[:rows])
     told = every or PREDICTION in kept
+    before = answered.shadowing
     return PredictionRecord(
         answered.id,
         answered.model,
@@ -183,6 +209,9 @@ def record_of(answered: Answered, weight: float, recording: Recording) -> Predic
         missing,
         list(answered.predictions[:rows]) if told else [],
         answered.warnings,
+        before.of if before else "",
+        before.agreed if before else 0,
+        list(before.predictions[:rows]) if before and told else [],
     )
 
 

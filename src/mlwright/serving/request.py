@@ -150,5 +150,22 @@ class Reply(Struct, frozen=True):
 Endpoint = Callable[[Request], Awaitable[Reply]]
 """Answers the requests of one method and path."""
 
+
+class Doors(Struct, frozen=True):
+    """Where a model is asked, by one protocol.
+
+    Args:
+        endpoint: answers there.
+        version: the path of this very version; empty for none.
+        model: that of its model; empty for none.
+        any: where no model is named; empty if there is no such path.
+    """
+
+    endpoint: Endpoint
+    version: str = ""
+    model: str = ""
+    any: str = ""
+
+
 Routes = dict[tuple[str, str], Endpoint]
 """Endpoints by method and path: all paths are known when the models are loaded."""

@@ -25,7 +25,7 @@ from mlwright.serving.bounds import Bounds
 from mlwright.serving.figures import ModelFigures
 from mlwright.serving.named import Named, told_of
 from mlwright.serving.problems import Problem
-from mlwright.serving.records import Answered, Recorder
+from mlwright.serving.records import Answered, Noting, Recorder
 from mlwright.serving.runtime import Outputs, Runtime
 from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, prediction_ids
@@ -33,6 +33,8 @@ from mlwright.serving.validation import Validator
 from mlwright.serving.walk import Columns
 from mlwright.versioning.signatures import same_answer
 
+PREDICTION, PROBABILITY = "prediction", "probability_"
+"""The column of a table with the predictions, and what the names of those of probabilities begin with."""
 _END = object()
 
 
@@ -46,6 +48,9 @@ class Served:
         thread: where it computes.
         recorder: keeps a sample of the answers.
         scratch: a folder where files of requests may be made.
+        inline: whether it may be asked in the event loop.
+
+    `shadows` are told of what was answered.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class Served:
         thread: Executor,
         recorder: Recorder | None = None,
         scratch: Path | None = None,
+        *,
+        inline: bool = True,
     ) -> None:
         self.spec = spec
         self.limits = replica.limits
@@ -80,7 +87,9 @@ class Served:
         self._batches = spec.signature.table or any(each.many for each in spec.signature.named)
         limits = replica.limits if self._batches else replace(replica.limits, batch_rows=1)
         # What a conversion takes follows from the rows. A model in Python may read a file, or wait for one.
-        self._batcher = Batcher(runtime, limits, thread, self.figures, inline=bool(spec.onnx))
+        self._batcher = Batcher(runtime, limits, thread, self.figures, inline=inline and bool(spec.onnx))
+        self.batch_rows = limits.batch_rows
+        self.shadows: Sequence[Noting] = ()
 
     def check(self, deadline: float | None) -> None:
         """Refuse a request, before its body is read, that would have to wait for too long.
@@ -148,21 +157,41 @@ class Served:
         finally:
             await loop.run_in_executor(self._thread, made.close)
 
-    def answered(self, columns: Columns, predictions: Sequence[Any], began: float, warnings: int) -> str:
+    def answered(
+        self,
+        columns: Columns,
+        predictions: Sequence[Any],
+        began: float,
+        warnings: int,
+        asked: Columns | None = None,
+    ) -> str:
         """Give an answer its id, and have it recorded.
 
         Args:
-            columns: that were asked about.
+            columns: that were asked about, as they may be recorded.
             predictions: plain values, one for each row.
             began: when the request did, by `time.perf_counter`.
             warnings: how many columns lay outside of what training saw.
+            asked: the columns as the model was given them, where they are not recorded so.
         """
-        identity = next(self._ids)
-        if self._recorder is not None and (place := self._recorder.place()) is not None:
-            told = Answered(
-                identity, self.spec.model, self._names, columns, predictions, began=began, warnings=warnings
-            )
-            self._recorder.keep(place, told)
+        identity, recorder, shadows = next(self._ids), self._recorder, self.shadows
+        place = recorder.place() if recorder is not None else None
+        if place is None and not shadows:
+            return identity
+        told = Answered(
+            identity,
+            self.spec.model,
+            self._names,
+            columns,
+            predictions,
+            began=began,
+            warnings=warnings,
+            asked=asked,
+        )
+        if recorder is not None and place is not None:
+            recorder.keep(place, told)
+        for each in shadows:
+            each.note(told)
         return identity
 
     def prove(self) -> None:
@@ -235,6 +264,8 @@ def load(
     scratch: Path,
     thread: Executor,
     recorder: Recorder | None = None,
+    *,
+    inline: bool = True,
 ) -> Served:
     """Read a model into memory, and have it answer its example.
 
@@ -242,6 +273,7 @@ def load(
         scratch: a folder where copies may be made.
         thread: where it will compute.
         recorder: keeps a sample of the answers.
+        inline: whether it may be asked in the event loop.
 
     Raises:
         Incompatible: it answers its example differently from what the pipeline recorded.
@@ -250,7 +282,7 @@ def load(
     """
     began = monotonic()
     try:
-        served = Served(spec, replica, loader(spec, scratch), thread, recorder, scratch)
+        served = Served(spec, replica, loader(spec, scratch), thread, recorder, scratch, inline=inline)
         served.prove()
         served.figures.load_s = monotonic() - began
     except MlwrightError:

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from mlwright.kernel.errors import Corrupt, Invalid
 from mlwright.kernel.ids import ALPHABET, VersionId, chances
 from mlwright.serving.access import Access
+from mlwright.serving.groups import Group
 from mlwright.versioning.signatures import Signature
 from mlwright.wire.bounds import Bounds
 
@@ -32,6 +33,7 @@ class Limits(Struct, frozen=True):
         batch_wait_ms: how long a model may be kept waiting for more to be asked together, where that pays.
         queue_rows: that wait for one model; with more, requests get 503.
         queue_ms: how long a request may have to wait until the model is asked; beyond, it gets 503 at once.
+        shadow_bytes: of values that wait for one shadow, about; beyond, it is not asked.
     """
 
     body_bytes: int = 16 * 2**20
@@ -43,6 +45,7 @@ class Limits(Struct, frozen=True):
     batch_wait_ms: float = 5.0
     queue_rows: int = 20_000
     queue_ms: int = 1000
+    shadow_bytes: int = 16 * 2**20
 
 
 class Recording(Struct, frozen=True):
@@ -99,12 +102,14 @@ class ReplicaSpec(Struct, frozen=True):
     """Everything that a replica is told; it looks nothing else up.
 
     Args:
-        models: at least one, of different names; the first is the one that is asked where none is named.
+        models: at least one, of different names but for those of the group; the first is the one that is
+            asked where none is named.
         unknown_fields: whether a field that the model does not know is refused, or ignored.
         recording: what is kept of predictions; None for nothing.
         access: on what terms it answers.
         bounds: how long clients are waited for, and how many are. Who has asked is kept for longer than
             proxies keep their connections.
+        group: of the first model and others, which answer where it is asked; None if there is none.
     """
 
     models: tuple[ModelSpec, ...]
@@ -113,26 +118,61 @@ class ReplicaSpec(Struct, frozen=True):
     recording: Recording | None = None
     access: Access = field(default_factory=Access)
     bounds: Bounds = Bounds(idle_s=65.0, drain_s=10.0, linger_s=5.0)
+    group: Group | None = None
 
     @property
     def told(self) -> str:
-        """The models, for people."""
-        return ", ".join(each.model for each in self.models)
+        """The models, for people: those of a group with what part each has."""
+        return ", ".join(map(self._told, self.models))
+
+    @property
+    def grouped(self) -> tuple[ModelSpec, ...]:
+        """The versions of the group; only the first model where there is none."""
+        return tuple(each for each in self.models if self._is_grouped(each))
+
+    @property
+    def told_group(self) -> str:
+        """Who answers where the first model is asked, for people."""
+        return ", ".join(map(self._told, self.grouped))
+
+    def path_of(self, model: ModelSpec) -> str:
+        """Where `POST` asks this very version, and no other of its name."""
+        alone = [each.name for each in self.models].count(model.name) == 1
+        if alone and (self.group is None or model.model != self.models[0].model):
+            return f"/models/{model.name}/predict"
+        return f"/models/{model.name}/versions/{model.number}/predict"
 
     def checked(self) -> ReplicaSpec:
         """Itself.
 
         Raises:
-            Invalid: two versions of one model: its name would not tell them apart.
+            Invalid: two versions of one model which are no group: its name would not tell them apart; or the
+                group is none.
+            Incompatible: versions of the group do not take the same.
         """
+        if self.group is not None:
+            self.group.check(self.models)
         names = [each.name for each in self.models]
-        twice = [each.model for each in self.models if names.count(each.name) > 1]
-        if twice:
+        twice = [each for each in self.models if names.count(each.name) > 1]
+        if alone := [each.model for each in twice if not self._is_grouped(each)]:
             raise Invalid(
-                f"{' and '.join(twice)} are versions of one model, and a server has one of each",
-                hint="serve each by itself, on a port of its own",
+                f"{' and '.join(each.model for each in twice)} are versions of one model, and a server has"
+                " one of each",
+                hint=f"side by side: --split {alone[0]}=10, or --shadow {alone[0]}; or each by itself, on a"
+                " port of its own",
             )
+        if same := [each.model for each in twice if [one.model for one in twice].count(each.model) > 1]:
+            raise Invalid(f"{same[0]} is named twice", hint="name each version once")
         return self
+
+    def _is_grouped(self, model: ModelSpec) -> bool:
+        first = model.model == self.models[0].model
+        return first or (self.group is not None and model.model in self.group.members)
+
+    def _told(self, model: ModelSpec) -> str:
+        if self.group is None or not self._is_grouped(model):
+            return model.model
+        return f"{model.model} ({self.group.part_of(model.model)})"
 
     def write(self, path: Path) -> None:
         """Keep it as JSON."""

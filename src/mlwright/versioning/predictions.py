@@ -36,13 +36,17 @@ class PredictionRecord(Struct, frozen=True, omit_defaults=True):
         id: of the prediction.
         model: the version that answered, as `diagnosis@1`.
         at_us: when, in microseconds since 1970.
-        took_us: from the request's head to the answer.
+        took_us: from the request's head to the answer; of a shadow, how long it computed.
         rows: how many were asked about.
         weight: how many answers this one stands for.
         inputs: for each column whose values may be kept, those of the first rows.
         missing: for each column with missing values, how many there were.
         predictions: of the first rows, where they may be kept.
         warnings: how many columns had values outside of what training saw.
+        shadow_of: the id of what the client was answered by another version, where this one was only asked
+            the same; no client has seen its answer. Empty otherwise.
+        agreed: of a shadow, how many of the rows it answered alike.
+        answered: of a shadow, what the client was answered, as `predictions`.
     """
 
     id: str
@@ -55,6 +59,9 @@ class PredictionRecord(Struct, frozen=True, omit_defaults=True):
     missing: dict[str, int] = {}
     predictions: list[Any] = []
     warnings: int = 0
+    shadow_of: str = ""
+    agreed: int = 0
+    answered: list[Any] = []
 
 
 class PredictionBatch(Struct, frozen=True):

@@ -15,12 +15,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
 from mlwright.serving import Server
 from mlwright.serving.problems import Problem
-from mlwright.serving.protocols.tables_arrow import read_arrow, read_parquet
-from mlwright.serving.protocols.tables_csv import read_csv
+from mlwright.serving.protocols.tables_arrow import (
+    ARROW_FILE,
+    ARROW_STREAM,
+    PARQUET,
+    read_arrow,
+    read_parquet,
+)
+from mlwright.serving.protocols.tables_csv import CSV, read_csv
+from mlwright.serving.protocols.tables_told import accepted
+from mlwright.serving.request import JSON
 from mlwright.serving.validation import Validator
 from mlwright.versioning.signatures import Column
 from tests.serving.conftest import ask
@@ -321,3 +330,66 @@ def test_a_pickle_is_never_read(both: Server, kind: str) -> None:
 
     assert answered.status == 415
     assert "text/csv" in answered.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "given"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),
+        ("text/csv", CSV),
+        ("text/*", CSV),
+        ("application/json;q=0.5, text/csv", CSV),
+        ("application/vnd.apache.parquet, */*;q=0.1", PARQUET),
+        ("application/vnd.apache.arrow.stream;q=0.9,text/csv;q=0.8", ARROW_STREAM),
+        ("*/*, application/json;q=0", CSV),
+        ("text/csv;q=0, text/*", None),
+        ("image/png", None),
+        ("text/csv;q=much", None),
+        ("text/csv;q=nan", None),
+    ],
+)
+def test_an_answer_has_the_form_that_is_wanted_most(accept: str, given: str | None) -> None:
+    """JSON where nothing is said, and 406 with what there is where nothing of it is accepted."""
+    if given is not None:
+        assert accepted(accept) == given
+        return
+    with pytest.raises(Problem, match="the answer can be application/json, text/csv") as told:
+        accepted(accept)
+    assert told.value.http_status == 406
+
+
+def test_answers_come_as_tables(served: Server, frame: pd.DataFrame, forest: RandomForestClassifier) -> None:
+    """CSV, Arrow and Parquet hold what JSON says, with a column for each class where they are asked for."""
+    rows = frame.head(3)
+    body = rows.to_csv(index=False).encode()
+
+    def told(kind: str) -> Any:
+        headers = {"content-type": "text/csv", "accept": kind}
+        answer = ask(served.url, "POST", "/predict?proba=1", body, headers)
+        assert (answer.status, answer.headers["content-type"]) == (200, kind)
+        assert answer.headers["x-mlwright-model"] == "diagnosis@1"
+        assert answer.headers["x-mlwright-prediction-id"]
+        return answer.body
+
+    wanted = pd.DataFrame({"prediction": forest.predict(rows)})
+    for name, shares in zip(forest.classes_, forest.predict_proba(rows).T, strict=True):
+        wanted[f"probability_{name}"] = shares
+    for found in (
+        pd.read_csv(io.BytesIO(told(CSV))),
+        pa.ipc.open_stream(told(ARROW_STREAM)).read_all().to_pandas(),
+        pa.ipc.open_file(told(ARROW_FILE)).read_all().to_pandas(),
+        pd.read_parquet(io.BytesIO(told(PARQUET))),
+    ):
+        pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
+
+
+def test_nothing_that_is_accepted_is_406(served: Server, frame: pd.DataFrame) -> None:
+    """The problem names what there is."""
+    headers = {"content-type": "text/csv", "accept": "image/png"}
+
+    answer = ask(served.url, "POST", "/predict", frame.head(1).to_csv(index=False).encode(), headers)
+
+    assert answer.status == 406
+    assert "application/vnd.apache.parquet" in answer.json["detail"]

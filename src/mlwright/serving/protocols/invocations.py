@@ -22,8 +22,7 @@ from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Fault, Problem
 from mlwright.serving.protocols.tables_arrow import PARQUET, read_parquet
 from mlwright.serving.protocols.tables_csv import CSV, read_csv
-from mlwright.serving.protocols.v2_tensors import is_table
-from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
+from mlwright.serving.request import JSON, Doors, Endpoint, Reply, Request, Routes
 from mlwright.serving.runtime import Outputs
 from mlwright.serving.served import Served
 from mlwright.serving.validation import json_as_python_reads_it
@@ -52,8 +51,13 @@ _ERROR_CODES = {
 }
 
 
-def routes(served: Sequence[Served]) -> Routes:
-    """`/invocations` asks the first model, if it is one of tables; the rest says that the server is there."""
+def doors(served: Served) -> Doors:
+    """`/invocations`."""
+    return Doors(_invokes(served), any=PATH)
+
+
+def about() -> Routes:
+    """What else MLflow's scoring server answers: that it is there."""
 
     async def ping(_: Request) -> Reply:
         return Reply(b"\n")
@@ -61,12 +65,7 @@ def routes(served: Sequence[Served]) -> Routes:
     async def version(_: Request) -> Reply:
         return Reply(f"mlwright {VERSION}".encode())
 
-    asks: Routes = {("POST", PATH): _invokes(served[0])} if is_table(served[0].spec.signature) else {}
-    return asks | {
-        ("GET", "/ping"): ping,
-        ("GET", "/health"): ping,
-        ("GET", "/version"): version,
-    }
+    return {("GET", "/ping"): ping, ("GET", "/health"): ping, ("GET", "/version"): version}
 
 
 def told(problem: Problem) -> Reply:

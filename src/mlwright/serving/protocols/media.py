@@ -148,7 +148,7 @@ def endpoint(served: Served, wants_probabilities: Callable[[Request, Served], bo
         if outputs.shares is not None:
             told["probabilities"] = shares_by_class(served.class_names, outputs.shares)
         told["model"] = served.spec.model
-        identity = told["id"] = served.answered(recorded, told["predictions"], began, 0)
+        identity = told["id"] = served.answered(recorded, told["predictions"], began, 0, asked=columns)
         return Reply(msgspec.json.encode(told), headers=headers(identity))
 
     async def stream(request: Request) -> Reply:

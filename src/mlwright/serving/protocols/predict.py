@@ -10,9 +10,10 @@ import msgspec
 
 from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Fault, Problem
-from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
+from mlwright.serving.protocols.tables_told import accepted, written
+from mlwright.serving.request import JSON, Doors, Endpoint, Reply, Request
 from mlwright.serving.runtime import Outputs
-from mlwright.serving.served import Served, shares_by_class
+from mlwright.serving.served import PREDICTION, PROBABILITY, Served, shares_by_class
 from mlwright.serving.walk import Columns
 from mlwright.serving.wanted import AboutTables, Read, Wanted
 
@@ -23,16 +24,16 @@ Reader = Callable[[bytes, Served], Columns]
 """Takes a body of one media type as columns of a model, or raises a `Problem`."""
 
 
-def routes(served: Sequence[Served], readers: Mapping[str, Reader] | None = None) -> Routes:
-    """`/predict` asks the first model, `/models/NAME/predict` each by its name.
+def doors(served: Served, readers: Mapping[str, Reader] | None = None) -> Doors:
+    """`/predict`, `/models/NAME/predict` and `/models/NAME/versions/NUMBER/predict`.
 
     Args:
         readers: of media types beside JSON, for tables.
     """
     readers = {JSON: _read_json, "": _read_json} | dict(readers or {})
-    made = [endpoint(each, readers) if each.spec.signature.table else _asked_by_name(each) for each in served]
-    paths = [f"/models/{each.spec.name}/predict" for each in served]
-    return {("POST", path): each for path, each in zip(["/predict", *paths], [made[0], *made], strict=True)}
+    asked = endpoint(served, readers) if served.spec.signature.table else _asked_by_name(served)
+    named = f"/models/{served.spec.name}"
+    return Doors(asked, f"{named}/versions/{served.spec.number}/predict", f"{named}/predict", "/predict")
 
 
 def _asked_by_name(served: Served) -> Endpoint:
@@ -43,7 +44,7 @@ def _asked_by_name(served: Served) -> Endpoint:
 
 def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
     """What answers for one model."""
-    model, inside = served.spec.model.encode(), served.validator.inside
+    model, inside, names = served.spec.model.encode(), served.validator.inside, served.class_names
 
     def reads(request: Request) -> Read:
         proba = _wants_probabilities(request, served)
@@ -51,6 +52,7 @@ def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
         if reader is None:
             taken = ", ".join(sorted(each for each in readers if each))
             raise Problem(415, f"the content type must be one of {taken}, not {request.media_type[:40]}")
+        media_type = accepted(request.header(b"accept"))
 
         def read(body: bytes) -> Wanted:
             began = perf_counter()
@@ -58,6 +60,20 @@ def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
             if columns is None:
                 columns = reader(body, served)
                 warnings = served.bounds.warnings(columns)
+
+            def tell_table(outputs: Outputs) -> Reply:
+                labels = plain(outputs.labels)
+                table: dict[str, Sequence[Any]] = {PREDICTION: labels}
+                if outputs.shares is not None:
+                    shares = zip(*plain(outputs.shares), strict=True)
+                    table |= {PROBABILITY + name: each for name, each in zip(names, shares, strict=True)}
+                identity = served.answered(columns, labels, began, len(warnings))
+                headers = (
+                    (b"x-mlwright-prediction-id", identity.encode()),
+                    (b"x-mlwright-model", model),
+                    (b"x-mlwright-warnings", b"%d" % len(warnings)),
+                )
+                return Reply(written(table, media_type), media_type=media_type, headers=headers)
 
             def tell(outputs: Outputs) -> Reply:
                 told: dict[str, Any] = {"predictions": plain(outputs.labels)}
@@ -70,7 +86,7 @@ def endpoint(served: Served, readers: Mapping[str, Reader]) -> Endpoint:
                 headers = ((b"x-mlwright-prediction-id", identity.encode()), (b"x-mlwright-model", model))
                 return Reply(msgspec.json.encode(told), headers=headers)
 
-            return Wanted(columns, tell, proba)
+            return Wanted(columns, tell if media_type == JSON else tell_table, proba)
 
         return read
 

@@ -19,7 +19,7 @@ from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols.v2_inference import Tensors
 from mlwright.serving.protocols.v2_tensors import is_table
-from mlwright.serving.request import JSON, Endpoint, Reply, Request, Routes
+from mlwright.serving.request import JSON, Doors, Endpoint, Reply, Request, Routes
 from mlwright.serving.runtime import Outputs
 from mlwright.serving.served import Served
 from mlwright.serving.wanted import AboutTables, Read, Wanted
@@ -29,13 +29,10 @@ _EXTENSIONS = ("binary_tensor_data",)
 _TAKEN = {JSON, "", "application/octet-stream"}
 
 
-def routes(served: Sequence[Served]) -> Routes:
-    """Inference of each model, with its version in the path and without."""
-    found: Routes = {}
-    for each in tables(served):
-        infer = _infers(each, tensors_of(each))
-        found |= {("POST", f"{path}/infer"): infer for path in _paths(each)}
-    return found
+def doors(served: Served) -> Doors:
+    """Inference, with the version in the path and without."""
+    model, version = _paths(served)
+    return Doors(_infers(served, tensors_of(served)), f"{version}/infer", f"{model}/infer")
 
 
 def about(served: Sequence[Served]) -> Routes:
@@ -52,8 +49,9 @@ def about(served: Sequence[Served]) -> Routes:
         ("GET", f"{PREFIX}/health/ready"): _says({"live": True, "ready": True}),
         ("POST", f"{PREFIX}/repository/index"): _says(index),
     }
-    for each in tables(served):
-        metadata = tensors_of(each).metadata([each.spec.number], f"mlwright_{each.spec.codec}")
+    for each in reversed(tables(served)):  # of several versions, a model is the first
+        numbers = [one.spec.number for one in tables(served) if one.spec.name == each.spec.name]
+        metadata = tensors_of(each).metadata(numbers, f"mlwright_{each.spec.codec}")
         for path in _paths(each):
             found["GET", path] = _says(metadata)
             found["GET", f"{path}/ready"] = _says({"name": each.spec.name, "ready": True})

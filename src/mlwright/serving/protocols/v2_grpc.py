@@ -17,6 +17,8 @@ from mlwright.kernel.version import VERSION
 from mlwright.sdk.rows import plain
 from mlwright.serving.asking import TIMEOUT
 from mlwright.serving.figures import Figures
+from mlwright.serving.grouped import key_of
+from mlwright.serving.groups import Split
 from mlwright.serving.prediction import Predicting
 from mlwright.serving.problems import Problem
 from mlwright.serving.protocols import v2_binary
@@ -69,7 +71,9 @@ class Inference:
     def __init__(self, spec: ReplicaSpec, ready: asyncio.Event, figures: Figures) -> None:
         self._told = spec.told
         self._ready = ready
-        self._models: dict[str, _Model] = {}
+        self._models: dict[str, list[_Model]] = {}
+        self._split: Split | None = None
+        self._members: list[_Model] = []
         inference: dict[str, Method] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
@@ -83,14 +87,19 @@ class Inference:
         methods |= {f"/{HEALTH_SERVICE}/{name}": method for name, method in health.items()}
         self.calls = Calls(spec.access, spec.limits.body_bytes, figures, methods, _ANYBODY)
 
-    def serve(self, served: Sequence[Served], telemetry: Telemetry | None) -> None:
+    def serve(self, served: Sequence[Served], telemetry: Telemetry | None, split: Split | None) -> None:
         """Answer with these from now on.
 
         Args:
             served: of which those are taken that are asked about a table.
             telemetry: to which calls are told; None for none.
+            split: decides who answers where the first one is asked; None if that does.
         """
-        self._models = {each.spec.name: _Model(each, telemetry) for each in tables(served)}
+        made = {each.spec.model: _Model(each, telemetry) for each in tables(served)}
+        for each in tables(served):
+            self._models.setdefault(each.spec.name, []).append(made[each.spec.model])
+        if split is not None and set(split.models) <= set(made):
+            self._split, self._members = split, [made[each] for each in split.models]
 
     async def _server_live(self, _: Call) -> Reply:
         return _said("ServerLiveResponse", live=True)
@@ -103,8 +112,8 @@ class Inference:
 
     async def _model_ready(self, call: Call) -> Reply:
         asked = read(INFERENCE["ModelReadyRequest"], call.message)
-        model = self._models.get(asked.name)
-        return _said("ModelReadyResponse", ready=model is not None and model.is_version(asked.version))
+        found = any(each.is_version(asked.version) for each in self._models.get(asked.name, ()))
+        return _said("ModelReadyResponse", ready=found)
 
     async def _model_metadata(self, call: Call) -> Reply:
         asked = read(INFERENCE["ModelMetadataRequest"], call.message)
@@ -113,20 +122,22 @@ class Inference:
     async def _model_infer(self, call: Call) -> Reply:
         asked = read_asked(call.message)
         model = self._model(asked.model_name, asked.model_version)
+        if self._split is not None and not asked.model_version and model is self._members[-1]:
+            model = self._members[self._split.place(key_of(call.scope["headers"]))]
         return await model.answer(call, asked)
 
     def _model(self, name: str, version: str) -> _Model:
         if not self._ready.is_set():
             raise Problem(503, f"{self._told} is not loaded yet", headers={"retry-after": "1"})
-        model = self._models.get(name)
-        if model is None:
+        models = self._models.get(name)
+        if models is None:
             known = f"there are {', '.join(self._models)}" if self._models else "there is none with tensors"
             raise Problem(404, f"there is no model `{name[:60]}` here: {known}")
-        if not model.is_version(version):
-            raise Problem(
-                404, f"there is no version `{version[:60]}` of `{name}` here: there is {model.number}"
-            )
-        return model
+        found = next((each for each in models if each.is_version(version)), None)
+        if found is None:
+            known = ", ".join(each.number for each in models)
+            raise Problem(404, f"there is no version `{version[:60]}` of `{name}` here: there is {known}")
+        return found
 
     async def _check(self, call: Call) -> Reply:
         asked = read(HEALTH["HealthCheckRequest"], call.message)
@@ -177,7 +188,7 @@ class _Model:
         self._predicting = Predicting(_infers(served, self._tensors), served, "grpc", telemetry)
 
     def is_version(self, version: str) -> bool:
-        """Whether that is the one that is served; who names none means it."""
+        """Whether that is this one; who names none means the first."""
         return version in ("", self.number)
 
     async def answer(self, call: Call, given: Any) -> Reply:
