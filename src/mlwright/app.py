@@ -435,7 +435,7 @@ class Project(OpenWorkspace):
         runtime: RuntimeName = "auto",
         cache: bool = True,
         executor: str = "",
-        preparing: Callable[[str], object] = lambda what: None,
+        preparing: Callable[[str], object] | None = None,
         **asked: Any,
     ) -> Request:
         """The request of a run that predicts over a dataset: see `predict`.
@@ -452,12 +452,13 @@ class Project(OpenWorkspace):
             Unavailable: its environment cannot be had with what predicts.
         """
         rooms, detail = self.rooms, self.models.servable(model)
+        say = preparing or (lambda what: None)
         wanted = wanted_from(rooms, detail, dataset, to, **asked)  # before anything is converted
         if runtime == "onnx":
-            detail = with_conversion(rooms, detail, preparing)
+            detail = with_conversion(rooms, detail, say)
         onnx = "".join(each.digest for each in conversions_of([detail], runtime))
         more = serving.table_requirements() if needs_arrow(rooms, dataset) else []
-        lock = lock_to_serve(rooms, [detail], runtime, preparing, more)
+        lock = lock_to_serve(rooms, [detail], runtime, say, more)
         wanted = replace(wanted, onnx=onnx)
         return prediction_request(rooms, detail, wanted, lock, cache=cache, executor=executor)
 

@@ -10,6 +10,7 @@ from mlwright.terminal import HELP, command, say, say_json, say_plan, say_table
 
 if TYPE_CHECKING:
     from mlwright.app import Project
+    from mlwright.versioning.predictions import PredictionRecord
 
 _MODEL = click.option("--model", default="", metavar="MODEL", help="A model, or one of its versions.")
 
@@ -37,10 +38,16 @@ def list_predictions(project: Project, model: str, limit: int, as_json: bool) ->
         say("no predictions are recorded: mlwright serve MODEL keeps a sample of what it answers")
         return
     rows = [
-        (show(each.at_us), each.model, each.id, str(each.rows), f"{each.took_us / 1000:.1f} ms")
+        (show(each.at_us), each.model, each.id, str(each.rows), f"{each.took_us / 1000:.1f} ms", _alike(each))
         for each in found
     ]
-    say_table(rows, ("when", "model", "prediction", "rows", "took"))
+    shadows = any(each.shadow_of for each in found)
+    heads = ("when", "model", "prediction", "rows", "took", "as shadow alike")
+    say_table([row if shadows else row[:-1] for row in rows], heads if shadows else heads[:-1])
+
+
+def _alike(record: PredictionRecord) -> str:
+    return f"{record.agreed} of {record.rows}" if record.shadow_of else ""
 
 
 @predictions.add_command
@@ -56,6 +63,8 @@ def show_prediction(project: Project, prediction: str, as_json: bool) -> None:
         say_json(found)
         return
     say(f"{found.id} of {found.model}, {show(found.at_us)}, took {found.took_us / 1000:.1f} ms")
+    if found.shadow_of:
+        say(f"in the shadow of {found.shadow_of}: {found.agreed} of {found.rows} rows answered alike")
     say(f"asked about {found.rows} rows; outside of what training saw: {found.warnings} columns")
     if found.inputs:
         rows = [(name, ", ".join(map(str, values))) for name, values in found.inputs.items()]

@@ -66,7 +66,7 @@ def predict(
         return
     refuse_no_wait(wait)
     quiet = as_json or dry_run
-    request = project.prediction(model, dataset, preparing=(lambda what: None) if quiet else say, **asked)
+    request = project.prediction(model, dataset, preparing=None if quiet else say, **asked)
     if dry_run:
         say_plan(project.pipelines.plan(request), as_json)
         return
