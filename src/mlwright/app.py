@@ -414,8 +414,8 @@ class Project(OpenWorkspace):
         """
         detail = self.models.servable(model)
         wanted = wanted_from(self.rooms, detail, dataset, to, **asked)
-        lock = servers.lock_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
-        return prediction_request(self.rooms, detail, wanted, lock, cache=cache, executor=executor)
+        locks = servers.locks_to_predict(self.rooms, detail, arrow=needs_arrow(self.rooms, dataset))
+        return prediction_request(self.rooms, detail, wanted, locks, cache=cache, executor=executor)
 
     def predict(
         self,

@@ -8,13 +8,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlwright import serving
-from mlwright.environments import Lock
+from mlwright.environments import Exclusive, Lock
 from mlwright.kernel.errors import Incompatible, MlwrightError
-from mlwright.runtimes import RuntimeName, conversions_of, converting_beside, lock_to_serve, with_conversion
+from mlwright.runtimes import (
+    RuntimeName,
+    conversions_of,
+    converting_beside,
+    known_apart,
+    lock_apart,
+    settled,
+    way_of,
+    with_conversion,
+)
 from mlwright.serving.records import read_records, sealed
 from mlwright.versioning import ModelDetail
 from mlwright.versioning.predictions import Predictions
 from mlwright.workflow import Rooms
+from mlwright.workflow.predicting import MODELS_OWN
 
 _EVERY_S = 10.0
 
@@ -45,7 +55,8 @@ def spec_of(
                 hint="serve each by itself, on a port of its own",
             )
     onnx = [str(rooms.objects.path(each.digest)) for each in conversions] or [""] * len(details)
-    models = tuple(_model_spec(rooms, *each) for each in zip(details, onnx, strict=True))
+    apart = way_of(details, runtime) == "child"
+    models = tuple(_model_spec(rooms, *each, apart=apart) for each in zip(details, onnx, strict=True))
     spec = serving.ReplicaSpec(models, recording=_recording(rooms), access=access or serving.Access())
     return spec.checked()
 
@@ -76,26 +87,33 @@ def collect_predictions(rooms: Rooms) -> int:
     return found
 
 
-def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str) -> serving.ModelSpec:
+def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str, *, apart: bool) -> serving.ModelSpec:
     assert detail.signature is not None
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
     code = str(rooms.materialise(rooms.snapshots.get(detail.predictor))) if detail.predictor else ""
-    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, code, onnx)
+    own = rooms.environments.get(detail.environment) if apart else None
+    python = "" if own is None else str(rooms.environments.builds.python(own))
+    return serving.ModelSpec(
+        version.reference, version.id, codec, str(path), detail.signature, code, onnx, python
+    )
 
 
-def lock_to_predict(rooms: Rooms, detail: ModelDetail, *, arrow: bool) -> Lock:
-    """The environment in which a model predicts over a dataset: that of a replica.
+def locks_to_predict(rooms: Rooms, detail: ModelDetail, *, arrow: bool) -> dict[str, Lock]:
+    """The environments in which a model predicts over a dataset: that of a replica; or that and its own.
 
     Args:
         arrow: Parquet or Arrow is to be read.
 
     Raises:
-        Unavailable: the model's packages and the server's do not go together, or cannot be had.
+        NotFound, Unavailable: a package cannot be had.
     """
     more = serving.table_requirements() if arrow else []
     lock = rooms.environments.get(detail.environment)
-    return rooms.environments.resolve_with(lock, [*serving.serve_requirements(), *more])
+    if known_apart(detail) is None:
+        with suppress(Exclusive):
+            return {"": rooms.environments.resolve_with(lock, [*serving.serve_requirements(), *more])}
+    return {"": lock_apart(rooms, lock, arrow=arrow), MODELS_OWN: lock}
 
 
 @contextmanager
@@ -131,9 +149,11 @@ def serve(
     say = preparing or (lambda what: None)
     if runtime == "onnx":
         details = [with_conversion(rooms, each, say) for each in details]
-    spec = spec_of(rooms, details, runtime, access)
+    spec_of(rooms, details, runtime, access)  # likewise
     with rooms.environments.holding():
-        python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
+        details, lock = settled(rooms, details, runtime, say)
+        python = rooms.environments.build(lock).python
+        spec = spec_of(rooms, details, runtime, access)
         folder = rooms.workspace.local / "serving"
         what = (
             f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"

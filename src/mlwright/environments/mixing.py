@@ -8,10 +8,30 @@ from itertools import chain
 from pathlib import Path
 
 from mlwright.environments.builds import Environment
-from mlwright.environments.credentials import refuse_credentials
+from mlwright.environments.credentials import masked, refuse_credentials
 from mlwright.environments.declared import normal
 from mlwright.environments.pylocks import of_indexes, read_pylock, write_pylock
+from mlwright.environments.refusals import excludes
 from mlwright.environments.uv import Uv
+from mlwright.kernel.errors import Incompatible, MlwrightError
+
+_APART = "the packages of the model and those of the server do not go together"
+_OWN_WORDS = "\n  uv's own words:"
+
+
+class Exclusive(Incompatible):
+    """Packages of two that exclude each other, as uv has found: no environment can hold both.
+
+    Args:
+        error: what uv said, as we tell it.
+
+    `why` says it in a line or two.
+    """
+
+    def __init__(self, error: MlwrightError) -> None:
+        super().__init__(error.message, where=error.where, hint=error.hint)
+        said = error.message.removeprefix(f"{_APART}: ").partition(_OWN_WORDS)[0]
+        self.why = "; ".join(line.strip() for line in said.splitlines())
 
 
 def mixed(first: bytes, second: bytes, names: Collection[str]) -> bytes:
@@ -65,7 +85,8 @@ def with_more(uv: Uv, base: Environment, text: bytes, requirements: Sequence[str
         requirements: as a user would write them (PEP 508).
 
     Raises:
-        Unavailable: the two cannot be had together; uv's own words follow.
+        Exclusive: the two exclude each other.
+        NotFound, Unavailable: one of them cannot be had; uv's own words follow.
         Invalid: it would hold a password.
     """
     document = read_pylock(text, base.lock.label)
@@ -76,12 +97,15 @@ def with_more(uv: Uv, base: Environment, text: bytes, requirements: Sequence[str
         target = Path(folder) / "pylock.toml"
         wanted.write_text("\n".join([*(pins[name] for name in asked), *requirements]))
         kept.write_text("\n".join(pins.values()))
-        uv.run(
+        done = uv.run(
             *["pip", "compile", "--format", "pylock.toml", "--no-header"],
             *["--python", str(base.python), "--constraint", str(kept)],
             *["-o", str(target), str(wanted)],
-            what="the packages of the model and those of the server do not go together",
+            check=False,
         )
+        if done.returncode != 0:
+            error = uv.refused(_APART, done)
+            raise Exclusive(error) if excludes(masked(done.stderr)) else error
         resolved = target.read_bytes()
     refuse_credentials(resolved.decode(), "the lock")
     # An index may have another package of that name and version: what is there stays what it is.

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlwright.serving.access import Access, access_by
     from mlwright.serving.client import Client, Prediction
-    from mlwright.serving.plan import address_of, plan_serve, serve_requirements, table_requirements
+    from mlwright.serving.plan import (
+        address_of,
+        apart_requirements,
+        plan_serve,
+        serve_requirements,
+        table_requirements,
+    )
     from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
@@ -28,6 +34,7 @@ __all__ = [
     "Server",
     "access_by",
     "address_of",
+    "apart_requirements",
     "plan_serve",
     "serve_requirements",
     "start",
@@ -46,6 +53,7 @@ _HOMES = {
     "ReplicaSpec": "spec",
     "Server": "server",
     "address_of": "plan",
+    "apart_requirements": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
     "start": "server",

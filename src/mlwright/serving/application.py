@@ -7,6 +7,8 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -48,6 +50,7 @@ class Application:
         self.spec = spec
         self.failure: MlwrightError | None = None
         self.ready = asyncio.Event()
+        self._ending = False
         self._scratch = scratch
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
@@ -115,6 +118,7 @@ class Application:
         loading = asyncio.create_task(self._load())
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self._ending = True
         loading.cancel()
         self._thread.shutdown(wait=False)
         if self._recorder is not None:
@@ -126,13 +130,27 @@ class Application:
     async def _load(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            self._answer_with(await loop.run_in_executor(self._thread, self._loaded))
+            ended = partial(self._ended, loop)
+            self._answer_with(await loop.run_in_executor(self._thread, self._loaded, ended))
         except Exception as error:
             said = f"{self.spec.told} cannot be served: {type(error).__name__}: {error}"
             self.failure = error if isinstance(error, MlwrightError) else WorkFailed(said)
             self._on_failure()
             return
-        self.ready.set()
+        if self.failure is None:
+            self.ready.set()
+
+    def _ended(self, loop: asyncio.AbstractEventLoop, why: str) -> None:
+        """The process that a model has for itself has ended; called in a thread of its own."""
+        with suppress(RuntimeError):  # the loop is closed: this process ends as well
+            loop.call_soon_threadsafe(
+                self._fail, WorkFailed(f"the process of {self.spec.told} is gone: {why}")
+            )
+
+    def _fail(self, error: WorkFailed) -> None:
+        if not self._ending:  # else it has ended with the thread that asked it
+            self.failure = self.failure or error
+            self._on_failure()
 
     def _answer_with(self, served: list[Served]) -> None:
         self.figures.models = {each.spec.model: each.figures for each in served}
@@ -151,11 +169,11 @@ class Application:
                 Predicting(endpoint, asked, protocol, self._telemetry) if method == "POST" else endpoint
             )
 
-    def _loaded(self) -> list[Served]:
+    def _loaded(self, ended: Callable[[str], object]) -> list[Served]:
         if configured():
             self._telemetry = Telemetry()
         return [
-            load(each, self.spec, _loader(each), self._scratch, self._thread, self._recorder)
+            load(each, self.spec, _loader(each, ended), self._scratch, self._thread, self._recorder)
             for each in self.spec.models
         ]
 
@@ -187,12 +205,20 @@ class Application:
         return Reply(self._openapi)
 
 
-def _loader(spec: ModelSpec) -> Loader:
-    """How a model is read into memory."""
+def _loader(spec: ModelSpec, ended: Callable[[str], object]) -> Loader:
+    """How a model is read into memory.
+
+    Args:
+        ended: is told why, if it has a process for itself and that ends.
+    """
     if spec.onnx:
         from mlwright.serving.runtime.onnx import OnnxRuntime
 
         return OnnxRuntime.load
+    if spec.python:
+        from mlwright.serving.runtime.child import ChildRuntime
+
+        return partial(ChildRuntime.load, ended=ended)
     return CustomRuntime.load if spec.signature.predictor else NativeRuntime.load
 
 

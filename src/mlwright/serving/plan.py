@@ -7,7 +7,7 @@ from mlwright.kernel.errors import Invalid
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.access import Access
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.serving.telemetry import configured
 
 _EXTRA, _TRACES = "serve", "otel"
@@ -34,9 +34,7 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
             Change(
                 "run",
                 f"{what} of {spec.told}",
-                "by ONNX Runtime, as converted, in an environment of the server's own"
-                if spec.models[0].onnx
-                else "in the model's environment, with the server's packages",
+                _how(spec.models[0]),
             ),
             Change(
                 "check",
@@ -47,6 +45,14 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
             *((_TOKEN,) if spec.access.digest else ()),
         ),
     )
+
+
+def _how(model: ModelSpec) -> str:
+    if model.onnx:
+        return "by ONNX Runtime, as converted, in an environment of the server's own"
+    if model.python:
+        return "in a process of its own, in the model's environment, beside a server in another"
+    return "in the model's environment, with the server's packages"
 
 
 def address_of(host: str, port: int, access: Access) -> str:
@@ -83,6 +89,16 @@ def serve_requirements(*more: str) -> list[str]:
         Unavailable: mlwright is not installed, so that nothing says what it needs.
     """
     return own_requirements(CORE, _EXTRA, *([_TRACES] if configured() else []), *more)
+
+
+def apart_requirements(*, arrow: bool) -> list[str]:
+    """What a replica needs whose model has a process for itself, as PEP 508 requirements.
+
+    Args:
+        arrow: it is to read Parquet and Arrow, as it would where the model brings what does.
+    """
+    numpy = [each for each in own_requirements("onnx") if each.startswith("numpy")]
+    return [*serve_requirements(), *numpy, *(table_requirements() if arrow else [])]
 
 
 def table_requirements() -> list[str]:
