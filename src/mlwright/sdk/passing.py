@@ -55,7 +55,8 @@ def table_taken(frame: Frame) -> Columns:
     """The columns that `table_sent` sent: lists, or arrays of NumPy."""
     told = frame.head["columns"]
     if len(told) == 1 and told[0][0] in _RAW.values():  # numbers alone: one block is all columns
-        return _block_taken(told[0], frame.parts)
+        block: Columns = _block_taken(told[0], frame.parts)
+        return block
     columns: list[Any] = []
     for each in told:
         if each[0] == "json":

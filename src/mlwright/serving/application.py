@@ -142,10 +142,9 @@ class Application:
 
     def _ended(self, loop: asyncio.AbstractEventLoop, why: str) -> None:
         """The process that a model has for itself has ended; called in a thread of its own."""
+        error = WorkFailed(f"the process of {self.spec.told} has ended: {why}")
         with suppress(RuntimeError):  # the loop is closed: this process ends as well
-            loop.call_soon_threadsafe(
-                self._fail, WorkFailed(f"the process of {self.spec.told} is gone: {why}")
-            )
+            loop.call_soon_threadsafe(self._fail, error)
 
     def _fail(self, error: WorkFailed) -> None:
         if not self._ending:  # else it has ended with the thread that asked it

@@ -172,7 +172,7 @@ class Control:
         return {}, []
 
     async def _end_broken(self) -> None:
-        """What cannot answer any more leaves its sockets at once: who connects is answered by the next one."""
+        """What can answer no more leaves its sockets at once: who connects is answered by the next one."""
         await self._answering.broken()
         await self._drain(LAST_GRACE_S, lingers=False)
 

@@ -17,7 +17,7 @@ class Apart(Struct, frozen=True):
 
     Args:
         why: the two exclude each other, in a line or two.
-        asked: what of the server was asked for beside the version's lock; with another, it is to be seen anew.
+        asked: names what the server needs; where that is something else, it is to be seen anew.
     """
 
     why: str

@@ -1,4 +1,4 @@
-"""The model in a process that it has for itself, on its own lock: its packages and the server's exclude each other.
+"""The model in a process of its own, on its own lock, where its packages and the server's exclude each other.
 
 The process dies with the thread that started it, which is the replica's that predicts, and when nobody is at
 the other end of its socket. If it dies by itself, the replica ends too, and is replaced: nobody is answered
