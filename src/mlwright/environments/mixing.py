@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -24,14 +24,12 @@ class Exclusive(Incompatible):
 
     Args:
         error: what uv said, as we tell it.
-
-    `why` says it in a line or two.
+        why: the same in a line or two.
     """
 
-    def __init__(self, error: MlwrightError) -> None:
+    def __init__(self, error: MlwrightError, why: str) -> None:
         super().__init__(error.message, where=error.where, hint=error.hint)
-        said = error.message.removeprefix(f"{_APART}: ").partition(_OWN_WORDS)[0]
-        self.why = "; ".join(line.strip() for line in said.splitlines())
+        self.why = why
 
 
 def mixed(first: bytes, second: bytes, names: Collection[str]) -> bytes:
@@ -105,8 +103,25 @@ def with_more(uv: Uv, base: Environment, text: bytes, requirements: Sequence[str
         )
         if done.returncode != 0:
             error = uv.refused(_APART, done)
-            raise Exclusive(error) if excludes(masked(done.stderr)) else error
+            if excludes(masked(done.stderr)):
+                raise Exclusive(error, _why(error, base.inventory.pins, requirements))
+            raise error
         resolved = target.read_bytes()
     refuse_credentials(resolved.decode(), "the lock")
     # An index may have another package of that name and version: what is there stays what it is.
     return mixed(resolved, text, base.inventory.pins)
+
+
+def _why(error: MlwrightError, pins: Mapping[str, str], requirements: Sequence[str]) -> str:
+    """What excludes what: the versions that are there and do not do; else what uv said."""
+    from packaging.requirements import Requirement
+
+    there = {name: pin.partition(" ")[0] for name, pin in pins.items()}
+    clashes = [
+        f"the model has {each.name} {there[name]}, the server needs {each.name}{each.specifier}"
+        for each in map(Requirement, requirements)
+        if (name := normal(each.name)) in there and not each.specifier.contains(there[name], prereleases=True)
+    ]
+    said = error.message.removeprefix(f"{_APART}: ").partition(_OWN_WORDS)[0]
+    first, *rest = (line.strip() for line in said.splitlines())
+    return "; ".join(clashes) or f"{first} {'; '.join(rest)}".strip()

@@ -251,7 +251,7 @@ def _nodes(wanted: Wanted, model: Version, data: Version, *, apart: bool) -> tup
 
 
 def _apart(cut: Node, predict: Node) -> tuple[Node, ...]:
-    """Where the model is in another environment: its rows are read, and held against its signature, before."""
+    """Where the model is in another environment: its rows are read and held against its signature before."""
     told = {name: predict.inputs[name] for name in ("data", "part", "spec")}
     taken = Argument("output", node=_TAKE, output="result")
     asked = {name: predict.inputs[name] for name in ("model", "spec", "proba")}
