@@ -598,6 +598,7 @@ _MEANINGS = {
     "model.registered": "A client registered a model's name, before any version of it.",
     "model.converted": "A version of a model was converted to ONNX, or could not be.",
     "model.removed": "A version of a model was taken away.",
+    "model.separated": "The packages of a version and of a server exclude each other: it is apart.",
     "prediction.removed": "Recorded predictions of a version were taken away, a batch of them.",
     "model.renamed": "A client gave a model another name.",
     "model.unregistered": "A client took a model's name away, with all its versions.",
@@ -631,6 +632,7 @@ _SUBJECTS = {
     "model.added": "version",
     "model.converted": "version",
     "model.removed": "version",
+    "model.separated": "version",
     "prediction.removed": "version",
 }
 """What an event happened to, by its verb or the noun of that, where it is not that noun."""

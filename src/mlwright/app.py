@@ -20,7 +20,7 @@ from mlwright.kernel.plan import Plan
 from mlwright.kernel.progress import SILENT, Progress
 from mlwright.kernel.settings import LOCAL_FOLDER, find_project
 from mlwright.opened import OpenWorkspace
-from mlwright.runtimes import RuntimeName, conversions_of, lock_to_serve, with_conversion
+from mlwright.runtimes import RuntimeName, conversions_of, with_conversion
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.parts import ROWS
 from mlwright.sdk.ranges import Range
@@ -457,10 +457,9 @@ class Project(OpenWorkspace):
         if runtime == "onnx":
             detail = with_conversion(rooms, detail, say)
         onnx = "".join(each.digest for each in conversions_of([detail], runtime))
-        more = serving.table_requirements() if needs_arrow(rooms, dataset) else []
-        lock = lock_to_serve(rooms, [detail], runtime, say, more)
+        locks = servers.locks_to_predict(rooms, detail, runtime, say, arrow=needs_arrow(rooms, dataset))
         wanted = replace(wanted, onnx=onnx)
-        return prediction_request(rooms, detail, wanted, lock, cache=cache, executor=executor)
+        return prediction_request(rooms, detail, wanted, locks, cache=cache, executor=executor)
 
     def predict(
         self,

@@ -8,12 +8,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlwright import serving
+from mlwright.environments import Exclusive, Lock
 from mlwright.kernel.errors import Incompatible, MlwrightError
-from mlwright.runtimes import RuntimeName, conversions_of, converting_beside, lock_to_serve, with_conversion
+from mlwright.runtimes import (
+    RuntimeName,
+    conversions_of,
+    converting_beside,
+    lock_apart,
+    settled,
+    way_of,
+    with_conversion,
+)
 from mlwright.serving.records import read_records, sealed
 from mlwright.versioning import ModelDetail
 from mlwright.versioning.predictions import Predictions
 from mlwright.workflow import Rooms
+from mlwright.workflow.predicting import MODELS_OWN
 
 _EVERY_S = 10.0
 
@@ -48,7 +58,8 @@ def spec_of(
                 hint="serve each by itself, on a port of its own",
             )
     onnx = [str(rooms.objects.path(each.digest)) for each in conversions] or [""] * len(details)
-    models = tuple(_model_spec(rooms, *each) for each in zip(details, onnx, strict=True))
+    apart = way_of(details, runtime) == "child"
+    models = tuple(_model_spec(rooms, *each, apart=apart) for each in zip(details, onnx, strict=True))
     spec = serving.ReplicaSpec(
         models,
         serving.limits_of(rooms.project.settings.serve) if limits is None else serving.checked_limits(limits),
@@ -85,12 +96,44 @@ def collect_predictions(rooms: Rooms) -> int:
     return found
 
 
-def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str) -> serving.ModelSpec:
+def _model_spec(rooms: Rooms, detail: ModelDetail, onnx: str, *, apart: bool) -> serving.ModelSpec:
     assert detail.signature is not None
     version, codec = detail.version, detail.artifact.codec
     path = rooms.objects.path(detail.artifact.digest)
     code = str(rooms.materialise(rooms.snapshots.get(detail.predictor))) if detail.predictor else ""
-    return serving.ModelSpec(version.reference, version.id, codec, str(path), detail.signature, code, onnx)
+    own = rooms.environments.get(detail.environment) if apart else None
+    python = "" if own is None else str(rooms.environments.builds.python(own))
+    return serving.ModelSpec(
+        version.reference, version.id, codec, str(path), detail.signature, code, onnx, python
+    )
+
+
+def locks_to_predict(
+    rooms: Rooms, detail: ModelDetail, runtime: RuntimeName, say: Callable[[str], object], *, arrow: bool
+) -> dict[str, Lock]:
+    """The environments in which a model predicts over a dataset: that of a replica; or that and its own.
+
+    Args:
+        runtime: what answers.
+        say: is told what takes long.
+        arrow: Parquet or Arrow is to be read.
+
+    Raises:
+        NotFound, Unavailable: a package cannot be had.
+    """
+    (detail,), lock = settled(rooms, [detail], runtime, say)
+    own, more = rooms.environments.get(detail.environment), serving.table_requirements()
+    way = way_of([detail], runtime)
+    if arrow and way == "onnx":
+        lock = rooms.environments.resolve_alone([*serving.serve_requirements("onnx"), *more])
+    elif arrow and way == "together":
+        try:
+            lock = rooms.environments.resolve_with(own, [*serving.serve_requirements(), *more])
+        except Exclusive:  # what reads tables is excluded, though the server is not
+            way = "child"
+    if way == "child":
+        return {"": lock_apart(rooms, own, arrow=arrow), MODELS_OWN: own}
+    return {"": lock}
 
 
 @contextmanager
@@ -130,9 +173,11 @@ def serve(
     say = preparing or (lambda what: None)
     if runtime == "onnx":
         details = [with_conversion(rooms, each, say) for each in details]
-    spec = spec_of(rooms, details, runtime, access, limits, group)
+    spec_of(rooms, details, runtime, access, limits, group)  # likewise
     with rooms.environments.holding():
-        python = rooms.environments.build(lock_to_serve(rooms, details, runtime, say)).python
+        details, lock = settled(rooms, details, runtime, say)
+        python = rooms.environments.build(lock).python
+        spec = spec_of(rooms, details, runtime, access, limits, group)
         folder = rooms.workspace.local / "serving"
         what = (
             f"a replica of {spec.told}: it" if replicas == 1 else f"{replicas} replicas of {spec.told}: each"

@@ -1,4 +1,4 @@
-"""What answers for a model version: its conversion to ONNX, where that is used, or the model as it is."""
+"""What answers for a model version, and where: see `way_of`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 from mlwright import serving
-from mlwright.environments import Lock
+from mlwright.environments import Exclusive, Lock
 from mlwright.environments.own import own_requirements
+from mlwright.kernel.digest import digest_of
 from mlwright.kernel.errors import Incompatible
-from mlwright.versioning import Conversion, ModelDetail
+from mlwright.versioning import Apart, Conversion, ModelDetail
+from mlwright.versioning.apart import record_apart, remove_apart
 from mlwright.workflow import Rooms
 from mlwright.workflow.conversion import SERVED_WITH, convert_model, is_convertible, known_conversion
 
 RuntimeName = Literal["auto", "native", "onnx"]
+Way = Literal["onnx", "together", "child"]
 
 _NICENESS = 10
 _GRACE_S = 5.0
@@ -55,35 +58,99 @@ def with_conversion(rooms: Rooms, detail: ModelDetail, say: Callable[[str], obje
     return rooms.models.detail(detail.version.reference)
 
 
-def lock_to_serve(
-    rooms: Rooms,
-    details: Sequence[ModelDetail],
-    runtime: RuntimeName,
-    say: Callable[[str], object],
-    more: Sequence[str] = (),
-) -> Lock:
-    """The lock of the environment that a replica runs in: of ONNX Runtime alone, or of the models and more.
+def way_of(details: Sequence[ModelDetail], runtime: RuntimeName) -> Way:
+    """How versions are served together, by what is on record of them and by nothing else.
+
+    Args:
+        details: made in one environment, unless all have conversions that are used.
+        runtime: what is asked for.
+
+    Returns:
+        `onnx`: ONNX Runtime answers, in an environment of the server's own. `together`: the models as they
+        are, in an environment of their lock and the server's packages. `child`: each in a process of its
+        own on their lock, beside a server in an environment of its own, as the two exclude each other.
+        Nobody may have tried yet to have them together; `settled` does.
+    """
+    if conversions_of(details, runtime):
+        return "onnx"
+    return "child" if any(known_apart(each) for each in details) else "together"
+
+
+def known_apart(detail: ModelDetail) -> Apart | None:
+    """Why a version cannot share an environment with the server, if that is on record for this server."""
+    found = detail.apart
+    return found if found is not None and found.asked == _asked() else None
+
+
+def settled(
+    rooms: Rooms, details: Sequence[ModelDetail], runtime: RuntimeName, say: Callable[[str], object]
+) -> tuple[Sequence[ModelDetail], Lock]:
+    """Versions with all on record that `way_of` needs, and the lock of the environment of their replica.
+
+    Where nobody has tried yet to have the models' packages and the server's together, uv does, and what it
+    finds is recorded.
 
     Args:
         more: what else is needed there, as PEP 508 requirements.
 
     Raises:
-        Unavailable: the models' packages and the server's do not go together, or cannot be had.
+        NotFound, Unavailable: a package of the server cannot be had.
     """
     told = ", ".join(each.version.reference for each in details)
     if conversions := conversions_of(details, runtime):
         say(f"ONNX Runtime answers for {told} (with --runtime native, its own library)")
-        wanted = [*serving.serve_requirements("onnx"), *more]
+        wanted = serving.serve_requirements("onnx")
         if wanted == own_requirements(*SERVED_WITH):
-            return rooms.environments.get(conversions[0].environment)
-        return rooms.environments.resolve_alone(wanted)
+            return details, rooms.environments.get(conversions[0].environment)
+        return details, rooms.environments.resolve_alone(wanted)  # what exports traces comes with it
     for each in details if runtime == "auto" else ():
         known = known_conversion(each)
         if known is not None and not known.used and is_convertible(each):
             say(f"ONNX Runtime does not answer for {each.version.reference}: {known.why}")
     say(f"preparing the environment of {told}, with the server's packages")
     lock = rooms.environments.get(details[0].environment)
-    return rooms.environments.resolve_with(lock, [*serving.serve_requirements(), *more])
+    why = next((found.why for found in map(known_apart, details) if found), "")
+    if not why:
+        try:
+            together = rooms.environments.resolve_with(lock, serving.serve_requirements())
+        except Exclusive as error:
+            why = error.why
+        else:
+            return [_recorded(rooms, each, "") for each in details], together
+    say(f"{told} answers in a process of its own, as its packages and the server's exclude each other: {why}")
+    return [_recorded(rooms, each, why) for each in details], lock_apart(rooms, lock)
+
+
+def lock_apart(rooms: Rooms, lock: Lock, *, arrow: bool = False) -> Lock:
+    """The lock of the environment of a server whose model has a process of its own.
+
+    Args:
+        lock: the model's.
+        arrow: it must read Parquet and Arrow; else it does if the model's packages would.
+
+    Raises:
+        NotFound, Unavailable: a package of the server cannot be had.
+    """
+    arrow = arrow or "pyarrow" in rooms.environments.build(lock).inventory.pins
+    return rooms.environments.resolve_alone(serving.apart_requirements(arrow=arrow))
+
+
+def _recorded(rooms: Rooms, detail: ModelDetail, why: str) -> ModelDetail:
+    """A version for which it is on record why it is apart, or that it is not."""
+    known = known_apart(detail)
+    if (known.why if known else "") == why and (why or detail.apart is None):
+        return detail
+    with rooms.database.transaction() as tx:
+        if why:
+            record_apart(tx, detail.version, why, _asked())
+        else:
+            remove_apart(tx, detail.version.id)
+    return rooms.models.detail(detail.version.reference)
+
+
+def _asked() -> str:
+    """What is asked for beside a model's lock, in short."""
+    return digest_of("\n".join(serving.serve_requirements()).encode())[:16]
 
 
 @contextmanager

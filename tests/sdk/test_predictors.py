@@ -16,7 +16,7 @@ from mlwright.kernel.errors import Invalid
 from mlwright.sdk.kinds import is_taken, media_type_of
 from mlwright.sdk.predictors import Interface, Predictor, address_of, find_predictor, interface_of
 from mlwright.sdk.values import Input, Misfit, json_of, value_of
-from mlwright.versioning.signatures import same_answer
+from mlwright.sdk.answers import same_answer
 
 
 class Base:

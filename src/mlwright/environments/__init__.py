@@ -10,12 +10,14 @@ from mlwright.environments.environments import Environments
 from mlwright.environments.inventory import Inventory
 from mlwright.environments.listing import ListedEnvironment
 from mlwright.environments.locks import Lock, current_platform
+from mlwright.environments.mixing import Exclusive
 
 __all__ = [
     "Changes",
     "Environment",
     "EnvironmentDifference",
     "Environments",
+    "Exclusive",
     "Inventory",
     "ListedEnvironment",
     "Lock",

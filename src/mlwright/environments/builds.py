@@ -65,6 +65,10 @@ class Builds(Struct, frozen=True):
         """Whether the environment of a lock is there, and not known to be damaged."""
         return is_whole(self.place(lock))
 
+    def python(self, lock: Lock) -> Path:
+        """The interpreter of an environment, whether it is there yet or not."""
+        return self.place(lock) / "bin" / "python"
+
     def size_bytes(self, lock: Lock) -> int | None:
         """What an environment takes on the disk; files that uv shares with its cache count whole."""
         return size_of(self.place(lock)) if self.built(lock) else None
@@ -102,7 +106,7 @@ class Builds(Struct, frozen=True):
             with locked(beside(place, ".building"), fcntl.LOCK_EX) as held:
                 if not self.built(lock):
                     self._make(lock, place, held)
-        return Environment(lock, place / "bin" / "python", Inventory.read(place / INVENTORY))
+        return Environment(lock, self.python(lock), Inventory.read(place / INVENTORY))
 
     def build_at(self, lock: Lock, place: Path) -> Environment:
         """The virtual environment of a lock in a folder of the user's own, which must not be there.

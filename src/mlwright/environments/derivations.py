@@ -196,7 +196,9 @@ def _available(told: str) -> dict[str, tuple[str, ...]]:
 
 
 def _python(told: str) -> tuple[str, str, str] | None:
-    project = re.search(r"the requested Python version \((.+?)\) does not satisfy Python(\S+)", told)
+    project = re.search(
+        r"the (?:requested|current) Python version \((.+?)\) does not satisfy Python(\S+)", told
+    )
     if project is None:
         return None
     package = re.search(rf"({_ONE}) depends on Python{re.escape(project[2].rstrip(','))}", told)

@@ -170,7 +170,8 @@ class Environments(KnownEnvironments):
 
         Raises:
             Invalid: one of them is no requirement.
-            Unavailable: the two cannot be had together; uv's own words follow.
+            Exclusive: the two exclude each other.
+            NotFound, Unavailable: one of them cannot be had; uv's own words follow.
         """
         check_requirements(requirements)
         key = digest_of("\n".join(["kept", lock.digest, *sorted(requirements)]).encode())

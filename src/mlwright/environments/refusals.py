@@ -20,6 +20,7 @@ _SHOWN_LINE = 200
 _SHOWN_ASKS = 6
 _SPLIT = re.compile(r"^No solution found.* for split \(markers: (.+)\)$")
 """uv solves different Pythons and platforms apart, and stops at the first that has no solution."""
+_OFFLINE = re.compile(r"network (?:connectivity )?(?:is|was) disabled")
 _OUTER = ("No solution found", "Failed to add dependencies", "Failed to download")
 """What uv says around the cause."""
 
@@ -86,6 +87,19 @@ def refusal(
             return found
     words = "\n".join([*told.causes, *told.hints]) or stderr.strip()
     return Unavailable(f"{what}:\n{_ends_of(words)}", hint="check the names and the network, then try again")
+
+
+def excludes(stderr: str) -> bool:
+    """Whether uv says that packages cannot be had together: no other network or index would mend that.
+
+    Args:
+        stderr: what uv printed, with credentials masked.
+    """
+    told = _take_apart(stderr)
+    if any(cause.startswith("No solution found") for cause in told.causes):
+        derivation = read_derivation(told.causes[-1])
+        return not (derivation.missing or _OFFLINE.search(stderr))
+    return any(tell("", told) is not None for tell in (_not_built, _other_python, _no_wheel))
 
 
 def _take_apart(stderr: str) -> _Told:

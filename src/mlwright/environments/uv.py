@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from mlwright.environments.credentials import masked
 from mlwright.environments.declared import dependencies
+from mlwright.kernel.errors import MlwrightError
 
 
 class Uv(Struct, frozen=True):
@@ -50,10 +51,19 @@ class Uv(Struct, frozen=True):
             check=False,
         )
         if check and done.returncode != 0:
-            from mlwright.environments.refusals import refusal
-
-            raise refusal(what, masked(done.stderr), known=self._locked_names(), declared=self._declared())
+            raise self.refused(what, done)
         return done
+
+    def refused(self, what: str, done: subprocess.CompletedProcess[str]) -> MlwrightError:
+        """The error that says why a command failed.
+
+        Args:
+            what: could not be done.
+            done: by `run`.
+        """
+        from mlwright.environments.refusals import refusal
+
+        return refusal(what, masked(done.stderr), known=self._locked_names(), declared=self._declared())
 
     def _declared(self) -> list[str]:
         try:

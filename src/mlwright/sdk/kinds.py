@@ -95,6 +95,11 @@ class Media:
         self.media_type = media_type or media_type_of(self._first())
 
     @property
+    def content(self) -> bytes | Path:
+        """The bytes, or the file that they were given in."""
+        return self._content
+
+    @property
     def path(self) -> Path:
         """The file with the bytes; it lives as long as the request."""
         if self._path is None:
@@ -106,11 +111,6 @@ class Media:
             self._path = Path(file.name)
             self._made = True
         return self._path
-
-    @property
-    def content(self) -> bytes | Path:
-        """The bytes, or the file that they lie in."""
-        return self._content
 
     @property
     def size_bytes(self) -> int:

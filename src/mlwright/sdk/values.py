@@ -15,6 +15,8 @@ from mlwright.kernel.errors import Invalid
 from mlwright.sdk.kinds import MEDIA, Media, is_taken, media_type_of
 from mlwright.sdk.types import a_type
 
+ABSENT = object()
+"""Stands where a request gives nothing: the predictor's own default does."""
 _UNKNOWN = "application/octet-stream"
 
 

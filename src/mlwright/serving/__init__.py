@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from mlwright.serving.client import Client, Prediction
     from mlwright.serving.groups import Group, shares_of
     from mlwright.serving.limits import checked_limits, limits_of
-    from mlwright.serving.plan import address_of, plan_serve, serve_requirements, table_requirements
+    from mlwright.serving.plan import (
+        address_of,
+        apart_requirements,
+        plan_serve,
+        serve_requirements,
+        table_requirements,
+    )
     from mlwright.serving.server import Server, start
     from mlwright.serving.spec import Limits, ModelSpec, Recording, ReplicaSpec, version_behind
 
@@ -31,6 +37,7 @@ __all__ = [
     "Server",
     "access_by",
     "address_of",
+    "apart_requirements",
     "checked_limits",
     "limits_of",
     "plan_serve",
@@ -55,6 +62,7 @@ _HOMES = {
     "ReplicaSpec": "spec",
     "Server": "server",
     "address_of": "plan",
+    "apart_requirements": "plan",
     "plan_serve": "plan",
     "serve_requirements": "plan",
     "shares_of": "groups",

@@ -73,6 +73,11 @@ class Answering:
         if self.application.failure is not None:
             raise self.application.failure
 
+    async def broken(self) -> None:
+        """Return when it could answer, and can no more."""
+        await self.application.ready.wait()
+        await self._failed.wait()
+
     async def listen(self, listener: socket.socket) -> None:
         """Take connections from a socket, which is ours from now on."""
         await self._service.listen(listener)

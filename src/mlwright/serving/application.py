@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,7 @@ class Application:
         self.spec = spec
         self.failure: MlwrightError | None = None
         self.ready = asyncio.Event()
+        self._ending = False
         self._scratch = scratch
         self._on_failure = on_failure
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
@@ -165,6 +167,7 @@ class Application:
         loading = asyncio.create_task(self._load())
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self._ending = True
         loading.cancel()
         self._thread.shutdown(wait=False)
         for shadow in self._shadows:
@@ -178,14 +181,27 @@ class Application:
     async def _load(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            self._answer_with(await loop.run_in_executor(self._thread, self._loaded))
+            ended = partial(self._ended, loop)
+            self._answer_with(await loop.run_in_executor(self._thread, self._loaded, ended))
         except Exception as error:
             said = f"{self.spec.told} cannot be served: {type(error).__name__}: {error}"
             self.failure = error if isinstance(error, MlwrightError) else WorkFailed(said)
             self._on_failure()
             return
-        self._quick.clear()
-        self.ready.set()
+        if self.failure is None:
+            self._quick.clear()
+            self.ready.set()
+
+    def _ended(self, loop: asyncio.AbstractEventLoop, why: str) -> None:
+        """The process that a model has for itself has ended; called in a thread of its own."""
+        error = WorkFailed(f"the process of {self.spec.told} has ended: {why}")
+        with suppress(RuntimeError):  # the loop is closed: this process ends as well
+            loop.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: WorkFailed) -> None:
+        if not self._ending:  # else it has ended with the thread that asked it
+            self.failure = self.failure or error
+            self._on_failure()
 
     def _answer_with(self, served: list[Served]) -> None:
         self.figures.models = {each.spec.model: each.figures for each in served}
@@ -216,7 +232,7 @@ class Application:
             asked[doors[0].model] = asked[doors[0].any] = grouped
         self._routes |= {("POST", path): each for path, each in asked.items() if path}
 
-    def _loaded(self) -> list[Served]:
+    def _loaded(self, ended: Callable[[str], object]) -> list[Served]:
         if configured():
             self._telemetry = Telemetry()
         group = self.spec.group or Group()
@@ -224,7 +240,7 @@ class Application:
         for each in self.spec.models:
             apart = each.model in group.shadows
             thread = ThreadPoolExecutor(1, thread_name_prefix="shadow") if apart else self._thread
-            loader, recorder = _loader(each), self._recorder
+            loader, recorder = _loader(each, ended), self._recorder
             one = load(each, self.spec, loader, self._scratch, thread, recorder, inline=not apart)
             served.append(one)
             if apart:
@@ -269,12 +285,20 @@ def _inference(application: Application) -> Inference:
     return Inference(application.spec, application.ready, application.figures)
 
 
-def _loader(spec: ModelSpec) -> Loader:
-    """How a model is read into memory."""
+def _loader(spec: ModelSpec, ended: Callable[[str], object]) -> Loader:
+    """How a model is read into memory.
+
+    Args:
+        ended: is told why, if it has a process for itself and that ends.
+    """
     if spec.onnx:
         from mlwright.serving.runtime.onnx import OnnxRuntime
 
         return OnnxRuntime.load
+    if spec.python:
+        from mlwright.serving.runtime.child import ChildRuntime
+
+        return partial(ChildRuntime.load, ended=ended)
     return CustomRuntime.load if spec.signature.predictor else NativeRuntime.load
 
 

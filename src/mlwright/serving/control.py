@@ -64,6 +64,7 @@ def run(making: Making, bounds: Bounds, control: str, tie: str = "") -> None:
 
     failure = uvloop.run(answer())
     if failure is not None:
+        print(failure.render(), flush=True)  # noqa: T201 - the supervisor tells the end of what it says
         sys.exit(failure.exit_code)
 
 
@@ -95,6 +96,7 @@ class Control:
         if self._tie is not None:
             self._loop.add_reader(self._tie, self._cut)
         self._loop.call_later(ALONE_S, self._look_around)
+        self._run(self._end_broken())
         await self._ended.wait()
         await self._answering.end()
         self._loop.remove_reader(self._listener.fileno())
@@ -170,6 +172,11 @@ class Control:
             case _:
                 raise Invalid(f"a replica does not understand: {str(body)[:200]}")
         return {}, []
+
+    async def _end_broken(self) -> None:
+        """What can answer no more leaves its sockets at once: who connects is answered by the next one."""
+        await self._answering.broken()
+        await self._drain(LAST_GRACE_S, lingers=False)
 
     async def _unlisten(self, slot: int) -> None:
         listener = self._sockets.pop(slot, None)

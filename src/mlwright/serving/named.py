@@ -12,13 +12,11 @@ from msgspec.structs import replace
 
 from mlwright.kernel.errors import nearest
 from mlwright.sdk.kinds import Media
-from mlwright.sdk.values import Misfit, depth_of, value_of
+from mlwright.sdk.values import ABSENT, Misfit, depth_of, value_of
 from mlwright.serving.problems import MAX_FAULTS, Fault, Problem
 from mlwright.serving.walk import Columns
 from mlwright.versioning.signatures import Input
 
-ABSENT = object()
-"""Stands where a request gives nothing: the predictor's own default does."""
 INPUTS = "inputs"
 _SHOWN = 40
 _RECORDED = 256

@@ -22,16 +22,18 @@ from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.dataset import Dataset
 from mlwright.sdk.parts import Columns, Part, form_of
 from mlwright.sdk.parts_text import column_taken
+from mlwright.sdk.passing import table_sent
+from mlwright.sdk.predicted import kinds_of, write_predictions
 from mlwright.sdk.predictors import Predictor, find_predictor
 from mlwright.sdk.report import progress
-from mlwright.sdk.rows import plain
 from mlwright.sdk.stored import Stored
 from mlwright.serving.problems import Problem
 from mlwright.serving.runtime.custom import CustomRuntime
 from mlwright.serving.runtime.native import NativeRuntime
 from mlwright.serving.runtime.onnx import OnnxRuntime
-from mlwright.serving.served import PREDICTION, PROBABILITY, Loader, Served, load
+from mlwright.serving.served import Loader, Served, load
 from mlwright.serving.spec import Limits, ModelSpec, ReplicaSpec
+from mlwright.serving.validation import Validator
 from mlwright.versioning.signatures import Column, Signature
 
 _FALSE_TRUE = {"false": False, "true": True}
@@ -47,13 +49,13 @@ class Joined(NamedTuple):
 
 
 def cut(
-    data: Dataset, model: Stored, spec: dict[str, Any], proba: bool, only: bool, rows: int
+    data: Dataset, model: Stored | None, spec: dict[str, Any], proba: bool, only: bool, rows: int
 ) -> list[dict[str, Any]]:
     """Where the parts of a dataset lie, once the model has answered its example and all columns are there.
 
     Args:
         data: tables.
-        model: its bytes.
+        model: its bytes; None if it is asked in another environment, where it will answer its example.
         spec: a `ModelSpec` as JSON, without what `model` tells.
         proba: whether probabilities are asked for.
         only: nothing but predictions will be written.
@@ -66,16 +68,18 @@ def cut(
         Incompatible: the model answers its example with something else.
         Invalid: a file is no table, lacks a column of the model, or has one of a name that is to be added.
     """
-    told = _spec(spec, model)
-    with ThreadPoolExecutor(1) as thread:
-        load(told, _replica(told, rows), _loader(told), Path(), thread)
-    added = kinds_of(told.signature, proba=proba)
+    signature = _signature(spec)
+    if model is not None:
+        told = _spec(spec, model)
+        with ThreadPoolExecutor(1) as thread:
+            load(told, _replica(told, rows), _loader(told), Path(), thread)
+    added = kinds_of(spec["signature"]["output"], proba=proba)
     found: list[Part] = []
     for file in data.files:
         form = form_of(file, f"dataset {data.reference}")
         with _naming(data, file), data.open(file) as source:
             if there := form.columns(source):
-                _hold_columns(told.signature, there, () if only else added)
+                _hold_columns(signature, there, () if only else added)
             found += form.parts(source, file, rows)
     return [asdict(each) for each in found]
 
@@ -99,21 +103,30 @@ def predict(data: Dataset, part: dict[str, Any], model: Stored, spec: dict[str, 
     """
     where, told = Part(**part), _spec(spec, model)
     served = _loaded(told, where.rows)
-    form = form_of(where.file, f"dataset {data.reference}")
-    with _naming(data, where.file), data.open(where.file) as source:
-        request = form.read(source, where, [column.name for column in told.signature.inputs])
-        if not form.typed:
-            request = {"columns": _typed(told.signature.inputs, request["columns"])}
-        outputs = served.answers(_taken(served, request, where), proba=proba)
-    labels = plain(outputs.labels)
-    if told.signature.output.type not in _READERS:
-        labels = [json.dumps(each, ensure_ascii=False) for each in labels]
-    made: dict[str, Any] = {PREDICTION: labels}
-    if outputs.shares is not None:
-        names = [name for name in kinds_of(told.signature, proba=True) if name != PREDICTION]
-        made |= dict(zip(names, zip(*plain(outputs.shares), strict=True), strict=True))
-    path = Path("predictions.json")
-    path.write_text(json.dumps(made, separators=(",", ":")), encoding="utf-8")
+    columns = _columns(data, where, told.signature, served.validator)
+    with _naming(data, where.file):
+        outputs = served.answers(columns, proba=proba)
+    return write_predictions(outputs.labels, outputs.shares, msgspec.to_builtins(told.signature.output))
+
+
+def take(data: Dataset, part: dict[str, Any], spec: dict[str, Any]) -> Path:
+    """Some rows, held against the signature: for a model that is asked in another environment.
+
+    Args:
+        data: tables.
+        part: of `cut`.
+        spec: as for `cut`.
+
+    Returns:
+        A frame, as `mlwright.sdk.passing.table_sent` makes it.
+
+    Raises:
+        Invalid: a row does not fit the signature; it is named, counted from 0, with the column.
+    """
+    where, signature = Part(**part), _signature(spec)
+    validator = Validator(signature.inputs, where.rows, ignore_unknown=True)
+    path = Path("columns")
+    path.write_bytes(table_sent({}, _columns(data, where, signature, validator)).encode())
     return path
 
 
@@ -138,7 +151,7 @@ def join(
     Raises:
         Invalid: there is a column of a name that is to be added.
     """
-    kinds = kinds_of(_signature(spec), proba=proba)
+    kinds = kinds_of(spec["signature"]["output"], proba=proba)
     folder = Path("predictions")
     made = progress([*zip(map(_part, parts), predicted, strict=True)], what="joined")
     rest = _Groups(made)
@@ -157,16 +170,6 @@ def join(
         "rows": sum(each["rows"] for each in parts),
     }
     return Joined(folder, about)
-
-
-def kinds_of(signature: Signature, *, proba: bool) -> dict[str, str]:
-    """The columns that predictions add, and what each holds."""
-    kind = signature.output.type
-    found: dict[str, str] = {PREDICTION: kind if kind in _READERS else "string"}
-    if proba:
-        for each in signature.output.classes or ():
-            found[PROBABILITY + (each if isinstance(each, str) else json.dumps(each))] = "number"
-    return found
 
 
 class _Groups:
@@ -253,14 +256,28 @@ def _hold_columns(
             raise column_taken(name)
 
 
-def _taken(served: Served, request: Mapping[str, Any], part: Part) -> Any:
+def _columns(data: Dataset, part: Part, signature: Signature, validator: Validator) -> Any:
+    """The rows of a part as the model takes them.
+
+    Raises:
+        Invalid: one does not fit.
+    """
+    form = form_of(part.file, f"dataset {data.reference}")
+    with _naming(data, part.file), data.open(part.file) as source:
+        request = form.read(source, part, [column.name for column in signature.inputs])
+        if not form.typed:
+            request = {"columns": _typed(signature.inputs, request["columns"])}
+        return _taken(validator, request, part)
+
+
+def _taken(validator: Validator, request: Mapping[str, Any], part: Part) -> Any:
     """The values of some rows as the model takes them: what a request of them would be.
 
     Raises:
         Invalid: one does not fit.
     """
     try:
-        return served.validator.columns(msgspec.json.encode(request))
+        return validator.columns(msgspec.json.encode(request))
     except Problem as problem:
         faults = [
             fault if fault.row is None else msgspec.structs.replace(fault, row=fault.row + part.first)

@@ -9,7 +9,7 @@ from mlwright.kernel.sockets import is_loopback, url_of
 from mlwright.serving.access import Access
 from mlwright.serving.installed import has_grpc
 from mlwright.serving.limits import changed_limits
-from mlwright.serving.spec import ReplicaSpec
+from mlwright.serving.spec import ModelSpec, ReplicaSpec
 from mlwright.serving.telemetry import configured
 
 _EXTRA, _TRACES, _CALLS = "serve", "otel", "grpc"
@@ -37,9 +37,7 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
             Change(
                 "run",
                 f"{what} of {spec.told}",
-                "by ONNX Runtime, as converted, in an environment of the server's own"
-                if spec.models[0].onnx
-                else "in the model's environment, with the server's packages",
+                _how(spec.models[0]),
             ),
             Change(
                 "check",
@@ -51,6 +49,14 @@ def plan_serve(spec: ReplicaSpec, *, host: str, port: int, replicas: int = 1) ->
             *((Change("with", "limits of its own", told),) if told else ()),
         ),
     )
+
+
+def _how(model: ModelSpec) -> str:
+    if model.onnx:
+        return "by ONNX Runtime, as converted, in an environment of the server's own"
+    if model.python:
+        return "in a process of its own, in the model's environment, beside a server in another"
+    return "in the model's environment, with the server's packages"
 
 
 def address_of(host: str, port: int, access: Access) -> str:
@@ -88,6 +94,16 @@ def serve_requirements(*more: str) -> list[str]:
     """
     chosen = [*([_TRACES] if configured() else []), *([_CALLS] if has_grpc() else [])]
     return own_requirements(CORE, _EXTRA, *chosen, *more)
+
+
+def apart_requirements(*, arrow: bool) -> list[str]:
+    """What a replica needs whose model has a process for itself, as PEP 508 requirements.
+
+    Args:
+        arrow: it is to read Parquet and Arrow, as it would where the model brings what does.
+    """
+    numpy = [each for each in own_requirements("onnx") if each.startswith("numpy")]
+    return [*serve_requirements(), *numpy, *(table_requirements() if arrow else [])]
 
 
 def table_requirements() -> list[str]:

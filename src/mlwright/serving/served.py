@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from mlwright.kernel.errors import Incompatible, MlwrightError, Unavailable, WorkFailed
+from mlwright.sdk.answers import same_answer
 from mlwright.sdk.by_name import PIECES
 from mlwright.sdk.rows import plain
 from mlwright.serving.asking import asking
@@ -26,15 +27,11 @@ from mlwright.serving.figures import ModelFigures
 from mlwright.serving.named import Named, told_of
 from mlwright.serving.problems import Problem
 from mlwright.serving.records import Answered, Noting, Recorder
-from mlwright.serving.runtime import Outputs, Runtime
-from mlwright.serving.runtime.custom import CustomRuntime
+from mlwright.serving.runtime import Outputs, Runtime, Streaming
 from mlwright.serving.spec import ModelSpec, ReplicaSpec, prediction_ids
 from mlwright.serving.validation import Validator
 from mlwright.serving.walk import Columns
-from mlwright.versioning.signatures import same_answer
 
-PREDICTION, PROBABILITY = "prediction", "probability_"
-"""The column of a table with the predictions, and what the names of those of probabilities begin with."""
 _END = object()
 
 
@@ -232,7 +229,7 @@ class Served:
             return list(islice(pieces, PIECES))
 
     def _stream(self, request: Mapping[str, Any]) -> Generator[Any]:
-        assert isinstance(self._runtime, CustomRuntime)
+        assert isinstance(self._runtime, Streaming)
         try:
             yield from self._runtime.stream(request)
         except Problem:

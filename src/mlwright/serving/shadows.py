@@ -15,16 +15,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from mlwright.sdk.answers import same_answer
 from mlwright.sdk.rows import plain
+from mlwright.sdk.values import ABSENT
 from mlwright.serving.batch import joined
 from mlwright.serving.figures import ROWS, SECONDS, ShadowFigures
-from mlwright.serving.named import ABSENT
 from mlwright.serving.problems import Problem
 from mlwright.serving.records import Answered, Recorder, Shadowing
 from mlwright.serving.served import Served
 from mlwright.serving.spec import prediction_ids
 from mlwright.serving.walk import Columns
-from mlwright.versioning.signatures import same_answer
 
 _VALUE_BYTES = 32
 """What a number takes, about."""

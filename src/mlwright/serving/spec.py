@@ -77,6 +77,8 @@ class ModelSpec(Struct, frozen=True):
         path: the file with the bytes, absolute, verified by whoever names it here.
         code: the folder with the project's code that its predictor is imported from; empty if it has none.
         onnx: the file with its conversion, likewise; where it is empty, its own library answers.
+        python: the interpreter of the environment that it has for itself, where its packages and the server's
+            exclude each other; empty where they are together.
     """
 
     model: str
@@ -86,6 +88,7 @@ class ModelSpec(Struct, frozen=True):
     signature: Signature
     code: str = ""
     onnx: str = ""
+    python: str = ""
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 Law: a version never changes; names that move keep their history.
 """
 
+from mlwright.versioning.apart import Apart
 from mlwright.versioning.artifacts import (
     Artifact,
     add_artifact,
@@ -21,6 +22,7 @@ from mlwright.versioning.snapshots import Snapshot, Snapshots
 from mlwright.versioning.versions import Version, Versions
 
 __all__ = [
+    "Apart",
     "Artifact",
     "Conversion",
     "Datasets",

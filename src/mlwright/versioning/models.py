@@ -14,6 +14,7 @@ from mlwright.kernel.edges import Edge, End
 from mlwright.kernel.errors import NotFound
 from mlwright.kernel.plan import Plan
 from mlwright.storage import InlineObjects
+from mlwright.versioning.apart import Apart, apart_of
 from mlwright.versioning.artifacts import Artifact, add_artifact, artifact
 from mlwright.versioning.conversions import Conversion, conversion_of
 from mlwright.versioning.references import Reference
@@ -52,6 +53,7 @@ class ModelDetail(Struct, frozen=True):
         registered_by: who made it a version.
         predictor: digest of the snapshot that its predictor is imported from; empty without one.
         conversion: to ONNX; None if nobody has tried.
+        apart: why it is served by a process of its own; None if it need not be, as far as anybody has tried.
         labels: how code (`snapshot`), environment (`lock`) and run are named to people.
     """
 
@@ -72,6 +74,7 @@ class ModelDetail(Struct, frozen=True):
     predictor: str = ""
     labels: dict[str, str] = {}
     conversion: Conversion | None = None
+    apart: Apart | None = None
 
 
 class Models:
@@ -226,6 +229,7 @@ class Models:
             registered_by=self._registered_by(version),
             predictor=self._behind(version.end, "predictor"),
             conversion=conversion_of(self._database, version.id),
+            apart=apart_of(self._database, version.id),
         )
 
     def plan_remove(self, *references: str, every: bool = False) -> Plan:

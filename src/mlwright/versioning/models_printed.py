@@ -70,6 +70,8 @@ def say_model(detail: ModelDetail, cards: Sequence[CardChange]) -> None:
         say(f"unsafe     stored as pickle; {loaded}")
     if detail.conversion is not None:
         say(f"onnx       {conversion_told(detail.conversion)}")
+    if detail.apart is not None:
+        say(f"served     in a process of its own: {printable(detail.apart.why)}")
     say(f"licence    {detail.licence or 'not stated'}")
     say("metrics")
     say_table([(name, f"{value:.6g}") for name, value in detail.metrics.items()], indent="  ")

@@ -381,6 +381,18 @@ VALUES (:version_id, :used, :why, :about, :artifact_id, :created_us);
 -- Take a conversion away, with its version or before another one.
 DELETE FROM conversion WHERE version_id = :version_id;
 
+-- name: apart_of
+-- Why the packages of a version and the server's cannot be had together.
+SELECT why, asked, created_us FROM apart WHERE version_id = :version_id;
+
+-- name: add_apart
+-- The packages of a version and the server's were found to exclude each other.
+INSERT INTO apart (version_id, why, asked, created_us) VALUES (:version_id, :why, :asked, :created_us);
+
+-- name: remove_apart
+-- Take that away, with its version or before another finding.
+DELETE FROM apart WHERE version_id = :version_id;
+
 -- name: add_prediction_batch
 -- Records of what a version answered were brought in; none, if these bytes were before.
 INSERT INTO prediction_batch (id, version_id, digest, first_us, last_us, records, answers)

@@ -15,6 +15,7 @@ from mlwright.kernel.ids import short
 from mlwright.kernel.plan import Change, Plan
 from mlwright.kernel.words import counted
 from mlwright.versioning import search
+from mlwright.versioning.apart import remove_apart
 from mlwright.versioning.conversions import remove_conversion
 from mlwright.versioning.references import parse_reference
 from mlwright.versioning.versions import Version, Versions
@@ -203,6 +204,7 @@ class Removal:
             at_us=now_us(),
         )
         remove_conversion(tx, version.id)
+        remove_apart(tx, version.id)
         behind = [edge.earlier for edge in edges.made_from(tx, version.end)]
         edges.remove(tx, version.end)
         tx.execute(_SQL["remove_version"], id=version.id)

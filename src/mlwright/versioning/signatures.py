@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -128,23 +127,6 @@ class Signature(Struct, frozen=True):
     def table(self) -> bool:
         """Whether it is asked with the columns of a table."""
         return not self.named
-
-
-_TOLERANCE = 1e-6
-"""Relative; another processor may round the last digits of a number differently."""
-
-
-def same_answer(given: Any, recorded: Any) -> bool:
-    """Whether a model answers as it is on record: the same value, but for how numbers in it are rounded."""
-    if isinstance(given, dict) and isinstance(recorded, dict):
-        return given.keys() == recorded.keys() and all(
-            same_answer(given[name], recorded[name]) for name in given
-        )
-    if isinstance(given, list) and isinstance(recorded, list):
-        return len(given) == len(recorded) and all(map(same_answer, given, recorded))
-    if isinstance(given, float) and isinstance(recorded, float | int):
-        return math.isclose(given, recorded, rel_tol=_TOLERANCE, abs_tol=1e-12)
-    return bool(given == recorded)
 
 
 def signature_from(data: Any) -> Signature:

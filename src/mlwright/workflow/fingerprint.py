@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlwright.workflow.code import CodeIndex
 
 _ENGINE_STEP = "mlwright."
-_SERVING_STEP = "mlwright.serving."
+_SERVING_STEPS = ("mlwright.serving.", "mlwright.sdk.predicting_apart:")
 
 
 class Basis(Struct, frozen=True, dict=True):
@@ -117,7 +117,7 @@ class Fingerprints:
         }
 
     def _reach(self, step: str) -> Reach:
-        if step.startswith(_SERVING_STEP):
+        if step.startswith(_SERVING_STEPS):
             return Reach({step: _code_that_predicts()}, frozenset({ANYTHING}))
         if step.startswith(_ENGINE_STEP):
             files = [Path(str(module.__file__)) for module in (signature, by_name, predictors, values, kinds)]

@@ -10,13 +10,13 @@ from msgspec import Struct, to_builtins
 from mlwright.kernel.digest import Digest, digest_of
 from mlwright.kernel.errors import Corrupt, MlwrightError
 from mlwright.kernel.progress import SILENT, Progress
+from mlwright.sdk.answers import same_answer
 from mlwright.sdk.brought import LOOK_STEP
 from mlwright.sdk.codec_names import TREE
 from mlwright.sdk.signature import ANSWER_STEP
 from mlwright.storage import load_tree, verify_entries
 from mlwright.storage.reading import verify_object
 from mlwright.versioning import ModelDetail, Version
-from mlwright.versioning.signatures import same_answer
 from mlwright.workflow.asking import Asker
 from mlwright.workflow.rooms import Rooms
 

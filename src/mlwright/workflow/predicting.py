@@ -6,10 +6,12 @@ their addresses only. They run in the environment that the request names.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from mlwright.environments import Lock
 from mlwright.kernel.errors import Incompatible, Invalid
@@ -30,8 +32,11 @@ from mlwright.workflow.rooms import Rooms
 from mlwright.workflow.watch import Watcher
 
 _STEPS = "mlwright.serving.over_datasets"
+_STEP_APART = "mlwright.sdk.predicting_apart:predict"
+MODELS_OWN = "model"
+"""The name of the environment of the model's packages alone, where the server's exclude them."""
 _RETRIES = 1
-_ADD = "add"
+_ADD, _TAKE = "add", "take"
 
 
 class Wanted(Struct, frozen=True):
@@ -118,11 +123,14 @@ def wanted_from(
     return Wanted(model.reference, data.reference, to, proba, only_predictions, rows)
 
 
-def prediction_request(rooms: Rooms, detail: ModelDetail, wanted: Wanted, lock: Lock, **how: Any) -> Request:
+def prediction_request(
+    rooms: Rooms, detail: ModelDetail, wanted: Wanted, locks: Mapping[str, Lock], **how: Any
+) -> Request:
     """The request of a run that predicts.
 
     Args:
-        lock: of the environment that a replica of the model would have.
+        locks: of the environment that a replica of the model would have, which has an empty name; where the
+            model has a process for itself, `MODELS_OWN` too.
         how: other fields of the request.
     """
     code = detail.predictor or detail.code
@@ -130,7 +138,7 @@ def prediction_request(rooms: Rooms, detail: ModelDetail, wanted: Wanted, lock: 
         f"{wanted.model} on {wanted.dataset}",
         msgspec.to_builtins(wanted),
         snapshot=rooms.snapshots.get(code) if code else rooms.snapshots.take(),
-        locks={"": lock},
+        locks=locks,
         predicts=True,
         **how,
     )
@@ -151,16 +159,16 @@ def prepare_prediction(rooms: Rooms, request: Request, watcher: Watcher) -> Prep
             answer was replaced.
         Unavailable: the environment cannot be made.
     """
-    wanted, snapshot, lock = msgspec.convert(request.given, Wanted), request.snapshot, request.locks[""]
+    wanted, snapshot = msgspec.convert(request.given, Wanted), request.snapshot
     assert snapshot is not None
     model = rooms.models.versions.resolve(wanted.model)
     data = rooms.datasets.versions.resolve(wanted.dataset)
     found = _answering(rooms, wanted, model)
-    if not rooms.environments.built(lock):
+    if not all(map(rooms.environments.built, request.locks.values())):
         watcher.preparing(f"installing the environment of {model.reference}, with the server's packages")
-    environments = {"": rooms.environments.build(lock)}
+    environments = {name: rooms.environments.build(lock) for name, lock in request.locks.items()}
     code = rooms.materialise(snapshot)
-    graph = Graph(request.pipeline, _nodes(wanted, model, found, data))
+    graph = Graph(request.pipeline, _nodes(wanted, model, data, apart=MODELS_OWN in environments))
     orders = Orders(
         graph,
         code,
@@ -206,46 +214,39 @@ def _answering(rooms: Rooms, wanted: Wanted, model: Version) -> Artifact:
     return converted
 
 
-def _nodes(wanted: Wanted, model: Version, found: Artifact, data: Version) -> tuple[Node, ...]:
+def _nodes(wanted: Wanted, model: Version, data: Version, *, apart: bool) -> tuple[Node, ...]:
     signature = signature_from(model.about["signature"])
     spec = {"model": model.reference, "version_id": model.id, "signature": msgspec.to_builtins(signature)}
     table = Argument("dataset", value=wanted.dataset)
-    bytes_of_model = Argument("output", node=f"@{wanted.model}", output="model")
     told, proba = Argument("value", value=spec), Argument("value", value=wanted.proba)
+    asks = {
+        "model": Argument("output", node=f"@{wanted.model}", output="model"),
+        "spec": told,
+        "proba": proba,
+    }
     only = Argument("value", value=wanted.only_predictions)
     parts = Argument("output", node="parts", output="result")
-    reaches = (signature.predictor,) if signature.predictor else ()
+    cut = Node(
+        "parts",
+        "step",
+        {"data": table, **asks, "only": only, "rows": Argument("value", value=wanted.rows)},
+        {"result": "list"},
+        step=f"{_STEPS}:cut",
+        accepts={"model": STORED},
+        reaches=(signature.predictor,) if signature.predictor else (),
+        seeded=False,
+        retries=_RETRIES,
+    )
+    predict = replace(
+        cut,
+        name="predict",
+        inputs={"data": table, "part": parts, **asks},
+        outputs={"result": "pathlib.Path"},
+        step=f"{_STEPS}:predict",
+        mapped=("part",),
+    )
     return (
-        Node(
-            "parts",
-            "step",
-            {
-                "data": table,
-                "model": bytes_of_model,
-                "spec": told,
-                "proba": proba,
-                "only": only,
-                "rows": Argument("value", value=wanted.rows),
-            },
-            {"result": "list"},
-            step=f"{_STEPS}:cut",
-            accepts={"model": STORED},
-            reaches=reaches,
-            seeded=False,
-            retries=_RETRIES,
-        ),
-        Node(
-            "predict",
-            "step",
-            {"data": table, "part": parts, "model": bytes_of_model, "spec": told, "proba": proba},
-            {"result": "pathlib.Path"},
-            step=f"{_STEPS}:predict",
-            accepts={"model": STORED},
-            reaches=reaches,
-            mapped=("part",),
-            seeded=False,
-            retries=_RETRIES,
-        ),
+        *(_apart(cut, predict) if apart else (cut, predict)),
         Node(
             "join",
             "step",
@@ -272,5 +273,24 @@ def _nodes(wanted: Wanted, model: Version, found: Artifact, data: Version) -> tu
             },
             {},
             settings={"name": wanted.to, "made_with": {"model": model.id, "data": data.id}},
+        ),
+    )
+
+
+def _apart(cut: Node, predict: Node) -> tuple[Node, ...]:
+    """Where the model is in another environment: its rows are read and held against its signature before."""
+    told = {name: predict.inputs[name] for name in ("data", "part", "spec")}
+    taken = Argument("output", node=_TAKE, output="result")
+    asked = {name: predict.inputs[name] for name in ("model", "spec", "proba")}
+    return (
+        replace(cut, inputs={**cut.inputs, "model": Argument("value")}, accepts={}, reaches=()),
+        replace(predict, name=_TAKE, inputs=told, step=f"{_STEPS}:take", accepts={}, reaches=()),
+        replace(
+            predict,
+            inputs={"columns": taken, **asked},
+            accepts={**predict.accepts, "columns": "pathlib.Path"},
+            step=_STEP_APART,
+            mapped=("columns",),
+            environment=MODELS_OWN,
         ),
     )

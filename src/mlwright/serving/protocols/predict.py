@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 
+from mlwright.sdk.predicted import PREDICTION, PROBABILITY
 from mlwright.sdk.rows import plain
 from mlwright.serving.problems import Fault, Problem
 from mlwright.serving.protocols.tables_told import accepted, written
 from mlwright.serving.request import JSON, Doors, Endpoint, Reply, Request
 from mlwright.serving.runtime import Outputs
-from mlwright.serving.served import PREDICTION, PROBABILITY, Served, shares_by_class
+from mlwright.serving.served import Served, shares_by_class
 from mlwright.serving.walk import Columns
 from mlwright.serving.wanted import AboutTables, Read, Wanted
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Generator, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -30,3 +31,11 @@ class Runtime(Protocol):
 
     def __call__(self, columns: Columns, *, proba: bool) -> Outputs:
         """Ask it; what it raises is its own."""
+
+
+@runtime_checkable
+class Streaming(Runtime, Protocol):
+    """One that can answer piece by piece, where its signature says so."""
+
+    def stream(self, request: Mapping[str, Any]) -> Generator[Any]:
+        """The pieces of the answer to one request, given by name; closing it ends the model's work on it."""

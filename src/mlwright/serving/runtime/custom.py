@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mlwright.sdk.answers import Answerer
 from mlwright.sdk.codecs import codec_named
 from mlwright.sdk.kinds import Refused
 from mlwright.sdk.predictors import Predictor, find_predictor
-from mlwright.sdk.rows import table_maker
-from mlwright.sdk.values import json_of
-from mlwright.serving.named import ABSENT
 from mlwright.serving.problems import Problem
 from mlwright.serving.runtime import Outputs
 from mlwright.serving.spec import ModelSpec
@@ -32,9 +30,7 @@ class CustomRuntime:
 
     def __init__(self, predictor: Predictor, signature: Signature) -> None:
         self.classes: list[Any] = []
-        self._predictor = predictor
-        self._names = [each.name for each in signature.named]
-        self._table = table_maker(signature.inputs) if signature.table else None
+        self._answerer = Answerer(predictor, signature.inputs, signature.named)
 
     @classmethod
     def load(cls, spec: ModelSpec, scratch: Path) -> CustomRuntime:
@@ -43,7 +39,7 @@ class CustomRuntime:
         Args:
             scratch: a folder where copies may be made.
         """
-        take_code(_kept(Path(spec.code), scratch))
+        take_code(kept(Path(spec.code), scratch))
         found = find_predictor(spec.signature.predictor)
         model = codec_named(spec.codec).decode(Path(spec.path), "", scratch)
         return cls(Predictor(found, model), spec.signature)
@@ -55,15 +51,9 @@ class CustomRuntime:
             Problem: 422, it refuses to answer; other exceptions are its own.
         """
         try:
-            if self._table is not None:
-                answers = self._predictor.of_table(self._table(columns))
-            else:
-                answers = self._predictor.answers(
-                    [self._request(each) for each in zip(*columns, strict=True)]
-                )
+            return Outputs(*self._answerer(columns))
         except Refused as refused:
             raise Problem(422, refused.message) from refused
-        return Outputs([json_of(each) for each in answers])
 
     def stream(self, request: Mapping[str, Any]) -> Generator[Any]:
         """The pieces of one answer, JSON values.
@@ -71,20 +61,14 @@ class CustomRuntime:
         Raises:
             Problem: 422, it refuses to answer; other exceptions are its own.
         """
-        pieces: Iterator[Any] = self._predictor.stream(request)
+        pieces = self._answerer.stream(request)
         try:
-            for piece in pieces:
-                yield json_of(piece)
+            yield from pieces
         except Refused as refused:
             raise Problem(422, refused.message) from refused
-        finally:
-            pieces.close()  # type: ignore[attr-defined]
-
-    def _request(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        return {name: value for name, value in zip(self._names, values, strict=True) if value is not ABSENT}
 
 
-def _kept(code: Path, scratch: Path) -> Path:
+def kept(code: Path, scratch: Path) -> Path:
     """The code where nobody collects it: a function may import, or read, what it needs when it is called."""
     own = scratch / "code" / code.name
     if not own.exists():

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlwright.sdk.by_name import batch
+from mlwright.sdk.answers import Estimator
 from mlwright.sdk.codecs import codec_named
-from mlwright.sdk.rows import one_each, plain, table_maker
 from mlwright.serving.runtime import Outputs
 from mlwright.serving.spec import ModelSpec
 from mlwright.serving.walk import Columns
@@ -23,13 +22,8 @@ class NativeRuntime:
     """
 
     def __init__(self, model: Any, signature: Signature) -> None:
-        self._model = model
-        self._table = (
-            table_maker(signature.inputs)
-            if signature.table
-            else lambda columns: batch(signature.named[0], columns[0])
-        )
-        self.classes = plain(getattr(model, "classes_", ()))
+        self._model = Estimator(model, signature.inputs, signature.named)
+        self.classes = self._model.classes
 
     @classmethod
     def load(cls, spec: ModelSpec, scratch: Path) -> NativeRuntime:
@@ -42,6 +36,4 @@ class NativeRuntime:
 
     def __call__(self, columns: Columns, *, proba: bool) -> Outputs:
         """Ask the model."""
-        table = self._table(columns)
-        labels = one_each(self._model.predict(table))
-        return Outputs(labels, self._model.predict_proba(table) if proba else None)
+        return Outputs(*self._model(columns, proba=proba))
