@@ -13,10 +13,10 @@ import pytest
 
 from mlwright import Audio, File, Image, Table, Tensor, Text, Video
 from mlwright.kernel.errors import Invalid
+from mlwright.sdk.answers import same_answer
 from mlwright.sdk.kinds import is_taken, media_type_of
 from mlwright.sdk.predictors import Interface, Predictor, address_of, find_predictor, interface_of
 from mlwright.sdk.values import Input, Misfit, json_of, value_of
-from mlwright.sdk.answers import same_answer
 
 
 class Base:

@@ -64,7 +64,7 @@ def table_taken(frame: Frame) -> Columns:
         elif each[0] == "array":
             columns.append(_array_taken(each, frame.parts))
         else:
-            columns += _block_taken(each, frame.parts)
+            columns.extend(_block_taken(each, frame.parts))  # `+=` would be an addition of NumPy
     return columns
 
 
