@@ -13,13 +13,13 @@ from mlwright.environments.declared import normal
 from mlwright.environments.pylocks import of_indexes, read_pylock, write_pylock
 from mlwright.environments.refusals import excludes
 from mlwright.environments.uv import Uv
-from mlwright.kernel.errors import Incompatible, MlwrightError
+from mlwright.kernel.errors import MlwrightError
 
 _APART = "the packages of the model and those of the server do not go together"
 _OWN_WORDS = "\n  uv's own words:"
 
 
-class Exclusive(Incompatible):
+class Exclusive(Invalid):
     """Packages of two that exclude each other, as uv has found: no environment can hold both.
 
     Args:
