@@ -13,7 +13,7 @@ from mlwright.environments.declared import normal
 from mlwright.environments.pylocks import of_indexes, read_pylock, write_pylock
 from mlwright.environments.refusals import excludes
 from mlwright.environments.uv import Uv
-from mlwright.kernel.errors import MlwrightError
+from mlwright.kernel.errors import Invalid, MlwrightError
 
 _APART = "the packages of the model and those of the server do not go together"
 _OWN_WORDS = "\n  uv's own words:"
