@@ -19,6 +19,7 @@ from tests.docs.pages import ROOT, Reader, Unlike, blocks, missing
         "docs/tutorial/04-four-versions.md",
         "docs/tutorial/05-tracking.md",
         "docs/tutorial/06-a-server.md",
+        "docs/tutorial/07-serving.md",
     ],
 )
 def test_what_a_page_says_is_what_a_reader_gets(page: str, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ TWINS = [
     ("docs/tutorial/04-four-versions.md", "docs/tutorial/04-four-versions.ko.md"),
     ("docs/tutorial/05-tracking.md", "docs/tutorial/05-tracking.ko.md"),
     ("docs/tutorial/06-a-server.md", "docs/tutorial/06-a-server.ko.md"),
+    ("docs/tutorial/07-serving.md", "docs/tutorial/07-serving.ko.md"),
 ]
 
 
