@@ -18,8 +18,9 @@ from mlwright.wire.service import Service
 class Loading(Protocol):
     """An ASGI application that loads models once it has begun.
 
-    `ready` is set when it can answer; if it never will, `failure` says why. `over_http2` answers those who
-    speak that, and is None to refuse them.
+    `ready` is set when it can answer; if it never will, `failure` says why. `stuck` says what keeps it from
+    answering any more, if something does. `over_http2` answers those who speak that, and is None to refuse
+    them.
     """
 
     ready: asyncio.Event
@@ -28,6 +29,10 @@ class Loading(Protocol):
     @property
     def over_http2(self) -> ASGIApp | None:
         """As above."""
+
+    @property
+    def stuck(self) -> str:
+        """A clause; empty as long as it answers."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI says."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlwright.kernel.errors import MlwrightError, WorkFailed
 from mlwright.serving import metrics
 from mlwright.serving.asking import asking
+from mlwright.serving.computing import Computing
 from mlwright.serving.figures import Figures
 from mlwright.serving.form import POLICY, form_page
 from mlwright.serving.grouped import Grouped
@@ -66,7 +67,7 @@ class Application:
         self._ending = False
         self._scratch = scratch
         self._on_failure = on_failure
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._thread = Computing(spec.limits.timeout_ms / 1000)
         self._recorder = None if spec.recording is None else Recorder(spec.recording)
         self._openapi = msgspec.json.encode(openapi(spec))
         self._telemetry: Telemetry | None = None
@@ -90,6 +91,11 @@ class Application:
     def over_http2(self) -> ASGIApp | None:
         """Answers calls of gRPC; None where its packages are not installed."""
         return None if self._grpc is None else self._grpc.calls
+
+    @property
+    def stuck(self) -> str:
+        """What keeps it from answering, as a clause; empty if nothing does."""
+        return self._thread.stuck
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or begin and end with the server."""

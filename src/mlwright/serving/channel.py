@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import struct
 from collections import deque
@@ -27,6 +28,8 @@ from mlwright.kernel import errors
 from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
 
 Body = dict[str, Any]
+STACKS = signal.SIGRTMIN + 8
+"""What cannot hear any message still hears this: a replica then says where each of its threads is."""
 _PIECE_BYTES = 1 << 16
 _MOST_FILES = 253
 """That one message may carry. Source: Linux, SCM_MAX_FD."""

@@ -6,6 +6,7 @@
     give                      the sockets it listens to, for a supervisor that was restarted
     drain GRACE_S LINGERS     take no more connections, answer what there is, end
     status                    how it is
+    beat                      answered by the event loop; `stuck` says what its model is at without end
 
 Only processes of the same user are heard. A replica outlives its supervisor. It ends by itself when it has no
 socket, so that nobody can reach it, and no supervisor for a minute; and when it is tied to who started its
@@ -15,6 +16,7 @@ supervisor, and both are gone.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import os
 import signal
@@ -27,7 +29,7 @@ import uvloop
 
 from mlwright.kernel.errors import Invalid, MlwrightError
 from mlwright.serving.answering import Answering, Making
-from mlwright.serving.channel import Body, Channel, accepted, close_all, told
+from mlwright.serving.channel import STACKS, Body, Channel, accepted, close_all, told
 from mlwright.wire.bounds import Bounds
 
 ALONE_S = 60.0
@@ -52,6 +54,8 @@ def run(making: Making, bounds: Bounds, control: str, tie: str = "") -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the starter's to act on
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.setswitchinterval(_SWITCH_S)
+    faulthandler.enable()
+    faulthandler.register(STACKS)
     listener = socket.socket(fileno=int(control))
 
     async def answer() -> MlwrightError | None:
@@ -167,6 +171,8 @@ class Control:
                 return {"slots": slots}, [self._sockets[slot].fileno() for slot in slots]
             case {"do": "drain", "grace_s": int() | float() as grace_s, "lingers": bool(lingers)}:
                 self._run(self._drain(grace_s, lingers=lingers))
+            case {"do": "beat"}:
+                return {"stuck": self._answering.application.stuck}, []
             case {"do": "status"}:
                 return self._answering.status() | {"pid": os.getpid(), "draining": self._draining}, []
             case _:

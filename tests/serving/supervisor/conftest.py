@@ -51,12 +51,10 @@ class Running:
 def toy(toy_python: Path) -> Revisions:
     """Makes revisions: `toy("b", fault="crash")`."""
 
-    def made(
-        answer: str = "a", *, ready_within_s: float = 60.0, fault: str | None = None, grpc: bool = False
-    ) -> Revision:
+    def made(answer: str = "a", *, fault: str | None = None, grpc: bool = False, **limits: float) -> Revision:
         spec = json.dumps({"answer": answer, "grpc": grpc} | ({"fault": fault} if fault else {}))
         return Revision(
-            f"toy@{answer}", str(toy_python), msgspec.Raw(spec.encode()), ready_within_s=ready_within_s
+            f"toy@{answer}", str(toy_python), msgspec.Raw(spec.encode()), **{"ready_within_s": 60.0, **limits}
         )
 
     return made

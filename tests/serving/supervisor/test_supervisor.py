@@ -9,7 +9,8 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -215,6 +216,46 @@ def test_a_slot_rests_when_its_replicas_die_again_and_again(serve: Serve) -> Non
 
     assert helper["listens"] == [0, 1]
     assert len(load.failed) <= 3 * 4  # at most what each client was just asking the one that died
+
+
+@pytest.mark.parametrize("how", ["stopped", "in native code", "without end"])
+def test_a_replica_that_hangs_is_replaced(serve: Serve, toy: Revisions, how: str) -> None:
+    """Stopped, held in native code, or by a model without end: it is killed, and another one answers."""
+    served = serve(2, toy(silent_s=1.0))
+    before = set(served.pids.values())
+
+    if how == "stopped":
+        os.kill(min(before), signal.SIGSTOP)
+    else:
+        query = "hangs" if how == "in native code" else "stuck"
+        with suppress(OSError, HTTPException):
+            get(served.url, f"/?{query}", timeout_s=0.5)
+
+    until(lambda: len(served.pids) == 2 and len(before & set(served.pids.values())) == 1)
+    assert {json.loads(get(served.url, "/"))["pid"] for _ in range(20)} <= set(served.pids.values())
+    (gone,) = before - set(served.pids.values())
+    until(lambda: not alive(gone))
+
+
+def test_a_replica_that_has_much_to_do_is_let_be(serve: Serve, toy: Revisions) -> None:
+    """A request that takes longer than it may be silent says nothing: its event loop answers meanwhile."""
+    served = serve(1, toy(silent_s=0.5))
+    before = served.pids
+
+    answer = json.loads(get(served.url, "/?s=2"))
+
+    assert served.pids == before == {0: answer["pid"]}
+
+
+def get(url: str, path: str, timeout_s: float = 30.0) -> bytes:
+    """What is answered on a connection of its own."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 def test_sigterm_answers_what_was_asked_and_ends_with_0(serve: Serve) -> None:

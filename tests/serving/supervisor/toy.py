@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
 import os
 import sys
@@ -37,6 +38,9 @@ def main() -> None:
 class Toy:
     """Answers with what its spec says; `?s=0.1` lets it take its time.
 
+    `?hangs` holds the interpreter in native code, so that not even its event loop goes on; `?stuck` lets it
+    say that its model is at something without end.
+
     Args:
         spec: `answer`; and `fault`: `crash`, `hang` or `wrong` keep it from being ready; `grpc` lets it
             answer calls of `/toy/Answer`, too.
@@ -46,6 +50,7 @@ class Toy:
         self.ready = asyncio.Event()
         self.failure: MlwrightError | None = None
         self.over_http2 = _called(spec) if spec.get("grpc") else None
+        self.stuck = ""
         self._spec = spec
         self._failed = failed
 
@@ -60,6 +65,10 @@ class Toy:
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
+        if scope["query_string"] == b"hangs":
+            ctypes.PyDLL(None).pause()
+        if scope["query_string"] == b"stuck":
+            self.stuck = "its model has been at one answer for a while"
         with contextlib.suppress(KeyError):
             await asyncio.sleep(float(parse_qs(scope["query_string"])[b"s"][0]))
         body = json.dumps({"answer": self._spec.get("answer"), "pid": os.getpid()}).encode()

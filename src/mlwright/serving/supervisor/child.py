@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
@@ -21,17 +21,22 @@ from mlwright.compute.process import cause_of_death, start_python
 from mlwright.compute.tree import end_tree
 from mlwright.kernel.errors import MlwrightError, Unavailable, WorkFailed
 from mlwright.kernel.leases import process_start
-from mlwright.serving.channel import Body, Channel, Gone, connect_to, listen_at
+from mlwright.serving.channel import STACKS, Body, Channel, Gone, connect_to, listen_at
 from mlwright.serving.supervisor.folder import CONTROL, Folder, Record, Revision
 from mlwright.serving.supervisor.phases import Phase, moved
 from mlwright.serving.supervisor.plan import Seen
+from mlwright.serving.supervisor.silence import BEATS, Silence
 
 _LAST_S = 5.0
 """What is left of one after its grace is killed."""
 _LOST_S = 2.0
 """A process that has closed its channel has so long to end."""
 _FOUND_S = 30.0
-"""One that is found has so long to answer: it may be computing."""
+"""One that is found has so long to answer: it may be loading."""
+_STACKS_S, _STACKS_BYTES = 0.3, 4000
+"""One that hangs has so long to say where, and so much of it is kept."""
+_WATCHED = frozenset({Phase.READY, Phase.SERVING})
+_T = TypeVar("_T")
 
 
 class Child:
@@ -65,6 +70,7 @@ class Child:
         """Since when it is ready, by the monotonic clock."""
         self.leaves = False
         """Whether it asks to be replaced."""
+        self._silence = Silence()
         self._folder = folder
         self._record = record
         self._changed = changed
@@ -97,7 +103,7 @@ class Child:
         record = Record(slot, revision.number, secrets.token_hex(8))
         folder.note(number, record)
         try:
-            with listen_at(own / CONTROL) as control, (own / "replica.log").open("wb") as log:
+            with listen_at(own / CONTROL) as control, folder.log(number).open("ab") as log:
                 passed = [control.fileno()] + ([] if tie is None else [tie])
                 process = start_python(
                     Path(revision.python),
@@ -167,6 +173,7 @@ class Child:
         elif status["ready"]:
             child.phase = Phase.SERVING if child._listens else Phase.READY
             child.ready_s = time.monotonic()
+            child._run(child._watch())
         else:
             child._run(child._await_ready())
         return child, dict(zip(given["slots"], (socket.socket(fileno=each) for each in files), strict=True))
@@ -191,6 +198,7 @@ class Child:
             frozenset(self._given),
             frozenset(self._listens),
             self.leaves,
+            self._silence.helped,
         )
 
     def listen(self, slot: int, listener: socket.socket) -> None:
@@ -230,15 +238,17 @@ class Child:
             "phase": self.phase,
             "pid": self.pid,
             "listens": sorted(self._listens),
+            "silent": self._silence.helped,
             "requests": told.get("requests"),
             "in_flight": told.get("in_flight"),
             "connections": told.get("connections"),
         }
 
-    def _run(self, doing: Coroutine[Any, Any, None]) -> None:
+    def _run(self, doing: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = self._loop.create_task(doing)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _await_ready(self) -> None:
         within_s = self.revision.ready_within_s
@@ -258,7 +268,46 @@ class Child:
         else:
             if self.phase is Phase.STARTING:
                 self.phase, self.ready_s = moved(self.phase, Phase.READY), time.monotonic()
+                self._run(self._watch())
                 self._changed(self)
+
+    async def _watch(self) -> None:
+        """Ask again and again whether it is there; one that is not, or cannot answer any more, is killed."""
+        every_s, why = self.revision.silent_s / BEATS, ""
+        while self.phase in _WATCHED and not why:
+            beat = self._run(self._beat())
+            while not beat.done() and not self._silence.over:
+                began = time.monotonic()
+                await asyncio.wait({beat}, timeout=every_s)
+                self._note((time.monotonic() - began) / every_s, answered=beat.done())
+            if beat.done():
+                why = beat.result()
+                await asyncio.sleep(every_s)
+            else:
+                why = f"it has not answered for {self.revision.silent_s:g} s\n{await self._where()}".rstrip()
+        if self.phase in _WATCHED:
+            self._kill(WorkFailed(f"{self.name} hangs: {why}"))
+
+    async def _beat(self) -> str:
+        """What keeps it from answering; nothing if it is as it should be."""
+        with contextlib.suppress(MlwrightError):  # if it is gone, its end tells why
+            said, _ = await self._channel.ask({"do": "beat"})
+            return str(said["stuck"])
+        return ""
+
+    def _note(self, beat: float, *, answered: bool) -> None:
+        before, self._silence = self._silence, self._silence.after(beat, answered=answered)
+        if self._silence.helped != before.helped:
+            self._changed(self)
+
+    async def _where(self) -> str:
+        """Where its threads are, as far as it can still say that."""
+        with contextlib.suppress(OSError), self._folder.log(self.number).open("rb") as words:
+            words.seek(0, os.SEEK_END)
+            signal.pidfd_send_signal(self._pidfd, STACKS)
+            await asyncio.sleep(_STACKS_S)
+            return words.read(_STACKS_BYTES).decode(errors="replace").rstrip()
+        return ""
 
     async def _listen(self, slot: int, listener: socket.socket) -> None:
         asking = self._channel.ask({"do": "listen", "slot": slot}, [listener.fileno()])

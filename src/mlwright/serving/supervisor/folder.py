@@ -40,6 +40,7 @@ class Revision(Struct, frozen=True):
         threads: of BLAS and OpenMP in each replica.
         ready_within_s: a replica that has not answered its example after this is killed.
         grace_s: how long one that is replaced may take to answer what it has.
+        silent_s: one whose event loop answers nothing for so long is killed.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Revision(Struct, frozen=True):
     threads: int = 1
     ready_within_s: float = 120.0
     grace_s: float = 30.0
+    silent_s: float = 10.0
 
 
 class Kept(Struct, frozen=True):
@@ -181,11 +183,14 @@ class Folder:
         """Keep what is known of a replica."""
         _write(self.replica(number) / "replica.json", record)
 
+    def log(self, number: int = 0) -> Path:
+        """Where a replica's process leaves what it says; of 0, where the supervisor does."""
+        return self.replica(number) / "replica.log" if number else self.path / LOG
+
     def said(self, number: int = 0) -> str:
         """The end of what a replica's process has said; of 0, of what the supervisor has."""
-        log = self.replica(number) / "replica.log" if number else self.path / LOG
         try:
-            with log.open("rb") as file:
+            with self.log(number).open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _KEPT_WORDS))
                 return file.read().decode(errors="replace").strip()
         except OSError:

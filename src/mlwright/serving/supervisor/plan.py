@@ -37,6 +37,7 @@ class Seen(Struct, frozen=True):
         given: the slots whose sockets it was given.
         listens: those of which it has said that it listens.
         leaves: whether it asks to be replaced.
+        silent: whether it does not answer its supervisor just now: others take connections in its place too.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Seen(Struct, frozen=True):
     given: frozenset[int] = frozenset()
     listens: frozenset[int] = frozenset()
     leaves: bool = False
+    silent: bool = False
 
 
 class Observed(Struct, frozen=True):
@@ -120,8 +122,11 @@ def plan(target: Target, observed: Observed) -> list[Move]:
         moves += [Steer(target.slots)] if observed.steered != target.slots else []
     kept, starts = _kept(target, observed, [each for each in live if not each.leaves])
     moves += starts
-    moves += _handed(observed, kept)
-    moves += [Drain(each.id) for each in live if each not in kept and (not target.slots or _free(each, kept))]
+    heard = [each for each in kept if not each.silent]
+    moves += _handed(observed, heard)
+    moves += [
+        Drain(each.id) for each in live if each not in kept and (not target.slots or _free(each, heard))
+    ]
     if target.previous and all(_settled(slot, target.revision, live) for slot in slots):
         moves.append(Settle())
     return moves
@@ -154,17 +159,18 @@ def _kept(target: Target, observed: Observed, live: list[Seen]) -> tuple[list[Se
     return kept, starts
 
 
-def _handed(observed: Observed, kept: list[Seen]) -> list[Move]:
+def _handed(observed: Observed, heard: list[Seen]) -> list[Move]:
     """Which sockets change hands.
 
-    Each is served by its own replica. While that is not there, by another one, which gives it back then.
+    Each is served by its own replica. While that is not there, or not heard of, by another one, which gives
+    it back then.
     """
     moves: list[Move] = []
-    burden = {each.id: len(each.given) for each in kept if each.phase is Phase.SERVING}
+    burden = {each.id: len(each.given) for each in heard if each.phase is Phase.SERVING}
     for slot in sorted(observed.sockets):
-        own = [each for each in kept if each.slot == slot and each.phase in {Phase.READY, Phase.SERVING}]
+        own = [each for each in heard if each.slot == slot and each.phase in {Phase.READY, Phase.SERVING}]
         moves += [Listen(each.id, slot) for each in own if slot not in each.given]
-        others = [each for each in kept if each.slot != slot and slot in each.given]
+        others = [each for each in heard if each.slot != slot and slot in each.given]
         if any(slot in each.listens for each in own):
             moves += [Unlisten(each.id, slot) for each in others]
         elif not own and not others and burden:
@@ -174,9 +180,9 @@ def _handed(observed: Observed, kept: list[Seen]) -> list[Move]:
     return moves
 
 
-def _free(going: Seen, kept: list[Seen]) -> bool:
+def _free(going: Seen, heard: list[Seen]) -> bool:
     """Whether one that goes leaves nobody waiting: another listens to all that it listens to."""
-    return all(any(slot in each.listens for each in kept) for slot in going.given)
+    return all(any(slot in each.listens for each in heard) for slot in going.given)
 
 
 def _settled(slot: int, revision: int, live: Iterable[Seen]) -> bool:
