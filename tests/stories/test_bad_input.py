@@ -9,7 +9,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from tests.conftest import Maker, installed
+from mlwright.app import Project
+from tests.conftest import PYPROJECT, installed, lock_project, write
 
 PIPELINE = """
     from mlwright import Dataset, pipeline, step
@@ -41,13 +42,22 @@ PIPELINE = """
 """
 
 
-@pytest.fixture
-def project(make_project: Maker) -> Path:
+@pytest.fixture(scope="module")
+def before_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with one dataset and one run."""
-    root = make_project({"pipelines/p.py": PIPELINE, "notes.csv": "a,b\n1,2\n"})
+    files = {"pyproject.toml": PYPROJECT, "pipelines/p.py": PIPELINE, "notes.csv": "a,b\n1,2\n"}
+    root = write(tmp_path_factory.mktemp("story") / "small", files)
+    with Project.open(root) as project:
+        lock_project(project)
     assert installed("datasets", "add", "notes.csv", "--name", "notes", cwd=root).returncode == 0
     assert installed("run", "sizes", cwd=root).returncode == 0
     return root
+
+
+@pytest.fixture
+def project(before_all: Path, tmp_path: Path) -> Path:
+    """That project, for one mistake."""
+    return Path(shutil.copytree(before_all, tmp_path / "small", symlinks=True))
 
 
 def records(root: Path) -> dict[str, list[object]]:
