@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from contextlib import ExitStack
 from http.client import HTTPConnection
 
@@ -195,3 +196,26 @@ def test_two_who_drain_wait_for_the_same_end() -> None:
         rest(idle)
 
         assert [each.result(DEADLINE_S) for each in both] == [None, None]
+
+
+def test_time_in_which_nobody_was_read_is_not_the_clients() -> None:
+    """Who takes its answer slowly is not cut off because the loop was held up, or has just begun to look."""
+    size = 16 << 20
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await live(receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(size)})
+
+    async def hold() -> None:
+        time.sleep(1.5)
+
+    with answering(large, Bounds(behind_s=1.0)) as there, there.connect() as client:
+        client.sendall(GET.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"))
+        begun = client.recv(1)
+        there.do(hold())
+        answer = begun + rest(client)
+
+    assert len(answer) > size

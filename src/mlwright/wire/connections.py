@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
         self._left_bytes = head.body_bytes or 0
         self._exchange = Exchange(self, head)
         self._exchange.ended = head.body_bytes == 0
-        self.patience_s, self._came_bytes = self._traffic.bounds.behind_s, len(self._rest)
+        self.late, self.patience_s, self._came_bytes = False, self._traffic.bounds.behind_s, len(self._rest)
 
     def _handed_over(self) -> bool:
         """Whether this is no head, but the begin of HTTP/2, and somebody here speaks that."""
@@ -310,7 +310,9 @@ class Connection(asyncio.Protocol):
         else:
             self.late, self.patience_s = False, bounds.behind_s
             return
-        self.late = True
+        if not self.late:  # since when is not known: it counts from now on
+            self.late = True
+            return
         earned_s = moved / bounds.least_bytes_per_s
         self.patience_s = min(self.patience_s - elapsed_s + earned_s, bounds.behind_s)
         if self.patience_s < 0:

@@ -336,8 +336,11 @@ class Http2(asyncio.Protocol):
         if self._ends or self.clogged:
             unsent = self._transport.get_write_buffer_size()
             moved, self._unsent_bytes = max(self._unsent_bytes - unsent, 0), unsent
+            if not self.late:  # since when is not known: it counts from now on
+                self.late = True
+                return
             left_s = self.patience_s - elapsed_s + moved / bounds.least_bytes_per_s
-            self.late, self.patience_s = True, min(left_s, bounds.behind_s)
+            self.patience_s = min(left_s, bounds.behind_s)
             if left_s < 0:
                 self.cut()
             return

@@ -104,11 +104,11 @@ class Stream:
     def look(self, elapsed_s: float, bounds: Bounds) -> float:
         """So much time has passed; for how long the client may still keep us waiting."""
         moved, self._moved_bytes = self._moved_bytes, 0
-        self.late = self._stuck or not (self.ended or self.answered)
-        if self.late:
+        was_late, self.late = self.late, self._stuck or not (self.ended or self.answered)
+        if self.late and was_late:
             left_s = self.patience_s - elapsed_s + moved / bounds.least_bytes_per_s
             self.patience_s = min(left_s, bounds.behind_s)
-        else:
+        elif not self.late:
             self.patience_s = bounds.behind_s
         return self.patience_s
 

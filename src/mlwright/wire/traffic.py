@@ -203,7 +203,8 @@ class Traffic:
             await asyncio.sleep(_EVERY_S)
             now = self.loop.time()
             self._tell_date()
-            self.look(now, now - looked)
+            # Nobody was read while the loop was held up: that is not the clients' time.
+            self.look(now, min(now - looked, 2 * _EVERY_S))
             looked = now
 
     def look(self, now: float, elapsed_s: float) -> None:
