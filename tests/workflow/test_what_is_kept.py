@@ -182,12 +182,16 @@ def test_what_a_lost_attempt_printed_is_kept(make_project: Maker, tmp_path: Path
 
 def start(root: Path, mark: Path) -> subprocess.Popen[bytes]:
     """A run whose step is waiting; it makes `mark` when it does."""
-    engine = subprocess.Popen(
-        [str(COMMAND), "run", "waiting", "-p", f"mark={mark}"],
-        cwd=root,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    ours = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored, and by our children too
+    try:
+        engine = subprocess.Popen(
+            [str(COMMAND), "run", "waiting", "-p", f"mark={mark}"],
+            cwd=root,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, ours)
     until(mark.exists)
     until(lambda: recorded(root))
     return engine
